@@ -1,0 +1,1 @@
+"""YOLOv7 detectors."""

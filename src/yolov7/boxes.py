@@ -1,0 +1,57 @@
+"""Boxes as tensors: conversions, area, overlap, clipping.
+
+Inside this package a box is absolute-pixel ``xyxy`` unless its name says otherwise (``boxes_cxcywh``).
+All functions take any leading shape ``(..., 4)`` and keep dtype and device.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def cxcywh_to_xyxy(boxes_cxcywh: Tensor) -> Tensor:
+    """Centre, width, height -> corners. ``(..., 4) -> (..., 4)``."""
+    centre, half = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
+    return torch.cat((centre - half, centre + half), dim=-1)
+
+
+def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
+    """Corners -> centre, width, height. ``(..., 4) -> (..., 4)``."""
+    top_left, bottom_right = boxes[..., :2], boxes[..., 2:]
+    return torch.cat(((top_left + bottom_right) / 2, bottom_right - top_left), dim=-1)
+
+
+def area(boxes: Tensor) -> Tensor:
+    """Area of each box, never negative. ``(..., 4) -> (...)``."""
+    size = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
+    return size[..., 0] * size[..., 1]
+
+
+def intersection(a: Tensor, b: Tensor) -> Tensor:
+    """Area shared by boxes whose leading shapes broadcast. ``(..., 4), (..., 4) -> (...)``."""
+    top_left = torch.maximum(a[..., :2], b[..., :2])
+    bottom_right = torch.minimum(a[..., 2:], b[..., 2:])
+    size = (bottom_right - top_left).clamp(min=0)
+    return size[..., 0] * size[..., 1]
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of boxes whose leading shapes broadcast; 0 where the union is empty.
+
+    ``(..., 4), (..., 4) -> (...)``. No epsilon: equal boxes give exactly 1.
+    """
+    shared = intersection(a, b)
+    union = area(a) + area(b) - shared
+    return torch.where(union > 0, shared / union, torch.zeros_like(shared))
+
+
+def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of every box of ``a`` with every box of ``b``. ``(..., N, 4), (..., M, 4) -> (..., N, M)``."""
+    return iou(a.unsqueeze(-2), b.unsqueeze(-3))
+
+
+def clip(boxes: Tensor, height: float, width: float) -> Tensor:
+    """Boxes cut to an image of the given size in pixels. ``(..., 4) -> (..., 4)``."""
+    limit = boxes.new_tensor((width, height, width, height))
+    return torch.minimum(boxes.clamp(min=0), limit)

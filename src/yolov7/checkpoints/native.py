@@ -1,0 +1,269 @@
+"""Our own format: safetensors, with everything that is needed to rebuild the network in its metadata.
+
+Tensors have our names (``Detector.state_dict()``). The metadata has ``format`` (``open-yolov7``), ``version``
+and ``checkpoint``, a JSON document: architecture, class names, size, licence. Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from yolov7.checkpoints.official import mismatch
+from yolov7.errors import CheckpointError, DamagedCheckpointError, OutputError
+from yolov7.models import blocks, head, reparam
+from yolov7.models.architecture import VARIANTS, Architecture, Block, Stage
+from yolov7.models.detector import Detector
+from yolov7.models.reparam import Reparameterizable
+
+FORMAT = "open-yolov7"
+VERSION = 1
+
+# Whatever an architecture may be made of, by name; a file can name nothing else.
+PARTS: dict[str, Any] = {
+    part.__name__: part
+    for part in (
+        blocks.ELAN,
+        blocks.ELANH,
+        blocks.TinyELAN,
+        blocks.StridedConv,
+        blocks.MaxPool,
+        blocks.MP,
+        blocks.DownC,
+        blocks.SPPCSPC,
+        blocks.TinySPP,
+        blocks.Conv3x3,
+        blocks.silu,
+        blocks.leaky_relu,
+        reparam.RepConv,
+        head.PlainHead,
+        head.ImplicitHead,
+    )
+}
+
+# Far above any network of sense; keeps a hostile file from making us build for ever.
+LARGEST = {"depth": 64, "cardinality": 16, "sequence": 64, "number": 65_536}
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        DamagedCheckpointError: it is not one, or not a whole one.
+    """
+    try:
+        with safe_open(os.fspath(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
+            return tensors, file.metadata() or {}
+    except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
+        raise DamagedCheckpointError("not a whole safetensors file", file=path, found=error) from None
+
+
+def write(
+    path: str | os.PathLike[str], model: Detector, document: Mapping[str, Any], *, half: bool = False
+) -> None:
+    """Write a network with what describes it; the file appears under its name once it is complete.
+
+    Args:
+        path: where; an existing file is replaced.
+        model: the network, in any form.
+        document: what else to remember, JSON types only: names, size, licence...
+        half: store weights as float16; anchors keep their precision.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    described = {"architecture": describe(model.architecture), "classes": model.classes, **document}
+    metadata = {"format": FORMAT, "version": str(VERSION), "checkpoint": json.dumps(described)}
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float16 if half and _is_weight(name, tensor) else tensor.dtype)
+        for name, tensor in model.state_dict().items()
+    }
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError("cannot write the checkpoint", file=path, found=error) from None
+
+
+def rebuild(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: str | os.PathLike[str]
+) -> tuple[Detector, dict[str, Any]]:
+    """The network that :func:`write` wrote, and the document with it.
+
+    Raises:
+        DamagedCheckpointError: the metadata make no sense.
+        MismatchedCheckpointError: the tensors are not those of the architecture.
+    """
+    if metadata.get("version") != str(VERSION):
+        raise CheckpointError(
+            "written by another version of this package",
+            file=path,
+            expected=f"format {FORMAT}, version {VERSION}",
+            found=f"version {metadata.get('version')}",
+        )
+    try:
+        document = json.loads(metadata["checkpoint"])
+        architecture = architecture_from(document["architecture"])
+        classes = _number(document["classes"], "number")
+        anchors: Any = tensors["anchors"].tolist()
+        with torch.device("meta"):
+            model = Detector(architecture, classes, anchors)
+    except (CheckpointError, RecursionError):
+        raise
+    except Exception as error:  # whatever is wrong with a document that somebody else wrote
+        raise DamagedCheckpointError("its description makes no sense", file=path, found=repr(error)) from None
+    fill(model, tensors)
+    return model.eval(), document
+
+
+def from_own_names(tensors: Mapping[str, Tensor]) -> Detector:
+    """The variant whose ``state_dict()`` this is, without any metadata: tried one after the other.
+
+    Raises:
+        MismatchedCheckpointError: it is none of them.
+    """
+    outputs, anchors = tensors.get("lead.convs.0.bias"), tensors.get("anchors")
+    if outputs is None or anchors is None or anchors.dim() != 3 or anchors.shape[-1] != 2:
+        raise mismatch("these are not the tensors of a network of ours", ["lead.convs.0.bias", "anchors"], [])
+    classes = outputs.shape[0] // max(1, anchors.shape[1]) - 5
+    nearest: CheckpointError | None = None
+    for variant in VARIANTS:
+        if len(variant.neck) != anchors.shape[0]:
+            continue
+        if not any(name.startswith("auxiliary.") for name in tensors):
+            variant = replace(variant, auxiliary=())
+        if not any("implicit" in name for name in tensors):
+            variant = replace(variant, head=head.PlainHead)
+        try:
+            with torch.device("meta"):
+                model = Detector(variant, max(1, classes), tuple(anchors.tolist()))
+            fill(model, tensors)
+            return model.eval()
+        except CheckpointError as error:
+            if nearest is None or len(str(error)) < len(str(nearest)):
+                nearest = error
+    assert nearest is not None
+    raise nearest
+
+
+def fill(model: Detector, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors of our names into a network; convolutions that are folded in the file are folded first.
+
+    Raises:
+        MismatchedCheckpointError: a tensor is missing, too many, or of another shape.
+    """
+    for path, module in list(model.named_modules()):
+        if isinstance(module, Reparameterizable) and _is_folded(module, path, tensors):
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, module.fused())
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if expected != found:
+        missing = [f"{name} {shape}" for name, shape in expected.items() if found.get(name) != shape]
+        unexpected = [f"{name} {shape}" for name, shape in found.items() if expected.get(name) != shape]
+        raise mismatch(f"the tensors are not those of {model.architecture.name}", missing, unexpected)
+    model.load_state_dict(dict(tensors), assign=True)
+
+
+def _is_weight(name: str, tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and name != "anchors"
+
+
+def _is_folded(module: object, path: str, tensors: Mapping[str, Tensor]) -> bool:
+    if isinstance(module, head.ImplicitHead):
+        return f"{path}.implicit_add.0" not in tensors
+    return f"{path}.conv.bias" in tensors
+
+
+# -- an architecture as plain data ----------------------------------------------------------------------
+
+
+def describe(architecture: Architecture) -> dict[str, Any]:
+    """An architecture as JSON types; classes and functions become their names."""
+
+    def plain(value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        if isinstance(value, tuple):
+            return [plain(item) for item in value]
+        if callable(value):
+            name: str = value.__name__
+            if PARTS.get(name) is not value:
+                raise CheckpointError("a part of one's own cannot be written to a file", found=name)
+            return name
+        return value
+
+    described: dict[str, Any] = plain(architecture)
+    return described
+
+
+def architecture_from(described: Mapping[str, Any]) -> Architecture:
+    """The architecture that :func:`describe` described.
+
+    Raises:
+        DamagedCheckpointError: it names a part that does not exist, or a number beyond all sense.
+    """
+    values = dict(described)
+    values["stages"] = tuple(
+        Stage(_part(stage["down"]), _number(stage["down_width"], "number"), _block(stage["block"]))
+        for stage in _sequence(values["stages"])
+    )
+    values["neck"] = tuple(_block(block) for block in _sequence(values["neck"]))
+    values["stem"] = tuple(
+        (_number(width, "number"), _number(stride, "number")) for width, stride in _sequence(values["stem"])
+    )
+    for name in ("outputs", "auxiliary"):
+        values[name] = tuple(_number(width, "number") for width in _sequence(values[name]))
+    for name in ("pool", "neck_down", "output", "activation", "head"):
+        values[name] = _part(values[name])
+    values["anchors"] = tuple(
+        tuple((float(w), float(h)) for w, h in _sequence(level)) for level in _sequence(values["anchors"])
+    )
+    values["cardinality"] = _number(values["cardinality"], "cardinality")
+    return Architecture(**values)
+
+
+def _block(described: Mapping[str, Any]) -> Block:
+    return Block(
+        _part(described["kind"]),
+        branch=_number(described["branch"], "number"),
+        depth=_number(described["depth"], "depth"),
+        width=_number(described["width"], "number"),
+    )
+
+
+def _part(name: Any) -> Any:
+    if name not in PARTS:
+        raise DamagedCheckpointError(
+            "the architecture names a part that does not exist", expected=", ".join(PARTS), found=repr(name)
+        )
+    return PARTS[name]
+
+
+def _number(value: Any, kind: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST[kind]:
+        raise DamagedCheckpointError(
+            "a number of the architecture is beyond all sense", expected=f"1 to {LARGEST[kind]}", found=value
+        )
+    return value
+
+
+def _sequence(values: Any) -> list[Any]:
+    if not isinstance(values, list) or len(values) > LARGEST["sequence"]:
+        raise DamagedCheckpointError(
+            "a list of the architecture is none, or too long", found=repr(values)[:80]
+        )
+    return values

@@ -1,0 +1,295 @@
+"""The paper's networks as data: what each variant is made of, and the law that scales them.
+
+A variant is a table from the image down: stem, stages of the backbone, levels of the neck, outputs.
+YOLOv7-X, E6, D6 and E6E are derived from YOLOv7 and YOLOv7-W6; what else they change stands in a ``replace``.
+
+Paper: Sec. 3.2, Fig. 3 (compound scaling), Sec. 5.1 (the variants).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from yolov7.errors import ArchitectureError
+from yolov7.models.blocks import (
+    EELAN,
+    ELAN,
+    ELANH,
+    MP,
+    SPPCSPC,
+    Activation,
+    Conv3x3,
+    DownC,
+    MaxPool,
+    StridedConv,
+    TinyELAN,
+    TinySPP,
+    Transition,
+    leaky_relu,
+    silu,
+)
+from yolov7.models.head import ImplicitHead, PlainHead
+from yolov7.models.reparam import RepConv
+
+Anchors = tuple[tuple[tuple[float, float], ...], ...]
+"""Width and height in pixels of each anchor, by level from the finest."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A computational block: ``depth`` 3x3 convolutions of ``branch`` channels, giving ``width`` channels."""
+
+    kind: type[ELAN]
+    branch: int
+    depth: int
+    width: int
+
+    def build(self, in_channels: int, activation: Activation, cardinality: int) -> nn.Module:
+        """The module; an E-ELAN where the cardinality is above 1."""
+        elans: list[nn.Module] = [
+            self.kind(in_channels, self.width, self.branch, self.depth, activation)
+            for _ in range(cardinality)
+        ]
+        return elans[0] if cardinality == 1 else EELAN(elans)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One resolution of the backbone: a transition to ``down_width`` channels, then a block."""
+
+    down: Transition
+    down_width: int
+    block: Block
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that makes a variant, but for the number of classes.
+
+    Attributes:
+        name: what users type.
+        size: nominal side of the square input, pixels.
+        stem: (width, stride) of the 3x3 convolutions before the first stage.
+        stages: the backbone, fine to coarse; the last ``len(neck)`` stages feed the neck.
+        pool: pyramid pooling on top of the backbone, as wide as the neck's last level.
+        neck: the block of each level, fine to coarse; used going down to the finest level and again going up.
+        neck_down: transition between the neck's levels.
+        outputs: width of each level's last 3x3 convolution, made by ``output``.
+        auxiliary: the same for the auxiliary heads; empty without them.
+        anchors: pixels.
+        reorg: space to depth before the stem.
+        cardinality: ELANs side by side in each block; 2 makes every block an E-ELAN.
+        partial_auxiliary: auxiliary heads read one group of an E-ELAN before the merge (Sec. 5.4.3).
+        head: lead head.
+    """
+
+    name: str
+    size: int
+    stem: tuple[tuple[int, int], ...]
+    stages: tuple[Stage, ...]
+    pool: Callable[[int, int, Activation], nn.Module]
+    neck: tuple[Block, ...]
+    neck_down: Transition
+    output: Callable[[int, int, Activation], nn.Module]
+    outputs: tuple[int, ...]
+    anchors: Anchors
+    auxiliary: tuple[int, ...] = ()
+    activation: Activation = silu
+    reorg: bool = False
+    cardinality: int = 1
+    partial_auxiliary: bool = False
+    head: type[PlainHead] = ImplicitHead
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels per cell, by level."""
+        return tuple(8 << level for level in range(len(self.neck)))
+
+    @property
+    def max_stride(self) -> int:
+        """Sides of an input are multiples of this."""
+        return self.strides[-1]
+
+
+# -- compound scaling -----------------------------------------------------------------------------------
+
+
+def compound_scale(architecture: Architecture, *, depth: int) -> Architecture:
+    """The network with ``depth`` convolutions in each block, and transitions widened to match.
+
+    A deeper ELAN concatenates more channels, so what reads it must widen by the same ratio; branch widths
+    stay. Depth 4 concatenates 4 branches, depth 6 five (x 1.25), depth 8 six (x 1.5).
+
+    Paper: Sec. 3.2, Fig. 3c.
+    """
+
+    def widen(width: int, block: Block) -> int:
+        ratio = block.kind.concat_fan_in(depth) / block.kind.concat_fan_in(block.depth)
+        return 8 * math.ceil(width * ratio / 8)
+
+    def deepen(block: Block) -> Block:
+        return replace(block, depth=depth, width=widen(block.width, block))
+
+    return replace(
+        architecture,
+        stem=tuple(
+            (widen(width, architecture.stages[0].block), stride) for width, stride in architecture.stem
+        ),
+        stages=tuple(
+            replace(stage, down_width=widen(stage.down_width, stage.block), block=deepen(stage.block))
+            for stage in architecture.stages
+        ),
+        neck=tuple(deepen(block) for block in architecture.neck),
+        outputs=tuple(
+            widen(width, block) for width, block in zip(architecture.outputs, architecture.neck, strict=True)
+        ),
+    )
+
+
+def with_downs(architecture: Architecture, down: Transition) -> Architecture:
+    """The network with every transition replaced by ``down``."""
+    return replace(
+        architecture,
+        stages=tuple(replace(stage, down=down) for stage in architecture.stages),
+        neck_down=down,
+    )
+
+
+# -- P5 networks: strides 8, 16, 32 ---------------------------------------------------------------------
+
+P5_ANCHORS: Anchors = (
+    ((12, 16), (19, 36), (40, 28)),
+    ((36, 75), (76, 55), (72, 146)),
+    ((142, 110), (192, 243), (459, 401)),
+)
+
+YOLOV7 = Architecture(
+    name="yolov7",
+    size=640,
+    stem=((32, 1), (64, 2), (64, 1)),
+    stages=(
+        Stage(StridedConv, 128, Block(ELAN, branch=64, depth=4, width=256)),
+        Stage(MP, 256, Block(ELAN, branch=128, depth=4, width=512)),
+        Stage(MP, 512, Block(ELAN, branch=256, depth=4, width=1024)),
+        Stage(MP, 1024, Block(ELAN, branch=256, depth=4, width=1024)),
+    ),
+    pool=SPPCSPC,
+    neck=(
+        Block(ELANH, branch=128, depth=4, width=128),
+        Block(ELANH, branch=256, depth=4, width=256),
+        Block(ELANH, branch=512, depth=4, width=512),
+    ),
+    neck_down=MP,
+    output=RepConv,
+    outputs=(256, 512, 1024),
+    anchors=P5_ANCHORS,
+)
+
+_scaled = compound_scale(YOLOV7, depth=6)
+YOLOV7_X = replace(
+    _scaled,
+    name="yolov7-x",
+    neck=tuple(replace(block, kind=ELAN) for block in _scaled.neck),
+    output=Conv3x3,
+)
+
+YOLOV7_TINY = Architecture(
+    name="yolov7-tiny",
+    size=640,
+    stem=((32, 2),),
+    stages=(
+        Stage(StridedConv, 64, Block(TinyELAN, branch=32, depth=2, width=64)),
+        Stage(MaxPool, 64, Block(TinyELAN, branch=64, depth=2, width=128)),
+        Stage(MaxPool, 128, Block(TinyELAN, branch=128, depth=2, width=256)),
+        Stage(MaxPool, 256, Block(TinyELAN, branch=256, depth=2, width=512)),
+    ),
+    pool=TinySPP,
+    neck=(
+        Block(TinyELAN, branch=32, depth=2, width=64),
+        Block(TinyELAN, branch=64, depth=2, width=128),
+        Block(TinyELAN, branch=128, depth=2, width=256),
+    ),
+    neck_down=StridedConv,
+    output=Conv3x3,
+    outputs=(128, 256, 512),
+    anchors=(
+        ((10, 13), (16, 30), (33, 23)),
+        ((30, 61), (62, 45), (59, 119)),
+        ((116, 90), (156, 198), (373, 326)),
+    ),
+    activation=leaky_relu,
+)
+
+YOLOV7_TINY_SILU = replace(YOLOV7_TINY, name="yolov7-tiny-silu", activation=silu, head=PlainHead)
+
+# -- P6 networks: strides 8, 16, 32, 64 -----------------------------------------------------------------
+
+P6_ANCHORS: Anchors = (
+    ((19, 27), (44, 40), (38, 94)),
+    ((96, 68), (86, 152), (180, 137)),
+    ((140, 301), (303, 264), (238, 542)),
+    ((436, 615), (739, 380), (925, 792)),
+)
+
+YOLOV7_W6 = Architecture(
+    name="yolov7-w6",
+    size=1280,
+    reorg=True,
+    stem=((64, 1),),
+    stages=(
+        Stage(StridedConv, 128, Block(ELAN, branch=64, depth=4, width=128)),
+        Stage(StridedConv, 256, Block(ELAN, branch=128, depth=4, width=256)),
+        Stage(StridedConv, 512, Block(ELAN, branch=256, depth=4, width=512)),
+        Stage(StridedConv, 768, Block(ELAN, branch=384, depth=4, width=768)),
+        Stage(StridedConv, 1024, Block(ELAN, branch=512, depth=4, width=1024)),
+    ),
+    pool=SPPCSPC,
+    neck=(
+        Block(ELANH, branch=128, depth=4, width=128),
+        Block(ELANH, branch=256, depth=4, width=256),
+        Block(ELANH, branch=384, depth=4, width=384),
+        Block(ELANH, branch=512, depth=4, width=512),
+    ),
+    neck_down=StridedConv,
+    output=Conv3x3,
+    outputs=(256, 512, 768, 1024),
+    auxiliary=(320, 640, 960, 1280),
+    anchors=P6_ANCHORS,
+)
+
+_scaled = with_downs(compound_scale(YOLOV7_W6, depth=6), DownC)
+YOLOV7_E6 = replace(_scaled, name="yolov7-e6", auxiliary=_scaled.outputs)
+
+_scaled = with_downs(compound_scale(YOLOV7_W6, depth=8), DownC)
+YOLOV7_D6 = replace(_scaled, name="yolov7-d6", auxiliary=_scaled.outputs)
+
+YOLOV7_E6E = replace(YOLOV7_E6, name="yolov7-e6e", cardinality=2, partial_auxiliary=True)
+
+VARIANTS = (
+    YOLOV7_TINY,
+    YOLOV7_TINY_SILU,
+    YOLOV7,
+    YOLOV7_X,
+    YOLOV7_W6,
+    YOLOV7_E6,
+    YOLOV7_D6,
+    YOLOV7_E6E,
+)
+
+
+def variant(name: str) -> Architecture:
+    """The variant of that name, such as ``yolov7-w6``.
+
+    Raises:
+        ArchitectureError: there is none; the message lists those there are.
+    """
+    for architecture in VARIANTS:
+        if architecture.name == name:
+            return architecture
+    raise ArchitectureError(
+        "unknown variant", expected=", ".join(known.name for known in VARIANTS), found=repr(name)
+    )

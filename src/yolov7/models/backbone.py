@@ -1,0 +1,50 @@
+"""The backbone: from the image to one feature map a level."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from yolov7.models.architecture import Architecture, Stage
+from yolov7.models.blocks import Activation, ConvBNAct, ReOrg
+
+
+class BackboneStage(nn.Module):
+    """A transition, then a computational block: half the size, ``block.width`` channels."""
+
+    def __init__(self, stage: Stage, in_channels: int, activation: Activation, cardinality: int) -> None:
+        super().__init__()
+        self.down = stage.down(in_channels, stage.down_width, activation)
+        self.block = stage.block.build(stage.down_width, activation, cardinality)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.block(self.down(x))
+        return out
+
+
+class Backbone(nn.Module):
+    """image ─ (ReOrg) ─ stem ─ stage ─ stage (P3) ─ stage (P4) ─ ...
+
+    Takes images (B, 3, H, W) in [0, 1]; gives the feature maps of strides 8, 16, 32 (and 64).
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.levels = len(architecture.neck)
+        stem: list[nn.Module] = [ReOrg()] if architecture.reorg else []
+        width = 12 if architecture.reorg else 3
+        for out_width, stride in architecture.stem:
+            stem.append(ConvBNAct(width, out_width, 3, stride, architecture.activation))
+            width = out_width
+        self.stem = nn.Sequential(*stem)
+        self.stages = nn.ModuleList()
+        for stage in architecture.stages:
+            self.stages.append(BackboneStage(stage, width, architecture.activation, architecture.cardinality))
+            width = stage.block.width
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        x = self.stem(images)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return tuple(features[-self.levels :])

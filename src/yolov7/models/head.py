@@ -1,0 +1,94 @@
+"""Prediction heads: one 1x1 convolution a level, with or without implicit knowledge.
+
+A head's channel is ``anchor * (5 + C) + [x, y, w, h, objectness, classes...]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class PlainHead(nn.Module):
+    """A 1x1 convolution with bias per level: auxiliary heads, and what a lead head becomes when deployed.
+
+    Args:
+        widths: channels of each level's feature map.
+        anchors: anchors a level.
+        classes: number of classes C.
+    """
+
+    def __init__(self, widths: Sequence[int], anchors: int, classes: int) -> None:
+        super().__init__()
+        self.anchors, self.classes = anchors, classes
+        self.convs = nn.ModuleList(nn.Conv2d(width, anchors * (5 + classes), 1) for width in widths)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Feature maps (B, width, H, W) -> logits (B, A, H, W, 5 + C), a level each."""
+        return tuple(self.by_anchor(self.level(i, feature)) for i, feature in enumerate(features))
+
+    def level(self, index: int, feature: Tensor) -> Tensor:
+        """One level: (B, width, H, W) -> (B, A (5 + C), H, W)."""
+        out: Tensor = self.convs[index](feature)
+        return out
+
+    def by_anchor(self, channels: Tensor) -> Tensor:
+        """(B, A (5 + C), H, W) -> (B, A, H, W, 5 + C), a view."""
+        b, _, h, w = channels.shape
+        by_anchor: Tensor = channels.view(b, self.anchors, 5 + self.classes, h, w).permute(0, 1, 3, 4, 2)
+        return by_anchor
+
+    @torch.no_grad()
+    def initialize_biases(self, strides: Sequence[int]) -> None:
+        """Start from rare objects: about 8 in an image of 640 pixels, 0.6 of them of a class.
+
+        Added to the convolution's own initial bias, so that anchors still differ. Focal loss (RetinaNet),
+        Sec. 3.3, is where such priors come from.
+        """
+        for conv, stride in zip(self.convs, strides, strict=True):
+            assert isinstance(conv, nn.Conv2d)
+            assert conv.bias is not None
+            bias = conv.bias.view(self.anchors, 5 + self.classes)
+            bias[:, 4] += math.log(8 / (640 / stride) ** 2)
+            bias[:, 5:] += math.log(0.6 / (self.classes - 0.99))
+
+
+class ImplicitHead(PlainHead):
+    """Lead head with implicit knowledge: a learned vector is added before, another multiplied after.
+
+        feature ─ + implicit A ─ 1x1 ─ x implicit M ─ logits
+
+    Paper: Sec. 4.3 (3), after YOLOR [81]: in inference the vectors fold into the convolution.
+    """
+
+    def __init__(self, widths: Sequence[int], anchors: int, classes: int) -> None:
+        super().__init__(widths, anchors, classes)
+        outputs = anchors * (5 + classes)
+        self.implicit_add = nn.ParameterList(torch.empty(1, width, 1, 1) for width in widths)
+        self.implicit_multiply = nn.ParameterList(torch.empty(1, outputs, 1, 1) for _ in widths)
+        if not self.implicit_add[0].is_meta:  # there torch would take a second to load its compiler for it
+            for add, multiply in zip(self.implicit_add, self.implicit_multiply, strict=True):
+                nn.init.normal_(add, mean=0.0, std=0.02)
+                nn.init.normal_(multiply, mean=1.0, std=0.02)
+
+    def level(self, index: int, feature: Tensor) -> Tensor:
+        out: Tensor = self.convs[index](feature + self.implicit_add[index])
+        return out * self.implicit_multiply[index]
+
+    def fused(self) -> PlainHead:
+        """The plain head that equals this one: bias += W a first, then weight and bias times m."""
+        widths = [vector.shape[1] for vector in self.implicit_add]
+        head = PlainHead(widths, self.anchors, self.classes)
+        for i, conv in enumerate(self.convs):
+            assert isinstance(conv, nn.Conv2d)
+            assert conv.bias is not None
+            weight = conv.weight.double()
+            add, multiply = self.implicit_add[i].double(), self.implicit_multiply[i].double().view(-1)
+            bias = (conv.bias.double() + weight[:, :, 0, 0] @ add.view(-1)) * multiply
+            plain = head.convs[i]
+            plain.weight = nn.Parameter((weight * multiply[:, None, None, None]).to(conv.weight.dtype))
+            plain.bias = nn.Parameter(bias.to(conv.weight.dtype))
+        return head

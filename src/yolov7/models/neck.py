@@ -1,0 +1,97 @@
+"""The neck: coarse features go down to the finest level, then all go up again.
+
+P5 ─ pool ─ N5 ────────────────────────────────┐
+             └─ 1x1, x2 ─┐                     │
+P4 ────────────── 1x1 ─ [ ] ─ block ─ N4 ──┐   │
+                              └─ ... ─┐    │   │
+P3 ────────────────────────── 1x1 ─ [ ] ─ block ─ O3
+                                           │   │  └─ down ─┐
+                                           └───┼──────── [ ] ─ block ─ O4
+                                               │                        └─ down ─┐
+                                               └─────────────────────────────── [ ] ─ block ─ O5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from yolov7.models.architecture import Architecture, Block
+from yolov7.models.blocks import EELAN, ConvBNAct
+
+
+class NeckFeatures(NamedTuple):
+    """Feature maps, fine to coarse: ``lead`` are O3, O4, O5...; ``auxiliary`` are O3, N4, N5..."""
+
+    lead: tuple[Tensor, ...]
+    auxiliary: tuple[Tensor, ...]
+
+
+class TopDown(nn.Module):
+    """One level finer: concat [1x1 of the backbone's map, 1x1 of the coarser map twice as large], block."""
+
+    def __init__(
+        self, architecture: Architecture, block: Block, coarse_width: int, lateral_width: int
+    ) -> None:
+        super().__init__()
+        activation = architecture.activation
+        self.reduce = ConvBNAct(coarse_width, block.width, activation=activation)
+        self.lateral = ConvBNAct(lateral_width, block.width, activation=activation)
+        self.block = block.build(2 * block.width, activation, architecture.cardinality)
+        self.partial_auxiliary = architecture.partial_auxiliary
+
+    def forward(self, coarse: Tensor, lateral: Tensor) -> tuple[Tensor, Tensor]:
+        """The level's map, and what an auxiliary head reads of it."""
+        up = F.interpolate(self.reduce(coarse), scale_factor=2.0, mode="nearest")
+        x = torch.cat((self.lateral(lateral), up), dim=1)
+        if self.partial_auxiliary and isinstance(self.block, EELAN):
+            groups = self.block.expand(x)
+            return self.block.merge(groups), groups[-1]
+        out = self.block(x)
+        return out, out
+
+
+class BottomUp(nn.Module):
+    """One level coarser: concat [the finer map at half its size, the coarser map], block."""
+
+    def __init__(self, architecture: Architecture, block: Block, fine_width: int) -> None:
+        super().__init__()
+        self.down = architecture.neck_down(fine_width, block.width, architecture.activation)
+        self.block = block.build(2 * block.width, architecture.activation, architecture.cardinality)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        out: Tensor = self.block(torch.cat((self.down(fine), coarse), dim=1))
+        return out
+
+
+class Neck(nn.Module):
+    """From the backbone's maps, fine to coarse, to :class:`NeckFeatures` of as many levels."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        blocks = architecture.neck
+        laterals = [stage.block.width for stage in architecture.stages[-len(blocks) :]]
+        self.pool = architecture.pool(laterals[-1], blocks[-1].width, architecture.activation)
+        self.top_down = nn.ModuleList(
+            TopDown(architecture, blocks[i], blocks[i + 1].width, laterals[i])
+            for i in reversed(range(len(blocks) - 1))
+        )
+        self.bottom_up = nn.ModuleList(
+            BottomUp(architecture, blocks[i], blocks[i - 1].width) for i in range(1, len(blocks))
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> NeckFeatures:
+        merged = [self.pool(features[-1])]  # coarse to fine: N5, N4, O3
+        tapped = [merged[0]]
+        for top_down, lateral in zip(self.top_down, features[-2::-1], strict=True):
+            out, tap = top_down(merged[-1], lateral)
+            merged.append(out)
+            tapped.append(tap)
+        lead = [merged[-1]]  # fine to coarse: O3, O4, O5
+        for bottom_up, coarse in zip(self.bottom_up, merged[-2::-1], strict=True):
+            lead.append(bottom_up(lead[-1], coarse))
+        return NeckFeatures(tuple(lead), tuple(tapped[::-1]))
