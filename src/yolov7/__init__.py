@@ -1,1 +1,75 @@
-"""YOLOv7 detectors."""
+"""YOLOv7 detectors: safe checkpoints, exact numbers, boxes on images.
+
+    predictor = yolov7.load("best.pt")
+    for result in predictor.predict("photos/"):
+        print(result.source, result.detections)
+
+Everything public is here. Names load what they need when they are first used: `import yolov7` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
+    from yolov7.errors import Yolov7Error
+    from yolov7.evaluation.coco import Metrics
+    from yolov7.inference.load import load
+    from yolov7.inference.predictor import Predictor, Result
+    from yolov7.models.architecture import Architecture, compound_scale
+    from yolov7.models.detector import Detector, create, fuse
+    from yolov7.nms import non_max_suppression
+    from yolov7.types import Detections, Predictions
+    from yolov7.validate import evaluate
+
+_HOMES = {
+    "Architecture": "yolov7.models.architecture",
+    "Checkpoint": "yolov7.checkpoints.checkpoint",
+    "Detections": "yolov7.types",
+    "Detector": "yolov7.models.detector",
+    "Metrics": "yolov7.evaluation.coco",
+    "Predictions": "yolov7.types",
+    "Predictor": "yolov7.inference.predictor",
+    "Result": "yolov7.inference.predictor",
+    "Yolov7Error": "yolov7.errors",
+    "compound_scale": "yolov7.models.architecture",
+    "create": "yolov7.models.detector",
+    "evaluate": "yolov7.validate",
+    "fuse": "yolov7.models.detector",
+    "load": "yolov7.inference.load",
+    "load_checkpoint": "yolov7.checkpoints.checkpoint",
+    "non_max_suppression": "yolov7.nms",
+}
+
+__all__ = [
+    "Architecture",
+    "Checkpoint",
+    "Detections",
+    "Detector",
+    "Metrics",
+    "Predictions",
+    "Predictor",
+    "Result",
+    "Yolov7Error",
+    "compound_scale",
+    "create",
+    "evaluate",
+    "fuse",
+    "load",
+    "load_checkpoint",
+    "non_max_suppression",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -38,8 +38,8 @@ class PlainHead(nn.Module):
     def by_anchor(self, channels: Tensor) -> Tensor:
         """(B, A (5 + C), H, W) -> (B, A, H, W, 5 + C), a view."""
         b, _, h, w = channels.shape
-        by_anchor: Tensor = channels.view(b, self.anchors, 5 + self.classes, h, w).permute(0, 1, 3, 4, 2)
-        return by_anchor
+        by_anchor = channels.view(b, self.anchors, 5 + self.classes, h, w)
+        return by_anchor.permute(0, 1, 3, 4, 2)
 
     @torch.no_grad()
     def initialize_biases(self, strides: Sequence[int]) -> None:

@@ -1,0 +1,15 @@
+"""Weight files: read any that people have, without running what is inside; write our own.
+
+A file of torch goes through these rooms, each of which trusts nothing that comes from the one before:
+
+    sniff.py      any file                -> what kind it is, or what it is instead of a checkpoint
+    archive.py    the zip around it       -> records, checked for place, size and checksum
+    unpickle.py   the pickle inside       -> a tree of plain data, by a stack machine that imports nothing
+      opcodes.py literals.py                what each opcode does; every step and every byte is metered
+    symbols.py    the names it mentions   -> a closed table of what may be built; all else is refused
+      arrays.py                             small numpy arrays
+    storages.py   the bytes of weights    -> tensors, whose every view is checked against its storage
+
+``container.py`` puts them together (`read_checkpoint`), ``tree.py`` reads what came out (`state_dict_of`,
+`attributes_of`, `walk`).
+"""

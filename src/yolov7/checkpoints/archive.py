@@ -1,0 +1,264 @@
+"""The zip file that ``torch.save`` writes: records, each of which is where it says and what it was.
+
+torch stores without compression, in one folder, and so must every file read here. Python's ``zipfile`` is not
+used: it makes an object for each entry before anybody can ask how many there are, and lets entries overlap.
+
+Format: PKWARE's APPNOTE, sections 4.3 and 4.5.3.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BufferedReader
+
+import torch
+from torch import Tensor
+
+from yolov7.checkpoints.tree import printable
+from yolov7.errors import DamagedCheckpointError
+
+MAX_RECORDS = 65_535
+"""More than the largest network has tensors, optimiser included, by a factor of ten."""
+_MAX_NAME = 512
+_MAX_COMMENT = 65_535
+
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR64 = struct.Struct("<4sLQL")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_HEADER = struct.Struct("<4s5H3L2H")
+
+_AGAIN = "; download or copy it again"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One file inside the zip file.
+
+    Attributes:
+        size: bytes.
+        crc: CRC-32 of them.
+        compressed: whether they are stored as anything but themselves.
+        header: where its header starts; its bytes come behind that.
+    """
+
+    size: int
+    crc: int
+    compressed: bool
+    header: int
+
+
+class Archive:
+    """The directory of a zip file, and checked access to what it lists.
+
+    Args:
+        file: open for reading bytes.
+        path: its name, for messages.
+
+    Raises:
+        DamagedCheckpointError: the directory is missing, lies outside of the file, or makes no sense.
+    """
+
+    def __init__(self, file: BufferedReader, path: str) -> None:
+        self._file = file
+        self._path = path
+        self.size = file.seek(0, 2)
+        self._starts: dict[str, int] = {}
+        self._directory, directory_size, count = self._find_directory()
+        self.records = self._read_directory(directory_size, count)
+        # torch can be told to leave checksums out: then every one is 0.
+        self._has_checksums = any(record.crc for record in self.records.values())
+
+    def check(self) -> None:
+        """Make sure that this is laid out as torch does: stored, in one folder, nothing on top of another.
+
+        Raises:
+            DamagedCheckpointError: it is not.
+        """
+        for name, record in self.records.items():
+            parts = name.split("/")
+            if (
+                any(part in ("", ".", "..") for part in parts)
+                or len(name) > _MAX_NAME
+                or any(c == "\\" or c < " " for c in name)
+            ):
+                raise self._damaged("holds a record whose name is a trap", found=printable(name))
+            if len(parts) < 2 or parts[0] != self.folder:
+                raise self._damaged(
+                    "is not laid out as torch does", expected="one folder", found=printable(name)
+                )
+            if record.compressed:
+                raise self._damaged(
+                    "is compressed, which torch never does: unpack it and pack it again with 'zip -0 -r'",
+                    expected="records stored as they are",
+                    found=f"{printable(name)} is compressed or encrypted",
+                )
+        end = 0
+        before = ""
+        for name, record in sorted(self.records.items(), key=lambda item: item[1].header):
+            if record.header < end:
+                raise self._damaged(
+                    "two records lie on top of each other", found=f"{printable(before)}, {printable(name)}"
+                )
+            self._starts[name] = self._check_header(name, record)
+            end, before = self._starts[name] + record.size, name
+            if end > self._directory:
+                raise self._damaged("a record reaches out of the file" + _AGAIN, found=printable(name))
+
+    @property
+    def folder(self) -> str:
+        """The folder that all records are in."""
+        return next(iter(self.records)).split("/")[0]
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of a record, checked. `check` comes first.
+
+        Raises:
+            DamagedCheckpointError: there is no such record, it is larger than `limit`, or not what it was.
+        """
+        record = self._find(name)
+        if record.size > limit:
+            raise self._damaged(
+                f"{printable(name)} is absurdly large",
+                expected=f"at most {limit} bytes",
+                found=f"{record.size}",
+            )
+        content = self._at(self._starts[name], record.size)
+        self._compare(name, record, zlib.crc32(content))
+        return content
+
+    def read_tensor(self, name: str, size: int) -> Tensor:
+        """The bytes of a record as a new tensor (size,) uint8, checked. `check` comes first.
+
+        Raises:
+            DamagedCheckpointError: there is no such record, it has another size, or is not what it was.
+        """
+        record = self._find(name)
+        if record.size != size:
+            raise self._damaged(
+                f"{printable(name)} has the wrong size",
+                expected=f"{size} bytes",
+                found=f"{record.size} bytes",
+            )
+        buffer = torch.empty(size, dtype=torch.uint8)
+        if size:
+            content = buffer.numpy().data
+            self._file.seek(self._starts[name])
+            if self._file.readinto(content) != size:
+                raise self._damaged("is truncated" + _AGAIN)
+            self._compare(name, record, zlib.crc32(content))
+        return buffer
+
+    def _find(self, name: str) -> Record:
+        if (record := self.records.get(name)) is None:
+            raise self._damaged("a record is missing", expected=printable(name))
+        return record
+
+    def _compare(self, name: str, record: Record, crc: int) -> None:
+        if self._has_checksums and crc != record.crc:
+            raise self._damaged(
+                f"{printable(name)} is not what was saved: its checksum differs" + _AGAIN,
+                expected=f"{record.crc:08x}",
+                found=f"{crc:08x}",
+            )
+
+    def _at(self, position: int, size: int) -> bytes:
+        self._file.seek(position)
+        content = self._file.read(size)
+        if len(content) != size:
+            raise self._damaged("is truncated" + _AGAIN)
+        return content
+
+    def _find_directory(self) -> tuple[int, int, int]:
+        """Where the directory starts, its size, and how many entries it has."""
+        tail_start = max(0, self.size - _END.size - _MAX_COMMENT)
+        tail = self._at(tail_start, self.size - tail_start)
+        at = len(tail)
+        while (at := tail.rfind(b"PK\5\6", 0, at)) >= 0:
+            if at + _END.size <= len(tail):
+                _, disk, first, here, count, size, start, comment = _END.unpack_from(tail, at)
+                if at + _END.size + comment == len(tail):
+                    break
+        else:
+            raise self._damaged("is truncated: the directory at its end is missing" + _AGAIN)
+        end = tail_start + at
+        if end >= _LOCATOR64.size:
+            mark, _, end64, _ = _LOCATOR64.unpack(self._at(end - _LOCATOR64.size, _LOCATOR64.size))
+            if mark == b"PK\6\7":
+                if end64 + _END64.size > end:
+                    raise self._damaged("has a damaged directory" + _AGAIN)
+                mark, _, _, _, disk, first, here, count, size, start = _END64.unpack(
+                    self._at(end64, _END64.size)
+                )
+                end = end64 if mark == b"PK\6\6" else -1
+        if disk or first or here != count or start + size != end:
+            raise self._damaged("has a damaged directory" + _AGAIN)
+        if count > MAX_RECORDS or size < count * _ENTRY.size or size > MAX_RECORDS * _ENTRY.size * 4:
+            raise self._damaged(
+                "has a directory out of all proportion",
+                expected=f"at most {MAX_RECORDS} records",
+                found=str(count),
+            )
+        return start, size, count
+
+    def _read_directory(self, size: int, count: int) -> dict[str, Record]:
+        directory = self._at(self._directory, size)
+        records: dict[str, Record] = {}
+        at = 0
+        for _ in range(count):
+            if at + _ENTRY.size > size:
+                raise self._damaged("has a damaged directory" + _AGAIN)
+            (mark, _, _, flags, method, _, _, crc, stored, length) = _ENTRY.unpack_from(directory, at)[:10]
+            name_size, extra_size, comment_size, _, _, _, header = _ENTRY.unpack_from(directory, at)[10:]
+            extra_at = at + _ENTRY.size + name_size
+            raw = directory[at + _ENTRY.size : extra_at]
+            extra = directory[extra_at : extra_at + extra_size]
+            at = extra_at + extra_size + comment_size
+            if mark != b"PK\1\2" or at > size:
+                raise self._damaged("has a damaged directory" + _AGAIN)
+            length, stored, header = self._wide(extra, length, stored, header)
+            name = raw.decode("utf-8", "replace")
+            if name in records:
+                raise self._damaged("holds two records of one name", found=printable(name))
+            if name.endswith("/") and not length:  # a folder, which other programs list and torch does not
+                continue
+            compressed = bool(method or flags & 1 or stored != length)
+            records[name] = Record(length, crc, compressed, header)
+        if not records:
+            raise self._damaged("is an empty zip file", expected="a checkpoint")
+        return records
+
+    def _wide(self, extra: bytes, *numbers: int) -> list[int]:
+        """The numbers, those that did not fit into 32 bits taken from the extra field for them."""
+        wide: tuple[int, ...] = ()
+        at = 0
+        while at + 4 <= len(extra):
+            kind, size = struct.unpack_from("<2H", extra, at)
+            if kind == 1:
+                body = extra[at + 4 : at + 4 + size]
+                wide = struct.unpack(f"<{len(body) // 8}Q", body[: len(body) // 8 * 8])
+                break
+            at += 4 + size
+        rest = iter(wide)
+        found = [next(rest, -1) if number == 0xFFFFFFFF else number for number in numbers]
+        if any(number < 0 for number in found):
+            raise self._damaged("has a damaged directory" + _AGAIN)
+        return found
+
+    def _check_header(self, name: str, record: Record) -> int:
+        """Where the bytes of a record start."""
+        if record.header + _HEADER.size > self._directory:
+            raise self._damaged("a record lies outside of the file" + _AGAIN, found=printable(name))
+        header = _HEADER.unpack(self._at(record.header, _HEADER.size))
+        mark, method, name_size, extra_size = header[0], header[3], header[9], header[10]
+        raw = self._at(record.header + _HEADER.size, name_size)
+        if mark != b"PK\3\4" or method or raw.decode("utf-8", "replace") != name:
+            raise self._damaged("a record is not where the directory says" + _AGAIN, found=printable(name))
+        return record.header + _HEADER.size + int(name_size) + int(extra_size)
+
+    def _damaged(
+        self, message: str, *, expected: str | None = None, found: str | None = None
+    ) -> DamagedCheckpointError:
+        return DamagedCheckpointError(message, file=self._path, expected=expected, found=found)

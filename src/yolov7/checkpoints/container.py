@@ -1,0 +1,215 @@
+"""Files that ``torch.save`` wrote, as trees of plain data and tensors (``tree.py``).
+
+    since torch 1.6                            before
+    a zip file, one folder:                    pickles and bytes, one after the other:
+      data.pkl    a pickle                       magic number, version, about the machine
+      byteorder   little or big                  the pickle
+      data/<key>  the bytes of a storage         the keys of its storages
+                                                 for each: number of elements, bytes
+
+In both the pickle refers to a storage by a persistent id: ("storage", class, key, device, elements).
+"""
+
+from __future__ import annotations
+
+import os
+from io import BufferedReader
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from yolov7.checkpoints.archive import Archive
+from yolov7.checkpoints.sniff import MAGIC_NUMBER, open_file, sniff_open
+from yolov7.checkpoints.storages import Storage, ViewAllowance, element_type, typed, whole
+from yolov7.checkpoints.tree import Foreign, Symbol, describe, name_of
+from yolov7.checkpoints.unpickle import MAX_PICKLE, Unpickler
+from yolov7.errors import CheckpointError, DamagedCheckpointError, UsageError
+
+_PROTOCOL_VERSION = 1001
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[object, object] | Foreign:
+    """What a checkpoint of torch holds, without running or importing anything of it.
+
+    Weights come as CPU tensors of the type they are stored in, without gradients, tied where they were tied.
+    Models come as `Foreign` objects; `state_dict_of` has their tensors. Nothing is said here about the
+    values: NaN passes.
+
+    Args:
+        path: a file that ``torch.save`` wrote, of any version since 0.2.
+
+    Raises:
+        UnsafeCheckpointError: it asks to run or import what no checkpoint needs.
+        DamagedCheckpointError: it is truncated or altered, or no checkpoint at all.
+        CheckpointError: it cannot be opened.
+        UsageError: it is a safetensors file, which has a reader of its own.
+    """
+    name = os.fspath(path)
+    with open_file(path) as file:
+        kind = sniff_open(file, name)
+        if kind == "safetensors":
+            raise UsageError("is a safetensors file, not one of torch", file=path)
+        try:
+            tree = _read_zip(file, name) if kind == "zip" else _read_legacy(file, name)
+        except OSError as error:
+            raise CheckpointError(f"cannot be read: {error.strerror}", file=path) from error
+    if not isinstance(tree, dict | Foreign):
+        raise DamagedCheckpointError(
+            "holds no weights", file=path, expected="a dict or a model at the top", found=describe(tree)
+        )
+    return tree
+
+
+class _StorageId(NamedTuple):
+    """What a pickle says about a storage that it refers to."""
+
+    type_name: str
+    dtype: torch.dtype
+    key: str
+    numel: int
+    view: object  # before torch 0.4: which part of it
+
+    @classmethod
+    def parse(cls, pid: object, length: int) -> _StorageId:
+        if not isinstance(pid, tuple) or len(pid) != length or pid[0] != "storage":
+            raise DamagedCheckpointError("refers to something that is no storage", found=describe(pid))
+        if not isinstance(pid[2], str):
+            raise DamagedCheckpointError("a storage has no name", found=describe(pid[2]))
+        view = pid[5] if length > 5 else None
+        numel = whole(pid[4], "number of elements")
+        return cls(name_of(pid[1]), element_type(pid[1]), pid[2], numel, view)
+
+    def check_same(self, elements: Tensor) -> None:
+        """Every mention of a storage has to agree with the first."""
+        if (elements.dtype, elements.numel()) != (self.dtype, self.numel):
+            raise DamagedCheckpointError(
+                "a storage is described in two ways",
+                expected=f"{elements.numel()} x {elements.dtype}",
+                found=f"{self.numel} x {self.dtype}",
+            )
+
+
+# Since torch 1.6.
+
+
+def _read_zip(file: BufferedReader, path: str) -> object:
+    archive = Archive(file, path)
+    archive.check()
+    pickled = archive.read(f"{archive.folder}/data.pkl", MAX_PICKLE)
+    return Unpickler(pickled, persistent=_ZipStorages(archive), file=path, part="data.pkl").load()
+
+
+class _ZipStorages:
+    """The storages of a zip file, each read when the pickle refers to it for the first time."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._allowance = ViewAllowance(archive.size)
+        self._storages: dict[str, Storage] = {}
+        order = f"{archive.folder}/byteorder"
+        self._order = archive.read(order, 16) if order in archive.records else b"little"
+
+    def __call__(self, pid: object) -> Storage:
+        wanted = _StorageId.parse(pid, 5)
+        if (storage := self._storages.get(wanted.key)) is None:
+            storage = self._storages[wanted.key] = Storage(self._read(wanted), self._allowance)
+        wanted.check_same(storage.elements)
+        return storage
+
+    def _read(self, wanted: _StorageId) -> Tensor:
+        swap = self._order == b"big"
+        if self._order not in (b"little", b"big") or (swap and "Untyped" in wanted.type_name):
+            raise DamagedCheckpointError(
+                "holds numbers in a byte order that cannot be told", found=describe(self._order)
+            )
+        name = f"{self._archive.folder}/data/{wanted.key}"
+        return typed(
+            self._archive.read_tensor(name, wanted.numel * wanted.dtype.itemsize), wanted.dtype, swap=swap
+        )
+
+
+# Before torch 1.6.
+
+
+def _read_legacy(file: BufferedReader, path: str) -> object:
+    size = file.seek(0, 2)
+    file.seek(0)
+    storages = _LegacyStorages(size, path)
+    pickles = Unpickler(file.read(MAX_PICKLE), persistent=storages, file=path)
+    for wanted in (MAGIC_NUMBER, _PROTOCOL_VERSION):
+        found = pickles.load()
+        if not isinstance(found, int) or found != wanted:
+            raise DamagedCheckpointError(
+                "does not begin as torch's files do", file=path, expected=str(wanted), found=describe(found)
+            )
+    pickles.load()  # about the machine that wrote it; the weights are little-endian whatever it says
+    tree = pickles.load()
+    keys = pickles.load()
+    file.seek(pickles.position)
+    del pickles
+    storages.fill(file, keys)
+    if file.read(1):
+        raise DamagedCheckpointError("goes on behind its end", file=path)
+    return tree
+
+
+class _LegacyStorages:
+    """The storages of a file before torch 1.6: announced by the pickle, filled from what comes behind it."""
+
+    def __init__(self, size: int, path: str) -> None:
+        self._allowance = ViewAllowance(size)
+        self._left = size
+        self._path = path
+        self._storages: dict[str, Storage] = {}
+
+    def __call__(self, pid: object) -> Storage | Symbol:
+        # The class of a module, and its source code, by which torch warned of changes.
+        if isinstance(pid, tuple) and pid[:1] == ("module",) and isinstance(pid[1], Symbol):
+            return pid[1]
+        wanted = _StorageId.parse(pid, 6)
+        if (storage := self._storages.get(wanted.key)) is None:
+            size = wanted.numel * wanted.dtype.itemsize
+            self._left -= size
+            if self._left < 0:
+                raise DamagedCheckpointError(
+                    "holds less than it announces", expected=f"{size} bytes for a storage"
+                )
+            elements = torch.empty(size, dtype=torch.uint8).view(wanted.dtype)
+            storage = self._storages[wanted.key] = Storage(elements, self._allowance)
+        wanted.check_same(storage.elements)
+        return storage if wanted.view is None else self._part(storage, wanted.view)
+
+    def _part(self, storage: Storage, view: object) -> Storage:
+        """The part of a storage that was a storage of its own."""
+        if not isinstance(view, tuple) or len(view) != 3:
+            raise DamagedCheckpointError("impossible part of a storage", found=describe(view))
+        offset, size = whole(view[1], "offset"), whole(view[2], "size")
+        if offset + size > storage.elements.numel():
+            raise DamagedCheckpointError("a part of a storage reaches outside of it")
+        return Storage(storage.elements[offset : offset + size], self._allowance)
+
+    def fill(self, file: BufferedReader, keys: object) -> None:
+        """Read the bytes of all storages, which come in the order of `keys`."""
+        named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+        if not isinstance(keys, list) or not named or sorted(keys) != sorted(self._storages):
+            raise DamagedCheckpointError(
+                "the storages in it are not those that its pickle names",
+                file=self._path,
+                expected=f"{len(self._storages)} storages",
+                found=describe(keys),
+            )
+        for key in keys:
+            elements = self._storages[key].elements
+            buffer = elements.view(torch.uint8)
+            numel = int.from_bytes(file.read(8), "little", signed=True)
+            if numel != elements.numel():
+                raise DamagedCheckpointError(
+                    "a storage does not have its size; download or copy it again",
+                    file=self._path,
+                    expected=f"{elements.numel()} elements",
+                    found=str(numel),
+                )
+            if numel and file.readinto(buffer.numpy().data) != buffer.numel():
+                raise DamagedCheckpointError("is truncated; download or copy it again", file=self._path)
+            typed(buffer, elements.dtype)

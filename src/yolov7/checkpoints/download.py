@@ -1,0 +1,356 @@
+"""Fetch a checkpoint over http(s): once, whole, and checked.
+
+    another process at it?   wait, then take what it fetched
+    a part of it is here?    ask the server for the rest, unless its file has changed since
+    the connection is cut?   connect again; what still lacks is left to the next call
+    all of it has come?      check it, then move it to its place in one step
+
+Checks: the number of bytes that the server promises, always; then the SHA-256 where it is known; else that it
+is a whole zip file, as torch writes it, whose records have their checksums, or torch's older format.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import ssl
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+from urllib import request
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+from yolov7.errors import DownloadError
+
+Progress = Callable[[int, int | None], object]
+"""Told now and then how many bytes are here, and how many there will be (None: the server does not say)."""
+
+TIMEOUT = 30.0
+"""Seconds without any data after which a connection is given up."""
+CONNECTIONS = 4
+"""At most, for one file in one call."""
+_CHUNK = 1 << 18
+_POLL = 0.2
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    progress: Progress | None = None,
+    timeout: float = TIMEOUT,
+) -> None:
+    """Fetch a checkpoint to where it should be; a file that is there already is left alone.
+
+    Safe with several threads or processes at once: one works, the others wait for it.
+
+    Args:
+        url: http or https; redirections are followed, but not away from https.
+        target: the file to make, its folders too.
+        sha256: of the file, where known, in hexadecimal.
+        progress: told about bytes as they come.
+        timeout: seconds without any data after which a connection is given up.
+
+    Raises:
+        DownloadError: it cannot be fetched, or is not what it should be. What has come so far stays beside
+            the target, for the next call to go on with; what turned out to be wrong is deleted.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise not_downloaded(url, target, "this is no http or https address")
+    part = _Part(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(target.with_name(f".{target.name}.lock")):
+            if target.is_file():
+                return
+            _receive_all(url, part, progress, timeout)
+            _check(part, sha256)
+            part.path.replace(target)
+            part.forget()
+    except DownloadError as error:
+        raise not_downloaded(
+            url, target, error.message, expected=error.expected, found=error.found
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise not_downloaded(url, target, _reason(error, timeout)) from error
+
+
+def not_downloaded(
+    url: str, target: Path, reason: str, *, expected: object = None, found: object = None
+) -> DownloadError:
+    """The error for a file that should have come from a URL; it names the place to put it by hand."""
+    message = f"not downloaded from {url}: {reason}. It can also be put in this place by hand"
+    return DownloadError(message, file=target, expected=expected, found=found)
+
+
+class _CutOffError(DownloadError):
+    """The connection ended before the file did: another may bring the rest."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """Which file a server has, as far as it tells: its size, and its ETag or else its date."""
+
+    total: int | None
+    validator: str | None
+
+
+class _Part:
+    """What has come of a file so far, and of which version of it: two files beside the target."""
+
+    def __init__(self, target: Path) -> None:
+        self.path = target.with_name(f"{target.name}.part")
+        self._note = target.with_name(f"{target.name}.part.json")
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    @property
+    def version(self) -> _Version | None:
+        """None where nothing is here to go on with."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return _Version(**json.loads(self._note.read_text())) if self.size else None
+        return None
+
+    def start(self, version: _Version) -> None:
+        """Have nothing yet, of that version."""
+        self.forget()
+        self._note.write_text(json.dumps(asdict(version)))
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+
+def _receive_all(url: str, part: _Part, progress: Progress | None, timeout: float) -> None:
+    """Bring the part to the size that the server promises, over several connections where need be."""
+    for left in reversed(range(CONNECTIONS)):
+        try:
+            _receive(url, part, progress, timeout)
+            break
+        except _CutOffError:
+            if not left:
+                raise
+        except HTTPError as error:
+            error.close()
+            # 416: the server has nothing behind the part, so this is no part of its file.
+            if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not left:
+                raise
+            part.forget()
+
+
+def _receive(url: str, part: _Part, progress: Progress | None, timeout: float) -> None:
+    """One connection: the whole file, or what the part lacks of it."""
+    known, have = part.version, part.size
+    if known and have == known.total:
+        return
+    # "identity": a server may compress otherwise, and then sizes and ranges mean something else.
+    headers = {"User-Agent": "open-yolov7", "Accept-Encoding": "identity"}
+    if known:
+        headers["Range"] = f"bytes={have}-"
+        if known.validator:
+            headers["If-Range"] = known.validator  # a file that has changed comes whole
+
+    with _opener().open(request.Request(url, headers=headers), timeout=timeout) as response:
+        version = _version(response)
+        if response.status == http.client.PARTIAL_CONTENT:
+            begins = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            if not begins or version != known:
+                part.forget()
+                raise _CutOffError("the server offers the rest of another file")
+        else:
+            part.start(version)
+            have = 0
+        with part.path.open("ab") as file:
+            _check_space(part.path, version.total, have)
+            _copy(response, file, have, version.total, progress)
+
+
+def _version(response: http.client.HTTPResponse) -> _Version:
+    headers = response.headers
+    total = headers.get("Content-Length", "")
+    if response.status == http.client.PARTIAL_CONTENT:
+        total = headers.get("Content-Range", "").rpartition("/")[2]
+    etag = headers.get("ETag", "")
+    # A weak ETag (W/"...") does not promise the same bytes, which is what going on with a part needs.
+    validator = etag if etag.startswith('"') else headers.get("Last-Modified")
+    return _Version(int(total) if total.isdecimal() else None, validator)
+
+
+def _copy(
+    response: http.client.HTTPResponse,
+    file: IO[bytes],
+    have: int,
+    total: int | None,
+    progress: Progress | None,
+) -> None:
+    """Write what comes behind the bytes that are here."""
+    cause: Exception | None = None
+    chunk = b"first"
+    while chunk:
+        if progress is not None:
+            progress(have, total)
+        try:
+            chunk = response.read1(_CHUNK)
+        except (http.client.IncompleteRead, ConnectionError, TimeoutError) as error:
+            cause, chunk = error, b""
+        file.write(chunk)
+        have += len(chunk)
+    if cause or (total is not None and have != total):
+        raise _CutOffError("the connection was cut", expected=_bytes(total), found=_bytes(have)) from cause
+    file.flush()
+    os.fsync(file.fileno())  # a power cut must not leave a file of the right name and size, full of zeros
+
+
+def _check_space(path: Path, total: int | None, have: int) -> None:
+    free = shutil.disk_usage(path.parent).free
+    if total is not None and total - have > free:
+        raise DownloadError("the disk is full", expected=f"{_bytes(total - have)} free", found=_bytes(free))
+
+
+def _check(part: _Part, sha256: str | None) -> None:
+    """Raises: DownloadError: this is not the file; it is deleted then."""
+    try:
+        if sha256 is None:
+            _check_form(part.path)
+        else:
+            _check_sum(part.path, sha256)
+    except DownloadError:
+        part.forget()
+        raise
+
+
+def _check_sum(path: Path, sha256: str) -> None:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    if digest.hexdigest() != sha256.lower():
+        raise DownloadError(
+            "what came is another file", expected=f"SHA-256 {sha256}", found=f"SHA-256 {digest.hexdigest()}"
+        )
+
+
+def _check_form(path: Path) -> None:
+    expected = "a checkpoint of torch"
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(b"\x80"):  # a pickle: torch's format before zip files
+        return
+    if not start.startswith(b"PK"):  # often the page of a Wi-Fi's login
+        raise DownloadError(
+            "what came is no checkpoint", expected=expected, found=f"a file that begins {start!r}"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise DownloadError(
+                    "what came is no checkpoint", expected=expected, found="a compressed zip file"
+                )
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise DownloadError("what came is damaged", expected=expected, found=f"zip file: {error}") from error
+    if damaged is not None:
+        raise DownloadError("what came is damaged", expected=expected, found=f"a wrong checksum of {damaged}")
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other thread or process is inside with the same path. The lock, an empty file, stays."""
+    with lock.open("a+b") as file:
+        while not _acquire(file):
+            time.sleep(_POLL)
+        yield  # closing the file releases it, and so does the end of the process
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _acquire(file: IO[bytes]) -> bool:
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _acquire(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class _RedirectHandler(request.HTTPRedirectHandler):
+    """Follows a redirection, but never away from encryption."""
+
+    def redirect_request(
+        self,
+        req: request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> request.Request | None:
+        if req.type == "https" and urlsplit(newurl).scheme != "https":
+            fp.close()
+            raise URLError(f"it leads away from https, to {newurl}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> request.OpenerDirector:
+    """urllib for http and https alone: any other kind of URL finds no handler."""
+    opener = request.OpenerDirector()
+    for handler in (
+        request.ProxyHandler(),
+        request.HTTPHandler(),
+        request.HTTPSHandler(),
+        request.HTTPDefaultErrorHandler(),
+        request.HTTPErrorProcessor(),
+        request.UnknownHandler(),
+        _RedirectHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _reason(error: BaseException, timeout: float) -> str:
+    """What went wrong, for a person."""
+    if isinstance(error, HTTPError):
+        return f"the server answers {error.code} {error.reason}"
+    if isinstance(error, URLError):
+        inner = error.reason
+        return _reason(inner, timeout) if isinstance(inner, BaseException) else inner
+    if isinstance(error, socket.gaierror):
+        return "the server's name is not known here; is there a connection to the internet?"
+    if isinstance(error, ConnectionRefusedError):
+        return "the server refuses the connection"
+    if isinstance(error, TimeoutError):
+        return f"no answer for {timeout:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not to be trusted ({error.verify_message})"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full"
+    return str(error) or type(error).__name__
+
+
+def _bytes(count: int | None) -> str:
+    return "more bytes" if count is None else f"{count:,} bytes"

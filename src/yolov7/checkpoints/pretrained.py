@@ -1,0 +1,107 @@
+"""The released checkpoints by name, and where they are kept once downloaded.
+
+The authors publish no checksums: those below are what several unrelated people who check their download have
+published. Where none or only one did, it is None, and the form of the file is checked instead (see
+``download.py``). Reading a file is safe in any case (see ``unpickle.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from yolov7.checkpoints.download import TIMEOUT, Progress, download, not_downloaded
+from yolov7.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Released:
+    """A checkpoint that others trained and published.
+
+    Attributes:
+        name: of the file.
+        variant: name of the network.
+        licence: of the weights, by SPDX; the user is to be told it, and ``url``, before the file is fetched.
+        url: where it comes from.
+        sha256: of the file, where known.
+    """
+
+    name: str
+    variant: str
+    licence: str
+    url: str
+    sha256: str | None = None
+
+
+def _by_authors(name: str, variant: str, sha256: str | None = None) -> Released:
+    base = "https://github.com/WongKinYiu/yolov7/releases/download/v0.1/"
+    return Released(name, variant, "GPL-3.0", base + name, sha256)
+
+
+_YOLOV7_E6E_SHA256 = "b370120a414bf32b5d65fc808e5a32c8d9b3c63902d1bc41894fc9d86eccf9cb"
+_YOLOV7_SHA256 = "d1ac3c74eb96a3eec77949c0f37a06bc272756606ff011d9353f7abff4e0c71d"
+_V7_MIT_URL = "https://github.com/MultimediaTechLab/YOLO/releases/download/v1.0-alpha/v7.pt"
+
+RELEASED: Mapping[str, Released] = MappingProxyType(
+    {
+        released.name: released
+        for released in (
+            Released("v7.pt", "yolov7", "MIT", _V7_MIT_URL),
+            _by_authors("yolov7-tiny.pt", "yolov7-tiny"),
+            _by_authors("yolov7.pt", "yolov7", _YOLOV7_SHA256),
+            _by_authors("yolov7x.pt", "yolov7-x"),
+            _by_authors("yolov7-w6.pt", "yolov7-w6"),
+            _by_authors("yolov7-e6.pt", "yolov7-e6"),
+            _by_authors("yolov7-d6.pt", "yolov7-d6"),
+            _by_authors("yolov7-e6e.pt", "yolov7-e6e", _YOLOV7_E6E_SHA256),
+            _by_authors("yolov7_training.pt", "yolov7"),
+            _by_authors("yolov7x_training.pt", "yolov7-x"),
+            _by_authors("yolov7-w6_training.pt", "yolov7-w6"),
+            _by_authors("yolov7-e6_training.pt", "yolov7-e6"),
+            _by_authors("yolov7-d6_training.pt", "yolov7-d6"),
+            _by_authors("yolov7-e6e_training.pt", "yolov7-e6e"),
+        )
+    }
+)
+"""By file name, the one under a permissive licence first. All were trained on COCO 2017."""
+
+
+def cache_directory() -> Path:
+    """Where downloads are kept: $YOLOV7_CACHE, else ``open-yolov7`` in the platform's cache directory."""
+    if own := os.environ.get("YOLOV7_CACHE"):
+        return Path(own)
+    base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "open-yolov7"
+
+
+def is_offline() -> bool:
+    """Whether $YOLOV7_OFFLINE forbids downloads: anything but empty, 0, no and false does."""
+    return os.environ.get("YOLOV7_OFFLINE", "").lower() not in ("", "0", "no", "false")
+
+
+def fetch(released: Released | str, *, progress: Progress | None = None, timeout: float = TIMEOUT) -> Path:
+    """Path of a released checkpoint in the cache, downloaded first where it is not there yet.
+
+    Args:
+        released: an entry of ``RELEASED``, or its name.
+        progress: told about bytes as they come; not called where nothing is downloaded.
+        timeout: seconds without any data after which a connection is given up.
+
+    Raises:
+        UsageError: no released checkpoint has that name.
+        DownloadError: it is not in the cache and cannot be fetched, or is not what it should be.
+    """
+    if isinstance(released, str):
+        if released not in RELEASED:
+            raise UsageError("no such released checkpoint", expected=", ".join(RELEASED), found=released)
+        released = RELEASED[released]
+    target = cache_directory() / released.name
+    if not target.is_file():
+        if is_offline():
+            raise not_downloaded(released.url, target, "downloads are switched off (offline)")
+        download(released.url, target, sha256=released.sha256, progress=progress, timeout=timeout)
+    return target

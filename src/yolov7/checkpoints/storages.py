@@ -1,0 +1,132 @@
+"""Storages of torch: a run of elements in a file, and the tensors that are views of it.
+
+All arithmetic on sizes is done in Python's own integers, before torch sees a single one of them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from yolov7.checkpoints.tree import describe, name_of, printable
+from yolov7.errors import DamagedCheckpointError
+
+_ELEMENTS = {
+    "Double": torch.float64,
+    "Float": torch.float32,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+    "ComplexFloat": torch.complex64,
+    "ComplexDouble": torch.complex128,
+}
+STORAGE_TYPES: dict[str, torch.dtype] = {
+    **{f"{module}.{name}Storage": t for name, t in _ELEMENTS.items() for module in ("torch", "torch.cuda")},
+    "torch.storage.UntypedStorage": torch.uint8,
+    "torch.storage._UntypedStorage": torch.uint8,
+}
+"""Every class of storage that a detector's checkpoint needs, and its elements."""
+
+MAX_DIMENSIONS = 32
+_SHOWN_PER_STORED = 4  # a tensor may be in a file under several names, but not under thousands
+_SHOWN_FREELY = 16 * 2**20
+
+
+class ViewAllowance:
+    """How many bytes all tensors of a file may show together, so that small files stay small when copied.
+
+    A storage of one element, expanded to a million times a million, or ten thousand names for one large
+    tensor, cost nothing until somebody converts them.
+    """
+
+    def __init__(self, stored: int) -> None:
+        self.left = _SHOWN_PER_STORED * stored + _SHOWN_FREELY
+
+    def show(self, size: int) -> None:
+        """Take `size` bytes. Raises: DamagedCheckpointError where they are not left."""
+        self.left -= size
+        if self.left < 0:
+            raise DamagedCheckpointError(
+                "its tensors repeat the same stored values far too often",
+                expected=f"tensors of at most {_SHOWN_PER_STORED} times the size of the file",
+            )
+
+
+class Storage:
+    """The elements of one storage, (N,), of which tensors are views."""
+
+    __slots__ = ("allowance", "elements")
+
+    def __init__(self, elements: Tensor, allowance: ViewAllowance) -> None:
+        self.elements = elements
+        self.allowance = allowance
+
+    def view(self, offset: object, size: object, stride: object, dtype: torch.dtype | None = None) -> Tensor:
+        """The tensor of that shape, which shares memory with every other view of this storage.
+
+        Raises:
+            DamagedCheckpointError: it would reach outside the storage, or the numbers are none.
+        """
+        elements = self.elements
+        if dtype is not None and dtype != elements.dtype:
+            if elements.dtype != torch.uint8 or dtype == torch.bool or elements.numel() % dtype.itemsize:
+                raise DamagedCheckpointError(f"a storage of {elements.dtype} is read as {dtype}")
+            elements = elements.view(dtype)
+        shape, steps = whole_numbers(size, "shape"), whole_numbers(stride, "stride")
+        start = whole(offset, "offset")
+        numel = math.prod(shape)
+        # What torch multiplies: an empty dimension does not save the others from overflowing.
+        extent = math.prod(max(n, 1) for n in shape)
+        last = sum((n - 1) * step for n, step in zip(shape, steps, strict=False)) if numel else -1
+        if len(shape) != len(steps) or extent >= 2**63 or start + last >= elements.numel():
+            raise DamagedCheckpointError(
+                "a tensor does not fit into its storage",
+                expected=f"at most {elements.numel()} elements",
+                found=printable(f"shape {shape}, stride {steps}, offset {start}", 200),
+            )
+        self.allowance.show(numel * elements.element_size())
+        return elements.as_strided(shape, steps, elements.storage_offset() + start)
+
+
+def whole(value: object, what: str) -> int:
+    """A whole number that torch can hold, 0 or more; else DamagedCheckpointError."""
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise DamagedCheckpointError(f"impossible {what}", expected="a whole number", found=describe(value))
+    return value
+
+
+def whole_numbers(value: object, what: str) -> tuple[int, ...]:
+    """A shape or a stride; else DamagedCheckpointError."""
+    if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS:
+        raise DamagedCheckpointError(
+            f"impossible {what}", expected=f"at most {MAX_DIMENSIONS} numbers", found=describe(value)
+        )
+    return tuple(whole(n, what) for n in value)
+
+
+def element_type(symbol: object) -> torch.dtype:
+    """The elements of a class of storage; else DamagedCheckpointError."""
+    if (dtype := STORAGE_TYPES.get(name_of(symbol))) is None:
+        raise DamagedCheckpointError("names an unknown kind of storage", found=describe(symbol))
+    return dtype
+
+
+def typed(buffer: Tensor, dtype: torch.dtype, *, swap: bool = False) -> Tensor:
+    """The bytes (N,) uint8 as elements of `dtype`, bytes of each reversed on demand (in place).
+
+    Raises:
+        DamagedCheckpointError: a truth value that is neither 0 nor 1.
+    """
+    if swap and dtype.itemsize > 1:
+        part = dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize
+        buffer.numpy().view(f"u{part}").byteswap(inplace=True)
+    if dtype == torch.bool and buffer.numel() and int(buffer.max()) > 1:
+        raise DamagedCheckpointError("a storage of truth values holds something else")
+    return buffer.view(dtype)

@@ -1,0 +1,293 @@
+"""What is left of a pickle once nothing of it is run: plain data, tensors, and `Foreign` objects.
+
+tree = None | bool | int | float | complex | str | bytes | bytearray | slice | torch.dtype
+     | Tensor | numpy array | Symbol
+     | list | tuple | dict | set | frozenset of trees
+     | Foreign (args, state, contents: trees)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from yolov7.errors import DamagedCheckpointError
+
+MAX_DEPTH = 100
+"""Deepest nesting of containers, and of modules; real checkpoints need about 10."""
+MAX_VALUES = 4_000_000
+"""Containers and leaves that a value may consist of once everything it shares is written out."""
+MAX_VISITS = 200_000
+"""Modules and tensors that a walk over a network may meet."""
+MAX_NAME = 512
+"""Longest name of a module or tensor, in characters."""
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A class or a function that the file names. Only the name: nothing was imported."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+class Foreign:
+    """An object of a class that is not ours to run: how it was made is recorded, and that is all.
+
+    Attributes:
+        module, name: its class, such as ``models.yolo`` and ``Model``.
+        args: what its constructor would have been given.
+        state: what it would have been filled with, most often its ``__dict__``; None without.
+        contents: items, where the class is a kind of dict or list; None without.
+    """
+
+    __slots__ = ("args", "contents", "module", "name", "state")
+
+    def __init__(self, symbol: Symbol, args: tuple[object, ...] = ()) -> None:
+        self.module = symbol.module
+        self.name = symbol.name
+        self.args = args
+        self.state: object = None
+        self.contents: dict[object, object] | list[object] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Foreign {self.module}.{self.name}>"
+
+
+def name_of(value: object) -> str:
+    """The dotted name that a symbol is; nothing for any other value, whose text could be endless."""
+    return str(value) if isinstance(value, Symbol) else ""
+
+
+def printable(text: object, limit: int = 100) -> str:
+    """Text out of a file, fit for a message: ASCII only, no control characters, not longer than `limit`."""
+    shown = ascii(str(text)[: limit + 1])[1:-1]
+    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def describe(value: object) -> str:
+    """What a value is, in a few words, however large or twisted it may be."""
+    if isinstance(value, Symbol):
+        return printable(value)
+    if isinstance(value, Foreign):
+        return printable(f"an object of {value.module}.{value.name}")
+    if isinstance(value, str):
+        return f"text '{printable(value, 40)}'"
+    if isinstance(value, bool | int | float | complex) or value is None:
+        return printable(value)
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, bytes | bytearray | list | tuple | dict | set | frozenset):
+        return f"a {type(value).__name__} of length {len(value)}"
+    return f"a {type(value).__name__}"
+
+
+def children(node: object) -> Collection[object]:
+    """The trees directly inside a tree. Keys of dicts and members of sets are leaves."""
+    if isinstance(node, dict):
+        return node.values()
+    if isinstance(node, list | tuple):
+        return node
+    if isinstance(node, Foreign):
+        return (node.args, node.state, node.contents)
+    return ()
+
+
+def walk(root: object) -> Iterator[object]:
+    """Every object of a tree once, nearest first, whatever it shares and wherever it refers back to."""
+    seen = {id(root)}
+    queue = deque([root])
+    while queue:
+        node = queue.popleft()
+        yield node
+        for child in children(node):
+            if id(child) not in seen:
+                seen.add(id(child))
+                queue.append(child)
+
+
+def check_finite(root: object) -> None:
+    """Make sure that whoever walks the plain data of a tree naively comes to an end, and soon.
+
+    Lists, tuples and dicts must not contain themselves, nest deeper than `MAX_DEPTH`, or grow beyond
+    `MAX_VALUES` when written out (a list of ten times the same list of ten times ... is small in memory
+    only). Foreign objects count as leaves, since modules may well refer to each other in circles; each is
+    checked as a tree of its own, and the chain that leads to it may not be longer than `MAX_DEPTH` either.
+
+    Raises:
+        DamagedCheckpointError: where that does not hold.
+    """
+    measured: dict[int, tuple[int, int]] = {}  # id -> (depth, values)
+    known: set[int] = set()
+    level: list[object] = [root]
+    for _ in range(MAX_DEPTH):
+        met: list[Foreign] = []
+        for node in level:
+            met += _measure(node, measured)
+        level = []
+        for node in met:
+            if id(node) not in known:
+                known.add(id(node))
+                level += children(node)
+        if not level:
+            return
+    raise DamagedCheckpointError(
+        "holds objects inside each other without end", expected=f"at most {MAX_DEPTH}"
+    )
+
+
+def _measure(root: object, measured: dict[int, tuple[int, int]]) -> list[Foreign]:
+    """Depth and size of each container below `root`, depth first and without recursion.
+
+    Returns the foreign objects met on the way.
+    """
+    if isinstance(root, Foreign):
+        return [root]
+    if not isinstance(root, list | tuple | dict) or id(root) in measured:
+        return []
+    foreign: list[Foreign] = []
+    frames = [_Frame(root)]
+    entered = {id(root)}
+    while frames:
+        frame = frames[-1]
+        for child in frame.rest:
+            if not isinstance(child, list | tuple | dict):
+                frame.values += 1
+                if isinstance(child, Foreign):
+                    foreign.append(child)
+            elif id(child) in measured:
+                frame.add(*measured[id(child)])
+            elif id(child) in entered:
+                raise DamagedCheckpointError(f"holds a {type(child).__name__} that contains itself")
+            else:
+                entered.add(id(child))
+                frames.append(_Frame(child))
+                break
+        else:
+            measured[id(frame.node)] = (frame.depth, frame.values)
+            frames.pop()
+            if frames:
+                frames[-1].add(frame.depth, frame.values)
+        if len(frames) > MAX_DEPTH or frame.depth > MAX_DEPTH:
+            raise DamagedCheckpointError(
+                "holds lists or dicts nested too deep", expected=f"at most {MAX_DEPTH} inside each other"
+            )
+        if frame.values > MAX_VALUES:
+            raise DamagedCheckpointError(
+                "holds a small value that stands for a huge one (lists that share lists)",
+                expected=f"at most {MAX_VALUES} values when written out",
+            )
+    return foreign
+
+
+class _Frame:
+    """One container that `_measure` is inside of."""
+
+    __slots__ = ("depth", "node", "rest", "values")
+
+    def __init__(self, node: object) -> None:
+        self.node = node
+        self.rest = iter(children(node))
+        self.depth = 1
+        self.values = 1
+
+    def add(self, depth: int, values: int) -> None:
+        self.depth = max(self.depth, depth + 1)
+        self.values += values
+
+
+def is_module(node: object) -> bool:
+    """Whether this is the remains of a ``torch.nn.Module``."""
+    state = node.state if isinstance(node, Foreign) else None
+    return isinstance(state, dict) and all(
+        isinstance(state.get(part), dict) for part in ("_parameters", "_buffers", "_modules")
+    )
+
+
+def state_dict_of(node: object) -> dict[str, Tensor] | None:
+    """The named tensors of a module, or of a plain state dict; None where `node` is neither.
+
+    For a module the names and their order are those of ``Module.state_dict()``: parameters, persistent
+    buffers, then the same of each submodule, in the order in which they were registered.
+
+    Raises:
+        DamagedCheckpointError: modules that contain themselves, and entries that are no tensors.
+    """
+    if isinstance(node, dict):
+        named = {k: v for k, v in node.items() if isinstance(k, str) and isinstance(v, Tensor)}
+        return named if named and len(named) == len(node) else None
+    if not is_module(node):
+        return None
+    tensors: dict[str, Tensor] = {}
+    visits = 0
+    # Children are pushed in reverse, so that the stack gives them back in the order of registration.
+    pending: list[tuple[str, object, int]] = [("", node, 0)]
+    while pending:
+        prefix, module, depth = pending.pop()
+        if not isinstance(module, Foreign) or not is_module(module):
+            raise DamagedCheckpointError(
+                f"submodule {printable(prefix)} is not a module", found=describe(module)
+            )
+        if depth > MAX_DEPTH:
+            raise DamagedCheckpointError("holds a module that contains itself", found=describe(module))
+        parameters, buffers, submodules = _parts(module)
+        visits += 1 + len(parameters) + len(buffers) + len(submodules)
+        if visits > MAX_VISITS:
+            raise DamagedCheckpointError("holds modules that share modules without end")
+        for name, value in (*parameters.items(), *buffers.items()):
+            if value is None:
+                continue
+            if not isinstance(value, Tensor):
+                raise DamagedCheckpointError(
+                    f"{printable(prefix)}{printable(name)} is not a tensor", found=describe(value)
+                )
+            tensors[_joined(prefix, name)] = value
+        pending += [
+            (_joined(prefix, name) + ".", child, depth + 1)
+            for name, child in reversed(submodules.items())
+            if child is not None
+        ]
+    return tensors
+
+
+def _parts(module: Foreign) -> tuple[dict[object, object], dict[object, object], dict[object, object]]:
+    """Parameters, buffers that belong to a state dict, and submodules."""
+    state = module.state
+    assert isinstance(state, dict)  # is_module
+    temporary = state.get("_non_persistent_buffers_set")
+    if not isinstance(temporary, set | frozenset):
+        temporary = frozenset()
+    buffers = {name: value for name, value in state["_buffers"].items() if name not in temporary}
+    return state["_parameters"], buffers, state["_modules"]
+
+
+def _joined(prefix: str, name: object) -> str:
+    if not isinstance(name, str) or len(name) > MAX_NAME:
+        raise DamagedCheckpointError(
+            "holds a module with an impossible name",
+            expected=f"text of at most {MAX_NAME} characters",
+            found=describe(name),
+        )
+    return prefix + name
+
+
+def attributes_of(foreign: Foreign) -> dict[str, object]:
+    """What the author of a class kept in it: ``names``, ``yaml``, ``nc``, ``stride``, ...
+
+    torch's own book-keeping (parameters, buffers, submodules, hooks: names that begin with an underscore)
+    is left out.
+    """
+    state = foreign.state
+    if isinstance(state, tuple) and len(state) == 2:  # a class with __slots__: (__dict__ or None, slots)
+        state = {**_as_dict(state[0]), **_as_dict(state[1])}
+    return {k: v for k, v in _as_dict(state).items() if isinstance(k, str) and not k.startswith("_")}
+
+
+def _as_dict(value: object) -> dict[object, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,1 @@
+"""From files to samples: images, letterboxes, and the label formats that people have."""

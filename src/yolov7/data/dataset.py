@@ -1,0 +1,107 @@
+"""Data sets of any of the usual kinds, opened by their path alone.
+
+open_dataset("coco/annotations/instances_val2017.json")     COCO, one file
+open_dataset("coco", split="val")                           COCO, annotations/instances_val*.json
+open_dataset("data.yaml", split="train")                    YOLO
+open_dataset("VOC2007", split="trainval")                   Pascal VOC, or xml files beside the images
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from yolov7.data import coco, voc, yolo_txt
+from yolov7.data.labels import Defect, LabelledImage
+from yolov7.data.layout import Dataset, Layout, choose_split
+from yolov7.errors import DataError
+
+__all__ = ["Dataset", "Defect", "LabelledImage", "Layout", "find_layout", "match_classes", "open_dataset"]
+
+
+def find_layout(path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None) -> Layout:
+    """Recognise a data set.
+
+    Args:
+        path: a COCO json file, a YOLO data.yaml, or a folder that holds a data set of any kind.
+        images: the folder of the images of a COCO json file, where it cannot be found.
+
+    Raises:
+        DataError: there is none.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise DataError("no such file or folder", file=path)
+    folder = None if images is None else Path(images)
+    layout = yolo_txt.find_layout(root) or voc.find_layout(root) or coco.find_layout(root, images=folder)
+    if layout is None:
+        raise DataError(
+            "no data set here",
+            file=path,
+            expected="a COCO json file, a YOLO data.yaml, a Pascal VOC folder, or a folder with one of these",
+        )
+    return layout
+
+
+def open_dataset(
+    path: str | os.PathLike[str], split: str = "val", *, images: str | os.PathLike[str] | None = None
+) -> Dataset:
+    """Open one split of a data set of any kind. The labels are read and checked now, the images later.
+
+    Args:
+        path: a COCO json file, a YOLO data.yaml, or a folder that holds a data set of any kind.
+        split: "train", "val", "test" or what the data set calls it; "all" or "val" where it is not divided.
+        images: the folder of the images of a COCO json file, where it cannot be found.
+
+    Raises:
+        DataError: there is no data set, no such split, or nothing sound in it.
+    """
+    layout = find_layout(path, images=images)
+    dataset = layout.read(choose_split(split, layout.splits, path))
+    if not dataset.images:
+        raise DataError(
+            "no image that can be read" + "".join(f"\n  {defect}" for defect in dataset.defects[:5]),
+            file=path,
+        )
+    return dataset
+
+
+def match_classes(dataset_names: Sequence[str], model_names: Sequence[str]) -> tuple[int, ...]:
+    """For each label of a model, the label of a data set with the same name, or -1 where it has none.
+
+    Names are compared without regard to case, spaces and underscores. The model may know more classes than
+    the data set, not fewer. A model without names (just numbers) is matched by order.
+
+    Raises:
+        DataError: the data set has classes that the model does not know; it lists them.
+    """
+    wanted = [_plain_name(name) for name in dataset_names]
+    known = [_plain_name(name) for name in model_names]
+    if wanted == known or (len(wanted) == len(known) and all(name.isdecimal() for name in known)):
+        return tuple(range(len(known)))
+    missing = [name for name, plain in zip(dataset_names, wanted, strict=True) if plain not in known]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of the data set's {len(wanted)} classes are unknown to the model",
+            expected="the model's classes: " + _listed(model_names),
+            found="of the data set only: " + _listed(missing),
+        )
+    for names, plain_names in ((dataset_names, wanted), (model_names, known)):
+        repeated = sorted(
+            {name for name, plain in zip(names, plain_names, strict=True) if plain_names.count(plain) > 1}
+        )
+        if repeated:
+            raise DataError(
+                "class names that stand for several classes cannot be matched", found=_listed(repeated)
+            )
+    return tuple(wanted.index(name) if name in wanted else -1 for name in known)
+
+
+def _plain_name(name: str) -> str:
+    return " ".join(name.casefold().replace("_", " ").split())
+
+
+def _listed(names: Sequence[str], limit: int = 12) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -1,0 +1,257 @@
+"""What `yolov7 doctor` says about a data set: what is in it, and what is wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yolov7.data.dataset import find_layout
+from yolov7.data.images import read_image
+from yolov7.data.labels import Defect, LabelledImage
+from yolov7.data.layout import Dataset
+from yolov7.errors import DataError, SourceError
+
+_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """How often a class occurs in a split: boxes (crowds not counted), and images that have one."""
+
+    name: str
+    boxes: int
+    images: int
+
+
+@dataclass(frozen=True)
+class BoxSizes:
+    """Sizes of a split's boxes, crowds not counted.
+
+    Attributes:
+        small, medium, large: how many are below 32 x 32 pixels, between, and above 96 x 96 (COCO's sizes).
+        widths, heights: pixels, at the quantiles 0, 5, 25, 50, 75, 95 and 100 %.
+        aspect_ratios: width / height, at the same.
+        shares: square root of the share of the image that a box covers, at the same.
+    """
+
+    small: int
+    medium: int
+    large: int
+    widths: tuple[float, ...]
+    heights: tuple[float, ...]
+    aspect_ratios: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """What is in a split.
+
+    Attributes:
+        name: "train", "val2017", ...
+        images: that can be read.
+        unlabelled: of these, without a label file.
+        empty: of these, without a box, the unlabelled ones included.
+        boxes: crowds not counted.
+        crowds: boxes around a group.
+        outlines: boxes that have an outline.
+        image_sizes: the most frequent (height, width), and how many images have it.
+        classes: in order of the labels.
+        box_sizes: their statistics; None where there is no box.
+    """
+
+    name: str
+    images: int
+    unlabelled: int
+    empty: int
+    boxes: int
+    crowds: int
+    outlines: int
+    image_sizes: tuple[tuple[tuple[int, int], int], ...]
+    classes: tuple[ClassReport, ...]
+    box_sizes: BoxSizes | None
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """The same image, byte for byte, in several places: (split, path) each."""
+
+    places: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What is in a data set, and what is wrong with it.
+
+    Attributes:
+        path: what was inspected.
+        kind: coco, yolo or voc.
+        names: class names by label.
+        splits: each that could be read.
+        defects: of all splits, each once.
+        duplicates: images that occur more than once in a split.
+        leaks: images that are in several splits, so that one of them tests what another taught. A split that
+            is made of others (trainval of train and val) is left aside.
+    """
+
+    path: str
+    kind: str
+    names: tuple[str, ...]
+    splits: tuple[SplitReport, ...]
+    defects: tuple[Defect, ...]
+    duplicates: tuple[Duplicate, ...]
+    leaks: tuple[Duplicate, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for json."""
+        return dataclasses.asdict(self)
+
+
+def inspect_dataset(
+    path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None
+) -> DataReport:
+    """Read all splits of a data set, decode every image, and report.
+
+    Args:
+        path: a COCO json file, a YOLO data.yaml, or a folder that holds a data set of any kind.
+        images: the folder of the images of a COCO json file, where it cannot be found.
+
+    Raises:
+        DataError: there is no data set, or none of its splits can be read.
+    """
+    layout = find_layout(path, images=images)
+    datasets: list[Dataset] = []
+    problems: list[DataError] = []
+    for split in layout.splits:
+        try:
+            datasets.append(layout.read(split))
+        except DataError as error:
+            problems.append(error)
+    if not datasets:
+        raise problems[0] if problems else DataError("no split", file=path)
+    defects = [defect for dataset in datasets for defect in dataset.defects]
+    for problem in problems:
+        detail = "; ".join(str(part) for part in (problem.expected, problem.found) if part is not None)
+        message = f"{problem.message} ({detail})" if detail else problem.message
+        defects.append(Defect(problem.file or os.fspath(path), problem.line, message, "error"))
+
+    digests = _digests({image.path for dataset in datasets for image in dataset.images}, defects)
+    duplicates, leaks = _repetitions(datasets, digests)
+    return DataReport(
+        path=os.fspath(path),
+        kind=datasets[0].kind,
+        names=datasets[0].names,
+        splits=tuple(map(_split_report, datasets)),
+        defects=tuple(dict.fromkeys(defects)),
+        duplicates=duplicates,
+        leaks=leaks,
+    )
+
+
+def _digests(paths: Iterable[Path], defects: list[Defect]) -> dict[Path, bytes]:
+    """A hash of each file's content; a defect for each that cannot be decoded."""
+
+    def examine(path: Path) -> tuple[bytes, str]:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            return b"", f"cannot be read: {error.strerror}"
+        try:
+            read_image(data)
+        except SourceError as error:
+            return b"", error.message
+        return hashlib.blake2b(data, digest_size=16).digest(), ""
+
+    digests = {}
+    ordered = sorted(paths)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="inspection") as pool:
+        for path, (digest, problem) in zip(ordered, pool.map(examine, ordered), strict=True):
+            if problem:
+                defects.append(Defect(str(path), None, problem, "error"))
+            else:
+                digests[path] = digest
+    return digests
+
+
+def _repetitions(
+    datasets: Sequence[Dataset], digests: dict[Path, bytes]
+) -> tuple[tuple[Duplicate, ...], tuple[Duplicate, ...]]:
+    """(within a split, between splits)."""
+    members = {dataset.split: {image.path for image in dataset.images} for dataset in datasets}
+    parts = {split: [part for part in members.values() if part < members[split]] for split in members}
+    unions = {split for split in members if set().union(*parts[split]) == members[split]}
+    places: dict[bytes, list[tuple[str, Path]]] = defaultdict(list)
+    for dataset in datasets:
+        for image in dataset.images:
+            if image.path in digests:
+                places[digests[image.path]].append((dataset.split, image.path))
+    duplicates, leaks = [], []
+    for group in places.values():
+        splits = list(dict.fromkeys(split for split, _ in group))
+        for split in splits:
+            own = [(name, str(path)) for name, path in group if name == split]
+            if len(own) > 1:
+                duplicates.append(Duplicate(tuple(own)))
+        apart = [split for split in splits if split not in unions]
+        if len(apart) > 1:
+            leaks.append(Duplicate(tuple((name, str(path)) for name, path in group if name in apart)))
+    return tuple(duplicates), tuple(leaks)
+
+
+def _split_report(dataset: Dataset) -> SplitReport:
+    images = dataset.images
+    crowds = _concatenated([image.crowds for image in images], np.bool_)
+    labels = _concatenated([image.labels for image in images], np.int64)[~crowds]
+    present = _concatenated([np.unique(image.labels[~image.crowds]) for image in images], np.int64)
+    counts = np.bincount(labels, minlength=len(dataset.names)).tolist()
+    image_counts = np.bincount(present, minlength=len(dataset.names)).tolist()
+    sizes: dict[tuple[int, int], int] = defaultdict(int)
+    for image in images:
+        sizes[image.size] += 1
+    return SplitReport(
+        name=dataset.split,
+        images=len(images),
+        unlabelled=dataset.unlabelled,
+        empty=sum(len(image) == 0 for image in images),
+        boxes=len(labels),
+        crowds=int(crowds.sum()),
+        outlines=sum(polygon is not None for image in images for polygon in image.polygons),
+        image_sizes=tuple(sorted(sizes.items(), key=lambda item: -item[1])[:5]),
+        classes=tuple(map(ClassReport, dataset.names, counts, image_counts)),
+        box_sizes=_box_sizes(images, crowds) if len(labels) else None,
+    )
+
+
+def _box_sizes(images: Sequence[LabelledImage], crowds: npt.NDArray[np.bool_]) -> BoxSizes:
+    boxes = np.concatenate([image.boxes for image in images])[~crowds].astype(np.float64)
+    areas = np.concatenate([image.areas for image in images])[~crowds]
+    image_areas = np.concatenate([np.full(len(image), image.size[0] * image.size[1]) for image in images])
+    widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    small, large = int((areas < 32**2).sum()), int((areas > 96**2).sum())
+    return BoxSizes(
+        small=small,
+        medium=len(areas) - small - large,
+        large=large,
+        widths=_quantiles(widths),
+        heights=_quantiles(heights),
+        aspect_ratios=_quantiles(widths / heights),
+        shares=_quantiles(np.sqrt(widths * heights / image_areas[~crowds])),
+    )
+
+
+def _quantiles(values: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(round(value, 4) for value in np.quantile(values, _QUANTILES).tolist())
+
+
+def _concatenated(arrays: Sequence[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
+    return np.concatenate(arrays).astype(dtype) if arrays else np.zeros(0, dtype)

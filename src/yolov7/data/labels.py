@@ -1,0 +1,238 @@
+"""What every label format has in common: labelled images, defects, and the rules that a label must meet.
+
+The policy is one: an image stays, a label that cannot be is dropped, one that can be repaired is repaired,
+and either is reported with file and line. Nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from yolov7.data.images import image_size
+from yolov7.errors import DataError, SourceError
+from yolov7.types import FloatArray, IntArray
+
+ROUNDING = 1.0
+"""Pixels by which a box may reach outside its image unreported: tools round, and some count from 1."""
+
+
+@dataclass(frozen=True)
+class Defect:
+    """Something wrong in a data set.
+
+    Attributes:
+        file: the file to look at: of labels, or the image itself.
+        line: line in it, counted from 1.
+        message: what is wrong and what was done about it.
+        severity: "error" where a label or an image was lost, "warning" where none was.
+    """
+
+    file: str
+    line: int | None
+    message: str
+    severity: Literal["error", "warning"]
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.message}"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImage:
+    """An image and its ground truth, without the pixels.
+
+    Attributes:
+        path: the image file.
+        image_id: what the data set calls it; a number where it has numbers.
+        size: (height, width), upright.
+        boxes: float32 (N, 4) ``xyxy`` pixels, within the image but for rounding.
+        labels: int64 (N,), contiguous from 0.
+        crowds: bool (N,): boxes around a group.
+        areas: float64 (N,): area of each object in pixels, by its outline where the data set says so.
+        polygons: for each box its outline, float32 (K, 2) pixels, or None; empty when there are no outlines.
+    """
+
+    path: Path
+    image_id: int | str
+    size: tuple[int, int]
+    boxes: FloatArray
+    labels: IntArray
+    crowds: npt.NDArray[np.bool_]
+    areas: npt.NDArray[np.float64]
+    polygons: tuple[FloatArray | None, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+class LabelCollector:
+    """Takes the labels of one image, keeps the sound ones, reports the others.
+
+    Args:
+        file: where the labels stand.
+        size: (height, width) of the image.
+        defects: the list that grows.
+        line_of: from a label's place, as `add` is given it, to its line; asked for defects only.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        size: tuple[int, int],
+        defects: list[Defect],
+        line_of: Callable[[int], int] = int,
+    ) -> None:
+        self.file = file
+        self.size = size
+        self._defects = defects
+        self._line_of = line_of
+        self._boxes: list[tuple[float, float, float, float]] = []
+        self._labels: list[int] = []
+        self._crowds: list[bool] = []
+        self._areas: list[float] = []
+        self._polygons: list[FloatArray | None] = []
+        self._seen: set[tuple[float, ...]] = set()
+
+    def error(self, message: str, place: int) -> None:
+        """Report what was lost."""
+        self._defects.append(Defect(str(self.file), self._line_of(place), message, "error"))
+
+    def warning(self, message: str, place: int) -> None:
+        """Report what was kept, repaired or superfluous."""
+        self._defects.append(Defect(str(self.file), self._line_of(place), message, "warning"))
+
+    def add(
+        self,
+        label: int,
+        box: tuple[float, float, float, float],
+        *,
+        place: int,
+        subject: str = "box",
+        polygon: FloatArray | None = None,
+        crowd: bool = False,
+        area: float | None = None,
+    ) -> None:
+        """Keep a label, or report why not.
+
+        Args:
+            label: contiguous class.
+            box: ``xyxy`` pixels, any numbers.
+            place: where it stands in the file: its line, or what `line_of` makes one of.
+            subject: what to call it in a report.
+            polygon: outline, (K, 2) pixels.
+            crowd: it surrounds a group.
+            area: area of the object where that is not the box's.
+        """
+        height, width = self.size
+        x1, y1, x2, y2 = box
+
+        def described(problem: str) -> str:
+            return f"{subject} ({', '.join(f'{value:g}' for value in box)}) {problem}"
+
+        if not all(map(math.isfinite, box)):
+            return self.error(described("is not finite: dropped"), place)
+        if x2 <= x1 or y2 <= y1:
+            return self.error(described("has no width or no height: dropped"), place)
+        if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+            return self.error(described(f"lies outside its image of {width} x {height}: dropped"), place)
+        if min(x1, y1) < -ROUNDING or x2 > width + ROUNDING or y2 > height + ROUNDING:
+            self.warning(described(f"reaches outside its image of {width} x {height}: clipped"), place)
+            x1, y1, x2, y2 = box = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
+            if polygon is not None:
+                polygon = np.clip(polygon, 0, np.array((width, height), np.float32))
+        identity = (label, crowd, *box)
+        if identity in self._seen:
+            return self.warning(described("repeats another of the same class: dropped"), place)
+        self._seen.add(identity)
+        self._boxes.append(box)
+        self._labels.append(label)
+        self._crowds.append(crowd)
+        self._areas.append((x2 - x1) * (y2 - y1) if area is None else area)
+        self._polygons.append(polygon)
+        return None
+
+    def labelled_image(self, path: Path, image_id: int | str) -> LabelledImage:
+        """The image with the labels that were kept."""
+        has_polygons = any(polygon is not None for polygon in self._polygons)
+        return LabelledImage(
+            path=path,
+            image_id=image_id,
+            size=self.size,
+            boxes=np.array(self._boxes, np.float32).reshape(-1, 4),
+            labels=np.array(self._labels, np.int64),
+            crowds=np.array(self._crowds, np.bool_),
+            areas=np.array(self._areas, np.float64),
+            polygons=tuple(self._polygons) if has_polygons else (),
+        )
+
+
+def polygon_box(polygon: FloatArray) -> tuple[float, float, float, float]:
+    """The box around an outline. (K, 2) -> ``xyxy``."""
+    (x1, y1), (x2, y2) = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
+    return x1, y1, x2, y2
+
+
+def image_sizes(paths: Sequence[Path]) -> list[tuple[int, int] | str]:
+    """(height, width) of each image from its header, or why it cannot be read."""
+
+    def measure(path: Path) -> tuple[int, int] | str:
+        try:
+            return image_size(path)
+        except SourceError as error:
+            return error.message if error.found is None else f"{error.message} ({error.found})"
+
+    # Most of the time is waiting for the disk.
+    with ThreadPoolExecutor(8, thread_name_prefix="headers") as pool:
+        return list(pool.map(measure, paths))
+
+
+def image_ids(paths: Sequence[Path]) -> list[int | str]:
+    """A name for each image of a set that has no ids: the number it is called by, its stem, or its path."""
+    stems = [path.stem for path in paths]
+    if all(stem.isascii() and stem.isdigit() for stem in stems):
+        numbers = [int(stem) for stem in stems]
+        if len(set(numbers)) == len(numbers):
+            return list(numbers)
+    return list(stems) if len(set(stems)) == len(stems) else [path.as_posix() for path in paths]
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no, where its name cannot be one."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long for the file system, a NUL
+        return False
+
+
+def read_text(path: Path, defects: list[Defect]) -> str:
+    """A text file's content; encodings other than UTF-8 are accepted with a warning.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return decode_text(path.read_bytes(), path, defects)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", file=path) from error
+
+
+def decode_text(data: bytes, path: Path, defects: list[Defect], encoding: str = "utf-8-sig") -> str:
+    """The text that a file's bytes are, in the encoding that it is said to have if possible."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    try:
+        return data.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        defects.append(
+            Defect(str(path), None, f"not {encoding.removesuffix('-sig')}: read as latin-1", "warning")
+        )
+        return data.decode("latin-1")  # never fails

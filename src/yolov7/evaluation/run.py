@@ -1,0 +1,134 @@
+"""A network and a data set -> metrics. Images are read and prepared while the network computes."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from yolov7.data.dataset import Dataset, match_classes
+from yolov7.data.images import read_image
+from yolov7.data.labels import Defect, LabelledImage
+from yolov7.data.letterbox import letterbox_evaluation, to_tensor
+from yolov7.data.rectangular import RectangularBatch, rectangular_batches
+from yolov7.errors import SourceError
+from yolov7.evaluation.coco import CocoEvaluator, Metrics
+from yolov7.nms import non_max_suppression
+from yolov7.types import Detections, Image, Letterbox
+
+_BATCHES_AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics, and what they were computed from.
+
+    Attributes:
+        metrics: over the images that could be read.
+        detections: by image id: pixels of the image, labels of the data set.
+        defects: images whose pixels could not be decoded; they and their objects are left out of the metrics.
+    """
+
+    metrics: Metrics
+    detections: dict[int | str, Detections]
+    defects: tuple[Defect, ...]
+
+
+def evaluate(
+    infer: Callable[[Tensor], Tensor | Sequence[Tensor]],
+    dataset: Dataset,
+    *,
+    names: Sequence[str],
+    size: int,
+    stride: int,
+    batch_size: int = 16,
+    conf: float = 0.001,
+    iou: float = 0.65,
+    max_detections: int = 300,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Detect in every image of a data set, and measure by the COCO protocol.
+
+    Images have their long side scaled to `size` and share a rectangle with others of similar shape. A box may
+    keep several classes. An image that cannot be decoded is reported and left out, with its objects: what it
+    would have scored says nothing about the network.
+
+    Args:
+        infer: uint8 images (B, 3, H, W) on the CPU -> for each decoded rows (N, 5 + C), on any device; those
+            whose objectness is not above `conf` may be missing.
+        dataset: the ground truth; its classes are matched to the network's by name.
+        names: the network's class names by label.
+        size: long side of the images.
+        stride: the network's largest.
+        batch_size: images computed together.
+        conf: confidence that detections must exceed.
+        iou: overlap above which the lesser of two boxes of a class goes.
+        max_detections: at most so many an image.
+        progress: called with the number of images done and of all.
+
+    Raises:
+        DataError: the data set has classes that the network does not know.
+    """
+    label_of = np.array(match_classes(dataset.names, names), np.int64)
+    wanted = None if (label_of >= 0).all() else np.flatnonzero(label_of >= 0).tolist()
+    evaluator = CocoEvaluator(dataset.names)
+    detections: dict[int | str, Detections] = {}
+    defects: list[Defect] = []
+    batches = rectangular_batches([image.size for image in dataset.images], size, stride, batch_size)
+    done = 0
+    for batch, prepared in _prepare_ahead(dataset.images, batches, size):
+        sound: list[tuple[LabelledImage, Image, Letterbox]] = []
+        for index, result in zip(batch.indices, prepared, strict=True):
+            labelled = dataset.images[index]
+            if isinstance(result, SourceError):
+                defects.append(Defect(str(labelled.path), None, f"{result.message}: left out", "error"))
+            else:
+                sound.append((labelled, *result))
+        if sound:
+            rows = infer(to_tensor([canvas for _, canvas, _ in sound]))
+            found = non_max_suppression(
+                rows, conf, iou, multi_label=True, classes=wanted, max_detections=max_detections
+            )
+            for (labelled, _, letterbox), boxes in zip(sound, found, strict=True):
+                mine = Detections.from_tensors(*boxes, names=names).to_source(letterbox)
+                mine = Detections(mine.boxes, mine.scores, label_of[mine.labels], dataset.names)
+                detections[labelled.image_id] = mine
+                evaluator.add(labelled, mine)
+        done += len(batch.indices)
+        if progress is not None:
+            progress(done, len(dataset))
+    return Evaluation(evaluator.summarize(), detections, tuple(defects))
+
+
+_Prepared = tuple[Image, Letterbox] | SourceError
+
+
+def _prepare_ahead(
+    images: Sequence[LabelledImage], batches: Sequence[RectangularBatch], size: int
+) -> Iterator[tuple[RectangularBatch, list[_Prepared]]]:
+    """Each batch and its letterboxed images; threads read a few batches ahead, not more."""
+
+    def prepare(index: int, shape: tuple[int, int]) -> _Prepared:
+        try:
+            return letterbox_evaluation(read_image(images[index].path), size, shape)
+        except SourceError as error:
+            return error
+
+    waiting: deque[tuple[RectangularBatch, list[Future[_Prepared]]]] = deque()
+    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="evaluation")
+    try:
+        for batch in batches:
+            waiting.append((batch, [pool.submit(prepare, index, batch.shape) for index in batch.indices]))
+            if len(waiting) > _BATCHES_AHEAD:
+                batch, futures = waiting.popleft()
+                yield batch, [future.result() for future in futures]
+        while waiting:
+            batch, futures = waiting.popleft()
+            yield batch, [future.result() for future in futures]
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,383 @@
+"""Whatever a user hands in -> frames, one at a time."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from yolov7.data.images import IMAGE_SUFFIXES, read_image
+from yolov7.errors import SourceError, UsageError, Yolov7Error
+from yolov7.inference.arrays import is_picture, to_images, to_rgb
+from yolov7.inference.frames import Frame
+from yolov7.inference.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
+from yolov7.inference.prefetch import prefetch
+from yolov7.inference.remote import (
+    MAX_DOWNLOAD,
+    check_scheme,
+    fetch_image,
+    scheme_of,
+    url_path,
+    without_password,
+)
+from yolov7.inference.video import PLAYLIST_SUFFIXES, VIDEO_SUFFIXES, Video, VideoOptions, Webcam
+from yolov7.types import Image
+
+Ready = TypeVar("Ready")
+
+
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """One picture, to be read when it is its turn."""
+
+    source: str
+    name: str
+    read: Callable[[], Image]
+
+    def load(self) -> Frame:
+        begin = time.perf_counter()
+        try:
+            image = self.read()
+        except Yolov7Error as error:
+            return Frame(None, self.source, self.name, 0, error=error)
+        return Frame(image, self.source, self.name, 0, read_ms=_milliseconds_since(begin))
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """Parts that are not known before their turn: a generator's, or what a URL without an ending is of."""
+
+    parts: Callable[[], Iterable[_Part]]
+
+
+_Part = _Still | Video | Webcam | _Later
+
+
+class Source:
+    """Frames of whatever was handed in; iterate over it.
+
+    Pictures are read when it is their turn: memory does not grow with their number. What cannot be read is a
+    frame with an error, and the rest is done.
+
+    Attributes:
+        live: whether it is a camera or a stream: it ends when someone ends it.
+    """
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self._parts = parts
+        self.live = any(isinstance(part, Video | Webcam) and part.live for part in parts)
+        if self.live and len(parts) > 1:
+            raise UsageError("a camera or a live stream never ends: it must be the only source")
+
+    @property
+    def total(self) -> int | None:
+        """How many frames there will be, for a progress bar; None where that is not known.
+
+        Exact for pictures; for videos what their headers say, which are read when this is asked for.
+        """
+        total = 0
+        for part in self._parts:
+            count = 1 if isinstance(part, _Still) else None if isinstance(part, _Later) else part.count()
+            if count is None:
+                return None
+            total += count
+        return total
+
+    def __iter__(self) -> Iterator[Frame]:
+        for load in self._loads():
+            yield load()
+
+    def read_ahead(
+        self, prepare: Callable[[Frame], Ready], *, depth: int = 4, workers: int = 1
+    ) -> Iterator[Ready]:
+        """The frames, read and prepared in the background, in their order.
+
+        Args:
+            prepare: what to do with each frame in the background, such as letterboxing.
+            depth: how many frames may be read ahead; of a live source one, for the newest is wanted.
+            workers: threads that read; several help where pictures are large or come from a network.
+        """
+        return prefetch(
+            self._loads(),
+            1 if self.live else depth,
+            prepare=lambda load: prepare(load()),
+            workers=workers,
+        )
+
+    def _loads(self) -> Iterator[Callable[[], Frame]]:
+        numbers = itertools.count()
+        for part in self._parts:
+            for load in _loads(part):
+                yield partial(_numbered, load, next(numbers))
+
+
+def open_source(
+    source: Any,
+    *,
+    every: int = 1,
+    newest: bool | None = None,
+    timeout: float = 10.0,
+    reconnects: int = 5,
+    max_download: int = MAX_DOWNLOAD,
+) -> Source:
+    """Say what to read; it is read while iterating.
+
+    Args:
+        source: one of
+
+            - path of an image, of a video, or of a text file (.txt) with a path or URL in each line, relative
+              to the text file or else to the current folder; lines that begin with # are left out
+            - folder: its images and videos in natural order (2 before 10); no hidden files, no sub-folders
+            - glob, such as "photos/*.jpg"; "photos/**" includes sub-folders
+            - http(s) URL of an image, a video or a playlist (HLS, DASH); rtsp or rtmp URL
+            - number of a webcam, also as text: 0
+            - "-": standard input, either one image or, if it is text, a path or URL in each line
+            - numpy (H, W, 3) RGB, also grey, with alpha, or a batch (B, H, W, 3); uint8, uint16, or float in
+              [0, 1]; tensor (3, H, W) or (B, 3, H, W); Pillow image
+            - content of an image file, as bytes or as a file that is open for reading
+            - list or tuple of these, except live ones; or another iterable of these, read one by one
+            - a Source, which is given back as it is
+        every: take every n-th frame of a video.
+        newest: give a slow consumer the newest frame, not those between; None: of live sources only.
+        timeout: seconds without any data after which a URL is given up.
+        reconnects: how often in a row a lost stream is opened again.
+        max_download: bytes that are fetched of an image at most.
+
+    Raises:
+        UsageError: something that is not a source.
+        SourceError: a path that does not exist, nothing to read in a folder, no match of a glob. A missing
+            image in a list of several is a frame with an error instead.
+    """
+    if every < 1 or timeout <= 0 or reconnects < 0 or max_download < 1:
+        raise UsageError(
+            "options of the source cannot be",
+            expected="every >= 1, timeout > 0, reconnects >= 0, max_download >= 1",
+            found=f"every {every}, timeout {timeout}, reconnects {reconnects}, max_download {max_download}",
+        )
+    if isinstance(source, Source):
+        return source
+    opener = _Opener(VideoOptions(every, newest, timeout, reconnects), max_download)
+    if isinstance(source, list | tuple):
+        return Source(opener.several(source))
+    if _is_many(source):
+        return Source([_Later(partial(opener.one_by_one, source))])
+    return Source(opener.one(source))
+
+
+class _Opener:
+    """Things that users hand in -> parts of a source."""
+
+    def __init__(self, options: VideoOptions, max_download: int) -> None:
+        self.options = options
+        self.max_download = max_download
+
+    def one(self, thing: Any, index: int = 0) -> list[_Part]:
+        """The parts of anything but a list."""
+        label = f"image{index}"
+        if is_picture(thing):
+            pictures = to_images(thing)
+            if len(pictures) == 1:
+                return [_Still(label, label, partial(to_rgb, pictures[0]))]
+            return [
+                _Still(f"{label}[{i}]", f"{label}-{i}", partial(to_rgb, picture))
+                for i, picture in enumerate(pictures)
+            ]
+        if isinstance(thing, bytes | bytearray | memoryview):
+            return [_Still(label, label, partial(read_image, bytes(thing), name=label))]
+        if isinstance(thing, str | os.PathLike):
+            try:
+                return self._named(os.fspath(thing))
+            except OSError as error:  # no permission, a name that is too long
+                raise SourceError(f"cannot be looked up: {error.strerror}", file=thing) from error
+        if hasattr(thing, "read"):
+            return [_Still(label, label, partial(_read_open_file, thing, label))]
+        if isinstance(thing, int) and not isinstance(thing, bool) and thing >= 0:
+            return [Webcam(thing, self.options)]
+        raise UsageError(
+            "not a source of images",
+            expected="path, URL, webcam number, array, tensor, Pillow image, bytes, or an iterable of these",
+            found=repr(thing) if thing is None or isinstance(thing, int | float) else type(thing).__name__,
+        )
+
+    def several(self, things: Sequence[Any]) -> list[_Part]:
+        """The parts of a list. One missing image among others is a part that fails when it is its turn."""
+        if not things:
+            raise UsageError("the list of sources is empty")
+        parts: list[_Part] = []
+        for index, thing in enumerate(things):
+            try:
+                parts += self.one(thing, index)
+            except SourceError as error:
+                path = os.fspath(thing) if isinstance(thing, str | os.PathLike) else ""
+                if len(things) == 1 or suffix_of(path) not in IMAGE_SUFFIXES:
+                    raise
+                parts.append(_broken(path, error))
+        return parts
+
+    def one_by_one(self, things: Iterable[Any]) -> Iterator[_Part]:
+        """The parts of an iterable, opened when it is their turn."""
+        for index, thing in enumerate(things):
+            try:
+                yield from self.one(thing, index)
+            except Yolov7Error as error:
+                yield _broken(f"image{index}", error)
+
+    def _named(self, text: str) -> list[_Part]:
+        if text == "-":
+            return self._standard_input()
+        if scheme_of(text) is not None:
+            return [self._url(text)]
+        if not text or "\0" in text:
+            raise UsageError("this path cannot be", found=repr(text))
+        path = Path(text).expanduser()
+        if path.is_dir():
+            return [self._file(file, file.name) for file in files_in_folder(path)]
+        if path.exists():
+            return self._list_file(path) if suffix_of(path) == ".txt" else [self._file(path, path.name)]
+        if re.fullmatch("[0-9]+", text):
+            return [Webcam(int(text), self.options)]
+        if glob.has_magic(text):
+            files, folder = files_of_glob(str(path))
+            return [self._file(file, file.relative_to(folder).as_posix()) for file in files]
+        raise missing(path)
+
+    def _file(self, path: Path, name: str) -> _Part:
+        if suffix_of(path) in IMAGE_SUFFIXES:
+            return _Still(str(path), name, partial(read_image, str(path)))
+        if suffix_of(path) in VIDEO_SUFFIXES:
+            return Video(str(path), name, self.options)
+        raise unreadable_suffix(path)
+
+    def _entry(self, entry: str, folder: Path) -> _Part:
+        """The part that a line of a list stands for."""
+        if scheme_of(entry) is not None:
+            return self._url(entry)
+        wanted = Path(entry)
+        path = folder / wanted if (folder / wanted).exists() else wanted
+        if not path.is_file():
+            raise missing(folder / wanted)
+        return self._file(path, path.name if wanted.is_absolute() else wanted.as_posix())
+
+    def _url(self, url: str) -> _Part:
+        check_scheme(url)
+        ending = url_path(url).suffix.lower()
+        if scheme_of(url) not in ("http", "https") or ending in VIDEO_SUFFIXES | PLAYLIST_SUFFIXES:
+            return Video(url, _url_name(url), self.options)
+        if ending in IMAGE_SUFFIXES:
+            return _Still(without_password(url), _url_name(url), partial(self._fetch, url))
+        return _Later(partial(self._ask, url))
+
+    def _fetch(self, url: str) -> Image:
+        content = fetch_image(url, timeout=self.options.timeout, max_bytes=self.max_download)
+        if content is None:
+            raise SourceError(f"{without_password(url)}: a video, though its ending is that of an image")
+        return read_image(content, name=without_password(url))
+
+    def _ask(self, url: str) -> list[_Part]:
+        """The picture or video at a URL that does not say which it is."""
+        shown, name = without_password(url), _url_name(url)
+        try:
+            content = fetch_image(url, timeout=self.options.timeout, max_bytes=self.max_download)
+        except SourceError as error:
+            return [_broken(shown, error)]
+        if content is None:
+            return [Video(url, name, self.options)]
+        return [_Still(shown, name, partial(read_image, content, name=shown))]
+
+    def _standard_input(self) -> list[_Part]:
+        # Read here, at once: a background thread that waits for input would outlive the program.
+        content = sys.stdin.buffer.read()
+        if not content:
+            raise SourceError("standard input is empty", expected="an image, or a path or URL in each line")
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text or re.match(r"P[1-6]\s", text):  # the last: PNM, whose pixels may be text
+            return [_Still("-", "stdin", partial(read_image, content, name="standard input"))]
+        return self._listed(text, "standard input", Path())
+
+    def _list_file(self, path: Path) -> list[_Part]:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError(f"the list cannot be read: {error}", file=path) from error
+        return self._listed(text, str(path), path.parent)
+
+    def _listed(self, text: str, file: str, folder: Path) -> list[_Part]:
+        """The parts of a list with a path or URL in each line."""
+        parts: list[_Part] = []
+        for number, line in enumerate(text.split("\n"), start=1):
+            entry = line.strip()
+            if not entry or entry.startswith("#"):
+                continue
+            try:
+                parts.append(self._entry(entry, folder))
+            except (Yolov7Error, OSError) as error:
+                parts.append(_broken(entry, _in_list(error, entry, file, number)))
+        if not parts:
+            raise SourceError("the list is empty", file=file, expected="a path or URL in each line")
+        return parts
+
+
+def _is_many(thing: Any) -> bool:
+    """Whether to read it item by item: an iterable that is not itself a picture, a text or a file."""
+    if isinstance(thing, str | bytes | bytearray | memoryview | os.PathLike | Mapping) or is_picture(thing):
+        return False
+    return isinstance(thing, Iterable) and not hasattr(thing, "read")
+
+
+def _loads(part: _Part) -> Iterator[Callable[[], Frame]]:
+    if isinstance(part, _Still):
+        yield part.load
+    elif isinstance(part, _Later):
+        for inner in part.parts():
+            yield from _loads(inner)
+    else:
+        begin = time.perf_counter()
+        for frame in part.frames():
+            yield partial(replace, frame, read_ms=_milliseconds_since(begin))
+            begin = time.perf_counter()
+
+
+def _numbered(load: Callable[[], Frame], index: int) -> Frame:
+    return replace(load(), index=index)
+
+
+def _milliseconds_since(begin: float) -> float:
+    return 1000 * (time.perf_counter() - begin)
+
+
+def _broken(source: str, error: Yolov7Error) -> _Still:
+    def fail() -> NoReturn:
+        raise error
+
+    return _Still(source, Path(source).name, fail)
+
+
+def _in_list(error: Yolov7Error | OSError, entry: str, file: str, line: int) -> SourceError:
+    """The error of an entry, with the place of that entry."""
+    if isinstance(error, OSError):
+        return SourceError(f"{entry[:100]}: cannot be looked up: {error.strerror}", file=file, line=line)
+    message = f"{error.file}: {error.message}" if error.file else error.message
+    return SourceError(message, file=file, line=line, expected=error.expected, found=error.found)
+
+
+def _read_open_file(file: Any, label: str) -> Image:
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise UsageError("a file of images must be open for reading bytes", found=type(content).__name__)
+    return read_image(content, name=label)
+
+
+def _url_name(url: str) -> str:
+    return url_path(url).name or (urlsplit(url).hostname or "url")

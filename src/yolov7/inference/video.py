@@ -1,0 +1,321 @@
+"""Videos, streams and webcams -> frames, one at a time, by PyAV and (webcams) OpenCV."""
+
+from __future__ import annotations
+
+import gc
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import cv2
+import numpy as np
+
+from yolov7.errors import SourceError
+from yolov7.inference.frames import Frame, VideoPosition
+from yolov7.inference.prefetch import newest
+from yolov7.inference.remote import LIVE_SCHEMES, scheme_of, without_password
+from yolov7.types import Image
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# fmt: off
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+    ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+})
+# fmt: on
+"""Endings (lower case) by which video files are known. What a file is, its content says."""
+PLAYLIST_SUFFIXES = frozenset({".m3u8", ".mpd"})
+"""Endings of URLs (HLS, DASH) that are videos in pieces."""
+
+_LONGEST_PAUSE = 10.0
+"""Seconds between two attempts to reconnect, at most: the first pause is 1 s, each next twice as long."""
+
+_BT709 = 1  # FFmpeg's AVCOL_SPC_BT709
+Turn = Callable[[Image], Image]
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How videos and streams are read.
+
+    Attributes:
+        every: take every n-th frame, from the first.
+        newest: give a slow consumer the newest frame, not those between; None: of live sources only.
+        timeout: seconds without any data after which a stream is given up.
+        reconnects: how often in a row a lost stream is opened again.
+    """
+
+    every: int = 1
+    newest: bool | None = None
+    timeout: float = 10.0
+    reconnects: int = 5
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video file, or the URL of a video or a stream."""
+
+    address: str
+    name: str
+    options: VideoOptions
+
+    @property
+    def source(self) -> str:
+        return without_password(self.address)
+
+    @property
+    def live(self) -> bool:
+        return scheme_of(self.address) in LIVE_SCHEMES
+
+    def count(self) -> int | None:
+        """How many frames it will give, as its header says: nearly exact for files, None where not known."""
+        if self.live:
+            return None
+        try:
+            with self._open() as container:
+                stream = container.streams.video[0]
+                frames = stream.frames or round((_duration(container, stream) or 0) * (_fps(stream) or 0))
+        except SourceError:
+            return 1  # the frame that reports the error
+        return -(-frames // self.options.every) or None
+
+    def frames(self) -> Iterator[Frame]:
+        """Its frames; what cannot be decoded is a frame with an error, and so is an early end."""
+        frames = self._reconnecting() if self.live else self._once()
+        return newest(frames) if _drops(self.options, live=self.live) else frames
+
+    def _once(self) -> Iterator[Frame]:
+        try:
+            with self._open() as container:
+                yield from self._read(container)
+        except SourceError as error:
+            yield self._failed(error)
+
+    def _reconnecting(self) -> Iterator[Frame]:
+        """The frames of a live stream, numbered and timed on through losses of the connection."""
+        number, losses, begin = 0, 0, time.monotonic()
+        while True:
+            try:
+                with self._open() as container:
+                    for frame in self._read(container):
+                        assert frame.video is not None
+                        yield replace(
+                            frame, video=replace(frame.video, number=number, time=time.monotonic() - begin)
+                        )
+                        number, losses = number + self.options.every, 0
+                    if container.duration is not None:  # not a camera, but a film that is over
+                        return
+                    raise SourceError("the stream broke off", file=self.source)
+            except SourceError as error:
+                losses += 1
+                # What never worked is a wrong address more often than a bad line.
+                if number == 0 or losses > self.options.reconnects:
+                    yield self._failed(error)
+                    return
+            time.sleep(min(2.0 ** (losses - 1), _LONGEST_PAUSE))
+
+    def _open(self) -> InputContainer:
+        scheme = scheme_of(self.address)
+        if scheme is None:
+            # `file:` and the list: neither a colon in a name nor a playlist in disguise reaches elsewhere.
+            address, options = f"file:{Path(self.address).absolute()}", {"protocol_whitelist": "file"}
+        else:
+            address = self.address
+            options = {
+                "protocol_whitelist": "http,https,httpproxy,rtsp,rtp,udp,rtmp,rtmps,tcp,tls,crypto,data"
+            }
+            if scheme.startswith("rtsp"):
+                options["rtsp_transport"] = "tcp"  # UDP loses packets, and firewalls stop it
+        try:
+            container = av.open(address, container_options=options, timeout=self.options.timeout)
+        except av.FFmpegError as error:
+            raise self._error("cannot be opened", error) from error
+        if not container.streams.video:
+            container.close()
+            raise SourceError("there are no pictures in it", file=self.source, expected="a video")
+        return container
+
+    def _read(self, container: InputContainer) -> Iterator[Frame]:
+        stream = container.streams.video[0]
+        # Frame threads are the fastest but keep some frames back, which a live picture cannot wait for.
+        stream.thread_type = "SLICE" if self.live else "AUTO"
+        fps = _fps(stream)
+        base = float(stream.time_base or 0)
+        start = (stream.start_time or 0) * base
+        number, packets, end = 0, 0, 0.0
+        damaged: deque[int | None] = deque(maxlen=64)  # times of packets that came in part
+        turn: Turn | None = None
+        for packet in self._packets(container, stream):
+            packets += bool(packet.size)
+            if packet.is_corrupt:
+                damaged.append(packet.pts)
+            try:
+                decoded, error = packet.decode(), None
+            except av.FFmpegError as problem:
+                decoded, error = [], self._error("damaged frame", problem)
+            if error is not None:
+                moment = VideoPosition(number, (packet.pts or 0) * base - start, fps, self.live)
+                yield replace(self._failed(error), video=moment)
+                number += 1
+            for picture in decoded:
+                seconds = number / (fps or 1) if picture.pts is None else picture.pts * base - start
+                end = max(end, seconds + (packet.duration or 0) * base)
+                moment = VideoPosition(number, seconds, fps, self.live)
+                number += 1
+                if picture.is_corrupt or picture.pts in damaged:
+                    error = SourceError(f"damaged frame at {seconds:.2f} s", file=self.source)
+                    yield replace(self._failed(error), video=moment)
+                elif moment.number % self.options.every == 0:
+                    turn = turn or _turn(picture)
+                    yield Frame(turn(_rgb(picture)), self.source, self.name, 0, moment)
+        gc.collect(1)  # the first picture, which its side data keeps (see _turn); quick, for it is young
+        expected = _duration(container, stream)
+        missing = expected is not None and expected - end > max(0.5, 2 / (fps or 1))
+        if not self.live and missing and not 0 < stream.frames <= packets:
+            yield self._failed(
+                SourceError(
+                    "the video ends early: the file is truncated",
+                    file=self.source,
+                    expected=f"{expected:.2f} s",
+                    found=f"{end:.2f} s",
+                )
+            )
+
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError as error:
+                raise self._error("cannot be read any further", error) from error
+            yield packet
+
+    def _failed(self, error: SourceError) -> Frame:
+        return Frame(None, self.source, self.name, 0, error=error)
+
+    def _error(self, what: str, error: av.FFmpegError) -> SourceError:
+        reason = (
+            f"no data for {self.options.timeout:g} s" if isinstance(error, av.ExitError) else error.strerror
+        )
+        return SourceError(f"{what}: {reason}", file=self.source)
+
+
+@dataclass(frozen=True)
+class Webcam:
+    """A camera of this machine, by its number."""
+
+    number: int
+    options: VideoOptions
+    live = True
+
+    @property
+    def source(self) -> str:
+        return f"webcam:{self.number}"
+
+    @property
+    def name(self) -> str:
+        return f"webcam{self.number}"
+
+    def count(self) -> None:
+        return None
+
+    def frames(self) -> Iterator[Frame]:
+        """Its frames, until it is unplugged: then one with an error."""
+        frames = self._read()
+        return newest(frames) if _drops(self.options, live=True) else frames
+
+    def _read(self) -> Iterator[Frame]:
+        with _silent_opencv():  # our message says it better than its three lines
+            camera = cv2.VideoCapture(self.number)
+        try:
+            if not camera.isOpened():
+                yield self._failed("the camera cannot be opened")
+                return
+            rate = camera.get(cv2.CAP_PROP_FPS)
+            fps = rate if 0 < rate < 1000 else None
+            begin, number = time.monotonic(), 0
+            while True:
+                there, bgr = camera.read()
+                if not there:
+                    yield self._failed("the camera gives no more pictures")
+                    return
+                if number % self.options.every == 0:
+                    moment = VideoPosition(number, time.monotonic() - begin, fps, live=True)
+                    rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
+                    yield Frame(rgb, self.source, self.name, 0, moment)
+                number += 1
+        finally:
+            camera.release()
+
+    def _failed(self, why: str) -> Frame:
+        return Frame(None, self.source, self.name, 0, error=SourceError(why, file=self.source))
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # before, since OpenCV 5
+    level = set_level(0)
+    try:
+        yield
+    finally:
+        set_level(level)
+
+
+def _drops(options: VideoOptions, *, live: bool) -> bool:
+    return live if options.newest is None else options.newest
+
+
+def _fps(stream: VideoStream) -> float | None:
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate and rate < 1000 else None
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float | None:
+    """Seconds that the header promises of the pictures (not of the sound); None where it does not say."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    matroska = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if matroska:
+        return int(matroska[1]) * 3600 + int(matroska[2]) * 60 + float(matroska[3])
+    alone = len(container.streams) == 1
+    return container.duration / av.time_base if alone and container.duration is not None else None
+
+
+def _rgb(picture: av.VideoFrame) -> Image:
+    """uint8 (H, W, 3) RGB."""
+    # Untold, PyAV before 18 takes the colours of HD video (BT.709) for those of older television (BT.601).
+    hd = picture.colorspace == _BT709
+    colours: dict[str, Any] = {"src_colorspace": "ITU709", "dst_colorspace": "ITU601"} if hd else {}
+    return np.asarray(picture.to_ndarray(format="rgb24", **colours), np.uint8)
+
+
+def _turn(picture: av.VideoFrame) -> Turn:
+    """How to turn and mirror a video's pictures, as the first one asks: phones store videos sideways.
+
+    Asked once for each video: a picture and its side data keep each other until garbage is collected, and
+    Python does not know how large they are.
+    """
+    matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return lambda image: image
+    # x' = a x + c y, y' = b x + d y: only multiples of 90 degrees occur, so signs tell all.
+    a, b, _, c, d = np.frombuffer(matrix, "=i4", count=5).tolist()
+    sideways = abs(b) > abs(a)
+    across, down = (c, b) if sideways else (a, d)
+
+    def turn(image: Image) -> Image:
+        image = image.transpose(1, 0, 2) if sideways else image
+        return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
+
+    return turn

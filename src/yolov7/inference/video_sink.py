@@ -1,0 +1,110 @@
+"""Videos with their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import cv2
+import numpy as np
+from av.video.stream import VideoStream
+
+from yolov7.inference.frames import Frame
+from yolov7.inference.output import Names, Sink, complete, explained, partial_path
+from yolov7.types import Detections, Image
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
+_TICK = Fraction(1, 60_000)
+"""Unit of time in the videos: whole numbers for the usual rates, and MPEG-4 takes none below 1/65,535."""
+_BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
+
+
+class VideoSink(Sink):
+    """video/NAME.mp4: each video with its boxes, at its own speed. Pictures give none."""
+
+    result = "video"
+
+    def __init__(self, directory: Path, names: Sequence[str]) -> None:
+        super().__init__(directory, names)
+        self._names = Names()
+        self._path: Path | None = None
+        self._container: OutputContainer | None = None
+        self._stream: VideoStream
+        self._last = -1
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        if frame.image is None or frame.video is None:
+            return
+        path = self.path / f"{self._names.video(frame)}.mp4"
+        if path != self._path:
+            self.close()
+            self._path = path
+            with explained(path):
+                self._open(path, frame)
+        assert self._container is not None
+        picture = self._fitted(detections.plot(frame.image))
+        video_frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace="ITU709"
+        )
+        # The time of each frame is kept, for the rate may vary; but encoders want it to grow.
+        self._last = max(self._last + 1, round(frame.video.time / _TICK))
+        video_frame.pts, video_frame.time_base = self._last, _TICK
+        with explained(path):
+            self._container.mux(self._stream.encode(video_frame))
+
+    def close(self) -> None:
+        if self._container is not None:
+            assert self._path is not None
+            with explained(self._path):
+                self._end()
+            complete(self._path)
+
+    def abandon(self) -> list[Path]:
+        if self._container is None:
+            return []
+        assert self._path is not None
+        with suppress(OSError, av.FFmpegError):
+            self._end()
+        return [partial_path(self._path)]
+
+    def _open(self, path: Path, frame: Frame) -> None:
+        assert frame.image is not None
+        assert frame.video is not None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(str(partial_path(path)), "w", format="mp4")
+        codec, options = "mpeg4", {"flags": "+qscale", "global_quality": "354"}  # 118 x 3 of 31
+        if "libx264" in av.codecs_available:
+            codec, options = "libx264", {"preset": "veryfast", "crf": "21"}
+        rate = Fraction(frame.video.fps or 25).limit_denominator(1001)
+        stream = self._container.add_stream(codec, rate=rate, options=options | _BT709)
+        assert isinstance(stream, VideoStream)
+        self._stream = stream
+        height, width = frame.image.shape[:2]
+        self._stream.width, self._stream.height = width + width % 2, height + height % 2
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.time_base = _TICK
+        self._last = -1
+
+    def _fitted(self, picture: Image) -> Image:
+        """The picture in the video's size: even, as the format wants, and that of its first frame."""
+        height, width = picture.shape[:2]
+        down, right = self._stream.height - height, self._stream.width - width
+        if (down, right) == (0, 0):
+            return picture
+        if down in (0, 1) and right in (0, 1):
+            fitted = cv2.copyMakeBorder(picture, 0, down, 0, right, cv2.BORDER_REPLICATE)
+        else:
+            fitted = cv2.resize(picture, (self._stream.width, self._stream.height))
+        return np.asarray(fitted, np.uint8)
+
+    def _end(self) -> None:
+        container, self._container = self._container, None
+        assert container is not None
+        with container:
+            container.mux(self._stream.encode())

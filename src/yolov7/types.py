@@ -1,0 +1,230 @@
+"""What crosses a border between rooms of this package.
+
+    file -> Sample -> transforms -> Batch -> Detector -> Predictions -> decode, NMS -> Detections -> sinks
+
+One convention inside: boxes are absolute-pixel ``xyxy``, class ids are contiguous ``0 .. C-1``. These types
+are validated where they are made, at the border, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from yolov7.drawing import draw_boxes
+from yolov7.errors import MissingDependencyError, UsageError
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
+
+Image = npt.NDArray[np.uint8]
+"""A picture: uint8, (height, width, 3), RGB."""
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image, as a data set gives it.
+
+    Attributes:
+        image: uint8 (H, W, 3) RGB.
+        boxes: float32 (N, 4) pixels of the image.
+        labels: int64 (N,), contiguous from 0.
+        polygons: for each box its outline, float32 (K, 2) pixels, or None; empty when there are no outlines.
+        crowds: bool (N,): boxes around a group, which evaluation neither rewards nor punishes (COCO).
+        image_id: what the data set calls the image.
+        source_size: (height, width) of the image file.
+    """
+
+    image: Image
+    boxes: FloatArray
+    labels: IntArray
+    image_id: int | str
+    source_size: tuple[int, int]
+    polygons: tuple[FloatArray | None, ...] = ()
+    crowds: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How an image was scaled and padded, so that boxes find their way back.
+
+    Attributes:
+        source_size: (height, width) before.
+        size: (height, width) after, padding included.
+        scale: (x, y) target pixels per source pixel.
+        padding: (left, top) grey pixels before the image.
+    """
+
+    source_size: tuple[int, int]
+    size: tuple[int, int]
+    scale: tuple[float, float]
+    padding: tuple[int, int]
+
+    def to_source(self, boxes: FloatArray) -> FloatArray:
+        """Boxes of the letterboxed image -> boxes of the source image, clipped to it. (N, 4) -> (N, 4)."""
+        offset = np.array((*self.padding, *self.padding), dtype=np.float32)
+        scale = np.array((*self.scale, *self.scale), dtype=np.float32)
+        height, width = self.source_size
+        limit = np.array((width, height, width, height), dtype=np.float32)
+        return np.clip((boxes - offset) / scale, 0, limit).astype(np.float32, copy=False)
+
+    def from_source(self, boxes: FloatArray) -> FloatArray:
+        """Boxes of the source image -> boxes of the letterboxed image. (N, 4) -> (N, 4)."""
+        offset = np.array((*self.padding, *self.padding), dtype=np.float32)
+        scale = np.array((*self.scale, *self.scale), dtype=np.float32)
+        return (boxes * scale + offset).astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Ground truth of a batch, flat: image_index (T,) int64, boxes float32 (T, 4) pixels, labels int64 (T,)."""
+
+    image_index: Tensor
+    boxes: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (B, 3, H, W), float in [0, 1] or uint8 until they are on the device, and how they were made."""
+
+    images: Tensor
+    letterboxes: tuple[Letterbox, ...]
+    targets: Targets | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Raw output of a detector: for each level (fine to coarse) logits (B, A, H, W, 5 + C).
+
+    The last axis is x, y, w, h, objectness, classes. ``aux`` is empty where there are no auxiliary heads.
+    """
+
+    lead: tuple[Tensor, ...]
+    aux: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Boxes that a detector found in one image, best first.
+
+    Attributes:
+        boxes: float32 (N, 4) ``xyxy`` pixels.
+        scores: float32 (N,) in [0, 1].
+        labels: int64 (N,), contiguous from 0.
+        names: class names by label.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    labels: IntArray
+    names: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        shapes = (self.boxes.shape, self.scores.shape, self.labels.shape)
+        if shapes != ((n, 4), (n,), (n,)):
+            raise UsageError(
+                "detections do not fit together",
+                expected="boxes (N, 4), scores (N,), labels (N,)",
+                found=", ".join(map(str, shapes)),
+            )
+
+    @classmethod
+    def empty(cls, names: Sequence[str] = ()) -> Detections:
+        """No detections."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), tuple(names))
+
+    @classmethod
+    def from_tensors(cls, boxes: Tensor, scores: Tensor, labels: Tensor, names: Sequence[str]) -> Detections:
+        """From tensors on any device."""
+        return cls(
+            boxes.detach().to("cpu", torch.float32).numpy(),
+            scores.detach().to("cpu", torch.float32).numpy(),
+            labels.detach().to("cpu", torch.int64).numpy(),
+            tuple(names),
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: npt.NDArray[Any] | slice | Sequence[int]) -> Detections:
+        """The detections that a numpy index, mask or slice picks."""
+        return replace(
+            self,
+            boxes=self.boxes[index],
+            scores=self.scores[index],
+            labels=self.labels[index],
+        )
+
+    def name_of(self, label: int) -> str:
+        """Name of a class, or its number where names are not known."""
+        return self.names[label] if 0 <= label < len(self.names) else str(label)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Name of each detection's class, (N,)."""
+        return [self.name_of(int(label)) for label in self.labels]
+
+    def to_source(self, letterbox: Letterbox) -> Detections:
+        """The same detections in the pixels of the image that was letterboxed, clipped to it."""
+        return replace(self, boxes=letterbox.to_source(self.boxes))
+
+    def to_coco(self, image_id: int | str, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+        """Entries of a COCO results file: bbox is x, y, w, h; 3 decimals for boxes, 5 for scores.
+
+        Args:
+            image_id: id of the image in the data set.
+            category_ids: the data set's id of each label; label itself where not given.
+        """
+        entries = []
+        for (x1, y1, x2, y2), score, label in zip(
+            self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
+        ):
+            entries.append(
+                {
+                    "image_id": image_id,
+                    "category_id": label if category_ids is None else category_ids[label],
+                    "bbox": [round(v, 3) for v in (x1, y1, x2 - x1, y2 - y1)],
+                    "score": round(score, 5),
+                }
+            )
+        return entries
+
+    def to_supervision(self) -> supervision.Detections:
+        """As ``supervision.Detections``, with the class names in ``data["class_name"]``."""
+        try:
+            import supervision
+        except ImportError:
+            raise MissingDependencyError(
+                "supervision", purpose="to_supervision()", extra="supervision"
+            ) from None
+        return supervision.Detections(
+            xyxy=self.boxes.copy(),
+            confidence=self.scores.copy(),
+            class_id=self.labels.astype(int),
+            data={"class_name": np.array(self.class_names, dtype=str)},
+        )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """One row a detection: x1, y1, x2, y2, score, label, name."""
+        try:
+            import pandas
+        except ImportError:
+            raise MissingDependencyError("pandas", purpose="to_pandas()", extra="pandas") from None
+        table = pandas.DataFrame(self.boxes, columns=["x1", "y1", "x2", "y2"])
+        return table.assign(score=self.scores, label=self.labels, name=self.class_names)
+
+    def plot(self, image: Image) -> Image:
+        """A copy of the RGB image with the boxes, names and scores drawn on it. (H, W, 3) -> (H, W, 3)."""
+        texts = [f"{name} {score:.2f}" for name, score in zip(self.class_names, self.scores, strict=True)]
+        return draw_boxes(image, self.boxes, texts, self.labels)

@@ -1,0 +1,77 @@
+"""Any checkpoint on any data set -> COCO metrics: what ``yolov7 val`` does."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from yolov7.data.dataset import open_dataset
+from yolov7.evaluation.coco import coco_results
+from yolov7.evaluation.run import Evaluation
+from yolov7.evaluation.run import evaluate as evaluate_network
+from yolov7.inference.load import load
+from yolov7.inference.output import write_file
+
+
+def evaluate(
+    weights: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    split: str = "val",
+    size: int | None = None,
+    batch_size: int = 8,
+    conf: float = 0.001,
+    iou: float = 0.65,
+    max_detections: int = 300,
+    augment: bool = False,
+    half: bool = False,
+    device: str | torch.device | None = None,
+    predictions: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Measure a checkpoint on labelled images by the COCO protocol.
+
+    Args:
+        weights: any YOLOv7 checkpoint.
+        data: data.yaml, COCO json, or the folder of a data set.
+        split: part of the data set.
+        size: long side of the images, pixels; the checkpoint's own where not given.
+        batch_size: images that go through the network together.
+        conf: confidence that a detection must exceed; the protocol wants nearly all.
+        iou: overlap above which the lesser of two boxes of a class goes.
+        max_detections: of an image.
+        augment: look at each image three times, mirrored and scaled.
+        half: 16 bits: float16 on a GPU, bfloat16 on a CPU.
+        device: a GPU where there is one by default.
+        predictions: file to write the detections to, in the form that the COCO server takes.
+        progress: called with the number of images done and of all.
+
+    Raises:
+        CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
+    """
+    dataset = open_dataset(data, split)
+    predictor = load(weights, size=size, device=device, half=half, augment=augment)
+
+    def infer(images: torch.Tensor) -> Sequence[torch.Tensor]:
+        return predictor.backend(images, conf)
+
+    outcome = evaluate_network(
+        infer,
+        dataset,
+        names=predictor.names,
+        size=predictor.size,
+        stride=predictor.backend.stride,
+        batch_size=batch_size,
+        conf=conf,
+        iou=iou,
+        max_detections=max_detections,
+        progress=progress,
+    )
+    if predictions is not None:
+        entries = coco_results(outcome.detections, dataset)
+        write_file(Path(predictions), json.dumps(entries).encode())
+    return outcome

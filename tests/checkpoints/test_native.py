@@ -1,0 +1,138 @@
+"""Our own format: what is written is what is read, and a file can say nothing that is not on the list."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from yolov7.checkpoints import native
+from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError, OutputError
+from yolov7.models.architecture import VARIANTS, YOLOV7_TINY
+from yolov7.models.detector import create, fuse
+
+DOCUMENT = {"names": ["a", "b"], "size": 320}
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(0)
+    return create("yolov7-tiny", classes=2).eval()
+
+
+def rewritten(tmp_path, model, change):
+    """A file of ours whose description was changed by hand."""
+    path = tmp_path / "changed.safetensors"
+    native.write(path, model, DOCUMENT)
+    tensors, metadata = native.read(path)
+    document = json.loads(metadata["checkpoint"])
+    change(document)
+    save_file(tensors, path, metadata | {"checkpoint": json.dumps(document)})
+    return path
+
+
+@pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
+def test_an_architecture_survives_as_plain_data(architecture):
+    described = json.loads(json.dumps(native.describe(architecture)))
+    assert native.architecture_from(described) == architecture
+
+
+@pytest.mark.parametrize("deploy", [False, True], ids=["training", "deployed"])
+def test_round_trip_is_exact(tmp_path, tiny, deploy):
+    model = fuse(tiny) if deploy else tiny
+    path = tmp_path / "x.safetensors"
+    native.write(path, model, DOCUMENT)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
+    again, document = native.rebuild(*native.read(path), path)
+    assert document["names"] == ["a", "b"]
+    assert again.architecture == model.architecture
+    assert again.state_dict().keys() == model.state_dict().keys()
+    assert all(torch.equal(t, again.state_dict()[n]) for n, t in model.state_dict().items())
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(again.decode(again(image)), model.decode(model(image)))
+
+
+def test_half_keeps_anchors(tmp_path, tiny):
+    model = create(replace(YOLOV7_TINY, anchors=tuple(((100.3, 7.7),) for _ in range(3))), classes=2).eval()
+    native.write(tmp_path / "h.safetensors", model, DOCUMENT, half=True)
+    again, _ = native.rebuild(*native.read(tmp_path / "h.safetensors"), "h")
+    assert {p.dtype for p in again.parameters()} == {torch.float16}
+    assert torch.equal(again.anchors, model.anchors)
+
+
+def test_own_names_without_metadata(tiny):
+    assert native.from_own_names(tiny.state_dict()).architecture == tiny.architecture
+    deployed = fuse(tiny)
+    assert native.from_own_names(deployed.state_dict()).deployed
+    with pytest.raises(MismatchedCheckpointError, match="extra"):
+        native.from_own_names(tiny.state_dict() | {"backbone.extra": torch.zeros(1)})
+    with pytest.raises(MismatchedCheckpointError, match="anchors"):
+        native.from_own_names({"backbone.stem.0.conv.weight": torch.zeros(1)})
+
+
+def test_a_part_that_is_not_on_the_list_is_refused(tmp_path, tiny):
+    path = rewritten(tmp_path, tiny, lambda d: d["architecture"].update(pool="os.system"))
+    with pytest.raises(DamagedCheckpointError, match=r"os\.system"):
+        native.rebuild(*native.read(path), path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["architecture"]["neck"][0].update(depth=10**9),
+        lambda d: d["architecture"].update(cardinality=10**6),
+        lambda d: d["architecture"].update(cardinality=True),
+        lambda d: d["architecture"].update(outputs=[8] * 1000),
+        lambda d: d.update(classes=10**9),
+        lambda d: d.pop("architecture"),
+        lambda d: d["architecture"].update(unheard_of=1),
+    ],
+    ids=["depth", "cardinality", "bool", "list", "classes", "none", "field"],
+)
+def test_numbers_beyond_sense_are_refused(tmp_path, tiny, change):
+    path = rewritten(tmp_path, tiny, change)
+    with pytest.raises(CheckpointError):
+        native.rebuild(*native.read(path), path)
+
+
+def test_tensors_of_another_architecture_are_listed(tmp_path, tiny):
+    path = rewritten(tmp_path, tiny, lambda d: d.update(classes=3))
+    with pytest.raises(MismatchedCheckpointError, match=r"lead\.convs\.0\.weight \(24, 128, 1, 1\)"):
+        native.rebuild(*native.read(path), path)
+
+
+def test_a_later_version_is_refused(tmp_path, tiny):
+    path = tmp_path / "x.safetensors"
+    native.write(path, tiny, DOCUMENT)
+    tensors, metadata = native.read(path)
+    with pytest.raises(CheckpointError, match="version 2"):
+        native.rebuild(tensors, metadata | {"version": "2"}, path)
+
+
+def test_a_damaged_file_is_one(tmp_path, tiny):
+    path = tmp_path / "x.safetensors"
+    native.write(path, tiny, DOCUMENT)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(DamagedCheckpointError, match="not a whole safetensors file"):
+        native.read(path)
+
+
+def test_a_part_of_ones_own_cannot_be_written(tmp_path):
+    model = create(replace(YOLOV7_TINY, activation=torch.nn.ReLU), classes=1)
+    with pytest.raises(CheckpointError, match="ReLU"):
+        native.write(tmp_path / "x.safetensors", model, DOCUMENT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_where_it_cannot_be_written(tmp_path, tiny):
+    with pytest.raises(OutputError, match="cannot write"):
+        native.write(tmp_path / "missing" / "x.safetensors", tiny, DOCUMENT)
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(OutputError, match="cannot write"):
+        native.write(tmp_path / "folder.safetensors", tiny, DOCUMENT)
+    assert os.listdir(tmp_path) == ["folder.safetensors"]  # noqa: PTH208

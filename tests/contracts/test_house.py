@@ -1,0 +1,74 @@
+"""The house plan as tests: public names, layers, quick imports, files of a size that can be read."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import yolov7
+from yolov7 import errors
+
+SOURCE = Path(yolov7.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def test_public_names_are_those_and_all_load():
+    assert yolov7.__all__ == sorted(yolov7._HOMES)
+    assert set(yolov7.__all__) <= set(dir(yolov7))
+    for name in yolov7.__all__:
+        assert getattr(yolov7, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        yolov7.nothing  # noqa: B018
+
+
+def test_every_public_name_has_a_docstring():
+    assert [name for name in yolov7.__all__ if not getattr(yolov7, name).__doc__] == []
+
+
+def test_every_error_is_in_the_tree_that_the_docstring_draws():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert all(issubclass(kind, errors.Yolov7Error) for kind in kinds)
+    assert [kind.__name__ for kind in kinds if kind.__name__ not in (errors.__doc__ or "")] == []
+
+
+@pytest.mark.parametrize("module", ["yolov7", "yolov7.cli"])
+def test_importing_does_not_load_what_is_slow(module):
+    slow = ("torch", "cv2", "av", "PIL", "faster_coco_eval", "numpy")
+    code = f"import sys, {module}; print([name for name in {slow} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_loading_does_not_need_what_only_other_commands_need():
+    code = (
+        "import sys, yolov7; yolov7.load, yolov7.create\n"
+        "print([n for n in ('faster_coco_eval', 'matplotlib', 'skimage', 'rich') if n in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_files_have_a_docstring_and_a_readable_size(path):
+    text = path.read_text()
+    assert ast.get_docstring(ast.parse(text)), "no docstring"
+    assert text.count("\n") <= 440
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_nothing_unpickles_evaluates_or_phones_home(path):
+    """Names that would run what a file contains; urllib is for what a user asks to download."""
+    tree = ast.parse(path.read_text())
+    imported = {
+        alias.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names
+    }
+    imported |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert not imported & {"pickle", "marshal", "shelve", "dill", "requests"}
+    called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    assert not called & {"eval", "exec", "__import__"}
+    loads = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n) == "torch.load"]
+    assert not loads

@@ -1,0 +1,278 @@
+"""COCO json: sparse category ids, outlines, crowds, and every defect with its line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.data.small_sets import HEIGHT, WIDTH, coco_content, write, write_coco, write_image
+from yolov7.data.coco import element_lines
+from yolov7.data.dataset import open_dataset
+from yolov7.errors import DataError
+
+
+def line_containing(file: Path, text: str) -> int:
+    """The line at which the json object that holds the text begins (one attribute a line)."""
+    lines = file.read_text().splitlines()
+    at = next(number for number, line in enumerate(lines) if text in line)
+    return next(number + 1 for number in range(at, -1, -1) if lines[number].strip() == "{")
+
+
+def test_labels_are_contiguous_and_ids_come_back(tmp_path: Path) -> None:
+    dataset = open_dataset(write_coco(tmp_path, coco_content()))
+    assert dataset.kind == "coco"
+    assert dataset.names == ("cat", "dog")  # in order of their ids
+    assert dataset.category_ids == (1, 3)
+    assert [image.image_id for image in dataset.images] == [7, 5]
+    dog, cat = dataset.images
+    np.testing.assert_array_equal(dog.boxes, [[10, 10, 30, 40]])
+    assert [dataset.category_ids[label] for label in (*dog.labels, *cat.labels)] == [3, 1]
+    assert dog.areas.tolist() == [431.5]
+    assert not dataset.defects
+    assert dataset[1].image.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_all_90_ids_of_coco_map_both_ways(tmp_path: Path) -> None:
+    gaps = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+    ids = [number for number in range(90, 0, -1) if number not in gaps]
+    boxes = [
+        {"id": n, "image_id": 5, "category_id": n, "bbox": [1, 1, 8 + n / 10, 9], "iscrowd": 0} for n in ids
+    ]
+    content = coco_content(categories=[{"id": n, "name": f"class {n}"} for n in ids], annotations=boxes)
+    dataset = open_dataset(write_coco(tmp_path, content))
+    assert dataset.category_ids == tuple(sorted(ids))
+    image = dataset.images[1]
+    assert sorted(image.labels.tolist()) == list(range(80))
+    for label, box in zip(image.labels, image.boxes, strict=True):
+        number = dataset.category_ids[label]
+        assert dataset.names[label] == f"class {number}"
+        assert box[2] == pytest.approx(9 + number / 10)
+
+
+def test_outlines_and_crowds(tmp_path: Path) -> None:
+    base = {"image_id": 7, "category_id": 1, "iscrowd": 0}
+    mask = {"size": [HEIGHT, WIDTH], "counts": [10, 20]}
+    annotations = [
+        {**base, "id": 1, "bbox": [0, 0, 10, 10], "segmentation": [[0, 0, 10, 0, 10, 10]]},
+        {
+            **base,
+            "id": 2,
+            "bbox": [0, 0, 40, 40],
+            "segmentation": [[0, 0, 9, 0, 9, 9], [20, 20, 40, 20, 40, 40]],
+        },
+        {**base, "id": 3, "bbox": [5, 5, 50, 50], "segmentation": mask, "iscrowd": 1},
+        {**base, "id": 4, "bbox": [5, 5, 10, 50], "segmentation": mask},
+        {**base, "id": 5, "bbox": [5, 5, 10, 40], "segmentation": [[1, 2, 3]]},
+        {**base, "id": 6, "bbox": [5, 5, 10, 30], "segmentation": [[1e300, 1, 2, 2, 3, 3]]},
+        {**base, "id": 7, "bbox": [5, 5, 10, 20]},
+    ]
+    dataset = open_dataset(write_coco(tmp_path, coco_content(annotations=annotations)))
+    assert not dataset.defects
+    image = dataset.images[0]
+    assert image.crowds.tolist() == [False, False, True, False, False, False, False]
+    assert image.areas.tolist() == [100, 1600, 2500, 500, 400, 300, 200]
+    one, joined, *rest = image.polygons
+    np.testing.assert_array_equal(one, [[0, 0], [10, 0], [10, 10]])
+    assert rest == [None] * 5
+    # Two triangles of 40.5 and 200: the joining lines enclose nothing.
+    assert joined is not None
+    x, y = joined.T.astype(float)
+    assert abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2) == 240.5
+
+
+def test_three_parts_enclose_their_own_area(tmp_path: Path) -> None:
+    parts = [[x, y, x + 10, y, x + 10, y + 10, x, y + 10] for x, y in ((0, 0), (60, 0), (20, 40))]
+    annotation = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 70, 50], "segmentation": parts}
+    outline = open_dataset(write_coco(tmp_path, coco_content(annotations=[annotation]))).images[0].polygons[0]
+    assert outline is not None
+    x, y = outline.T.astype(float)
+    assert (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2 == 300
+
+
+BAD_ANNOTATIONS: list[tuple[Any, str, str]] = [
+    ({"image_id": 99}, "error", "no image has the id 99"),
+    ({"image_id": None}, "error", "no image has the id None"),
+    ({"image_id": [7]}, "error", "no image has the id [7]"),
+    ({"category_id": 2}, "error", "no category has the id 2"),
+    ({"category_id": "dog"}, "error", "no category has the id 'dog'"),
+    ({"bbox": [1, 2, 3]}, "error", "bbox must be"),
+    ({"bbox": None}, "error", "bbox must be"),
+    ({"bbox": [1, 2, "3", 4]}, "error", "bbox must be"),
+    ({"bbox": [1, 2, 10**400, 4]}, "error", "bbox must be"),
+    ({"bbox": [1, 2, float("nan"), 4]}, "error", "not finite"),
+    ({"bbox": [1, 2, 3, float("inf")]}, "error", "not finite"),
+    ({"bbox": [1, 2, 0, 4]}, "error", "no width or no height"),
+    ({"bbox": [1, 2, 3, -4]}, "error", "no width or no height"),
+    ({"bbox": [80, 2, 3, 4]}, "error", "lies outside"),
+    ({"bbox": [-9, 2, 3, 4]}, "error", "lies outside"),
+    ({"bbox": [70, 2, 30, 4]}, "warning", "reaches outside"),
+    ({"bbox": [10, 10, 20, 30]}, "warning", "repeats"),
+    ({"id": 1}, "warning", "another has the same id"),
+]
+
+
+@pytest.mark.parametrize(("change", "severity", "message"), BAD_ANNOTATIONS)
+def test_defects_of_annotations(
+    change: dict[str, Any], severity: str, message: str, tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
+    bad = {"marker": 1, "id": 30, "image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4], **change}
+    good = {"id": 4, "image_id": 7, "category_id": 1, "bbox": [50, 2, 30.4, 4], "area": 9}
+    content = coco_content(annotations=[*coco_content()["annotations"], bad, good])
+    file = write_coco(tmp_path, content)
+    dataset = open_dataset(file)
+    one_defect(dataset.defects, severity, f"{file}:{line_containing(file, 'marker')}", message)
+    kept = message in ("reaches outside", "another has the same id")
+    assert [len(image) for image in dataset.images] == [2 + kept, 1]
+    assert dataset.images[0].boxes[:, 2].max() <= WIDTH + 1
+
+
+def test_an_annotation_that_is_no_object(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    file = write_coco(tmp_path, coco_content(annotations=[7, *coco_content()["annotations"]]))
+    one_defect(
+        open_dataset(file).defects, "error", f"{file}:{line_containing(file, 'bbox') - 1}", "no object"
+    )
+
+
+BAD_IMAGES: list[tuple[Any, str, str]] = [
+    ({"id": 8, "file_name": ""}, "error", "without id or file_name"),
+    ({"file_name": "5.png"}, "error", "without id or file_name"),
+    ({"id": 7, "file_name": "5.png"}, "error", "image id 7 is given twice"),
+    ({"id": 8, "file_name": "7.png", "height": 80, "width": 60}, "warning", "said to be 60 x 80, but"),
+]
+
+
+@pytest.mark.parametrize(("image", "severity", "message"), BAD_IMAGES)
+def test_defects_of_images(
+    image: Any, severity: str, message: str, tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
+    content = coco_content()
+    content["images"].append({"marker": 1, **image})
+    file = write_coco(tmp_path, content)
+    dataset = open_dataset(file)
+    one_defect(dataset.defects, severity, f"{file}:{line_containing(file, 'marker')}", message)
+    assert len(dataset) == 2 + (severity == "warning")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image"])
+def test_images_that_cannot_be_read_are_left_out(
+    content: bytes | None, tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
+    file = write_coco(tmp_path, coco_content())
+    path = tmp_path / "images/5.png"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    dataset = open_dataset(file)
+    assert [image.image_id for image in dataset.images] == [7]
+    one_defect(dataset.defects, "error", f"{file}:{line_containing(file, '5.png')}", f"image 5: {path}: ")
+
+
+def test_a_file_in_one_line_is_all_line_1(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    content = coco_content()
+    content["annotations"][0]["category_id"] = 44
+    write_coco(tmp_path, content)
+    file = write(tmp_path / "instances.json", json.dumps(content))
+    one_defect(open_dataset(file).defects, "error", f"{file}:1", "annotation 1: no category has the id 44")
+
+
+def test_lines_of_elements() -> None:
+    text = (
+        ' {"a": {"annotations": [1]}, "annotations"\n:[\n {"x": "]"},\n\n[2],3\n], "b": [[\n]], "c": "\\"}"}'
+    )
+    json.loads(text)
+    assert element_lines(text, "annotations") == [3, 5, 5]
+    assert element_lines(text, "b") == [6]
+    assert element_lines(text, "missing") == []
+    assert element_lines("{}", "b") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"instances.json:1: not json"),
+        ('{\n"images": [,]}', r"instances.json:2: not json"),
+        ("[1, 2]", r"no list of images.*\s+expected: .*\s+found:    list"),
+        ('{"images": [], "annotations": {}}', "no list of annotations"),
+        ('{"images": [], "annotations": [], "categories": []}', "no categories"),
+        (
+            '{"images": [], "annotations": [],\n"categories": [{"id": "1", "name": "a"}]}',
+            "json:2: a category needs",
+        ),
+        ('{"images": [], "annotations": [],\n\n"categories": [{"name": "a"}]}', "json:3: a category needs"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": 2}]}',
+            "a number of its own",
+        ),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}',
+            "no image that can be read",
+        ),
+        ("[" * 100_000, "nested too deep|not json"),
+    ],
+)
+def test_files_that_cannot_be(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        open_dataset(write(tmp_path / "instances.json", text))
+
+
+def test_two_categories_of_one_name(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    content = coco_content(categories=[{"id": 1, "name": "cat"}, {"id": 3, "name": "cat"}])
+    file = write_coco(tmp_path, content)
+    dataset = open_dataset(file)
+    assert dataset.names == ("cat", "cat")
+    line = line_containing(file, '"cat"')
+    one_defect(dataset.defects, "warning", f"{file}:{line}", "2 categories are called 'cat'")
+
+
+def test_an_encoding_other_than_utf8(tmp_path: Path) -> None:
+    content = coco_content(categories=[{"id": 1, "name": "Kätzchen"}, {"id": 3, "name": "dog"}])
+    file = write_coco(tmp_path, content)
+    text = json.dumps(content, ensure_ascii=False)
+    for encoding, defects in (("utf-8-sig", 0), ("utf-16", 0), ("latin-1", 1)):
+        file.write_bytes(text.encode(encoding))
+        dataset = open_dataset(file)
+        assert dataset.names[0] == "Kätzchen"
+        assert len(dataset.defects) == defects
+
+
+@pytest.mark.parametrize(
+    ("file", "images"),
+    [
+        ("instances.json", "images"),
+        ("instances.json", "."),
+        ("annotations/instances_val2017.json", "val2017"),
+        ("annotations/instances_val2017.json", "images/val2017"),
+        ("annotations/instances_val2017.json", "val"),
+        ("annotations/instances_val2017.json", "images"),
+        ("annotations/instances_val.json", "images/val"),
+        ("valid/_annotations.coco.json", "valid"),
+        ("val.json", "val"),
+        ("annotations/val_coco.json", "images/val"),
+    ],
+)
+def test_images_are_found(file: str, images: str, tmp_path: Path) -> None:
+    write_coco(tmp_path, coco_content(), file=file, images=images)
+    write(tmp_path / "annotations/captions_val2017.json", '{"info": {}}')
+    assert len(open_dataset(tmp_path)) == 2
+    assert len(open_dataset(tmp_path / file)) == 2
+
+
+def test_images_may_be_named(tmp_path: Path) -> None:
+    file = write_coco(tmp_path / "a", coco_content(), images="../b/pictures")
+    with pytest.raises(DataError, match=r"images were not found.*\s+expected: 7.png in one of "):
+        open_dataset(file)
+    assert len(open_dataset(file, images=tmp_path / "b/pictures")) == 2
+
+
+def test_file_names_with_folders(tmp_path: Path) -> None:
+    content = coco_content()
+    content["images"][0]["file_name"] = "sub\\7.png"
+    write_image(tmp_path / "images/sub/7.png")
+    write_image(tmp_path / "images/5.png")
+    file = write(tmp_path / "instances.json", json.dumps(content))
+    assert open_dataset(file).images[0].path == tmp_path / "images/sub/7.png"

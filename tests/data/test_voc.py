@@ -1,0 +1,151 @@
+"""Pascal VOC: the devkit's folders and loose ones, every defect with its line, xml not to be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.small_sets import voc_object, voc_xml, write, write_image, write_voc
+from yolov7.data.dataset import open_dataset
+from yolov7.errors import DataError
+
+
+def test_devkit(tmp_path: Path) -> None:
+    xmls = {
+        "a": voc_xml(voc_object("dog"), voc_object("cat", (1, 2, 30.5, 40))),
+        "b": voc_xml(voc_object("bird")),
+        "c": voc_xml(),
+        "d": None,
+    }
+    write_voc(tmp_path, xmls, {"train": "a c", "val": "b d", "trainval": "a b c d", "bird_train": "a -1"})
+    dataset = open_dataset(tmp_path, "train")
+    assert dataset.kind == "voc"
+    assert dataset.names == ("bird", "cat", "dog")  # of all splits
+    assert [image.image_id for image in dataset.images] == ["a", "c"]
+    np.testing.assert_array_equal(dataset.images[0].boxes, np.float32([[10, 20, 30, 40], [1, 2, 30.5, 40]]))
+    np.testing.assert_array_equal(dataset.images[0].labels, [2, 1])
+    assert not dataset.defects
+    val = open_dataset(tmp_path)
+    assert val.unlabelled == 1
+    assert [len(image) for image in val.images] == [1, 0]
+    with pytest.raises(DataError, match=r"no split 'test'\s+expected: one of train, trainval, val"):
+        open_dataset(tmp_path, "test")
+
+
+def test_loose_folders(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("1", "2"):
+            write_image(tmp_path / f"images/{split}/{name}.JPG")
+            write(tmp_path / f"images/{split}/{name}.xml", voc_xml(voc_object(split)))
+    dataset = open_dataset(tmp_path, "test")
+    assert dataset.names == ("test", "train")
+    assert [image.labels.tolist() for image in dataset.images] == [[0], [0]]
+    assert [image.image_id for image in dataset.images] == [1, 2]
+    alone = open_dataset(tmp_path / "images/test")
+    assert alone.split == "all"
+    assert alone.names == ("test",)
+
+
+def test_lower_case_folders(tmp_path: Path) -> None:
+    write_image(tmp_path / "images/a.png")
+    write(tmp_path / "annotations/a.xml", voc_xml(voc_object()))
+    assert len(open_dataset(tmp_path).images[0]) == 1
+
+
+BAD_OBJECTS = [
+    (voc_object(box=(10, 20, 10, 40)), "error", "dog (10, 20, 10, 40) has no width or no height"),
+    (voc_object(box=(30, 20, 10, 40)), "error", "has no width or no height"),
+    (voc_object(box=(10, "x", 30, 40)), "error", "not finite"),
+    (voc_object(box=(10, "nan", 30, 40)), "error", "not finite"),
+    (voc_object(box=(10, "", 30, 40)), "error", "not finite"),
+    (voc_object(box=(100, 20, 300, 40)), "error", "lies outside"),
+    (voc_object(box=(10, 20, 300, 40)), "warning", "reaches outside"),
+    (voc_object(box=(-10, 20, 30, 40)), "warning", "reaches outside"),
+    (voc_object(), "warning", "repeats"),
+    (voc_object(name=" "), "error", "without name and bndbox"),
+    ("<object><name>dog</name></object>\n", "error", "without name and bndbox"),
+]
+
+
+@pytest.mark.parametrize(("bad", "severity", "message"), BAD_OBJECTS)
+def test_defects_of_objects(
+    bad: str, severity: str, message: str, tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
+    xml = voc_xml(voc_object(), bad, voc_object("cat"))
+    dataset = open_dataset(write_voc(tmp_path, {"a": xml}))
+    one_defect(dataset.defects, severity, f"{tmp_path}/Annotations/a.xml:4", message)
+    assert len(dataset.images[0]) == 2 + (message == "reaches outside")
+
+
+def test_another_size_than_the_image_has(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object(), size=(80, 60))}))
+    one_defect(
+        dataset.defects, "warning", f"{tmp_path}/Annotations/a.xml:2", "said to be 60 x 80, but is 80 x 60"
+    )
+    assert not open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object(), size=(0, 0))})).defects
+
+
+BOMB = """<!DOCTYPE annotation [<!ENTITY a "dog"><!ENTITY b "&a;&a;&a;&a;">]>\n"""
+FILE_ENTITY = """<!DOCTYPE annotation [<!ENTITY a SYSTEM "file:///etc/hostname">]>\n"""
+
+
+@pytest.mark.parametrize(
+    ("xml", "line", "message"),
+    [
+        (voc_xml(voc_object(), head=BOMB), "", "document type is not accepted"),
+        (voc_xml(voc_object("&a;"), head=FILE_ENTITY), "", "document type is not accepted"),
+        (voc_xml(voc_object())[:-20], ":3", "not xml: unclosed token"),
+        (voc_xml(voc_object("&undefined;")), ":3", "not xml: undefined entity"),
+        ("", ":1", "not xml: no element found"),
+        ("<annotation>\n<object></annotation>", ":2", "not xml: mismatched tag"),
+        (b"\0\1\2\3", ":1", "not xml"),
+    ],
+)
+def test_xml_that_cannot_be(
+    xml: str | bytes, line: str, message: str, tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
+    dataset = open_dataset(write_voc(tmp_path, {"a": xml, "b": voc_xml(voc_object())}))
+    one_defect(dataset.defects, "error", f"{tmp_path}/Annotations/a.xml{line}", message)
+    assert [image.image_id for image in dataset.images] == ["b"], "what is in a is not known"
+
+
+def test_encodings(tmp_path: Path) -> None:
+    declared = '<?xml version="1.0" encoding="{}"?>\n'
+    xmls = {
+        "gbk": voc_xml(voc_object("狗"), head=declared.format("gbk")).encode("gbk"),
+        "latin": voc_xml(voc_object("hündin"), head=declared.format("iso-8859-1")).encode("latin-1"),
+        "none": voc_xml(voc_object("kätzchen")).encode("latin-1"),
+        "unknown": voc_xml(voc_object("cat"), head=declared.format("x-nonsense")).encode(),
+        "utf16": voc_xml(voc_object("dog"), head=declared.format("utf-16")).encode("utf-16"),
+    }
+    dataset = open_dataset(write_voc(tmp_path, xmls))
+    assert dataset.names == ("cat", "dog", "hündin", "kätzchen", "狗")
+    assert [Path(defect.file).stem for defect in dataset.defects] == ["none", "unknown"]
+
+
+def test_missing_images(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    write_voc(tmp_path, {"a": voc_xml(voc_object())}, {"val": "a gone"})
+    one_defect(
+        open_dataset(tmp_path).defects, "error", f"{tmp_path}/ImageSets/Main/val.txt:2", "no image for gone"
+    )
+    write_image(tmp_path / "loose/a.jpg")
+    write(tmp_path / "loose/a.xml", voc_xml(voc_object()))
+    lonely = write(tmp_path / "loose/b.xml", voc_xml(voc_object()))
+    one_defect(open_dataset(tmp_path / "loose").defects, "error", lonely, "no image for b")
+
+
+def test_unreadable_image(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    write_voc(tmp_path, {"a": voc_xml(voc_object()), "b": voc_xml(voc_object())})
+    broken = tmp_path / "JPEGImages/b.jpg"
+    broken.write_bytes(broken.read_bytes()[:50])
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) == 1
+    one_defect(dataset.defects, "error", broken, "truncated")
+
+
+def test_no_object_anywhere(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no object in any xml file"):
+        open_dataset(write_voc(tmp_path, {"a": voc_xml()}))

@@ -1,0 +1,150 @@
+"""The whole way: files, letterbox, network, suppression, source pixels, metrics.
+
+The network is a small one that really sees: it boxes what is purely red, and what is purely green.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch import Tensor
+
+from yolov7.data.dataset import Dataset, open_dataset
+from yolov7.data.rectangular import rectangular_batches
+from yolov7.errors import DataError
+from yolov7.evaluation.run import evaluate
+
+SIZES = [(300, 400), (400, 300), (200, 640), (150, 150), (1000, 700), (333, 500), (90, 120)]
+RED, GREEN = (230, 0, 0), (0, 230, 0)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """In each image a red thing and a green one, their classes in the order green, red."""
+    rng = np.random.default_rng(5)
+    for number, (height, width) in enumerate(SIZES):
+        pixels = rng.integers(0, 60, (height, width, 3), np.uint8)
+        lines = []
+        for label, colour, offset in ((1, RED, 0.05), (0, GREEN, 0.55)):
+            x1, y1 = int((offset + 0.05) * width), int((0.1 + offset / 4) * height)
+            x2, y2 = x1 + int(0.3 * width), y1 + int(0.6 * height)
+            pixels[y1:y2, x1:x2] = colour
+            centre = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height
+            lines.append(f"{label} {centre[0]} {centre[1]} {(x2 - x1) / width} {(y2 - y1) / height}\n")
+        Pillow.fromarray(pixels).save(tmp_path / f"{number}.png")
+        (tmp_path / f"{number}.txt").write_text("".join(lines))
+    (tmp_path / "data.yaml").write_text("val: .\nnames: [green, red]\n")
+    return open_dataset(tmp_path)
+
+
+class ColourDetector:
+    """Rows for classes red, blue, green: every box twice (the second a little off), and noise below 0.001."""
+
+    names = ("red", "blue", "green")
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, images: Tensor) -> Tensor:
+        assert images.dtype == torch.uint8
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        self.shapes.append(tuple(images.shape))
+        return torch.stack([self.rows(image.int()) for image in images])
+
+    def rows(self, image: Tensor) -> Tensor:
+        rows = [torch.tensor([40.0, 40, 30, 30, 0.0009, 1, 1, 1])]
+        for label, channel in ((0, 0), (2, 1)):
+            others = image.sum(dim=0) - image[channel]
+            ys, xs = torch.nonzero((image[channel] > 140) & (others < 80), as_tuple=True)
+            x1, y1, x2, y2 = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
+            for shift, objectness in ((0, 0.9), (2, 0.8)):
+                row = torch.zeros(8)
+                row[:4] = torch.tensor([(x1 + x2) / 2 + shift, (y1 + y2) / 2, x2 - x1, y2 - y1])
+                row[4], row[5 + label], row[6] = objectness, 0.95, 0.4
+                rows.append(row)
+        return torch.stack(rows)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_the_whole_way(dataset: Dataset, batch_size: int) -> None:
+    network = ColourDetector()
+    seen: list[tuple[int, int]] = []
+    result = evaluate(
+        network,
+        dataset,
+        names=network.names,
+        size=320,
+        stride=32,
+        batch_size=batch_size,
+        progress=lambda *counts: seen.append(counts),
+    )
+    assert result.metrics.AP > 0.95
+    assert math.isclose(result.metrics.AP50, 1)
+    assert result.metrics.images == len(SIZES)
+    assert result.metrics.boxes == 2 * len(SIZES)
+    assert not result.defects
+    batches = rectangular_batches([image.size for image in dataset.images], 320, 32, batch_size)
+    assert network.shapes == [(len(batch.indices), 3, *batch.shape) for batch in batches]
+    assert seen[-1] == (len(SIZES), len(SIZES))
+    assert len(seen) == len(batches)
+    for image in dataset.images:
+        found = result.detections[image.image_id]
+        assert found.names == ("green", "red"), "the data set's classes"
+        # The doubled box is suppressed, and what the data set does not know (blue) is no detection.
+        assert sorted(found.labels.tolist()) == [0, 1]
+        order = np.argsort(found.labels)
+        expected = image.boxes[np.argsort(image.labels)]
+        np.testing.assert_allclose(found.boxes[order], expected, atol=2 * max(image.size) / 320)
+        np.testing.assert_allclose(found.scores, 0.9 * 0.95, rtol=1e-6)
+
+
+def test_a_box_may_keep_several_classes(dataset: Dataset) -> None:
+    def both(images: Tensor) -> Tensor:
+        return torch.tensor([[[100.0, 100, 50, 50, 0.9, 0.8, 0.7]]]).expand(len(images), 1, 7)
+
+    result = evaluate(both, dataset, names=["green", "red"], size=320, stride=32)
+    assert {tuple(found.labels.tolist()) for found in result.detections.values()} == {(0, 1)}
+    assert result.metrics.detections == 2 * len(SIZES)
+
+
+def test_an_image_that_cannot_be_decoded_is_reported_and_left_out(dataset: Dataset) -> None:
+    for number in (2, 5):
+        path = dataset.images[number].path
+        path.write_bytes(path.read_bytes()[:-5000])
+    network = ColourDetector()
+    result = evaluate(network, dataset, names=network.names, size=320, stride=32, batch_size=1)
+    assert {defect.file for defect in result.defects} == {
+        str(dataset.images[number].path) for number in (2, 5)
+    }
+    assert all("left out" in defect.message for defect in result.defects)
+    assert result.metrics.images == len(SIZES) - 2
+    assert result.metrics.boxes == 2 * (len(SIZES) - 2)
+    assert math.isclose(result.metrics.AP50, 1), "their objects do not count as missed"
+
+
+def test_thresholds_are_used(dataset: Dataset) -> None:
+    network = ColourDetector()
+    run = {"names": network.names, "size": 320, "stride": 32}
+    assert evaluate(network, dataset, conf=0.9, **run).metrics.detections == 0
+    assert evaluate(network, dataset, iou=1.0, **run).metrics.detections == 4 * len(SIZES)
+    assert evaluate(network, dataset, max_detections=1, **run).metrics.detections == len(SIZES)
+
+
+def test_classes_that_the_network_does_not_know(dataset: Dataset) -> None:
+    with pytest.raises(DataError, match=r"1 of the data set's 2 classes.*\s.*red, blue\s.*only: green"):
+        evaluate(ColourDetector(), dataset, names=["red", "blue"], size=320, stride=32)
+
+
+def test_a_failing_network_leaves_no_thread_behind(dataset: Dataset) -> None:
+    def failing(images: Tensor) -> Tensor:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        evaluate(failing, dataset, names=["green", "red"], size=320, stride=32, batch_size=1)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("evaluation")]

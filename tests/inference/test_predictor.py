@@ -1,0 +1,204 @@
+"""From images to boxes, with real networks: fresh weights for the mechanics, real ones where noted."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.inference.media import picture
+from yolov7.errors import SourceError, UsageError
+from yolov7.inference.augment import VIEWS, Augmented
+from yolov7.inference.backend import TorchBackend
+from yolov7.inference.load import load
+from yolov7.inference.predictor import Predictor, class_labels
+from yolov7.models.detector import create, fuse
+from yolov7.nms import non_max_suppression
+from yolov7.types import Detections
+
+NAMES = ("red", "green", "blue")
+
+
+class BrightSpot:
+    """A backend that finds the bounding box of pixels that are all white: its answer is known."""
+
+    stride, classes = 32, 3
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+        self.shapes.append(tuple(images.shape))
+        found = []
+        for image in images.float() / (255 if images.dtype == torch.uint8 else 1):
+            y, x = (image.amin(dim=0) > 0.95).nonzero(as_tuple=True)
+            if len(y) == 0:
+                found.append(torch.zeros(0, 8))
+                continue
+            x1, y1, x2, y2 = (float(v) for v in (x.min(), y.min(), x.max() + 1, y.max() + 1))
+            row = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.9, 0.1, 0.8, 0.3]
+            found.append(torch.tensor([row]))
+        return tuple(found)
+
+
+def spotted(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray:
+    image = np.zeros((height, width, 3), np.uint8)
+    x1, y1, x2, y2 = box
+    image[y1:y2, x1:x2] = 255
+    return image
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (100, 900), (320, 320), (1000, 700)])
+def test_boxes_come_back_in_source_pixels(height, width, centred):
+    box = (width // 4, height // 4, width // 2, height // 2)
+    predictor = Predictor(BrightSpot(), NAMES, 640, centred=centred)
+    detections = predictor(spotted(height, width, box))
+    scale = max(height, width) / 640
+    assert np.abs(detections.boxes[0] - box).max() <= max(2.0, 2 * scale)
+    assert detections.class_names == ["green"]
+    assert detections.scores[0] == pytest.approx(0.72)
+
+
+def test_the_smallest_rectangle_goes_through_the_network():
+    backend = BrightSpot()
+    Predictor(backend, NAMES, 640)(spotted(300, 640, (10, 10, 20, 20)))
+    assert backend.shapes == [(1, 3, 320, 640)]
+
+
+def test_a_batch_of_different_shapes_finds_the_same():
+    images = [spotted(300, 640, (100, 50, 200, 150)), spotted(640, 300, (50, 100, 150, 200)), picture(1)]
+    backend = BrightSpot()
+    predictor = Predictor(backend, NAMES, 640)
+    alone = [predictor(image) for image in images]
+    together = [result.detections for result in predictor.predict(images, batch_size=3)]
+    assert backend.shapes[-1] == (3, 3, 640, 640)
+    assert [len(d) for d in together] == [1, 1, len(alone[2])]
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
+
+
+def test_bad_images_are_reported_and_the_rest_is_done(tmp_path):
+    for i in range(5):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), spotted(64, 96, (10, 10, 50, 40)))
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    failed = []
+    predictor = Predictor(BrightSpot(), NAMES, 96)
+    results = list(predictor.predict(tmp_path, batch_size=2, on_error=failed.append))
+    assert [r.index for r in results] == [0, 1, 3, 4]
+    assert [f.source for f in failed] == [str(tmp_path / "2.png")]
+    assert all(len(r.detections) == 1 and r.timings.network > 0 and r.timings.read > 0 for r in results)
+    with pytest.warns(UserWarning, match=r"skipped: .*2\.png"):
+        assert len(list(predictor.predict(tmp_path))) == 4
+    with pytest.raises(SourceError, match=r"2\.png"):
+        predictor(tmp_path / "2.png")
+
+
+def test_one_image_is_expected_where_one_is_asked_for():
+    predictor = Predictor(BrightSpot(), NAMES, 96)
+    with pytest.raises(UsageError, match="one image"):
+        predictor([picture(1), picture(2)])
+
+
+def test_a_wrong_path_is_known_before_the_first_result(tmp_path):
+    with pytest.raises(SourceError, match="missing"):
+        Predictor(BrightSpot(), NAMES, 96).predict(tmp_path / "missing.jpg")
+
+
+def test_classes_by_name_and_number():
+    assert class_labels(["blue", 0, "1"], NAMES) == [2, 0, 1]
+    for wrong in ("pink", "3", -1, 7):
+        with pytest.raises(UsageError, match="no such class"):
+            class_labels([wrong], NAMES)
+    image = spotted(96, 96, (10, 10, 50, 50))
+    assert len(Predictor(BrightSpot(), NAMES, 96, classes=["green"])(image)) == 1
+    assert len(Predictor(BrightSpot(), NAMES, 96, classes=["red"])(image)) == 0
+
+
+@pytest.mark.parametrize("size", [0, -5, 31])
+def test_sizes_below_the_stride_are_refused(size):
+    with pytest.raises(UsageError, match="too small"):
+        Predictor(BrightSpot(), NAMES, size)
+
+
+def test_augmented_views_come_back_to_the_same_place():
+    """Each view finds the spot where it is: three rows, equal up to the scaled pixels."""
+    image = torch.zeros(1, 3, 192, 256, dtype=torch.uint8)
+    image[..., 48:96, 32:160] = 255
+    backend = BrightSpot()
+    (rows,) = Augmented(backend)(image, 0.1)
+    assert len(rows) == len(VIEWS)
+    assert all(shape[2] % 32 == 0 and shape[3] % 32 == 0 for shape in backend.shapes)
+    assert (rows[:, :4] - torch.tensor([96.0, 72, 128, 48])).abs().max() <= 2
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(3)
+    return create("yolov7-tiny", classes=3).eval()
+
+
+def test_torch_backend_is_the_fused_network(tiny):
+    images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    backend = TorchBackend(tiny)
+    deployed = fuse(tiny)
+    with torch.no_grad():
+        expected = deployed.decode(deployed(images.float() / 255))
+    for image, rows in zip(expected, backend(images, 0), strict=True):
+        torch.testing.assert_close(rows, image, rtol=1e-4, atol=1e-4)
+    for as_bytes, as_floats in zip(backend(images, 0), backend(images.float() / 255, 0), strict=True):
+        torch.testing.assert_close(as_bytes, as_floats)
+
+
+def test_half_precision_on_a_cpu(tiny):
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    full, half = TorchBackend(tiny), TorchBackend(tiny, half=True)
+    assert next(half.model.parameters()).dtype == torch.bfloat16
+    assert half.model.anchors.dtype == torch.float32
+    (expected,), (found,) = full(images, 0), half(images, 0)
+    assert found.dtype == torch.float32
+    assert len(found) == len(expected)
+    assert ((found - expected)[:, :4].abs() / expected[:, :4].abs().clamp(min=1)).median() < 0.02
+
+
+def test_unknown_device_lists_those_there_are(tiny):
+    with pytest.raises(UsageError, match="expected: cpu"):
+        TorchBackend(tiny, "cuda:99")
+    with pytest.raises(UsageError, match="nonsense"):
+        TorchBackend(tiny, "nonsense")
+
+
+def test_load_by_variant_warns_of_fresh_weights(caplog):
+    predictor = load("yolov7-tiny", size=96, device="cpu")
+    assert "fresh weights" in caplog.text
+    assert predictor.names[0] == "person"
+    assert isinstance(predictor(picture(0)), Detections)
+    assert predictor.model.deployed
+
+
+@pytest.mark.weights
+def test_real_weights_find_what_is_there(coco_weights):
+    from skimage import data
+
+    predictor = load(coco_weights, device="cpu")
+    for photo, wanted in (("chelsea", {"cat"}), ("coffee", {"cup", "spoon"}), ("astronaut", {"person"})):
+        detections = predictor(np.ascontiguousarray(getattr(data, photo)()))
+        scores = dict(zip(detections.class_names[::-1], detections.scores[::-1], strict=True))
+        assert all(scores.get(name, 0) > 0.8 for name in wanted), scores
+    augmented = load(coco_weights, device="cpu", augment=True)
+    detections = augmented(np.ascontiguousarray(data.chelsea()))
+    assert detections.class_names[0] == "cat"
+
+
+def test_predictor_equals_doing_it_by_hand(tiny):
+    """The optimised path (few rows decoded) against decode, NMS and un-letterboxing in full."""
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    found = Predictor(TorchBackend(tiny), NAMES, 128, conf=0.0)(image)
+    deployed = fuse(tiny)
+    with torch.no_grad():
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+        (expected,) = non_max_suppression(deployed.decode(deployed(pixels)), 0.0, 0.45)
+    assert len(found) == len(expected.boxes) > 0
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4)

@@ -1,0 +1,193 @@
+"""Reading ahead: order, errors, leaving early, memory."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yolov7.errors import UsageError
+from yolov7.inference.prefetch import newest, prefetch
+
+
+def background_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("yolov7-")]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert background_threads() == []
+
+
+@given(st.lists(st.integers(), max_size=30), st.integers(1, 5), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_order_is_kept_whatever_the_number_of_threads(items: list[int], depth: int, workers: int) -> None:
+    assert list(prefetch(items, depth, prepare=lambda item: 2 * item, workers=workers)) == [
+        2 * i for i in items
+    ]
+
+
+def test_order_is_kept_when_the_first_takes_longest() -> None:
+    def slowly(item: int) -> int:
+        time.sleep(0.05 if item == 0 else 0)
+        return item
+
+    assert list(prefetch(range(12), 4, prepare=slowly, workers=3)) == list(range(12))
+
+
+def test_nothing_is_read_before_the_first_is_asked_for_and_no_more_than_depth_ahead() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            taken.append(item)
+            yield item
+
+    ahead = prefetch(items(), depth=3)
+    time.sleep(0.02)
+    assert taken == []
+    assert next(ahead) == 0
+    deadline = time.monotonic() + 5
+    while len(taken) < 4 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.05)
+    assert taken == [0, 1, 2, 3]  # one is out, three are ahead
+    ahead.close()  # type: ignore[attr-defined]
+
+
+def test_work_overlaps() -> None:
+    def items() -> Iterator[int]:
+        for item in range(20):
+            time.sleep(0.02)
+            yield item
+
+    start = time.perf_counter()
+    for _ in prefetch(items()):
+        time.sleep(0.02)
+    assert time.perf_counter() - start < 0.7  # one after the other: 0.8 s; side by side: 0.42 s
+
+
+def test_several_workers_prepare_at_once() -> None:
+    together = threading.Barrier(3, timeout=10)
+    assert len(list(prefetch(range(9), 3, prepare=lambda _: together.wait(), workers=3))) == 9
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_exception_comes_at_its_place(workers: int) -> None:
+    def prepare(item: int) -> int:
+        if item == 5:
+            raise ValueError("five")
+        return item
+
+    seen: list[int] = []
+    with pytest.raises(ValueError, match="five"):
+        seen.extend(prefetch(range(20), 4, prepare=prepare, workers=workers))
+    assert seen == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("read_ahead", [prefetch, newest])
+def test_an_exception_of_the_items_is_raised(read_ahead: type) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise OSError("unplugged")
+
+    with pytest.raises(OSError, match="unplugged"):
+        list(read_ahead(items()))
+
+
+@pytest.mark.parametrize("read_ahead", [prefetch, newest])
+def test_leaving_early_stops_the_threads_and_closes_the_items(read_ahead: type) -> None:
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            while True:
+                time.sleep(0.001)
+                yield 0
+        finally:
+            closed.set()
+
+    start = time.perf_counter()
+    for _ in read_ahead(items()):
+        break
+    gc.collect()  # closes the abandoned generator where reference counting does not
+    assert background_threads() == []
+    assert closed.is_set()
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT of another process")
+def test_ctrl_c_reaches_a_consumer_that_waits() -> None:
+    release = threading.Event()
+
+    def items() -> Iterator[int]:
+        release.wait(30)
+        yield 0
+
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    releaser = threading.Timer(0.3, release.set)  # the thread that hangs in a read comes back a little later
+    timer.start()
+    releaser.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        list(prefetch(items()))
+    assert time.perf_counter() - start < 1.5
+    timer.join()
+    releaser.join()
+
+
+def test_items_are_let_go() -> None:
+    class Big:
+        pass
+
+    kept: list[weakref.ref[Big]] = []
+
+    def items() -> Iterator[Big]:
+        for _ in range(50):
+            item = Big()
+            kept.append(weakref.ref(item))
+            yield item
+            del item
+
+    for item in prefetch(items(), depth=2, workers=2):
+        del item
+        assert sum(ref() is not None for ref in list(kept)) <= 6
+
+
+def test_newest_leaves_out_what_a_slow_consumer_misses_but_not_the_last() -> None:
+    def items() -> Iterator[int]:
+        for item in range(40):
+            time.sleep(0.005)
+            yield item
+
+    seen = []
+    for item in newest(items()):
+        seen.append(item)
+        time.sleep(0.03)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 39
+    assert 2 < len(seen) < 25
+
+
+@pytest.mark.parametrize(("depth", "workers"), [(0, 1), (1, 0)])
+def test_numbers_below_one_are_refused(depth: int, workers: int) -> None:
+    with pytest.raises(UsageError, match="depth >= 1, workers >= 1"):
+        prefetch([1], depth, workers=workers)
+
+
+def test_overhead_is_small() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        assert sum(prefetch(range(2000), 4)) == 1999000
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) / 2000 < 0.0002

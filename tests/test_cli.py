@@ -1,0 +1,224 @@
+"""The command line as a user types it, in a process of its own where exit statuses and streams matter."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.data.small_sets import coco_content, write_coco, write_yolo
+from yolov7.checkpoints.checkpoint import load_checkpoint
+from yolov7.cli import app, main
+from yolov7.models.detector import create
+
+COMMANDS = ("models", "doctor", "convert", "predict", "val", "demo")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A checkpoint whose boxes are real though its weights are fresh: a lowered threshold finds plenty."""
+    torch.manual_seed(0)
+    model = create("yolov7-tiny", classes=3)
+    with torch.no_grad():
+        for conv in model.lead.convs:
+            conv.bias.view(3, 8)[:, 4:] += 6
+    path = tmp_path_factory.mktemp("weights") / "fresh.pt"
+    torch.save(model.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        pixels = np.random.default_rng(i).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), pixels)
+    return folder
+
+
+def run(*arguments: object) -> int:
+    """Exit status of the command line, in this process."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def test_help_lists_every_command(capsys):
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    assert all(command in text for command in COMMANDS)
+    assert {name for name in app if not name.startswith("-")} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_every_command_is_explained(command, capsys):
+    assert run(command, "--help") == 0
+    lines = capsys.readouterr().out.splitlines()
+    options = [line for line in lines if line.startswith("│ --") or line.startswith("│ *  --")]
+    unexplained = [line for line in options if len(line.strip("│ *").split("  ")) < 2]
+    assert [
+        line for line in unexplained if "STR..." not in line and not line.rstrip("│ ").endswith("STR")
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict"],
+        ["predict", "w.pt"],
+        ["nonsense"],
+        ["predict", "w.pt", "a.jpg", "--conf", "much"],
+        ["predict", "w.pt", "a.jpg", "--unheard-of"],
+        ["convert", "w.pt"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_status_2(arguments, capsys):
+    assert run(*arguments) == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_errors_are_one_message_without_a_traceback(tmp_path, photos, capsys):
+    assert run("doctor", tmp_path / "missing.pt") == 1
+    assert capsys.readouterr().err.startswith("error: ")
+    (tmp_path / "bad.pt").write_text("hello")
+    assert run("predict", tmp_path / "bad.pt", photos) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    from yolov7.errors import CheckpointError
+
+    with pytest.raises(CheckpointError):
+        main(["--debug", "doctor", str(tmp_path / "bad.pt")])
+
+
+def test_values_that_cannot_be_are_status_2(weights, photos, capsys):
+    assert run("predict", weights, photos, "--save", "none", "--conf", "1.5") == 2
+    assert run("predict", weights, photos, "--save", "paintings") == 2
+    assert "pictures, txt, json, csv, crops, video" in capsys.readouterr().err
+    assert run("predict", weights, photos, "--save", "none", "--classes", "cat") == 2
+    assert run("predict", weights, photos, "--save", "none", "--batch-size", "0") == 2
+
+
+def test_models_as_table_and_as_json(capsys):
+    assert run("models", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 8
+    assert all(row["gflops"] == row["paper_gflops"] for row in rows)
+    assert all(row["parameters_m"] == row["paper_parameters_m"] for row in rows)
+    assert run("models") == 0
+    assert "166,408,884" in capsys.readouterr().out
+
+
+def test_doctor_and_convert(weights, tmp_path, capsys):
+    assert run("doctor", weights, "--json") == 0
+    described = json.loads(capsys.readouterr().out)
+    assert (described["variant"], described["classes"], described["form"]) == ("yolov7-tiny", 3, "training")
+    out = tmp_path / "x.safetensors"
+    assert run("convert", weights, "--out", out, "--deploy") == 0
+    assert load_checkpoint(out).form == "deployed"
+    assert run("convert", weights, "--out", out) == 2  # never overwritten
+    assert run("convert", weights, "--out", tmp_path / "x.pt") == 2
+    assert run("doctor", out) == 0
+    assert "open-yolov7" in capsys.readouterr().out
+
+
+def test_doctor_of_a_data_set(tmp_path, capsys):
+    write_coco(tmp_path, coco_content())
+    assert run("doctor", tmp_path) == 0
+    assert "0 errors" in capsys.readouterr().out
+    write_yolo(tmp_path / "yolo", {"a": "0 0.5 0.5 0.2 0.2\n7 0.5 0.5 0.2 0.2\n"})
+    assert run("doctor", tmp_path / "yolo", "--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    (defect,) = report["defects"]
+    assert (Path(defect["file"]).name, defect["line"]) == ("a.txt", 2)
+
+
+def test_predict_writes_every_kind_of_result(weights, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    kinds = "pictures,txt,json,csv,crops"
+    assert run("predict", weights, photos, "--out", out, "--save", kinds, "--size", 64, "--conf", 0.3) == 0
+    document = json.loads((out / "detections.json").read_text())
+    assert [image["file_name"] for image in document["images"]] == ["0.png", "1.png", "2.png"]
+    assert len(document["annotations"]) > 3
+    rows = (out / "detections.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(document["annotations"])
+    text = [line for i in range(3) for line in (out / "txt" / f"{i}.txt").read_text().splitlines()]
+    assert len(text) == len(document["annotations"])
+    assert {p.name for p in (out / "pictures").iterdir()} == {"0.png", "1.png", "2.png"}
+    assert list(out.rglob("*.partial")) == []
+    assert "3 images" in capsys.readouterr().err
+    assert run("--quiet", "predict", weights, photos, "--out", out, "--save", "txt", "--size", 64) == 0
+    assert (tmp_path / "out-2" / "txt").is_dir()
+    assert capsys.readouterr().err == ""
+
+
+def test_predict_skips_what_is_broken_and_says_so(weights, photos, tmp_path, capsys):
+    (photos / "1.png").write_bytes((photos / "1.png").read_bytes()[:60])
+    assert run("predict", weights, photos, "--out", tmp_path / "o", "--save", "json", "--size", 64) == 1
+    document = json.loads((tmp_path / "o" / "detections.json").read_text())
+    assert [image["file_name"] for image in document["images"]] == ["0.png", "2.png"]
+    assert [skipped["file_name"] for skipped in document["skipped"]] == ["1.png"]
+    assert "1 skipped" in capsys.readouterr().err
+
+
+def test_val_writes_metrics_and_predictions(weights, tmp_path, capsys):
+    content = coco_content()
+    for category, name in zip(content["categories"], ("class 2", "class 0"), strict=True):
+        category["name"] = name
+    data = write_coco(tmp_path / "data", content)
+    files = ("--json", tmp_path / "m.json", "--predictions", tmp_path / "p.json")
+    assert run("val", weights, data, "--size", 64, "--per-class", *files) == 0
+    output = capsys.readouterr().out
+    assert "AP50" in output
+    assert "class 0" in output
+    metrics = json.loads((tmp_path / "m.json").read_text())
+    keys = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
+    assert all(metrics[key] is None or 0 <= metrics[key] <= 1 for key in keys)
+    predictions = json.loads((tmp_path / "p.json").read_text())
+    assert {entry["category_id"] for entry in predictions} <= {1, 3}
+    assert {entry["image_id"] for entry in predictions} == {5, 7}
+
+
+def test_val_of_classes_that_the_network_does_not_know(weights, tmp_path, capsys):
+    data = write_coco(tmp_path / "data", coco_content())
+    assert run("val", weights, data, "--size", 64) == 1
+    assert "cat" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_interrupting_leaves_what_is_done_and_status_130(weights, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    for i in range(400):
+        cv2.imwrite(str(folder / f"{i:03}.jpg"), pixels)
+    command = [sys.executable, "-m", "yolov7", "predict", str(weights), str(folder)]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "o"), "--save", "txt,json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        text=True,
+    )
+    assert process.stdout is not None
+    for _ in range(5):
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert time.monotonic() - started < 10
+    assert "Traceback" not in errors
+    assert len(list((tmp_path / "o" / "txt").glob("*.txt"))) >= 4
+    assert not (tmp_path / "o" / "detections.json").exists()
+    assert json.loads((tmp_path / "o" / "detections.json.partial").read_text())["images"]

@@ -1,0 +1,255 @@
+"""Boxes and labels on pictures."""
+
+from __future__ import annotations
+
+import colorsys
+import itertools
+import time
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yolov7 import drawing
+from yolov7.drawing import class_colour, draw_boxes, letter_size, line_width
+from yolov7.errors import UsageError
+from yolov7.types import Detections
+
+GREY = 128
+finite = st.floats(-1e6, 1e6, width=32)
+
+
+def blank(height: int = 240, width: int = 320) -> np.ndarray:
+    return np.full((height, width, 3), GREY, np.uint8)
+
+
+def touched(image: np.ndarray) -> np.ndarray:
+    """Where something was drawn, (H, W)."""
+    return (image != GREY).any(axis=2)
+
+
+def draw(box: tuple[float, float, float, float], text: str = "", number: int = 0) -> np.ndarray:
+    return draw_boxes(blank(), np.array([box]), [text], [number])
+
+
+def contrast(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+    """Contrast ratio of WCAG 2."""
+
+    def luminance(colour: tuple[int, ...]) -> float:
+        linear = np.array(colour) / 255
+        linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722)) + 0.05
+
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return high / low
+
+
+def test_a_box_is_drawn_at_its_place_in_its_colour() -> None:
+    image = draw((50, 60, 150, 200))
+    for x, y in ((50, 100), (150, 100), (100, 60), (100, 200)):
+        assert tuple(image[y, x]) == class_colour(0)
+    rows, columns = np.nonzero(touched(image))
+    assert (columns.min(), rows.min(), columns.max(), rows.max()) == (50, 60, 150, 200)
+    assert not touched(image)[70:190, 60:140].any(), "inside there is nothing"
+
+
+def test_the_picture_itself_is_left_alone() -> None:
+    image = blank()
+    image.setflags(write=False)
+    drawn = draw_boxes(image, np.array([[10, 10, 50, 50]]), ["cat"], [0])
+    assert not np.shares_memory(drawn, image)
+    assert (image == GREY).all()
+    assert drawn.dtype == np.uint8
+    np.testing.assert_array_equal(draw_boxes(image, np.empty((0, 4)), [], []), image)
+
+
+def test_views_can_be_drawn_on() -> None:
+    views = (blank()[:, ::-1], blank()[..., ::-1], blank().transpose(1, 0, 2), blank()[::2, ::2])
+    for view in views:
+        drawn = draw_boxes(view, np.array([[20, 40, 80, 100]]), ["cat"], [0])
+        assert drawn.shape == view.shape
+        assert touched(drawn).any()
+
+
+def test_a_label_stands_on_its_box() -> None:
+    label = touched(draw((50, 60, 150, 200), "cat 0.90")) & ~touched(draw((50, 60, 150, 200)))
+    rows, columns = np.nonzero(label)
+    assert columns.min() == 50
+    assert rows.max() == 59
+    assert 12 <= np.ptp(rows) + 1 <= 24
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(0, 0, 320, 240), (-50, -50, 40, 40), (300, -10, 400, 30), (300, 220, 340, 300), (-20, 230, 20, 260)],
+)
+def test_labels_at_the_edge_stay_inside(box: tuple[float, float, float, float]) -> None:
+    area = int((touched(draw(box, "person 0.50")) & ~touched(draw(box))).sum())
+    middle = touched(draw((50, 60, 150, 200), "person 0.50")).sum() - touched(draw((50, 60, 150, 200))).sum()
+    assert area > 0.8 * middle, "a label that was cut off would be smaller"
+
+
+def test_labels_of_crowded_boxes_do_not_hide_each_other() -> None:
+    boxes = np.array([[100, 100, 150, 150], [102, 101, 152, 151], [104, 102, 154, 152], [98, 99, 148, 149]])
+    image = draw_boxes(blank(), boxes, ["one 0.9", "two 0.8", "three 0.7", "four 0.6"], [0, 1, 2, 3])
+    for number in range(4):
+        alone = draw_boxes(blank(), boxes[number : number + 1], ["x" * 7], [number])
+        ground = (alone == class_colour(number)).all(axis=2).sum()
+        assert (image == class_colour(number)).all(axis=2).sum() > 0.5 * ground
+
+
+def test_the_first_box_is_on_top() -> None:
+    boxes = np.array([[50, 50, 150, 150], [50, 50, 150, 150]])
+    assert tuple(draw_boxes(blank(), boxes, ["", ""], [4, 9])[100, 50]) == class_colour(4)
+
+
+def test_lines_and_letters_grow_with_the_picture() -> None:
+    assert (line_width(24, 24), letter_size(24, 24)) == (1, 11)
+    assert (line_width(480, 640), letter_size(480, 640)) == (2, 13)
+    assert (line_width(4000, 6000), letter_size(4000, 6000)) == (16, 117)
+
+
+def test_tiny_pictures_get_boxes_without_labels() -> None:
+    boxes = np.array([[2, 2, 20, 20]])
+    with_text = draw_boxes(blank(24, 24), boxes, ["person 0.50"], [0])
+    np.testing.assert_array_equal(with_text, draw_boxes(blank(24, 24), boxes, [""], [0]))
+    assert touched(with_text).any()
+
+
+def test_a_label_wider_than_the_picture_is_cut() -> None:
+    image = draw_boxes(blank(100, 60), np.array([[5, 50, 50, 90]]), ["a very long name 0.50"], [0])
+    assert touched(image)[30:49].all(axis=1).any()
+
+
+@given(
+    st.lists(st.tuples(finite, finite, finite, finite), max_size=6),
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.text(max_size=8),
+)
+@settings(max_examples=80, deadline=None)
+def test_any_box_and_any_text_can_be_drawn(
+    boxes: list[tuple[float, ...]], height: int, width: int, text: str
+) -> None:
+    image = blank(height, width)
+    drawn = draw_boxes(image, np.array(boxes).reshape(-1, 4), [text] * len(boxes), range(len(boxes)))
+    assert drawn.shape == image.shape
+    assert touched(drawn).any() == bool(boxes)
+
+
+def test_boxes_that_are_not_numbers_do_no_harm() -> None:
+    boxes = np.array([[np.nan, 0, 10, 10], [-np.inf, -np.inf, np.inf, np.inf]])
+    assert draw_boxes(blank(), boxes, ["a", "b"], [0, 1]).shape == (240, 320, 3)
+
+
+# Colours
+
+
+def test_colours_of_classes_are_distinct() -> None:
+    colours = [class_colour(number) for number in range(80)]
+    assert len(set(colours)) == 80
+    for a, b in itertools.combinations(colours[:12], 2):
+        assert np.abs(np.subtract(a, b)).sum() > 40
+    for a, b in itertools.pairwise(colours):
+        assert np.abs(np.subtract(a, b)).sum() > 100
+
+
+def test_colours_are_bright_enough_for_dark_pictures() -> None:
+    for number in range(200):
+        _, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in class_colour(number)))
+        assert value > 0.45
+        assert saturation > 0.15
+        assert contrast(class_colour(number), (0, 0, 0)) > 4.5
+
+
+def test_text_is_readable_on_every_colour() -> None:
+    for number in range(200):
+        ground, ink = drawing._label_ramp(class_colour(number))[[0, 255]]
+        assert tuple(ground) == class_colour(number)
+        assert contrast(tuple(ground), tuple(ink)) > 4.5, "what WCAG asks for"
+
+
+# Text
+
+
+def shape_of(text: str) -> np.ndarray:
+    return drawing._text_mask(text, 24)
+
+
+def test_all_labels_of_a_picture_have_one_height() -> None:
+    assert {shape_of(text).shape[0] for text in ("a", "gÄj", "犬", "____", "ÄÖÜ")} == {34}
+
+
+@pytest.mark.parametrize("text", ["Größe", "naïve café", "кот", "αβγ", "łódź"])
+def test_letters_beyond_ascii_are_drawn(text: str) -> None:
+    for letter, other in itertools.combinations(sorted(set(text) - set("abcdefghijklmnopqrstuvwxyzG ")), 2):
+        assert not np.array_equal(shape_of(letter), shape_of(other)), "both are the sign for a missing letter"
+    assert shape_of(text).max() > 200
+
+
+@pytest.mark.skipif(not hasattr(cv2, "FontFace"), reason="OpenCV before 5 has no font of its own for these")
+@pytest.mark.parametrize("text", ["猫犬", "한국", "散歩"])
+def test_scripts_that_opencv_brings_along(text: str) -> None:
+    assert not np.array_equal(shape_of(text[0]), shape_of(text[1]))
+    assert not np.array_equal(shape_of(text[0]), shape_of("?"))
+
+
+def test_without_fonts_text_is_still_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(cv2, "FontFace", raising=False)
+    monkeypatch.setattr(drawing, "_WIDE_FONTS", ("no such font.ttf",))
+    drawing._font.cache_clear()
+    drawing._text_mask.cache_clear()
+    assert shape_of("Größe").max() > 200
+    drawing._font.cache_clear()
+    drawing._text_mask.cache_clear()
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "tab\there", "\0", "\udc80", " ", "x" * 10_000])
+def test_names_may_hold_anything(text: str) -> None:
+    assert draw((50, 60, 150, 200), text).shape == (240, 320, 3)
+
+
+# Borders
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 3)),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4, 4), "u1"),
+    ],
+)
+def test_what_is_no_picture(wrong: np.ndarray) -> None:
+    with pytest.raises(UsageError, match=r"not an image\n  expected: uint8 \(H, W, 3\)"):
+        draw_boxes(wrong, np.empty((0, 4)), [], [])
+
+
+def test_numbers_that_do_not_fit_together() -> None:
+    with pytest.raises(UsageError, match="1 boxes, 2 texts, 1 classes"):
+        draw_boxes(blank(), np.zeros((1, 4)), ["a", "b"], [0])
+
+
+def test_detections_plot_themselves() -> None:
+    boxes = np.array([[50, 60, 150, 200], [10, 30, 40, 50]], np.float32)
+    found = Detections(boxes, np.array([0.899, 0.5], np.float32), np.array([1, 7]), ("cat", "dog"))
+    expected = draw_boxes(blank(), boxes, ["dog 0.90", "7 0.50"], [1, 7])
+    np.testing.assert_array_equal(found.plot(blank()), expected)
+    np.testing.assert_array_equal(Detections.empty().plot(blank()), blank())
+
+
+def test_ten_boxes_take_a_few_milliseconds() -> None:
+    generator = np.random.default_rng(0)
+    corners = generator.uniform(0, 500, (10, 2))
+    boxes = np.hstack([corners, corners + generator.uniform(20, 140, (10, 2))])
+
+    def milliseconds(texts: list[str]) -> float:
+        start = time.thread_time()
+        draw_boxes(blank(640, 640), boxes, texts, range(10))
+        return 1000 * (time.thread_time() - start)
+
+    assert min(milliseconds([f"new {run} {i}" for i in range(10)]) for run in range(10)) < 10
+    assert min(milliseconds([f"seen {i}" for i in range(10)]) for _ in range(10)) < 4
