@@ -16,8 +16,8 @@ of the loop over ours. Times are the best of several runs. `memory` is how far a
 input.
 
 Floor: on `dense` the ratio is at least 5; everywhere memory stays within 500 MB. Exit status 1 if a floor is
-missed or a detection differs. Run it on an idle machine: with two threads, ours waits for a busy processor more
-often than the loop does.
+missed or a detection differs. Run it on an idle machine: with two threads, ours waits for a busy processor
+more often than the loop does.
 """
 
 from __future__ import annotations

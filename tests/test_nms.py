@@ -1,14 +1,11 @@
-"""NMS against the golden detections and against the definition, written out box by box."""
+"""NMS against the definition, written out box by box; golden detections are in tests/golden."""
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
 import sys
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,57 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.golden.compare import keyed_rows
 from yolov7 import nms
 from yolov7.boxes import pairwise_iou
 from yolov7.errors import UsageError
 from yolov7.nms import ScoredBoxes, non_max_suppression, select_candidates, suppress
 
-GOLDEN = Path(__file__).parent / "golden" / "nms"
-CASES = json.loads((GOLDEN / "cases.json").read_text())
-
 Candidate = tuple[tuple[float, ...], float, int]
 """Box, score and label, as Python numbers."""
-
-
-def keyed_rows(case: str, *, n: int, nc: int, size: int, clusters: int) -> Tensor:
-    """Decoded rows (n, 5 + nc) that follow from the case's name alone."""
-    g = np.random.Generator(np.random.PCG64(zlib.crc32(f"nms.{case}".encode())))
-    centres = g.uniform(0.1, 0.9, (clusters, 2)) * size
-    wh = np.exp(g.uniform(np.log(0.05), np.log(0.4), (clusters, 2))) * size
-    k = g.integers(0, clusters, n)
-    xy = centres[k] + g.normal(0, 0.08, (n, 2)) * wh[k]
-    sizes = wh[k] * np.exp(g.normal(0, 0.15, (n, 2)))
-    objectness = g.beta(1, 3, (n, 1))
-    probabilities = g.beta(0.5, 4, (n, nc))
-    probabilities[np.arange(n), k % nc] = g.beta(4, 2, n)
-    return torch.from_numpy(np.hstack((xy, sizes, objectness, probabilities)).astype(np.float32))
 
 
 def table(detections: ScoredBoxes) -> npt.NDArray[np.float32]:
     """(M, 6): box, score, label."""
     boxes, scores, labels = (values.numpy() for values in detections)
     return np.column_stack((boxes, scores, labels)).astype(np.float32)
-
-
-def canonical(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The same detections, equal scores in an order of their own."""
-    return rows[np.lexsort((*rows.T[:4], rows[:, 5], -rows[:, 4]))]
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_golden_detections(case: str) -> None:
-    c = CASES[case]
-    rows = keyed_rows(case, n=c["n"], nc=c["nc"], size=c["size"], clusters=c["clusters"])
-    [found] = non_max_suppression(
-        rows[None],
-        c["conf"],
-        c["iou"],
-        multi_label=c["multi_label"],
-        classes=c.get("classes"),
-        agnostic=c.get("agnostic", False),
-    )
-    expected = np.load(GOLDEN / f"{case}.npz")["detections"]
-    np.testing.assert_array_equal(canonical(table(found)), canonical(expected))
 
 
 # --- The definition, in plain Python ------------------------------------------------------------------------

@@ -255,12 +255,16 @@ def predict(
             progress.advance(task)
             progress.console.print(f"skipped: {frame.error}", style="red", markup=False, highlight=False)
 
-        for result in predictor.predict(source, batch_size=batch_size, on_error=skip):
-            sinks.write(result.frame, result.detections)
-            images, found = images + 1, found + len(result.detections)
-            progress.advance(task)
-            if not is_quiet():
-                print(f"{result.source}: {counted(result.detections)}")
+        try:
+            for result in predictor.predict(source, batch_size=batch_size, on_error=skip):
+                sinks.write(result.frame, result.detections)
+                images, found = images + 1, found + len(result.detections)
+                progress.advance(task)
+                if not is_quiet():
+                    print(f"{result.source}: {counted(result.detections)}")
+        except KeyboardInterrupt:
+            if not source.live:  # a camera has no other end than this
+                raise
     where = f", results in {directory}" if directory else ""
     say(f"{images} images, {found} detections, {len(skipped)} skipped{where}")
     return 1 if skipped else 0
@@ -274,7 +278,7 @@ def val(
     *,
     split: str = "val",
     size: int | None = None,
-    batch_size: int = 8,
+    batch_size: int = 32,
     conf: float = 0.001,
     iou: float = 0.65,
     augment: Switch = False,

@@ -75,7 +75,8 @@ class Letterbox:
         scale = np.array((*self.scale, *self.scale), dtype=np.float32)
         height, width = self.source_size
         limit = np.array((width, height, width, height), dtype=np.float32)
-        return np.clip((boxes - offset) / scale, 0, limit).astype(np.float32, copy=False)
+        source: FloatArray = np.clip((boxes - offset) / scale, 0, limit).astype(np.float32, copy=False)
+        return source
 
     def from_source(self, boxes: FloatArray) -> FloatArray:
         """Boxes of the source image -> boxes of the letterboxed image. (N, 4) -> (N, 4)."""
@@ -86,7 +87,7 @@ class Letterbox:
 
 @dataclass(frozen=True)
 class Targets:
-    """Ground truth of a batch, flat: image_index (T,) int64, boxes float32 (T, 4) pixels, labels int64 (T,)."""
+    """Ground truth of a batch, flat: image_index int64 (T,), boxes float32 (T, 4) pixels, labels (T,)."""
 
     image_index: Tensor
     boxes: Tensor

@@ -23,7 +23,7 @@ def evaluate(
     *,
     split: str = "val",
     size: int | None = None,
-    batch_size: int = 8,
+    batch_size: int = 32,
     conf: float = 0.001,
     iou: float = 0.65,
     max_detections: int = 300,

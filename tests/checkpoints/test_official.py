@@ -1,4 +1,4 @@
-"""Checkpoints in released naming, in every form that is in the wild. Values are keyed: tests/golden/keyed.py."""
+"""Checkpoints in released naming, in every form that is in the wild. Values are keyed."""
 
 from __future__ import annotations
 

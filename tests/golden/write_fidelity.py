@@ -1,4 +1,4 @@
-"""Writes docs/fidelity.md: each comparison with a number that came from elsewhere, its tolerance, its result."""
+"""Writes docs/fidelity.md: each comparison with a number from elsewhere, its tolerance, its result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from yolov7.validate import evaluate
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 DEPARTURES = PAGE.with_name("departures.md")
 
-# COCO metrics of the demo's weights as a detector, on 100 images of val2017; measured elsewhere with pycocotools.
+# COCO metrics of the demo's weights as a detector, 100 images of val2017; measured elsewhere by pycocotools.
 REFERENCE = {"AP": (0.520, 0.004), "AP50": (0.682, 0.006)}
 
 

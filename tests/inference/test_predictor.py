@@ -29,7 +29,7 @@ class BrightSpot:
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
 
-    def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+    def __call__(self, images: Tensor, _objectness: float) -> tuple[Tensor, ...]:
         self.shapes.append(tuple(images.shape))
         found = []
         for image in images.float() / (255 if images.dtype == torch.uint8 else 1):

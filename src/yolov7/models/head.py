@@ -38,7 +38,7 @@ class PlainHead(nn.Module):
     def by_anchor(self, channels: Tensor) -> Tensor:
         """(B, A (5 + C), H, W) -> (B, A, H, W, 5 + C), a view."""
         b, _, h, w = channels.shape
-        by_anchor = channels.view(b, self.anchors, 5 + self.classes, h, w)
+        by_anchor: Tensor = channels.view(b, self.anchors, 5 + self.classes, h, w)
         return by_anchor.permute(0, 1, 3, 4, 2)
 
     @torch.no_grad()
@@ -75,8 +75,8 @@ class ImplicitHead(PlainHead):
                 nn.init.normal_(multiply, mean=1.0, std=0.02)
 
     def level(self, index: int, feature: Tensor) -> Tensor:
-        out: Tensor = self.convs[index](feature + self.implicit_add[index])
-        return out * self.implicit_multiply[index]
+        out: Tensor = self.convs[index](feature + self.implicit_add[index]) * self.implicit_multiply[index]
+        return out
 
     def fused(self) -> PlainHead:
         """The plain head that equals this one: bias += W a first, then weight and bias times m."""
