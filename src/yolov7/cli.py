@@ -278,7 +278,7 @@ def val(
     *,
     split: str = "val",
     size: int | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     conf: float = 0.001,
     iou: float = 0.65,
     augment: Switch = False,
@@ -301,7 +301,7 @@ def val(
     size:
         Longest side that images are scaled to, pixels; the checkpoint's own by default.
     batch_size:
-        Images that go through the network together.
+        Images that go through the network together; 32 at 640 pixels by default, fewer at more.
     conf:
         Confidence that a detection must exceed; the protocol wants nearly all.
     iou:

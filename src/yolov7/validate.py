@@ -16,6 +16,9 @@ from yolov7.evaluation.run import evaluate as evaluate_network
 from yolov7.inference.load import load
 from yolov7.inference.output import write_file
 
+PIXELS = 32 * 640 * 640
+"""In a batch, where nothing else is asked for."""
+
 
 def evaluate(
     weights: str | os.PathLike[str],
@@ -23,7 +26,7 @@ def evaluate(
     *,
     split: str = "val",
     size: int | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     conf: float = 0.001,
     iou: float = 0.65,
     max_detections: int = 300,
@@ -40,7 +43,8 @@ def evaluate(
         data: data.yaml, COCO json, or the folder of a data set.
         split: part of the data set.
         size: long side of the images, pixels; the checkpoint's own where not given.
-        batch_size: images that go through the network together.
+        batch_size: images that go through the network together; as many as give the pixels of 32 at 640 where
+            not given. Images of a batch share a rectangle, so AP moves by some thousandths with it.
         conf: confidence that a detection must exceed; the protocol wants nearly all.
         iou: overlap above which the lesser of two boxes of a class goes.
         max_detections: of an image.
@@ -65,7 +69,7 @@ def evaluate(
         names=predictor.names,
         size=predictor.size,
         stride=predictor.backend.stride,
-        batch_size=batch_size,
+        batch_size=batch_size or max(1, round(PIXELS / predictor.size**2)),
         conf=conf,
         iou=iou,
         max_detections=max_detections,

@@ -15,7 +15,7 @@ from yolov7.models.architecture import VARIANTS
 from yolov7.validate import evaluate
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
-DEPARTURES = PAGE.with_name("departures.md")
+DEPARTURES = Path(__file__).with_name("departures.md")
 
 # COCO metrics of the demo's weights as a detector, 100 images of val2017; measured elsewhere by pycocotools.
 REFERENCE = {"AP": (0.520, 0.004), "AP50": (0.682, 0.006)}

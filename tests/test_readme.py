@@ -1,0 +1,71 @@
+"""The README's examples run as they stand."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.data.small_sets import write_yolo
+from yolov7.cli import main
+from yolov7.models.detector import create
+
+README = Path(__file__).parents[1] / "README.md"
+TEXT = README.read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = re.findall(r"^(yolov7 .*?)\s*(?:#.*)?$", TEXT, re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def _a_users_folder(tmp_path, monkeypatch):
+    """What the examples take for granted: a checkpoint, photos, a data set."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    torch.save(create("yolov7-tiny", classes=2).state_dict(), "best.pt")
+    Path("photos").mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+        cv2.imwrite(f"photos/{i}.jpg", pixels)
+    yaml = "val: images/val\nnames: [class 0, class 1]\n"
+    write_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n", "b": "1 0.5 0.5 0.4 0.2\n"}, yaml=yaml)
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) == 2
+    assert len(COMMANDS) == 6
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_example(example):
+    Path("example.py").write_text(example)
+    runpy.run_path("example.py", run_name="__main__")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command):
+    with pytest.raises(SystemExit) as stop:
+        main(shlex.split(command)[1:])
+    assert stop.value.code == 0
+
+
+def test_links_lead_somewhere():
+    links = [link for link in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT) if link]
+    assert links
+    assert [link for link in links if not (README.parent / link).exists()] == []
+
+
+def test_numbers_of_the_table_are_those_that_the_command_counts():
+    from yolov7.models.architecture import VARIANTS
+    from yolov7.models.complexity import complexity
+
+    for variant in VARIANTS:
+        counts = complexity(variant)
+        row = next(line for line in TEXT.splitlines() if line.startswith(f"| {variant.name} "))
+        assert f"| {counts.parameters_training:,} | {counts.parameters_deployed:,} |" in row
+        assert f"| {counts.paper_gflops} |" in row
