@@ -1,4 +1,4 @@
-"""For all tests: no network but loopback, one torch thread setting, real weights on demand."""
+"""For all tests: no network but loopback, property tests without a stop-watch, real weights on demand."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from yolov7.errors import DownloadError
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -39,9 +39,9 @@ def test_real_weights_on_labelled_photos(coco_weights: Path, tmp_path: Path):
     document = {"images": images, "annotations": annotations, "categories": categories}
     (tmp_path / "instances.json").write_text(json.dumps(document))
 
-    outcome = yolov7.evaluate(coco_weights, tmp_path, device="cpu", predictions=tmp_path / "p.json")
-    assert pytest.approx(1.0) == outcome.metrics.AP50
-    assert outcome.metrics.images == 2
+    metrics = yolov7.evaluate(coco_weights, tmp_path, device="cpu", predictions=tmp_path / "p.json")
+    assert pytest.approx(1.0) == metrics.AP50
+    assert metrics.images == 2
     entries = json.loads((tmp_path / "p.json").read_text())
     best = max(entries, key=lambda entry: entry["score"])
     assert best["category_id"] in (1, 17)

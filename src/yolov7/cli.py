@@ -319,11 +319,11 @@ def val(
     per_class:
         Print a row for each class.
     """
-    from yolov7.validate import evaluate
+    from yolov7.validate import validate
 
     with progress_bar() as progress:
         task = progress.add_task("evaluating", total=None)
-        outcome = evaluate(
+        outcome = validate(
             _weight_file(weights),
             data,
             split=split,

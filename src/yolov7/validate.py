@@ -6,11 +6,12 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from yolov7.data.dataset import open_dataset
-from yolov7.evaluation.coco import coco_results
+from yolov7.evaluation.coco import Metrics, coco_results
 from yolov7.evaluation.run import Evaluation
 from yolov7.evaluation.run import evaluate as evaluate_network
 from yolov7.inference.load import load
@@ -20,7 +21,22 @@ PIXELS = 32 * 640 * 640
 """In a batch, where nothing else is asked for."""
 
 
-def evaluate(
+def evaluate(weights: str | os.PathLike[str], data: str | os.PathLike[str], **options: Any) -> Metrics:
+    """Measure a checkpoint on labelled images by the COCO protocol.
+
+    Args:
+        weights: any YOLOv7 checkpoint.
+        data: data.yaml, COCO json, or the folder of a data set.
+        options: ``split``, ``size``, ``batch_size``, ``conf``, ``iou``, ``augment``, ``half``, ``device``,
+            ``predictions``...: see :func:`validate`.
+
+    Raises:
+        CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
+    """
+    return validate(weights, data, **options).metrics
+
+
+def validate(
     weights: str | os.PathLike[str],
     data: str | os.PathLike[str],
     *,
@@ -36,7 +52,7 @@ def evaluate(
     predictions: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Measure a checkpoint on labelled images by the COCO protocol.
+    """Metrics, detections and defects of a checkpoint on labelled images.
 
     Args:
         weights: any YOLOv7 checkpoint.

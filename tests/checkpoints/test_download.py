@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from tests.checkpoints.file_server import FileServer, file_server
+from yolov7 import web
 from yolov7.checkpoints import download as module
 from yolov7.checkpoints.download import download
 from yolov7.errors import DownloadError
@@ -316,7 +317,7 @@ def test_redirections_in_a_circle(server: FileServer, target: Path) -> None:
 def test_redirection_away_from_https_is_refused() -> None:
     request = Request("https://secure.invalid/file")
     with pytest.raises(URLError, match="away from https"):
-        module._RedirectHandler().redirect_request(
+        web.RedirectHandler().redirect_request(
             request, io.BytesIO(), 302, "Found", HTTPMessage(), "http://open.invalid/file"
         )
 

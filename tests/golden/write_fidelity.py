@@ -53,7 +53,7 @@ def _all() -> Iterator[Comparison]:
 
 
 def _real(data: Path) -> Iterator[Comparison]:
-    metrics = evaluate(coco_weights(say), data, size=640).metrics
+    metrics = evaluate(coco_weights(say), data, size=640)
     for name, (value, tolerance) in REFERENCE.items():
         error = abs(getattr(metrics, name) - value)
         yield Comparison("COCO weights, 100 images", f"{name} at 640", error, tolerance)

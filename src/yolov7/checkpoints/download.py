@@ -12,14 +12,11 @@ is a whole zip file, as torch writes it, whose records have their checksums, or 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import http.client
 import json
 import os
 import shutil
-import socket
-import ssl
 import sys
 import time
 import zipfile
@@ -28,10 +25,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 from urllib import request
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from yolov7.errors import DownloadError
+from yolov7.web import failure, opener
 
 Progress = Callable[[int, int | None], object]
 """Told now and then how many bytes are here, and how many there will be (None: the server does not say)."""
@@ -84,7 +82,7 @@ def download(
             url, target, error.message, expected=error.expected, found=error.found
         ) from error
     except (OSError, http.client.HTTPException) as error:
-        raise not_downloaded(url, target, _reason(error, timeout)) from error
+        raise not_downloaded(url, target, failure(error, timeout)) from error
 
 
 def not_downloaded(
@@ -164,7 +162,7 @@ def _receive(url: str, part: _Part, progress: Progress | None, timeout: float) -
         if known.validator:
             headers["If-Range"] = known.validator  # a file that has changed comes whole
 
-    with _opener().open(request.Request(url, headers=headers), timeout=timeout) as response:
+    with opener().open(request.Request(url, headers=headers), timeout=timeout) as response:
         version = _version(response)
         if response.status == http.client.PARTIAL_CONTENT:
             begins = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
@@ -296,60 +294,6 @@ else:
         except BlockingIOError:
             return False
         return True
-
-
-class _RedirectHandler(request.HTTPRedirectHandler):
-    """Follows a redirection, but never away from encryption."""
-
-    def redirect_request(
-        self,
-        req: request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> request.Request | None:
-        if req.type == "https" and urlsplit(newurl).scheme != "https":
-            fp.close()
-            raise URLError(f"it leads away from https, to {newurl}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener() -> request.OpenerDirector:
-    """urllib for http and https alone: any other kind of URL finds no handler."""
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(),
-        request.HTTPDefaultErrorHandler(),
-        request.HTTPErrorProcessor(),
-        request.UnknownHandler(),
-        _RedirectHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _reason(error: BaseException, timeout: float) -> str:
-    """What went wrong, for a person."""
-    if isinstance(error, HTTPError):
-        return f"the server answers {error.code} {error.reason}"
-    if isinstance(error, URLError):
-        inner = error.reason
-        return _reason(inner, timeout) if isinstance(inner, BaseException) else inner
-    if isinstance(error, socket.gaierror):
-        return "the server's name is not known here; is there a connection to the internet?"
-    if isinstance(error, ConnectionRefusedError):
-        return "the server refuses the connection"
-    if isinstance(error, TimeoutError):
-        return f"no answer for {timeout:g} s"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not to be trusted ({error.verify_message})"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full"
-    return str(error) or type(error).__name__
 
 
 def _bytes(count: int | None) -> str:

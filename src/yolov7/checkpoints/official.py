@@ -20,66 +20,22 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from yolov7.checkpoints.released_names import (
+    FOLDED_REPCONV,
+    HEAD_NAMES,
+    REPCONV_NAMES,
+    ROW_NAMES,
+    from_mit,
+    is_mit_head,
+)
 from yolov7.errors import MismatchedCheckpointError
 from yolov7.models.architecture import VARIANTS, YOLOV7_TINY, YOLOV7_TINY_SILU, Anchors, Architecture
-from yolov7.models.blocks import SPPCSPC, Conv3x3, ConvBNAct, DownC, leaky_relu, silu
+from yolov7.models.blocks import Conv3x3, leaky_relu, silu
 from yolov7.models.detector import Detector
 from yolov7.models.head import ImplicitHead, PlainHead
 from yolov7.models.reparam import Reparameterizable, RepConv
 
 State = Mapping[str, Tensor]
-
-# Modules that fill one row of a released file: our name inside the module -> the released one inside the row.
-ROW_NAMES: dict[type[nn.Module], dict[str, str]] = {
-    ConvBNAct: {"": ""},
-    RepConv: {"": ""},
-    DownC: {"conv": "cv1", "conv_down": "cv2", "pool_conv": "cv3"},
-    SPPCSPC: {
-        "before.0": "cv1",
-        "shortcut": "cv2",
-        "before.1": "cv3",
-        "before.2": "cv4",
-        "after.0": "cv5",
-        "after.1": "cv6",
-        "out": "cv7",
-    },
-}
-
-# Inside RepConv; a ConvBNAct has the same names on both sides.
-REPCONV_NAMES = {
-    "conv3x3": "rbr_dense.0",
-    "bn3x3": "rbr_dense.1",
-    "conv1x1": "rbr_1x1.0",
-    "bn1x1": "rbr_1x1.1",
-    "bn_identity": "rbr_identity",
-}
-FOLDED_REPCONV = "rbr_reparam"
-
-HEAD_NAMES = {
-    "lead.convs": ("m", ""),
-    "lead.implicit_add": ("ia", ".implicit"),
-    "lead.implicit_multiply": ("im", ".implicit"),
-    "auxiliary.convs": ("m2", ""),
-}
-
-# The authors' MIT rewrite numbers the same rows, and names their insides its own way (YOLOv7 only).
-MIT_SPPCSPC = {
-    "pre_conv.0": "cv1",
-    "pre_conv.1": "cv3",
-    "pre_conv.2": "cv4",
-    "post_conv.0": "cv5",
-    "post_conv.1": "cv6",
-    "short_conv": "cv2",
-    "merge_conv": "cv7",
-}
-MIT_REPCONV = {
-    "conv1.conv": "rbr_dense.0",
-    "conv1.bn": "rbr_dense.1",
-    "conv2.conv": "rbr_1x1.0",
-    "conv2.bn": "rbr_1x1.1",
-}
-MIT_HEAD = re.compile(r"heads\.(\d+)\.(head_conv|implicit_a|implicit_m)\.(.+)")
-MIT_HEAD_NAMES = {"head_conv": "m", "implicit_a": "ia", "implicit_m": "im"}
 
 
 @dataclass(frozen=True)
@@ -201,9 +157,9 @@ def _group(state: State) -> _Rows:
             found=", ".join((strangers or list(state))[:8]) or "no tensor at all",
         )
     naming = "released"
-    if any(MIT_HEAD.fullmatch(name) for name in by_row[max(by_row)]):
+    if any(map(is_mit_head, by_row[max(by_row)])):
         naming = "MIT rewrite"
-        by_row = {row: _from_mit(tensors) for row, tensors in by_row.items()}
+        by_row = {row: from_mit(tensors) for row, tensors in by_row.items()}
     rows = _Rows(by_row, naming, prefixes.pop())
     if "m.0.weight" not in rows.head or "0.weight" in rows.head:
         raise MismatchedCheckpointError(
@@ -212,18 +168,6 @@ def _group(state: State) -> _Rows:
             found=", ".join(rows.full_name(max(by_row), name) for name in list(rows.head)[:8]),
         )
     return rows
-
-
-def _from_mit(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    translated = {}
-    for name, tensor in tensors.items():
-        if match := MIT_HEAD.fullmatch(name):
-            name = f"{MIT_HEAD_NAMES[match[2]]}.{match[1]}.{match[3]}"
-        for theirs, released in (MIT_SPPCSPC | MIT_REPCONV).items():
-            if name.startswith(theirs + "."):
-                name = released + name[len(theirs) :]
-        translated[name] = tensor
-    return translated
 
 
 def _stem_width(rows: _Rows) -> int:

@@ -8,10 +8,11 @@ import time
 from http.client import HTTPException, HTTPResponse
 from pathlib import PurePosixPath
 from urllib import request
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from yolov7.errors import SourceError, UsageError
+from yolov7.web import failure, opener
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps"})
 """Streams that do not wait for a slow consumer."""
@@ -70,21 +71,17 @@ def fetch_image(url: str, *, timeout: float, max_bytes: int = MAX_DOWNLOAD) -> b
     shown = without_password(url)
     deadline = time.monotonic() + _PATIENCE * timeout
     try:
-        with _opener().open(_request(url), timeout=timeout) as response:
+        with opener().open(_request(url), timeout=timeout) as response:
             kind = response.headers.get_content_type()
             if _VIDEO_TYPES.match(kind):
                 return None
             if kind.startswith("text/"):
                 raise SourceError(f"{shown}: this is a page", expected="an image or a video", found=kind)
             return _read(response, shown, deadline, max_bytes)
-    except HTTPError as error:
-        error.close()
-        raise SourceError(f"{shown}: the server answered {error.code} {error.reason}") from error
     except (OSError, HTTPException, ValueError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        if isinstance(reason, TimeoutError):
-            reason = f"no data for {timeout:g} s"
-        raise SourceError(f"{shown}: cannot be fetched: {reason}") from error
+        if isinstance(error, HTTPError):
+            error.close()
+        raise SourceError(f"{shown}: cannot be fetched: {failure(error, timeout)}") from error
 
 
 def _read(response: HTTPResponse, shown: str, deadline: float, max_bytes: int) -> bytes:
@@ -118,19 +115,3 @@ def _request(url: str) -> request.Request:
         # "unredirected": not handed on to another server
         wanted.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
     return wanted
-
-
-def _opener() -> request.OpenerDirector:
-    """urllib for http and https alone: a redirection to file: or ftp: finds no handler."""
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(),
-        request.HTTPRedirectHandler(),
-        request.HTTPErrorProcessor(),
-        request.HTTPDefaultErrorHandler(),
-        request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener

@@ -1,0 +1,62 @@
+"""Boxes: conversions, areas, overlaps, clipping."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from yolov7.boxes import area, clip, cxcywh_to_xyxy, intersection, iou, pairwise_iou, xyxy_to_cxcywh
+
+coordinates = st.floats(-1000, 1000, width=32)
+many = arrays.arrays("float32", st.tuples(st.integers(0, 8), st.just(4)), elements=coordinates)
+
+
+def sorted_corners(array) -> torch.Tensor:
+    """Any numbers as boxes: top left before bottom right."""
+    pairs = torch.from_numpy(array).view(-1, 2, 2)
+    return torch.cat((pairs.amin(1), pairs.amax(1)), dim=-1)
+
+
+@given(many)
+def test_conversions_are_inverse(array):
+    boxes = sorted_corners(array)
+    torch.testing.assert_close(cxcywh_to_xyxy(xyxy_to_cxcywh(boxes)), boxes, rtol=1e-5, atol=1e-3)
+
+
+@given(many, many)
+def test_iou_is_symmetric_and_between_0_and_1(one, other):
+    a, b = sorted_corners(one), sorted_corners(other)
+    overlaps = pairwise_iou(a, b)
+    assert overlaps.shape == (len(a), len(b))
+    assert torch.equal(overlaps, pairwise_iou(b, a).T)
+    assert ((overlaps >= 0) & (overlaps <= 1)).all()
+
+
+@given(many)
+def test_a_box_overlaps_itself_wholly_unless_it_is_empty(array):
+    boxes = sorted_corners(array)
+    found = iou(boxes, boxes)
+    assert torch.equal(found, (area(boxes) > 0).float())
+
+
+@given(many, st.integers(1, 500), st.integers(1, 500))
+def test_clipped_boxes_are_inside_and_never_larger(array, height, width):
+    boxes = sorted_corners(array)
+    clipped = clip(boxes, height, width)
+    assert (clipped >= 0).all()
+    assert (clipped[:, 0::2] <= width).all()
+    assert (clipped[:, 1::2] <= height).all()
+    assert (area(clipped) <= area(boxes)).all()
+    assert torch.equal(clip(clipped, height, width), clipped)
+
+
+def test_by_hand():
+    a, b = torch.tensor([0.0, 0, 4, 4]), torch.tensor([2.0, 1, 6, 3])
+    assert intersection(a, b) == 4
+    assert iou(a, b) == pytest.approx(4 / (16 + 8 - 4))
+    assert area(torch.tensor([5.0, 5, 1, 9])) == 0
+    assert cxcywh_to_xyxy(torch.tensor([5.0, 6, 2, 4])).tolist() == [4, 4, 6, 8]
+    assert clip(torch.tensor([-3.0, 2, 20, 50]), 10, 15).tolist() == [0, 2, 15, 10]
