@@ -71,29 +71,13 @@ def models(*, json_: JsonSwitch = False) -> None:
         Print JSON instead of a table.
     """
     from yolov7.models.architecture import VARIANTS
-    from yolov7.models.complexity import PAPER, complexity
+    from yolov7.models.complexity import beside_the_paper
 
-    rows = []
-    for variant in VARIANTS:
-        counts, paper = complexity(variant), PAPER[variant.name]
-        rows.append(
-            {
-                "variant": variant.name,
-                "size": variant.size,
-                "parameters_training": counts.parameters_training,
-                "parameters_deployed": counts.parameters_deployed,
-                "conv_gflops": round(counts.conv_gflops, 2),
-                "parameters_m": round(counts.paper_parameters / 1e6, 1),
-                "paper_parameters_m": paper.parameters_m,
-                "gflops": counts.paper_gflops,
-                "paper_gflops": paper.gflops,
-                "counted": counts.graph,
-            }
-        )
+    rows = [beside_the_paper(variant) for variant in VARIANTS]
     if json_:
         print(json.dumps(rows, indent=2))
-        return
-    models_table(rows)
+    else:
+        models_table(rows)
 
 
 @app.command

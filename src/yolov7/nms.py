@@ -100,8 +100,8 @@ def select_candidates(
     Raises:
         UsageError: as in ``non_max_suppression``.
     """
-    _check_fraction("confidence threshold", conf)
-    _check_limit("limit of candidates", max_candidates)
+    check_fraction("confidence threshold", conf)
+    check_limit("limit of candidates", max_candidates)
     if rows.ndim != 2 or rows.shape[1] < 6:
         raise UsageError("not decoded rows", expected="(N, 5 + classes)", found=tuple(rows.shape))
     num_classes = rows.shape[1] - 5
@@ -152,8 +152,8 @@ def suppress(
     Raises:
         UsageError: a threshold outside [0, 1] or a limit below 1.
     """
-    _check_fraction("IoU threshold", iou)
-    _check_limit("limit of detections", max_detections)
+    check_fraction("IoU threshold", iou)
+    check_limit("limit of detections", max_detections)
     boxes = boxes.float()
 
     def overlaps(a: Tensor, b: Tensor) -> Tensor:
@@ -222,11 +222,13 @@ def _wanted(classes: Sequence[int], num_classes: int, device: torch.device) -> T
     return wanted.to(device)
 
 
-def _check_fraction(name: str, value: float) -> None:
+def check_fraction(name: str, value: float) -> None:
+    """Raises: UsageError: it is not from 0 to 1."""
     if not 0 <= value <= 1:
         raise UsageError(f"{name} cannot be", expected="a number from 0 to 1", found=value)
 
 
-def _check_limit(name: str, value: int) -> None:
+def check_limit(name: str, value: int) -> None:
+    """Raises: UsageError: it is below 1."""
     if value < 1:
         raise UsageError(f"{name} cannot be", expected="at least 1", found=value)

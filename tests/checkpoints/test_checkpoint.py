@@ -126,6 +126,14 @@ def test_our_own_names_in_a_pt_file(tmp_path):
     assert checkpoint.names == ("class 0", "class 1", "class 2", "class 3")
 
 
+def test_a_slope_that_is_not_tinys_is_refused(tmp_path, state):
+    network = network_of(state)
+    network.act = nn.LeakyReLU(0.2)
+    torch.save({"model": network}, tmp_path / "a.pt")
+    with pytest.raises(MismatchedCheckpointError, match=r"LeakyReLU\(0\.2\)"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
 def test_weights_that_are_not_numbers_are_noted(tmp_path, state):
     broken = state | {"model.5.conv.weight": torch.full_like(state["model.5.conv.weight"], torch.nan)}
     torch.save(broken, tmp_path / "a.pt")

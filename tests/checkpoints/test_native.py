@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from yolov7.checkpoints import native
@@ -136,3 +139,18 @@ def test_nothing_is_left_where_it_cannot_be_written(tmp_path, tiny):
     with pytest.raises(OutputError, match="cannot write"):
         native.write(tmp_path / "folder.safetensors", tiny, DOCUMENT)
     assert os.listdir(tmp_path) == ["folder.safetensors"]  # noqa: PTH208
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours(tiny, tmp_path, data):
+    state = dict(tiny.state_dict())
+    name = data.draw(st.sampled_from(["anchors", "lead.convs.0.bias", "backbone.stem.0.conv.weight", "x"]))
+    shape = data.draw(st.sampled_from([(), (0,), (3, 3, 2), (3, 0, 2), (3, 3, 3), (24,), (32, 3, 3, 3)]))
+    dtype = data.draw(st.sampled_from([torch.float32, torch.int64, torch.bool]))
+    state[name] = torch.ones(shape).to(dtype)
+    with contextlib.suppress(CheckpointError):
+        native.from_own_names(state).float()
+    native.write(tmp_path / "x.safetensors", tiny, DOCUMENT)
+    with contextlib.suppress(CheckpointError):
+        native.rebuild(state, native.read(tmp_path / "x.safetensors")[1], "x")[0].float()

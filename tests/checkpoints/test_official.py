@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.golden.keyed import golden_network, keyed_state_dict
@@ -169,8 +171,9 @@ def test_activation_decides_between_the_tinies(tiny):
     assert (silu.name, leaky.name) == ("yolov7-tiny-silu", "yolov7-tiny")
     assert recover(plain).notes
     assert recover(folded(plain)).model.architecture.name == "yolov7-tiny"
-    with pytest.raises(MismatchedCheckpointError, match="Hardswish"):
-        recover(plain, Evidence(activations=frozenset({"Hardswish"})))
+    for strange in ({"Hardswish"}, {"SiLU", "LeakyReLU"}, {"LeakyReLU(0.2)"}):
+        with pytest.raises(MismatchedCheckpointError, match="activations that no YOLOv7"):
+            recover(plain, Evidence(activations=frozenset(strange)))
 
 
 def test_mit_rewrite(yolov7_state):
@@ -253,3 +256,50 @@ def test_rows_of_another_network(tiny):
         recover({"layer1.weight": torch.zeros(3), "fc.bias": torch.zeros(3)})
     with pytest.raises(MismatchedCheckpointError, match="no tensor at all"):
         recover({})
+
+
+SHAPES = (
+    (),
+    (0,),
+    (1,),
+    (3,),
+    (255,),
+    (2, 3),
+    (3, 3, 2),
+    (4, 3, 2),
+    (3, 0, 2),
+    (18, 128, 1, 1),
+    (32, 3, 3, 3),
+)
+DTYPES = (torch.float32, torch.float16, torch.float64, torch.int64, torch.bool, torch.complex64)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours(tiny, data):
+    """Tensors replaced by others of odd shapes and types, left out, and added under odd names."""
+    state = dict(tiny)
+    names = [n for n in tiny if n.startswith(("model.77.", "model.0.", "model.76."))] + [
+        "model.40.conv.weight"
+    ]
+    odd = [
+        "model.77.proto.cv3.conv.weight",
+        "model.77.m2.0.weight",
+        "model.9999.m.0.weight",
+        "model.0.x",
+        "7",
+        "",
+    ]
+    for _ in range(data.draw(st.integers(1, 4))):
+        name = data.draw(st.sampled_from(names + odd))
+        if data.draw(st.booleans()):
+            shape, dtype = data.draw(st.sampled_from(SHAPES)), data.draw(st.sampled_from(DTYPES))
+            keeps = name in tiny and data.draw(st.booleans())
+            state[name] = tiny[name].to(dtype) if keeps else torch.ones(shape).to(dtype)
+        else:
+            state.pop(name, None)
+    try:
+        model = recover(state).model.float()
+    except MismatchedCheckpointError:
+        return
+    rows(model)

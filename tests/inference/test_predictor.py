@@ -123,6 +123,12 @@ def test_sizes_below_the_stride_are_refused(size):
         Predictor(BrightSpot(), NAMES, size)
 
 
+@pytest.mark.parametrize("wrong", [{"conf": 25}, {"iou": -0.1}, {"max_detections": 0}], ids=str)
+def test_wrong_thresholds_are_known_at_once(wrong):
+    with pytest.raises(UsageError, match="cannot be"):
+        Predictor(BrightSpot(), NAMES, 96, **wrong)
+
+
 def test_augmented_views_come_back_to_the_same_place():
     """Each view finds the spot where it is: three rows, equal up to the scaled pixels."""
     image = torch.zeros(1, 3, 192, 256, dtype=torch.uint8)

@@ -11,5 +11,11 @@ A file of torch goes through these rooms, each of which trusts nothing that come
     storages.py   the bytes of weights    -> tensors, whose every view is checked against its storage
 
 ``container.py`` puts them together (`read_checkpoint`), ``tree.py`` reads what came out (`state_dict_of`,
-`attributes_of`, `walk`).
+`attributes_of`, `walk`). From there on it is about networks:
+
+    rows.py       released tensors by row -> facts that the head shows: levels, classes, anchors
+    official.py   those, and names        -> the variant, with every tensor in its place (`released_names.py`)
+    native.py     safetensors of ours    <-> a network and its description
+    checkpoint.py any file                -> one thing: network, names, size, notes (`load_checkpoint`)
+    pretrained.py a released name         -> a file in the cache (`download.py`)
 """

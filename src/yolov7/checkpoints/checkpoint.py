@@ -198,7 +198,7 @@ def _from_torch(tree: dict[object, object] | Foreign) -> Checkpoint:
     evidence = official.Evidence(
         names=_plain_names(attributes.get("names", top.get("names"))),
         activations=frozenset(
-            node.name
+            _activation(node)
             for node in walk(network)
             if isinstance(node, Foreign) and node.module == "torch.nn.modules.activation"
         ),
@@ -221,6 +221,12 @@ def _from_torch(tree: dict[object, object] | Foreign) -> Checkpoint:
             "notes": tuple(notes),
         }
     )
+
+
+def _activation(node: Foreign) -> str:
+    """Its class; with the slope where that is not the 0.1 of YOLOv7-tiny."""
+    slope = attributes_of(node).get("negative_slope", 0.1)
+    return node.name if slope == 0.1 else f"{node.name}({slope})"
 
 
 def _network(tree: dict[object, object] | Foreign) -> tuple[object, str]:

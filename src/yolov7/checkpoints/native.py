@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from yolov7.checkpoints.official import mismatch
+from yolov7.checkpoints.rows import mismatch
+from yolov7.checkpoints.tree import printable
 from yolov7.errors import CheckpointError, DamagedCheckpointError, OutputError
 from yolov7.models import blocks, head, reparam
 from yolov7.models.architecture import VARIANTS, Architecture, Block, Stage
@@ -136,7 +137,7 @@ def from_own_names(tensors: Mapping[str, Tensor]) -> Detector:
         MismatchedCheckpointError: it is none of them.
     """
     outputs, anchors = tensors.get("lead.convs.0.bias"), tensors.get("anchors")
-    if outputs is None or anchors is None or anchors.dim() != 3 or anchors.shape[-1] != 2:
+    if outputs is None or outputs.dim() != 1 or anchors is None or anchors.dim() != 3 or not anchors.numel():
         raise mismatch("these are not the tensors of a network of ours", ["lead.convs.0.bias", "anchors"], [])
     classes = outputs.shape[0] // max(1, anchors.shape[1]) - 5
     nearest: CheckpointError | None = None
@@ -169,17 +170,25 @@ def fill(model: Detector, tensors: Mapping[str, Tensor]) -> None:
         if isinstance(module, Reparameterizable) and _is_folded(module, path, tensors):
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, module.fused())
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {name: _kind(tensor) for name, tensor in model.state_dict().items()}
+    found = {name: _kind(tensor) for name, tensor in tensors.items()}
     if expected != found:
-        missing = [f"{name} {shape}" for name, shape in expected.items() if found.get(name) != shape]
-        unexpected = [f"{name} {shape}" for name, shape in found.items() if expected.get(name) != shape]
+        missing = [f"{name} {kind}" for name, kind in expected.items() if found.get(name) != kind]
+        unexpected = [
+            f"{printable(name)} {kind}" for name, kind in found.items() if expected.get(name) != kind
+        ]
         raise mismatch(f"the tensors are not those of {model.architecture.name}", missing, unexpected)
     model.load_state_dict(dict(tensors), assign=True)
 
 
 def _is_weight(name: str, tensor: Tensor) -> bool:
     return tensor.is_floating_point() and name != "anchors"
+
+
+def _kind(tensor: Tensor) -> str:
+    """Shape, and whether it holds weights of any precision or something else."""
+    shape = str(tuple(tensor.shape))
+    return shape if tensor.is_floating_point() else f"{shape} {tensor.dtype}"
 
 
 def _is_folded(module: object, path: str, tensors: Mapping[str, Tensor]) -> bool:

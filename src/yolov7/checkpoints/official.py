@@ -13,7 +13,6 @@ Source of the names: docs/provenance.md.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -25,11 +24,10 @@ from yolov7.checkpoints.released_names import (
     HEAD_NAMES,
     REPCONV_NAMES,
     ROW_NAMES,
-    from_mit,
-    is_mit_head,
 )
+from yolov7.checkpoints.rows import Rows, mismatch
 from yolov7.errors import MismatchedCheckpointError
-from yolov7.models.architecture import VARIANTS, YOLOV7_TINY, YOLOV7_TINY_SILU, Anchors, Architecture
+from yolov7.models.architecture import VARIANTS, YOLOV7_TINY, YOLOV7_TINY_SILU, Architecture
 from yolov7.models.blocks import Conv3x3, leaky_relu, silu
 from yolov7.models.detector import Detector
 from yolov7.models.head import ImplicitHead, PlainHead
@@ -66,29 +64,6 @@ class Recovered:
     notes: tuple[str, ...]
 
 
-@dataclass
-class _Rows:
-    """The tensors of a file by row, and the facts that its head shows."""
-
-    by_row: dict[int, dict[str, Tensor]]
-    naming: str
-    prefix: str
-
-    @property
-    def head(self) -> dict[str, Tensor]:
-        return self.by_row[max(self.by_row)]
-
-    @property
-    def levels(self) -> int:
-        return sum(bool(re.fullmatch(r"m\.\d+\.weight", name)) for name in self.head)
-
-    def has(self, part: str) -> bool:
-        return f"{part}.0.weight" in self.head or f"{part}.0.implicit" in self.head
-
-    def full_name(self, row: int, rest: str) -> str:
-        return f"{self.prefix}{row}.{rest}"
-
-
 def recover(state: State, evidence: Evidence | None = None) -> Recovered:
     """The network that a state dict in released naming belongs to, with the tensors in their places.
 
@@ -100,12 +75,12 @@ def recover(state: State, evidence: Evidence | None = None) -> Recovered:
         MismatchedCheckpointError: no variant has these tensors; lists what is missing and what is left over.
     """
     evidence = evidence or Evidence()
-    rows = _group(state)
-    classes, notes = _drop_mask_branch(rows)
+    rows = Rows.of(state)
+    classes, notes = rows.drop_mask_branch()
     candidates = [a for a in VARIANTS if a is not YOLOV7_TINY_SILU]  # differs from tiny in no tensor of a row
     nearest: tuple[int, _Table] | None = None
     for candidate in candidates:
-        if len(candidate.neck) != rows.levels or candidate.stem[0][0] != _stem_width(rows):
+        if len(candidate.neck) != rows.levels or candidate.stem[0][0] != rows.stem_width:
             continue
         architecture, choices = _as_in_file(candidate, rows, evidence)
         table = _match(architecture, rows, classes)
@@ -118,101 +93,16 @@ def recover(state: State, evidence: Evidence | None = None) -> Recovered:
         raise MismatchedCheckpointError(
             "no YOLOv7 variant begins like this network",
             expected="3 levels and 32 or 40 channels in the first convolution, or 4 levels and 64, 80 or 96",
-            found=f"{rows.levels} levels, {_stem_width(rows)} channels",
+            found=f"{rows.levels} levels, {rows.stem_width} channels",
         )
     table = nearest[1]
     raise mismatch(f"the tensors are not those of {table.architecture.name}", table.missing, table.unexpected)
 
 
-def mismatch(message: str, missing: list[str], unexpected: list[str]) -> MismatchedCheckpointError:
-    """An error that lists the tensors a network lacks and those it has no place for."""
-
-    def listed(names: list[str]) -> str:
-        return "\n            ".join(names) if names else "nothing"
-
-    return MismatchedCheckpointError(
-        message,
-        expected=f"{len(missing)} tensors that are not there\n            {listed(missing)}",
-        found=f"{len(unexpected)} tensors without a place\n            {listed(unexpected)}",
-    )
-
-
-# -- reading the file's names ---------------------------------------------------------------------------
-
-
-def _group(state: State) -> _Rows:
-    by_row: dict[int, dict[str, Tensor]] = {}
-    prefixes, strangers = set[str](), list[str]()
-    for name, tensor in state.items():
-        match = re.fullmatch(r"((?:[A-Za-z_]\w*\.)*)(\d{1,4})\.(.+)", name)
-        if match is None:
-            strangers.append(f"{name} {tuple(tensor.shape)}")
-        else:
-            prefixes.add(match[1])
-            by_row.setdefault(int(match[2]), {})[match[3]] = tensor
-    if strangers or len(prefixes) != 1 or len(by_row) < 2:
-        raise MismatchedCheckpointError(
-            "these are not the tensors of a YOLOv7 network",
-            expected="names such as model.0.conv.weight, numbered by row",
-            found=", ".join((strangers or list(state))[:8]) or "no tensor at all",
-        )
-    naming = "released"
-    if any(map(is_mit_head, by_row[max(by_row)])):
-        naming = "MIT rewrite"
-        by_row = {row: from_mit(tensors) for row, tensors in by_row.items()}
-    rows = _Rows(by_row, naming, prefixes.pop())
-    if "m.0.weight" not in rows.head or "0.weight" in rows.head:
-        raise MismatchedCheckpointError(
-            "the last row is no YOLOv7 head",
-            expected=rows.full_name(max(by_row), "m.0.weight"),
-            found=", ".join(rows.full_name(max(by_row), name) for name in list(rows.head)[:8]),
-        )
-    return rows
-
-
-def _stem_width(rows: _Rows) -> int:
-    first = rows.by_row[min(rows.by_row)].get("conv.weight")
-    return 0 if first is None or first.dim() != 4 else first.shape[0]
-
-
-def _anchors_per_level(rows: _Rows) -> int:
-    anchors = rows.head.get("anchors")
-    return anchors.shape[1] if anchors is not None and anchors.dim() == 3 else 3
-
-
-def _drop_mask_branch(rows: _Rows) -> tuple[int, list[str]]:
-    """The number of classes; what an instance-segmentation head has on top is taken out and noted.
-
-    Its head gives each anchor 5 + C channels and then mask coefficients, as many as the prototypes have.
-    """
-    outputs, per_level = rows.head["m.0.weight"].shape[0], _anchors_per_level(rows)
-    prototypes = [name for name in rows.head if name.startswith("proto.")]
-    if not prototypes:
-        return outputs // per_level - 5, []
-    coefficients = rows.head[max(n for n in prototypes if n.endswith("conv.weight"))].shape[0]
-    kept = outputs // per_level - coefficients
-    for name in prototypes:
-        del rows.head[name]
-    for name in [n for n in rows.head if re.fullmatch(r"m\.\d+\.(weight|bias)", n)]:
-        tensor = rows.head[name]
-        per_anchor = tensor.reshape(per_level, -1, *tensor.shape[1:])
-        rows.head[name] = per_anchor[:, :kept].reshape(per_level * kept, *tensor.shape[1:]).contiguous()
-    unused = [n for n in rows.head if n.startswith("im.")]
-    for name in unused:
-        del rows.head[name]
-    left_out = f"{len(prototypes)} prototype tensors, {coefficients} mask coefficients an anchor"
-    if unused:
-        left_out += f"; {len(unused)} multiplying implicit vectors, which that head does not use"
-    note = (
-        f"an instance-segmentation checkpoint: used as a detector, its mask branch is left out ({left_out})"
-    )
-    return kept - 5, [note]
-
-
 # -- the network as the file has it ---------------------------------------------------------------------
 
 
-def _as_in_file(variant: Architecture, rows: _Rows, evidence: Evidence) -> tuple[Architecture, list[str]]:
+def _as_in_file(variant: Architecture, rows: Rows, evidence: Evidence) -> tuple[Architecture, list[str]]:
     """The variant with the output convolutions, heads and activation of the file; and what to note."""
     notes = []
     trunk = sorted(rows.by_row)[:-1]
@@ -226,11 +116,11 @@ def _as_in_file(variant: Architecture, rows: _Rows, evidence: Evidence) -> tuple
         )
     variant = replace(variant, auxiliary=auxiliary, head=ImplicitHead if rows.has("ia") else PlainHead)
 
-    if strange := evidence.activations - {"SiLU", "LeakyReLU"}:
+    if len(evidence.activations) > 1 or evidence.activations - {"SiLU", "LeakyReLU"}:
         raise MismatchedCheckpointError(
-            "this network has an activation that no YOLOv7 network has",
-            expected="SiLU or LeakyReLU",
-            found=", ".join(sorted(strange)),
+            "this network has activations that no YOLOv7 network has",
+            expected="SiLU or LeakyReLU throughout",
+            found=", ".join(sorted(evidence.activations)),
         )
     # Tensors do not show the activation: pickled classes do, and without them the published pairing decides.
     if "LeakyReLU" in evidence.activations:
@@ -259,9 +149,9 @@ class _Table:
     unexpected: list[str] = field(default_factory=list)
 
 
-def _match(architecture: Architecture, rows: _Rows, classes: int) -> _Table:
+def _match(architecture: Architecture, rows: Rows, classes: int) -> _Table:
     """Line up a variant with a file: every tensor of both sides is placed or listed."""
-    anchors = _anchors(rows, architecture)
+    anchors = rows.anchors(architecture)
     with torch.device("meta"):
         model = Detector(architecture, max(classes, 1), anchors)
     table = _Table(architecture, model)
@@ -285,7 +175,12 @@ def _match(architecture: Architecture, rows: _Rows, classes: int) -> _Table:
         found = rows.by_row[row].get(rest)
         if found is None and rest.endswith("num_batches_tracked"):
             continue  # says nothing in evaluation; some writers leave it out
-        if found is None or tuple(found.shape) != shapes[name]:
+        counter = rest.endswith("num_batches_tracked")
+        if (
+            found is None
+            or tuple(found.shape) != shapes[name]
+            or not (found.is_floating_point() or (counter and found.dtype == torch.int64))
+        ):
             table.missing.append(f"{rows.full_name(row, rest)} {shapes[name]}")
         else:
             used.add((row, rest))
@@ -342,19 +237,7 @@ def _names_under(model: nn.Module, prefix: str) -> list[str]:
     return [name for name in model.state_dict() if name.startswith(prefix + ".")]
 
 
-def _anchors(rows: _Rows, architecture: Architecture) -> Anchors:
-    """Pixels: the file's own where it has them; stored as pixels, and again in cells."""
-    grid, cells = rows.head.get("anchor_grid"), rows.head.get("anchors")
-    if grid is not None and grid.numel() % (2 * rows.levels) == 0:
-        pixels = grid.double().reshape(rows.levels, -1, 2)
-    elif cells is not None and cells.dim() == 3 and cells.shape[0] == rows.levels:
-        pixels = cells.double() * torch.tensor(architecture.strides, dtype=torch.float64)[:, None, None]
-    else:
-        return architecture.anchors
-    return tuple(tuple((float(w), float(h)) for w, h in level) for level in pixels)
-
-
-def _load(table: _Table, rows: _Rows) -> Detector:
+def _load(table: _Table, rows: Rows) -> Detector:
     """The matched network with the file's tensors in it."""
     model, state = table.model, {}
     for name, placeholder in model.state_dict().items():
@@ -363,7 +246,7 @@ def _load(table: _Table, rows: _Rows) -> Detector:
         if tensor is not None:
             state[name] = tensor
         elif name == "anchors":
-            state[name] = torch.tensor(_anchors(rows, table.architecture), dtype=torch.float32)
+            state[name] = torch.tensor(rows.anchors(table.architecture), dtype=torch.float32)
         else:  # a counter that the file lacks, or an implicit vector that the file's head does not use
             fill = 1 if "implicit_multiply" in name else 0
             state[name] = torch.full(placeholder.shape, fill, dtype=placeholder.dtype)

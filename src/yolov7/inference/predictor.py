@@ -15,7 +15,7 @@ from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.frames import Frame
 from yolov7.inference.sources import Source, open_source
 from yolov7.models.detector import Detector
-from yolov7.nms import non_max_suppression
+from yolov7.nms import check_fraction, check_limit, non_max_suppression
 from yolov7.types import Detections, Image, Letterbox
 
 READERS = 2
@@ -87,6 +87,10 @@ class Predictor:
     ) -> None:
         if size < backend.stride:
             raise UsageError("the image size is too small", expected=f"at least {backend.stride}", found=size)
+        # Known now, not when the first image has gone through the network.
+        check_fraction("confidence threshold", conf)
+        check_fraction("IoU threshold", iou)
+        check_limit("limit of detections", max_detections)
         self.backend = backend
         self.names = tuple(names)
         self.size = size

@@ -109,6 +109,23 @@ def complexity(architecture: Architecture) -> Complexity:
     )
 
 
+def beside_the_paper(architecture: Architecture) -> dict[str, str | int | float]:
+    """A variant of the paper: what is counted here, and the paper's digits."""
+    counts, paper = complexity(architecture), PAPER[architecture.name]
+    return {
+        "variant": architecture.name,
+        "size": architecture.size,
+        "parameters_training": counts.parameters_training,
+        "parameters_deployed": counts.parameters_deployed,
+        "conv_gflops": round(counts.conv_gflops, 2),
+        "parameters_m": round(counts.paper_parameters / 1e6, 1),
+        "paper_parameters_m": paper.parameters_m,
+        "gflops": counts.paper_gflops,
+        "paper_gflops": paper.gflops,
+        "counted": counts.graph,
+    }
+
+
 def _count(model: nn.Module, size: int) -> tuple[int, int]:
     """(operations of convolutions, operations of everything else that counts), on the meta device."""
     convolutions = others = 0

@@ -1,0 +1,198 @@
+"""The tensors of a released checkpoint by row, and the facts that its head shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from yolov7.checkpoints.released_names import from_mit, is_mit_head
+from yolov7.checkpoints.tree import printable
+from yolov7.errors import MismatchedCheckpointError
+from yolov7.models.architecture import Anchors, Architecture
+
+
+@dataclass
+class Rows:
+    """Tensors by row and by name inside the row; the last row is the head.
+
+    Attributes:
+        by_row: row -> name -> tensor.
+        naming: whose names they were: ``released`` or ``MIT rewrite``; inside they are the released ones.
+        prefix: what stood before the row's number.
+    """
+
+    by_row: dict[int, dict[str, Tensor]]
+    naming: str
+    prefix: str
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor]) -> Rows:
+        """The rows of a state dict.
+
+        Raises:
+            MismatchedCheckpointError: its names are not numbered by row, or the last row is no head.
+        """
+        by_row: dict[int, dict[str, Tensor]] = {}
+        prefixes, strangers = set[str](), list[str]()
+        for name, tensor in state.items():
+            match = re.fullmatch(r"((?:[A-Za-z_]\w*\.)*)(\d{1,4})\.(.+)", name)
+            if match is None:
+                strangers.append(f"{printable(name)} {tuple(tensor.shape)}")
+            else:
+                prefixes.add(match[1])
+                by_row.setdefault(int(match[2]), {})[match[3]] = tensor
+        if strangers or len(prefixes) != 1 or len(by_row) < 2:
+            raise MismatchedCheckpointError(
+                "these are not the tensors of a YOLOv7 network",
+                expected="names such as model.0.conv.weight, numbered by row",
+                found=", ".join((strangers or [printable(name) for name in state])[:8]) or "no tensor at all",
+            )
+        naming = "released"
+        if any(map(is_mit_head, by_row[max(by_row)])):
+            naming = "MIT rewrite"
+            by_row = {row: from_mit(tensors) for row, tensors in by_row.items()}
+        rows = cls(by_row, naming, prefixes.pop())
+        if "m.0.weight" not in rows.head:
+            raise MismatchedCheckpointError(
+                "the last row is no YOLOv7 head",
+                expected=rows.full_name(max(by_row), "m.0.weight"),
+                found=", ".join(rows.full_name(max(by_row), name) for name in list(rows.head)[:8]),
+            )
+        return rows
+
+    @property
+    def head(self) -> dict[str, Tensor]:
+        """Tensors of the last row."""
+        return self.by_row[max(self.by_row)]
+
+    @property
+    def levels(self) -> int:
+        """Number of levels that the head predicts on."""
+        return sum(bool(re.fullmatch(r"m\.\d+\.weight", name)) for name in self.head)
+
+    @property
+    def stem_width(self) -> int:
+        """Channels of the first convolution; 0 where there is none."""
+        first = self.by_row[min(self.by_row)].get("conv.weight")
+        return 0 if first is None or first.dim() != 4 else first.shape[0]
+
+    @property
+    def anchors_per_level(self) -> int:
+        """Anchors of a level: 3 where the file has none."""
+        if "anchors" in self.head:
+            return self._head_tensor("anchors", (self.levels, None, 2)).shape[1]
+        grid = self.head.get("anchor_grid")
+        return 3 if grid is None else max(1, grid.numel() // (2 * self.levels))
+
+    def has(self, part: str) -> bool:
+        """Whether the head has this part: ``m2`` (auxiliary), ``ia`` and ``im`` (implicit vectors)."""
+        return f"{part}.0.weight" in self.head or f"{part}.0.implicit" in self.head
+
+    def full_name(self, row: int, rest: str) -> str:
+        """The name in the file, fit for a message."""
+        return printable(f"{self.prefix}{row}.{rest}", 200)
+
+    def anchors(self, architecture: Architecture) -> Anchors:
+        """Pixels: the file's own where it has them; stored as pixels, and again in cells.
+
+        Raises:
+            MismatchedCheckpointError: they are not positive numbers, as many as the levels need.
+        """
+        per_level = self.anchors_per_level
+        if "anchor_grid" in self.head:
+            pixels = self.head["anchor_grid"].flatten()
+            expected = 2 * self.levels * per_level
+            if len(pixels) != expected or not pixels.is_floating_point():
+                raise MismatchedCheckpointError(
+                    "the anchors make no sense", expected=f"{expected} numbers", found=f"{len(pixels)}"
+                )
+        elif "anchors" in self.head:
+            strides = torch.tensor(architecture.strides, dtype=torch.float64)
+            pixels = self.head["anchors"] * strides[:, None, None]
+        else:
+            return architecture.anchors
+        pixels = pixels.double().reshape(self.levels, per_level, 2)
+        if not (torch.isfinite(pixels).all() and (pixels > 0).all()):
+            raise MismatchedCheckpointError(
+                "the anchors make no sense", expected="positive numbers", found=pixels.flatten().tolist()
+            )
+        return tuple(tuple((float(w), float(h)) for w, h in level) for level in pixels)
+
+    def drop_mask_branch(self) -> tuple[int, list[str]]:
+        """The number of classes; what an instance-segmentation head has on top is taken out and noted.
+
+        Its head gives each anchor 5 + C channels and then mask coefficients, as many as the prototypes have.
+
+        Raises:
+            MismatchedCheckpointError: the channels of the head make no classes.
+        """
+        outputs, per_level = (
+            self._head_tensor("m.0.weight", (None, None, 1, 1)).shape[0],
+            self.anchors_per_level,
+        )
+        prototypes = sorted(name for name in self.head if name.startswith("proto."))
+        coefficients = 0
+        if prototypes:
+            last = [name for name in prototypes if name.endswith("conv.weight")] or prototypes
+            coefficients = self._head_tensor(last[-1], (None, None, None, None)).shape[0]
+        kept = outputs // per_level - coefficients
+        if outputs % per_level or kept < 6:
+            mask = f" + {coefficients} mask coefficients" if coefficients else ""
+            raise MismatchedCheckpointError(
+                "the channels of the head make no classes",
+                expected=f"{per_level} anchors x (5 + classes{mask})",
+                found=f"{outputs} channels",
+            )
+        if not prototypes:
+            return kept - 5, []
+        for name in prototypes:
+            del self.head[name]
+        for name in [n for n in self.head if re.fullmatch(r"m\.\d+\.(weight|bias)", n)]:
+            tensor = self.head[name]
+            if tensor.shape[:1] == (outputs,):  # else it is a mismatch, which is told later
+                per_anchor = tensor.reshape(per_level, -1, *tensor.shape[1:])
+                self.head[name] = (
+                    per_anchor[:, :kept].reshape(per_level * kept, *tensor.shape[1:]).contiguous()
+                )
+        unused = [n for n in self.head if n.startswith("im.")]
+        for name in unused:
+            del self.head[name]
+        left_out = f"{len(prototypes)} prototype tensors, {coefficients} mask coefficients an anchor"
+        if unused:
+            left_out += f"; {len(unused)} multiplying implicit vectors, which that head does not use"
+        kind = "an instance-segmentation checkpoint: used as a detector"
+        return kept - 5, [f"{kind}, its mask branch is left out ({left_out})"]
+
+    def _head_tensor(self, name: str, shape: tuple[int | None, ...]) -> Tensor:
+        """A tensor of the head, which must be of a floating type and of this shape (None: any but 0)."""
+        tensor = self.head.get(name)
+        if (
+            tensor is None
+            or not tensor.is_floating_point()
+            or tensor.dim() != len(shape)
+            or any(have < 1 or have != (want or have) for have, want in zip(tensor.shape, shape, strict=True))
+        ):
+            wanted = ", ".join("n" if size is None else str(size) for size in shape)
+            raise MismatchedCheckpointError(
+                "the head is not one of YOLOv7",
+                expected=f"{self.full_name(max(self.by_row), name)} ({wanted}), floating",
+                found="nothing" if tensor is None else f"{tuple(tensor.shape)}, {tensor.dtype}",
+            )
+        return tensor
+
+
+def mismatch(message: str, missing: list[str], unexpected: list[str]) -> MismatchedCheckpointError:
+    """An error that lists the tensors a network lacks and those it has no place for."""
+
+    def listed(names: list[str]) -> str:
+        return "\n            ".join(names) if names else "nothing"
+
+    return MismatchedCheckpointError(
+        message,
+        expected=f"{len(missing)} tensors that are not there\n            {listed(missing)}",
+        found=f"{len(unexpected)} tensors without a place\n            {listed(unexpected)}",
+    )
