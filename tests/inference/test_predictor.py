@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.inference.media import picture
-from yolov7.errors import SourceError, UsageError
+from yolov7.errors import CheckpointError, DownloadError, SourceError, UsageError
 from yolov7.inference.augment import VIEWS, Augmented
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.load import load
@@ -182,6 +182,21 @@ def test_load_by_variant_warns_of_fresh_weights(caplog):
     assert predictor.names[0] == "person"
     assert isinstance(predictor(picture(0)), Detections)
     assert predictor.model.deployed
+
+
+def test_load_by_the_name_of_a_released_checkpoint(tmp_path, monkeypatch, tiny, caplog):
+    """From the cache; where it is not there, offline says where to put it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("YOLOV7_OFFLINE", "1")
+    with pytest.raises(DownloadError, match=r"cache.yolov7-tiny\.pt"):
+        load("yolov7-tiny.pt")
+    (tmp_path / "cache").mkdir()
+    torch.save(tiny.state_dict(), tmp_path / "cache" / "yolov7-tiny.pt")
+    assert load("yolov7-tiny.pt", device="cpu").backend.classes == 3
+    assert "GPL-3.0" in caplog.text
+    with pytest.raises(CheckpointError, match=r"no such weight file"):
+        load("yolov99.pt")
 
 
 @pytest.mark.weights

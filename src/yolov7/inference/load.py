@@ -11,6 +11,7 @@ import torch
 
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.checkpoints.pretrained import RELEASED, fetch
 from yolov7.errors import CheckpointError
 from yolov7.inference.augment import Augmented
 from yolov7.inference.backend import Backend, TorchBackend, default_device
@@ -38,8 +39,8 @@ def load(
     """Make any checkpoint ready for images. Nothing in the file is run.
 
     Args:
-        weights: path of any YOLOv7 checkpoint; or a variant such as ``yolov7-tiny`` for fresh weights, which
-            find nothing before they are trained.
+        weights: path of any YOLOv7 checkpoint; or the name of a released one such as ``yolov7.pt``, which is
+            downloaded once; or a variant such as ``yolov7-tiny`` for fresh weights, which find nothing.
         size: longest side that images are scaled to, pixels; the checkpoint's own where not given.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; a GPU where there is one.
         half: 16 bits: float16 on a GPU, bfloat16 on a CPU.
@@ -48,6 +49,7 @@ def load(
 
     Raises:
         CheckpointError: the file cannot be used, or is not there.
+        DownloadError: a released checkpoint cannot be fetched.
         UsageError: an argument that cannot be.
     """
     checkpoint = weights if isinstance(weights, Checkpoint) else _checkpoint(weights)
@@ -73,6 +75,9 @@ def _checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
     if fresh is not None and not path.exists():
         _LOG.warning("%s has fresh weights: it finds nothing before it is trained", fresh.name)
         return Checkpoint(create(fresh).eval(), COCO_NAMES, fresh.size, "none", "open-yolov7", "float32")
+    if not path.exists() and (released := RELEASED.get(str(weights))) is not None:
+        _LOG.warning("%s: %s, from %s", released.name, released.licence, released.url)
+        path = fetch(released)
     if not path.exists():
         raise CheckpointError(
             "there is no such weight file",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -157,7 +158,7 @@ def encoded(image: Image, suffix: str) -> bytes:
     return content.tobytes()
 
 
-class Sink:
+class Sink(ABC):
     """Takes frames with their detections, in order.
 
     As a context manager it is closed at the end; after an exception (Ctrl-C too) it is abandoned.
@@ -180,15 +181,15 @@ class Sink:
             if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
                 raise OutputError("there are results already, which are not overwritten", file=self.path)
 
+    @abstractmethod
     def write(self, frame: Frame, detections: Detections) -> None:
         """Take one frame; of one with an error the detections are empty.
 
         Raises:
             OutputError: it cannot be written.
         """
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most have nothing left to complete
         """Complete what is open.
 
         Raises:

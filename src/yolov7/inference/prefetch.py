@@ -6,6 +6,7 @@ Decoding (OpenCV, Pillow, PyAV) and the network release Python's lock, so thread
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar, overload
 
@@ -74,7 +75,7 @@ class _Exhausted(Exception):  # noqa: N818 - a signal, not an error
     """There are no more items."""
 
 
-class _Background(Generic[Ready]):
+class _Background(ABC, Generic[Ready]):
     """Threads that run `_work` until `_stopped`, and a consumer that waits for what they put down."""
 
     def __init__(self, items: Iterable[Any], workers: int) -> None:
@@ -97,12 +98,13 @@ class _Background(Generic[Ready]):
         for thread in self._threads:
             thread.join(_PATIENCE)
 
+    @abstractmethod
     def next(self) -> Ready:
         """What the consumer gets next. Raises _Exhausted at the end, and what the background raised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _work(self) -> None:
-        raise NotImplementedError
+        """What each thread does until it is told to stop."""
 
     def _take(self) -> tuple[Any, BaseException | None]:
         """The next of the items, or why there is none."""

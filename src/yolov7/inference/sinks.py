@@ -34,14 +34,18 @@ from yolov7.inference.video_sink import VideoSink
 from yolov7.types import Detections
 
 
-class PictureSink(Sink):
-    """pictures/NAME.jpg or .png: each image with its boxes; a video's frames in a folder of its name."""
-
-    result = "pictures"
+class _FilesSink(Sink):
+    """Files of their own for each image, named after it."""
 
     def __init__(self, directory: Path, names: Sequence[str]) -> None:
         super().__init__(directory, names)
         self._paths = Names()
+
+
+class PictureSink(_FilesSink):
+    """pictures/NAME.jpg or .png: each image with its boxes; a video's frames in a folder of its name."""
+
+    result = "pictures"
 
     def write(self, frame: Frame, detections: Detections) -> None:
         if frame.image is not None:
@@ -50,17 +54,13 @@ class PictureSink(Sink):
             write_file(self.path / self._paths.path(frame, suffix), picture)
 
 
-class TextSink(Sink):
+class TextSink(_FilesSink):
     """txt/NAME.txt: a line for each box, as data sets have it, and its score; empty without boxes.
 
     ``label centre_x centre_y width height score``, the box in fractions of the image.
     """
 
     result = "txt"
-
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
-        super().__init__(directory, names)
-        self._paths = Names()
 
     def write(self, frame: Frame, detections: Detections) -> None:
         if frame.image is None:
@@ -76,14 +76,10 @@ class TextSink(Sink):
         write_file(self.path / self._paths.path(frame, ".txt"), "".join(lines).encode())
 
 
-class CropSink(Sink):
+class CropSink(_FilesSink):
     """crops/CLASS/NAME-0.jpg or .png: what is inside each box, by class."""
 
     result = "crops"
-
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
-        super().__init__(directory, names)
-        self._paths = Names()
 
     def write(self, frame: Frame, detections: Detections) -> None:
         if frame.image is None:
