@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.golden.keyed import golden_network, keyed_state_dict
+from yolov7.checkpoints import native
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.errors import CheckpointError, MismatchedCheckpointError, UnsafeCheckpointError
@@ -132,6 +133,22 @@ def test_a_slope_that_is_not_tinys_is_refused(tmp_path, state):
     torch.save({"model": network}, tmp_path / "a.pt")
     with pytest.raises(MismatchedCheckpointError, match=r"LeakyReLU\(0\.2\)"):
         load_checkpoint(tmp_path / "a.pt")
+
+
+def test_names_cannot_steer_a_terminal(tmp_path, state):
+    network = network_of(state, names=["\x1b[2Jcat\n"] + ["狗"] * 79)
+    torch.save({"model": network}, tmp_path / "a.pt")
+    assert load_checkpoint(tmp_path / "a.pt").names[:2] == ("?[2Jcat?", "狗")
+
+
+@pytest.mark.parametrize("value", [5, "text", [1], None, {"a": 1}])
+def test_a_description_of_odd_types_is_no_danger(tmp_path, value):
+    model = create("yolov7-tiny", classes=2)
+    document = dict.fromkeys(("names", "size", "training", "about", "notes"), value)
+    native.write(tmp_path / "x.safetensors", model, document)
+    checkpoint = load_checkpoint(tmp_path / "x.safetensors")
+    assert checkpoint.names == ("class 0", "class 1")
+    assert checkpoint.describe()["size"] == 640
 
 
 def test_weights_that_are_not_numbers_are_noted(tmp_path, state):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -38,9 +38,9 @@ class Checkpoint:
         model: float32, in evaluation mode, in the form that the file has.
         names: class names, C of them.
         size: the image size it is meant for, pixels.
-        container: kind of file.
         naming: whose names its tensors have: ``open-yolov7``, ``released`` or ``MIT rewrite``.
         precision: type of the weights in the file, such as ``float16``.
+        container: kind of file; ``none`` for a network that comes from none.
         training: what is left of its training: epoch, whether an optimizer state is there...
         about: licence, provenance and whatever else a file of ours remembers.
         notes: what a user should know: parts that were left out, choices that were made.
@@ -49,9 +49,9 @@ class Checkpoint:
     model: Detector
     names: tuple[str, ...]
     size: int
-    container: str
     naming: str
     precision: str
+    container: str = "none"
     training: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Checkpoint:
 
     def deployed(self) -> Checkpoint:
         """The same with everything folded."""
-        return Checkpoint(**{**vars(self), "model": fuse(self.model)})
+        return replace(self, model=fuse(self.model))
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
         """Write it in our own format.
@@ -126,9 +126,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         MismatchedCheckpointError: its tensors are those of no YOLOv7 network.
         CheckpointError: it cannot be opened.
     """
-    container = sniff(path)
+    kind = sniff(path)
     try:
-        if container == "safetensors":
+        if kind == "safetensors":
             tensors, metadata = native.read(path)
             if metadata.get("format") == native.FORMAT:
                 checkpoint = _from_native(tensors, metadata, path)
@@ -137,21 +137,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         else:
             checkpoint = _from_torch(read_checkpoint(path))
     except CheckpointError as error:
-        raise (
-            error
-            if error.file
-            else type(error)(error.message, file=path, expected=error.expected, found=error.found)
-        ) from None
+        if error.file is not None:
+            raise
+        # What knows tensors alone does not know the file.
+        named = type(error)(error.message, file=path, expected=error.expected, found=error.found)
+        raise named from None
     model = checkpoint.model.float().eval()
     notes = (*checkpoint.notes, *_not_finite(model))
-    return Checkpoint(
-        **{
-            **vars(checkpoint),
-            "model": model,
-            "container": CONTAINERS[container],
-            "notes": notes,
-        }
-    )
+    return replace(checkpoint, model=model, container=CONTAINERS[kind], notes=notes)
 
 
 def _from_native(
@@ -163,12 +156,11 @@ def _from_native(
         model=model,
         names=_names(names, model.classes),
         size=_size(document.get("size"), model),
-        container="",
         naming="open-yolov7",
         precision=_precision(tensors),
-        training=document.get("training") or {},
-        about=document.get("about") or {},
-        notes=tuple(map(str, document.get("notes") or ())),
+        training=_as_dict(document.get("training")),
+        about=_as_dict(document.get("about")),
+        notes=_plain_names(document.get("notes")),
     )
 
 
@@ -182,7 +174,6 @@ def _from_tensors(tensors: Mapping[str, Tensor], evidence: official.Evidence) ->
         model=model,
         names=_names(evidence.names, model.classes),
         size=model.architecture.size,
-        container="",
         naming=recovered.naming,
         precision=_precision(tensors),
         notes=recovered.notes,
@@ -205,7 +196,7 @@ def _from_torch(tree: dict[object, object] | Foreign) -> Checkpoint:
     )
     checkpoint = _from_tensors(tensors, evidence)
     training = {
-        name: value
+        name: _one_line(value) if isinstance(value, str) else value
         for name in ("epoch", "best_fitness", "updates", "date")
         if isinstance(value := top.get(name), int | float | str)
     }
@@ -213,13 +204,11 @@ def _from_torch(tree: dict[object, object] | Foreign) -> Checkpoint:
     notes = list(checkpoint.notes)
     if key == "ema" and top.get("model") is not None:
         notes.append("it holds two networks; the averaged one (ema) is used")
-    return Checkpoint(
-        **{
-            **vars(checkpoint),
-            "size": _size(_trained_size(top.get("opt")), checkpoint.model),
-            "training": training,
-            "notes": tuple(notes),
-        }
+    return replace(
+        checkpoint,
+        size=_size(_trained_size(top.get("opt")), checkpoint.model),
+        training=training,
+        notes=tuple(notes),
     )
 
 
@@ -269,7 +258,16 @@ def _plain_names(value: object) -> tuple[str, ...]:
     """Class names as released files keep them: a list, or a dict by label."""
     if isinstance(value, dict):
         value = [value[key] for key in sorted(key for key in value if isinstance(key, int))]
-    return tuple(str(name) for name in value) if isinstance(value, list | tuple) else ()
+    return tuple(_one_line(name) for name in value) if isinstance(value, list | tuple) else ()
+
+
+def _one_line(text: object) -> str:
+    """Text out of a file without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def _as_dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _names(found: object, classes: int) -> tuple[str, ...]:

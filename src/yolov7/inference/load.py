@@ -74,7 +74,7 @@ def _checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
     fresh = {variant.name: variant for variant in VARIANTS}.get(str(weights))
     if fresh is not None and not path.exists():
         _LOG.warning("%s has fresh weights: it finds nothing before it is trained", fresh.name)
-        return Checkpoint(create(fresh).eval(), COCO_NAMES, fresh.size, "none", "open-yolov7", "float32")
+        return Checkpoint(create(fresh).eval(), COCO_NAMES, fresh.size, "open-yolov7", "float32")
     if not path.exists() and (released := RELEASED.get(str(weights))) is not None:
         _LOG.warning("%s: %s, from %s", released.name, released.licence, released.url)
         path = fetch(released)
