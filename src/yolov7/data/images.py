@@ -179,10 +179,12 @@ def _decode_jpeg(file: io.BytesIO) -> Image:
     # OpenCV 4.10 fills what is missing with whatever was in memory.
     if data.find(b"\xff\xd9", file.tell()) < 0:
         raise SourceError("truncated image: the JPEG data has no end")
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if bgr is None:
+    # RGB at once: a conversion of its own would wake OpenCV's threads, which the network's then wait for.
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None:
         raise SourceError("damaged image: OpenCV cannot decode the JPEG data")
-    return _upright(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8), orientation)
+    return _upright(np.asarray(pixels, np.uint8), orientation)
 
 
 def _read_jpeg_header(file: BinaryIO) -> tuple[int, int, int]:
