@@ -30,7 +30,7 @@ def area(boxes: Tensor) -> Tensor:
 
 def intersection(a: Tensor, b: Tensor) -> Tensor:
     """Area shared by boxes whose leading shapes broadcast. ``(..., 4), (..., 4) -> (...)``."""
-    # Coordinate by coordinate: 1.7 times as fast as on pairs of them, for memory is read in one direction.
+    # Coordinate by coordinate is faster than on pairs of them: memory is read in one direction.
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.unbind(-1), b.unbind(-1)
     width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
     height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)

@@ -49,7 +49,8 @@ class TorchBackend:
         self.dtype = torch.float32
         if half:
             self.dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
-        # Convolutions of wide images prefer channels next to each other: 1.75 x the default's speed on CPUs.
+        # Convolutions prefer channels next to each other: docs/performance.md has the ratios.
+        # torch's stubs do not know the argument.
         self.model = fuse(model).to(self.device, self.dtype)
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Anchors keep their precision: rounding 459 to 16 bits would move boxes.
