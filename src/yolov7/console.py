@@ -117,6 +117,11 @@ def data_report(report: DataReport) -> None:
     for label, name in enumerate(report.names):
         classes.add_row(name, *(f"{split.classes[label].boxes:,}" for split in report.splits))
     _show(classes)
+    anchors = _table("boxes that anchors reach, %", *(split.name for split in report.splits if split.anchors))
+    for rows in zip(*(split.anchors for split in report.splits if split.anchors), strict=True):
+        anchors.add_row(f"{rows[0].variant} at {rows[0].size}", *(_percent(row.recall) for row in rows))
+    if anchors.row_count:
+        _show(anchors)
     twice = (("the same image twice", report.duplicates), ("leak between splits", report.leaks))
     for title, groups in twice:
         for group in groups:

@@ -72,7 +72,8 @@ def test_outlines_and_crowds(tmp_path: Path) -> None:
         {**base, "id": 7, "bbox": [5, 5, 10, 20]},
     ]
     dataset = open_dataset(write_coco(tmp_path, coco_content(annotations=annotations)))
-    assert not dataset.defects
+    assert [str(defect).split(": ")[1] for defect in dataset.defects] == ["annotation 5", "annotation 6"]
+    assert all("its box alone is used" in defect.message for defect in dataset.defects)
     image = dataset.images[0]
     assert image.crowds.tolist() == [False, False, True, False, False, False, False]
     assert image.areas.tolist() == [100, 1600, 2500, 500, 400, 300, 200]
@@ -106,8 +107,10 @@ BAD_ANNOTATIONS: list[tuple[Any, str, str]] = [
     ({"bbox": [1, 2, 10**400, 4]}, "error", "bbox must be"),
     ({"bbox": [1, 2, float("nan"), 4]}, "error", "not finite"),
     ({"bbox": [1, 2, 3, float("inf")]}, "error", "not finite"),
-    ({"bbox": [1, 2, 0, 4]}, "error", "no width or no height"),
-    ({"bbox": [1, 2, 3, -4]}, "error", "no width or no height"),
+    ({"bbox": [1, 2, 0, 4]}, "warning", "no width or no height"),
+    ({"bbox": [1, 2, 3, 1e-9]}, "warning", "no width or no height"),
+    ({"bbox": [1, 2, 3, -4]}, "error", "a negative width or height"),
+    ({"bbox": [1, 2, 3, 1e300]}, "error", "not finite"),
     ({"bbox": [80, 2, 3, 4]}, "error", "lies outside"),
     ({"bbox": [-9, 2, 3, 4]}, "error", "lies outside"),
     ({"bbox": [70, 2, 30, 4]}, "warning", "reaches outside"),

@@ -35,7 +35,19 @@ def test_counts(tmp_path: Path) -> None:
     assert sizes.widths[-1] == 60
     assert sizes.aspect_ratios[3] == 1.5
     assert sizes.shares[-1] == pytest.approx((3600 / 4800) ** 0.5, abs=1e-4)
+    assert [(entry.variant, entry.size) for entry in split.anchors] == [
+        ("yolov7-tiny", 640),
+        ("yolov7", 640),
+        ("yolov7-w6", 1280),
+    ]
     assert json.loads(json.dumps(report.to_dict()))["splits"][0]["box_sizes"]["small"] == 1
+
+
+def test_anchors_that_do_not_reach_the_boxes_are_seen(tmp_path: Path) -> None:
+    """At 640, boxes of 512 x 12, 8 x 384 and 160 x 144 pixels."""
+    labels = "0 0.5 0.5 0.8 0.025\n0 0.5 0.5 0.0125 0.8\n1 0.5 0.5 0.25 0.3\n"
+    (split,) = inspect_dataset(write_yolo(tmp_path, {"a": labels})).splits
+    assert [entry.recall for entry in split.anchors] == [0.3333] * 3
 
 
 def test_defects_of_all_splits_and_pixels_that_cannot_be_decoded(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def test_lower_case_folders(tmp_path: Path) -> None:
 
 
 BAD_OBJECTS = [
-    (voc_object(box=(10, 20, 10, 40)), "error", "dog (10, 20, 10, 40) has no width or no height"),
-    (voc_object(box=(30, 20, 10, 40)), "error", "has no width or no height"),
+    (voc_object(box=(10, 20, 10, 40)), "warning", "dog (10, 20, 10, 40) has no width or no height"),
+    (voc_object(box=(30, 20, 10, 40)), "error", "has a negative width or height"),
     (voc_object(box=(10, "x", 30, 40)), "error", "not finite"),
     (voc_object(box=(10, "nan", 30, 40)), "error", "not finite"),
     (voc_object(box=(10, "", 30, 40)), "error", "not finite"),

@@ -202,12 +202,19 @@ class _Reader:
             x, y, width, height = map(float, box)
             area = annotation.get("area")
             crowd = annotation.get("iscrowd") in (1, "1")
+            parts = None if crowd else annotation.get("segmentation")
+            outline = _outline(parts)
+            if outline is None and isinstance(parts, list) and parts:
+                problem = (
+                    "an outline with fewer than 3 points, or with what is no number: its box alone is used"
+                )
+                self._report("warning", "annotations", index, f"{subject} {problem}")
             collector.add(
                 labels[category],
                 (x, y, x + width, y + height),
                 place=index,
                 subject=f"{subject} box",
-                polygon=None if crowd else _outline(annotation.get("segmentation")),
+                polygon=outline,
                 crowd=crowd,
                 area=float(area) if _is_number(area) and math.isfinite(area) else width * height,
             )

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from yolov7.data.anchors import best_possible_recall, box_sizes_at
 from yolov7.data.dataset import find_layout
 from yolov7.data.images import read_image
 from yolov7.data.labels import Defect, LabelledImage
 from yolov7.data.layout import Dataset
 from yolov7.errors import DataError, SourceError
+from yolov7.models.architecture import YOLOV7, YOLOV7_TINY, YOLOV7_W6
 
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
@@ -54,6 +56,21 @@ class BoxSizes:
 
 
 @dataclass(frozen=True)
+class AnchorReport:
+    """How many boxes the anchors of a network reach (`data.anchors.best_possible_recall`).
+
+    Attributes:
+        variant: the network, and others with the same anchors.
+        size: training size, pixels.
+        recall: 0 to 1. Below 0.98 training fits anchors of its own.
+    """
+
+    variant: str
+    size: int
+    recall: float
+
+
+@dataclass(frozen=True)
 class SplitReport:
     """What is in a split.
 
@@ -68,6 +85,7 @@ class SplitReport:
         image_sizes: the most frequent (height, width), and how many images have it.
         classes: in order of the labels.
         box_sizes: their statistics; None where there is no box.
+        anchors: whether the networks' anchors suit them; empty where there is no box.
     """
 
     name: str
@@ -80,6 +98,7 @@ class SplitReport:
     image_sizes: tuple[tuple[tuple[int, int], int], ...]
     classes: tuple[ClassReport, ...]
     box_sizes: BoxSizes | None
+    anchors: tuple[AnchorReport, ...]
 
 
 @dataclass(frozen=True)
@@ -229,7 +248,16 @@ def _split_report(dataset: Dataset) -> SplitReport:
         image_sizes=tuple(sorted(sizes.items(), key=lambda item: -item[1])[:5]),
         classes=tuple(map(ClassReport, dataset.names, counts, image_counts)),
         box_sizes=_box_sizes(images, crowds) if len(labels) else None,
+        anchors=_anchors(dataset) if len(labels) else (),
     )
+
+
+def _anchors(dataset: Dataset) -> tuple[AnchorReport, ...]:
+    reports = []
+    for variant in (YOLOV7_TINY, YOLOV7, YOLOV7_W6):  # the others share their anchors
+        recall = best_possible_recall(box_sizes_at(dataset, variant.size), variant.anchors)
+        reports.append(AnchorReport(variant.name, variant.size, round(recall, 4)))
+    return tuple(reports)
 
 
 def _box_sizes(images: Sequence[LabelledImage], crowds: npt.NDArray[np.bool_]) -> BoxSizes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import math
+from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ class Defect:
         file: the file to look at: of labels, or the image itself.
         line: line in it, counted from 1.
         message: what is wrong and what was done about it.
-        severity: "error" where a label or an image was lost, "warning" where none was.
+        severity: "error" where something to learn from was lost, a label or an image; "warning" where nothing
+            was: it was repaired, or there was nothing in it, as in a box without width or height.
     """
 
     file: str
@@ -107,7 +109,7 @@ class LabelCollector:
         self._defects.append(Defect(str(self.file), self._line_of(place), message, "error"))
 
     def warning(self, message: str, place: int) -> None:
-        """Report what was kept, repaired or superfluous."""
+        """Report what was kept, repaired, superfluous or empty."""
         self._defects.append(Defect(str(self.file), self._line_of(place), message, "warning"))
 
     def add(
@@ -133,27 +135,29 @@ class LabelCollector:
             area: area of the object where that is not the box's.
         """
         height, width = self.size
-        x1, y1, x2, y2 = box
+        x1, y1, x2, y2 = array("f", box)  # as it will be stored: there, what is too thin has no width
 
         def described(problem: str) -> str:
             return f"{subject} ({', '.join(f'{value:g}' for value in box)}) {problem}"
 
-        if not all(map(math.isfinite, box)):
+        if not all(map(math.isfinite, (x1, y1, x2, y2))):
             return self.error(described("is not finite: dropped"), place)
-        if x2 <= x1 or y2 <= y1:
-            return self.error(described("has no width or no height: dropped"), place)
+        if x2 < x1 or y2 < y1:
+            return self.error(described("has a negative width or height: dropped"), place)
+        if x2 == x1 or y2 == y1:
+            return self.warning(described("has no width or no height: dropped"), place)
         if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
             return self.error(described(f"lies outside its image of {width} x {height}: dropped"), place)
         if min(x1, y1) < -ROUNDING or x2 > width + ROUNDING or y2 > height + ROUNDING:
             self.warning(described(f"reaches outside its image of {width} x {height}: clipped"), place)
-            x1, y1, x2, y2 = box = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
+            x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height)
             if polygon is not None:
                 polygon = np.clip(polygon, 0, np.array((width, height), np.float32))
-        identity = (label, crowd, *box)
+        identity = (label, crowd, x1, y1, x2, y2)
         if identity in self._seen:
             return self.warning(described("repeats another of the same class: dropped"), place)
         self._seen.add(identity)
-        self._boxes.append(box)
+        self._boxes.append((x1, y1, x2, y2))
         self._labels.append(label)
         self._crowds.append(crowd)
         self._areas.append((x2 - x1) * (y2 - y1) if area is None else area)
@@ -229,6 +233,9 @@ def decode_text(data: bytes, path: Path, defects: list[Defect], encoding: str = 
     """The text that a file's bytes are, in the encoding that it is said to have if possible."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
+    elif len(data) > 1 and not (any(data[1::2]) and any(data[::2])):
+        encoding = "utf-16-be" if any(data[1::2]) else "utf-16-le"
+        defects.append(Defect(str(path), None, f"no byte order mark: read as {encoding}", "warning"))
     try:
         return data.decode(encoding)
     except (UnicodeDecodeError, LookupError):

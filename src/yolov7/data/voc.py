@@ -18,7 +18,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from yolov7.data.images import IMAGE_SUFFIXES
-from yolov7.data.labels import Defect, LabelCollector, decode_text, image_ids, image_sizes
+from yolov7.data.labels import Defect, LabelCollector, decode_text, image_ids, image_sizes, read_text
 from yolov7.data.layout import UNDIVIDED, Dataset
 from yolov7.errors import DataError
 
@@ -128,7 +128,7 @@ def _devkit_members(path: Path, xml_folder: Path, image_folder: Path) -> dict[st
         return {UNDIVIDED: _pair(images, xmls)}
     members = {}
     for file in lists:
-        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = read_text(file, []).splitlines()
         named = {line.split()[0]: number for number, line in enumerate(lines, 1) if line.strip()}
         members[file.stem] = tuple(
             _Member(name, images.get(name), xmls.get(name), file, line) for name, line in named.items()

@@ -1,0 +1,137 @@
+"""Do the anchors reach the boxes, and if not, which would?
+
+A box can only be learnt where an anchor's sides differ from its own by less than a factor, 4 as a rule: the
+assigner offers it no other candidates. Paper: Sec. 5.1 refers to the settings of YOLOR and Scaled-YOLOv4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from yolov7.data.layout import Dataset
+from yolov7.errors import DataError
+from yolov7.models.architecture import Anchors
+from yolov7.types import FloatArray
+
+_SMALLEST = 2.0  # pixels; training drops boxes that are not wider and higher
+_LOOKED_AT = 10_000
+_ROUNDS = 50
+_GENERATIONS = 1000
+_MUTATION = 0.1  # standard deviation of the logarithm of a side
+
+_Array = npt.NDArray[np.float64]
+
+
+def box_sizes_at(dataset: Dataset, size: int) -> FloatArray:
+    """Width and height of each box when its image's long side is `size`, (N, 2) pixels.
+
+    Groups, and boxes too small to be trained on, are left out.
+    """
+    sizes = [
+        (image.boxes[:, 2:] - image.boxes[:, :2])[~image.crowds] * np.float32(size / max(image.size))
+        for image in dataset.images
+    ]
+    joined = np.concatenate([np.zeros((0, 2), np.float32), *sizes])
+    return joined[(joined > _SMALLEST).all(axis=1)]
+
+
+def best_possible_recall(sizes: npt.ArrayLike, anchors: npt.ArrayLike, ratio: float = 4.0) -> float:
+    """Share of the boxes that some anchor reaches: what no training can go beyond.
+
+    Args:
+        sizes: width and height of each box, (N, 2) pixels at the training size.
+        anchors: by level, (L, A, 2) pixels.
+        ratio: the factor by which sides may differ.
+
+    Returns:
+        0 to 1; 1 where there is no box.
+    """
+    boxes = _logarithms(sizes)
+    return float((_distances(boxes, _logarithms(anchors)) < np.log(ratio)).mean()) if len(boxes) else 1.0
+
+
+def fit_anchors(
+    sizes: npt.ArrayLike, levels: int, per_level: int, ratio: float = 4.0, seed: int = 0
+) -> Anchors:
+    """Anchors that suit the boxes: k-means on the logarithms of their sides, then a short evolution.
+
+    Args:
+        sizes: width and height of each box, (N, 2) pixels at the training size.
+        levels: of the network.
+        per_level: anchors of each.
+        ratio: the factor by which sides may differ.
+        seed: the same gives the same anchors.
+
+    Returns:
+        (L, A, 2) in pixels, from the smallest area to the largest.
+
+    Raises:
+        DataError: there is no box.
+    """
+    boxes = _logarithms(sizes)
+    if not len(boxes):
+        raise DataError("anchors cannot be fitted to a data set without boxes")
+    rng = np.random.default_rng(seed)
+    if len(boxes) > _LOOKED_AT:
+        boxes = boxes[rng.choice(len(boxes), _LOOKED_AT, replace=False)]
+    anchors = np.exp(_evolve(_k_means(boxes, levels * per_level, rng), boxes, np.log(ratio), rng))
+    ordered = anchors[np.argsort(anchors.prod(axis=1))].round(1).reshape(levels, per_level, 2).tolist()
+    return tuple(tuple((width, height) for width, height in level) for level in ordered)
+
+
+def _logarithms(sizes: npt.ArrayLike) -> _Array:
+    """Sides are compared by their quotients, which are differences here. (..., 2) -> (N, 2)"""
+    logarithms: _Array = np.log(np.asarray(sizes, np.float64).reshape(-1, 2))
+    return logarithms
+
+
+def _distances(boxes: _Array, anchors: _Array) -> _Array:
+    """From each box to its nearest anchor, by the side that differs more. (N, 2), (A, 2) -> (N,)"""
+    (widths, heights), (anchor_widths, anchor_heights) = boxes.T, anchors.T[..., None]
+    distances: _Array = np.maximum(abs(widths - anchor_widths), abs(heights - anchor_heights)).min(axis=0)
+    return distances
+
+
+def _fitness(boxes: _Array, anchors: _Array, reach: float) -> float:
+    """Mean likeness, 1 where sides are equal; a box out of reach counts nothing."""
+    distances = _distances(boxes, anchors)
+    return float((np.exp(-distances) * (distances < reach)).mean())
+
+
+def _k_means(points: _Array, count: int, rng: np.random.Generator) -> _Array:
+    """Centres of the points; the first ones are drawn far from each other (k-means++)."""
+    centres = points[rng.integers(len(points), size=1)]
+    while len(centres) < count:
+        distances = _squared_distances(points, centres).min(axis=1)
+        total = distances.sum()
+        # Fewer different points than centres: any will do, the evolution spreads them.
+        weights = distances / total if total > 0 else None
+        centres = np.concatenate((centres, points[rng.choice(len(points), 1, p=weights)]))
+    for _ in range(_ROUNDS):
+        nearest = _squared_distances(points, centres).argmin(axis=1)
+        moved = np.array(
+            [
+                points[nearest == number].mean(axis=0) if (nearest == number).any() else centre
+                for number, centre in enumerate(centres)
+            ]
+        )
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    return centres
+
+
+def _squared_distances(points: _Array, centres: _Array) -> _Array:
+    squared: _Array = ((points[:, None] - centres) ** 2).sum(axis=2)
+    return squared
+
+
+def _evolve(anchors: _Array, boxes: _Array, reach: float, rng: np.random.Generator) -> _Array:
+    """Random changes, kept where they suit the boxes better."""
+    best = _fitness(boxes, anchors, reach)
+    for _ in range(_GENERATIONS):
+        changed = anchors + rng.normal(0, _MUTATION, anchors.shape) * (rng.random(anchors.shape) < 0.5)
+        if (fitness := _fitness(boxes, changed, reach)) > best:
+            anchors, best = changed, fitness
+    return anchors

@@ -1,0 +1,49 @@
+"""Work done ahead: in order, never too far, and ended when nobody takes it any more."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from yolov7.data.ahead import map_ahead
+
+
+def test_results_are_in_order_and_not_too_far_ahead() -> None:
+    asked: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(30):
+            asked.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        time.sleep(0.002 * (number % 3))
+        return number * number
+
+    for expected, result in enumerate(map_ahead(work, items(), threads=4, ahead=5)):
+        assert result == expected * expected
+        assert len(asked) <= expected + 6
+
+
+def test_an_error_comes_where_its_result_would_have() -> None:
+    results = map_ahead(lambda number: 1 / (3 - number), range(9), threads=2, ahead=4)
+    assert [next(results) for _ in range(3)] == [1 / 3, 1 / 2, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_closing_ends_the_threads() -> None:
+    before, done = threading.active_count(), []
+
+    def work(number: int) -> int:
+        done.append(number)
+        return number
+
+    with closing(map_ahead(work, range(1000), threads=2, ahead=3)) as results:
+        next(results)
+    assert threading.active_count() == before
+    assert len(done) <= 4

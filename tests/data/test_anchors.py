@@ -1,0 +1,116 @@
+"""Anchors: what they reach, and new ones where that is too little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.small_sets import coco_content, write_coco, write_image
+from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
+from yolov7.data.dataset import open_dataset
+from yolov7.errors import DataError
+from yolov7.models.architecture import P6_ANCHORS, YOLOV7
+
+ONE = (((10.0, 20.0),),)
+
+
+@pytest.mark.parametrize(
+    ("size", "reached"),
+    [
+        ((10, 20), True),
+        ((39, 79), True),
+        ((2.6, 5.1), True),
+        ((39, 5.1), True),
+        ((41, 20), False),
+        ((10, 81), False),
+        ((2.4, 20), False),
+        ((10, 4.9), False),
+    ],
+)
+def test_both_sides_must_be_within_the_ratio(size: tuple[float, float], reached: bool) -> None:
+    assert best_possible_recall([size], ONE) == reached
+
+
+def test_recall_is_the_share_that_any_anchor_reaches() -> None:
+    sizes = np.array([(10, 20), (1, 1), (300, 300), (90, 1000)], np.float32)
+    anchors = (((10, 20), (12, 16)), ((200, 200), (400, 400)))
+    assert best_possible_recall(sizes, anchors) == 0.5
+    assert best_possible_recall(sizes, anchors, ratio=30) == 1
+    assert best_possible_recall(np.zeros((0, 2)), anchors) == 1
+
+
+def brute_force(sizes: np.ndarray, anchors: np.ndarray, ratio: float) -> float:
+    reached = 0
+    for w, h in sizes:
+        reached += any(max(w / aw, aw / w, h / ah, ah / h) < ratio for aw, ah in anchors)
+    return reached / len(sizes)
+
+
+def test_recall_against_the_definition(rng: np.random.Generator) -> None:
+    sizes = np.exp(rng.normal(3.5, 1.5, (500, 2)))
+    for anchors in (YOLOV7.anchors, P6_ANCHORS):
+        for ratio in (2.0, 4.0):
+            expected = brute_force(sizes, np.reshape(anchors, (-1, 2)), ratio)
+            assert best_possible_recall(sizes, anchors, ratio) == expected
+            assert 0 < expected < 1
+
+
+def flat_boxes(rng: np.random.Generator, count: int = 600) -> np.ndarray:
+    """Text lines: far from COCO's shapes."""
+    heights = np.exp(rng.normal(2.2, 0.5, count))
+    return np.stack((heights * np.exp(rng.normal(2.8, 0.5, count)), heights), axis=1)
+
+
+def test_fitted_anchors_reach_what_the_networks_own_do_not(rng: np.random.Generator) -> None:
+    sizes = flat_boxes(rng)
+    assert best_possible_recall(sizes, YOLOV7.anchors) < 0.5
+    for levels, per_level in ((3, 3), (4, 3), (2, 5)):
+        anchors = fit_anchors(sizes, levels, per_level)
+        assert best_possible_recall(sizes, anchors) > 0.98
+        assert np.shape(anchors) == (levels, per_level, 2)
+        areas = np.prod(anchors, axis=2).ravel()
+        assert (np.diff(areas) >= 0).all()
+
+
+def test_fitting_is_deterministic(rng: np.random.Generator) -> None:
+    sizes = flat_boxes(rng, 12_000)  # more than are looked at
+    assert fit_anchors(sizes, 3, 3, seed=1) == fit_anchors(sizes, 3, 3, seed=1)
+    assert fit_anchors(sizes, 3, 3, seed=1) != fit_anchors(sizes, 3, 3, seed=2)
+
+
+def test_clusters_are_found(rng: np.random.Generator) -> None:
+    centres = np.array([(10, 12), (30, 90), (200, 40), (300, 310)], np.float64)
+    sizes = np.concatenate([centre * np.exp(rng.normal(0, 0.02, (50, 2))) for centre in centres])
+    found = np.array(fit_anchors(sizes, 2, 2)).reshape(-1, 2)
+    np.testing.assert_allclose(found, centres[np.argsort(centres.prod(axis=1))], rtol=0.03)
+
+
+@pytest.mark.parametrize("sizes", [[(30, 40)], [(30, 40)] * 20, [(30, 40), (300, 30)]])
+def test_fewer_boxes_than_anchors(sizes: list[tuple[float, float]]) -> None:
+    anchors = fit_anchors(sizes, 3, 3)
+    assert np.isfinite(anchors).all()
+    assert (np.array(anchors) > 0).all()
+    assert best_possible_recall(sizes, anchors) == 1
+
+
+def test_no_box_no_anchor() -> None:
+    with pytest.raises(DataError, match="without boxes"):
+        fit_anchors(np.zeros((0, 2)), 3, 3)
+
+
+def test_sizes_are_those_at_the_training_size(tmp_path: Path) -> None:
+    boxes = [
+        {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 8, 40]},
+        {"id": 2, "image_id": 5, "category_id": 1, "bbox": [10, 10, 20, 30]},
+        {"id": 3, "image_id": 5, "category_id": 1, "bbox": [0, 0, 50, 50], "iscrowd": 1},
+        {"id": 4, "image_id": 5, "category_id": 1, "bbox": [0, 0, 0.2, 30]},
+    ]
+    content = coco_content(annotations=boxes)
+    content["images"][1] |= {"height": 160, "width": 40}
+    file = write_coco(tmp_path, content)
+    write_image(tmp_path / "images/5.png", size=(160, 40))
+    sizes = box_sizes_at(open_dataset(file), 640)
+    assert sizes.dtype == np.float32
+    np.testing.assert_allclose(sizes, [(64, 320), (80, 120)])
