@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import yolov7
+from tests.data.small_sets import coco_content, write_coco
+from yolov7.cli import main
+from yolov7.models.detector import create
+from yolov7.validate import validate
 
 SKIMAGE_BOXES = {  # drawn by hand around what is unmistakable: x, y, width, height, category
     "chelsea": [(0, 0, 451, 300, 17)],
@@ -46,3 +51,47 @@ def test_real_weights_on_labelled_photos(coco_weights: Path, tmp_path: Path):
     best = max(entries, key=lambda entry: entry["score"])
     assert best["category_id"] in (1, 17)
     assert all(set(entry) == {"image_id", "category_id", "bbox", "score"} for entry in entries)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Fresh weights that find something everywhere, and a data set."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("somebody")
+    model = create("yolov7-tiny", classes=2)
+    with torch.no_grad():
+        for conv in model.lead.convs:
+            conv.bias.view(3, 7)[:, 4:] += 6
+    torch.save(model.state_dict(), folder / "fresh.pt")
+    content = coco_content()
+    for category, name in zip(content["categories"], ("class 1", "class 0"), strict=True):
+        category["name"] = name
+    return folder / "fresh.pt", write_coco(folder / "data", content)
+
+
+def test_a_report_with_its_numbers(fresh: tuple[Path, Path], tmp_path: Path):
+    weights, data = fresh
+    outcome = validate(weights, data, size=64, device="cpu", report=tmp_path / "report")
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["metrics.json", "report.html"]
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == outcome.metrics.to_dict()
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>fresh.pt on " in page
+    assert "<dt>network</dt><dd>yolov7-tiny</dd>" in page
+    assert str(weights.parent) not in page, "a page is passed on: it says nothing of this machine's folders"
+
+
+def test_a_report_is_not_overwritten(fresh: tuple[Path, Path], tmp_path: Path):
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(yolov7.errors.OutputError, match="not overwritten"):
+        validate(*fresh, report=tmp_path)
+    assert (tmp_path / "report.html").read_text() == "mine"
+
+
+def test_the_command_line_gives_each_report_a_directory(fresh: tuple[Path, Path], tmp_path: Path, capsys):
+    arguments = ["val", *map(str, fresh), "--size", "64", "--device", "cpu", "--report", str(tmp_path / "r")]
+    for name in ("r", "r-2"):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+        assert (tmp_path / name / "report.html").is_file()
+        assert f"report: {tmp_path / name / 'report.html'}" in capsys.readouterr().err

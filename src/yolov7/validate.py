@@ -10,15 +10,22 @@ from typing import Any
 
 import torch
 
-from yolov7.data.dataset import open_dataset
+from yolov7.data.dataset import Dataset, open_dataset
+from yolov7.errors import OutputError
 from yolov7.evaluation.coco import Metrics, coco_results
+from yolov7.evaluation.plots import require_matplotlib
+from yolov7.evaluation.report import evaluation_report
 from yolov7.evaluation.run import Evaluation
 from yolov7.evaluation.run import evaluate as evaluate_network
 from yolov7.inference.load import load
 from yolov7.inference.output import write_file
+from yolov7.inference.predictor import Predictor
+from yolov7.models.complexity import count_parameters
 
 PIXELS = 32 * 640 * 640
 """In a batch, where nothing else is asked for."""
+REPORT, METRICS = "report.html", "metrics.json"
+"""What a report's directory gets."""
 
 
 def evaluate(weights: str | os.PathLike[str], data: str | os.PathLike[str], **options: Any) -> Metrics:
@@ -50,6 +57,7 @@ def validate(
     half: bool = False,
     device: str | torch.device | None = None,
     predictions: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Metrics, detections and defects of a checkpoint on labelled images.
@@ -68,11 +76,18 @@ def validate(
         half: 16 bits: float16 on a GPU, bfloat16 on a CPU.
         device: a GPU where there is one by default.
         predictions: file to write the detections to, in the form that the COCO server takes.
+        report: directory for report.html (metrics, curves, confusions, the worst images, in one file that
+            needs no network) and metrics.json.
         progress: called with the number of images done and of all.
 
     Raises:
         CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
     """
+    if report is not None:  # known now, not after the evaluation
+        require_matplotlib()
+        for path in (Path(report, REPORT), Path(report, METRICS)):
+            if path.exists():
+                raise OutputError("there are results already, which are not overwritten", file=path)
     dataset = open_dataset(data, split)
     predictor = load(weights, size=size, device=device, half=half, augment=augment)
 
@@ -94,4 +109,36 @@ def validate(
     if predictions is not None:
         entries = coco_results(outcome.detections, dataset)
         write_file(Path(predictions), json.dumps(entries).encode())
+    if report is not None:
+        settings = {
+            "confidence above": conf,
+            "IoU of suppression": iou,
+            "detections an image": f"at most {max_detections}",
+            "mirrored and scaled too": augment,
+            "precision": "16 bits" if half else "32 bits",
+        }
+        page = evaluation_report(
+            f"{Path(weights).name} on {dataset.path.name}",
+            f"{predictor.model.architecture.name} at {predictor.size} pixels on {len(dataset):,} images "
+            f"({dataset.split})",
+            outcome,
+            dataset,
+            _facts(weights, predictor, dataset) | settings,
+        )
+        write_file(Path(report, REPORT), page.encode())
+        write_file(Path(report, METRICS), json.dumps(outcome.metrics.to_dict(), indent=2).encode())
     return outcome
+
+
+def _facts(weights: str | os.PathLike[str], predictor: Predictor, dataset: Dataset) -> dict[str, object]:
+    """What a report says of network and data; names of files alone, for a page is passed on."""
+    return {
+        "weights": Path(weights).name,
+        "network": predictor.model.architecture.name,
+        "parameters, deployed": count_parameters(predictor.model),
+        "classes": len(predictor.names),
+        "data": dataset.path.name,
+        "format": dataset.kind,
+        "split": dataset.split,
+        "image size": predictor.size,
+    }

@@ -20,6 +20,7 @@ from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.data.labels import LabelledImage
 from yolov7.data.layout import Dataset
 from yolov7.errors import UsageError
+from yolov7.evaluation.curves import PrecisionRecall
 from yolov7.types import Detections
 
 COCO_CATEGORY_IDS = tuple(
@@ -100,7 +101,11 @@ class CocoEvaluator:
         self._detections[image.image_id] = detections
 
     def summarize(self) -> Metrics:
-        """Measure the images that were added.
+        """The metrics of the images that were added."""
+        return self.measure()[0]
+
+    def measure(self) -> tuple[Metrics, PrecisionRecall]:
+        """The metrics of the images that were added, and the curves that they are means of.
 
         Coordinates and scores are rounded as in a results file: pycocotools says the same of that file.
         """
@@ -135,7 +140,7 @@ class CocoEvaluator:
         # Thresholds, recalls, classes, areas (all, small, medium, large), limits (1, 10, 100).
         precision = np.asarray(evaluation.eval["precision"])
         recall = np.asarray(evaluation.eval["recall"])  # thresholds, classes, areas, limits
-        return Metrics(
+        metrics = Metrics(
             AP=_mean(precision[:, :, :, 0, 2]),
             AP50=_mean(precision[0, :, :, 0, 2]),
             AP75=_mean(precision[5, :, :, 0, 2]),
@@ -161,6 +166,8 @@ class CocoEvaluator:
             boxes=int(objects.sum()),
             detections=len(found),
         )
+        curves = precision[:, :, :, 0, 2]
+        return metrics, PrecisionRecall(self.names, np.where(curves > -1, curves, np.nan))
 
 
 def coco_results(detections: Mapping[int | str, Detections], dataset: Dataset) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from yolov7.data.letterbox import letterbox_evaluation, to_tensor
 from yolov7.data.rectangular import RectangularBatch, rectangular_batches
 from yolov7.errors import SourceError
 from yolov7.evaluation.coco import CocoEvaluator, Metrics
+from yolov7.evaluation.curves import PrecisionRecall
 from yolov7.nms import non_max_suppression
 from yolov7.types import Detections, Image, Letterbox
 
@@ -32,11 +33,13 @@ class Evaluation:
         metrics: over the images that could be read.
         detections: by image id: pixels of the image, labels of the data set.
         defects: images whose pixels could not be decoded; they and their objects are left out of the metrics.
+        precision_recall: the curves that the metrics are means of.
     """
 
     metrics: Metrics
     detections: dict[int | str, Detections]
     defects: tuple[Defect, ...]
+    precision_recall: PrecisionRecall
 
 
 def evaluate(
@@ -102,7 +105,8 @@ def evaluate(
         done += len(batch.indices)
         if progress is not None:
             progress(done, len(dataset))
-    return Evaluation(evaluator.summarize(), detections, tuple(defects))
+    metrics, precision_recall = evaluator.measure()
+    return Evaluation(metrics, detections, tuple(defects), precision_recall)
 
 
 _Prepared = tuple[Image, Letterbox] | SourceError
