@@ -96,11 +96,18 @@ class Targets:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, 3, H, W), float in [0, 1] or uint8 until they are on the device, and how they were made."""
+    """Images (B, 3, H, W), float in [0, 1] or uint8 until they are on the device, and how they were made.
+
+    Attributes:
+        letterboxes: the way back to each image's source; empty for training, which has none.
+        targets: ground truth, where there is one.
+        image_ids: what the data set calls each image, of a mosaic its first; empty where that is not known.
+    """
 
     images: Tensor
     letterboxes: tuple[Letterbox, ...]
     targets: Targets | None = None
+    image_ids: tuple[int | str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,31 @@ class Predictions:
 
     lead: tuple[Tensor, ...]
     aux: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Positives: which prediction of a head is to find which ground truth. All int64 (P,).
+
+    In order of level, then image, then the candidate list: where two positives share a cell and an anchor,
+    the later one counts.
+
+    Attributes:
+        level: index of the level, from the finest.
+        image: index of the image in the batch.
+        anchor, row, column: place in the level's logits (B, A, H, W, 5 + C).
+        target: index into the batch's :class:`Targets`.
+    """
+
+    level: Tensor
+    image: Tensor
+    anchor: Tensor
+    row: Tensor
+    column: Tensor
+    target: Tensor
+
+    def __len__(self) -> int:
+        return len(self.level)
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tests.golden.keyed import HERE, generator, golden_network, keyed_image, keyed_state_dict
+from yolov7.assign.guidance import Assigner
+from yolov7.boxes import cxcywh_to_xyxy
 from yolov7.checkpoints.official import recover
+from yolov7.losses.detection import DetectionLoss, Gains
 from yolov7.models.architecture import VARIANTS, Architecture
 from yolov7.models.complexity import PAPER, complexity
 from yolov7.models.detector import fuse
 from yolov7.nms import non_max_suppression
+from yolov7.types import Assignment, Predictions, Targets
 
 RAW_LOGITS, RAW_LOGITS_TINY = 5e-6, 5e-5
 """Norm of the difference over norm of the reference."""
@@ -23,6 +29,10 @@ BOXES = 1e-3
 """Pixels, or relative where the reference is above 1."""
 PROBABILITIES = 1e-4
 FUSED_PIXELS, FUSED_PROBABILITIES = 0.02, 1e-4
+LOSSES = 1e-4
+"""Relative."""
+TIED = 0.01
+"""Of positives and of losses, where equal costs are told apart by the released sort and not by a rule."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,84 @@ def keyed_rows(case: str, *, n: int, nc: int, size: int, clusters: int) -> Tenso
     probabilities = g.beta(0.5, 4, (n, nc))
     probabilities[np.arange(n), k % nc] = g.beta(4, 2, n)
     return torch.from_numpy(np.hstack((xy, sizes, objectness, probabilities)).astype(np.float32))
+
+
+LOSS_CASES = json.loads((HERE / "losses" / "cases.json").read_text())
+TIED_CASES = ("ota_crowd", "aux_crowd")
+STRIDES = (8, 16, 32, 64)
+RECIPE_GAINS = {
+    "p5": Gains(box=0.05, objectness=0.7, classes=0.3),
+    "p6": Gains(box=0.05, objectness=0.7, classes=0.3),
+    "tiny": Gains(box=0.05, objectness=1.0, classes=0.5),
+}
+
+
+def compare_losses(case: str) -> Iterator[Comparison]:
+    """Positives, losses and gradients of a case."""
+    settings = LOSS_CASES[case]
+    with np.load(HERE / "losses" / f"{case}.npz") as arrays:
+        golden = dict(arrays)
+    predictions, targets = keyed_logits(case, settings), _targets(golden["targets"], settings["size"])
+    anchors = torch.tensor(settings["anchors"], dtype=torch.float32).unflatten(1, (3, 2))
+    strides = STRIDES[: len(anchors)]
+    assignments = Assigner(anchors, strides)(predictions, targets)
+    gains = RECIPE_GAINS[settings["hyp"]].scaled(len(anchors), settings["nc"], settings["size"])
+    losses = DetectionLoss(anchors, strides, gains)(predictions, assignments, targets)
+    back_propagated = losses.total * len(settings["counts"])
+    back_propagated.backward()
+
+    subject, tied = f"losses: {case}", case in TIED_CASES
+    for head, assignment in zip(("lead", "aux"), assignments, strict=True):
+        if assignment is not None:
+            theirs = [golden[f"{head}{level}"] for level in range(len(anchors))]
+            differing = _share_of_other_positives(assignment, theirs)
+            yield Comparison(subject, f"{head} positives", differing, TIED if tied else 0)
+    for quantity, ours, theirs in (
+        ("box loss", losses.box, settings["box"]),
+        ("objectness loss", losses.objectness, settings["obj"]),
+        ("class loss", losses.classes, settings["cls"]),
+        ("total", losses.total, settings["total"]),
+        ("total, back-propagated", back_propagated, settings["total_times_batch"]),
+    ):
+        error = abs(float(ours.detach()) - theirs) / max(theirs, 1e-12)  # one class: its loss is 0
+        yield Comparison(subject, f"{quantity}, relative", error, TIED if tied else LOSSES)
+    gradients = [
+        abs(float(logits.grad.abs().sum()) - theirs) / theirs
+        for logits, theirs in zip(
+            (*predictions.lead, *predictions.aux), settings["grad_abs_sum"], strict=True
+        )
+    ]
+    yield Comparison(subject, "gradients, relative", max(gradients), TIED if tied else LOSSES)
+
+
+def keyed_logits(case: str, settings: dict[str, Any]) -> Predictions:
+    """Logits that follow from the case's name alone, with room for gradients."""
+    levels = len(settings["anchors"])
+    heads = []
+    for head in range(levels * (2 if settings["kind"] == "aux" else 1)):
+        cells = settings["size"] // STRIDES[head % levels]
+        shape = (len(settings["counts"]), 3, cells, cells, 5 + settings["nc"])
+        logits = generator(f"loss.{case}.raw{head}").normal(0, 1, shape).astype(np.float32)
+        logits[..., :4] *= 0.4
+        logits[..., 4] -= 2.0
+        heads.append(torch.from_numpy(logits).requires_grad_())
+    return Predictions(tuple(heads[:levels]), tuple(heads[levels:]))
+
+
+def _targets(rows: np.ndarray, size: int) -> Targets:
+    """From image, class, cx, cy, w, h (normalised)."""
+    values = torch.from_numpy(rows)
+    return Targets(values[:, 0].long(), cxcywh_to_xyxy(values[:, 2:] * size), values[:, 1].long())
+
+
+def _share_of_other_positives(assignment: Assignment, theirs: list[np.ndarray]) -> float:
+    """How many positives only one side has, repetitions counted, over how many there should be."""
+    a = assignment
+    ours = Counter(
+        zip(*(v.tolist() for v in (a.level, a.image, a.anchor, a.row, a.column, a.target)), strict=True)
+    )
+    expected = Counter((level, *row) for level, rows in enumerate(theirs) for row in rows.tolist())
+    return ((ours - expected).total() + (expected - ours).total()) / expected.total()
 
 
 def _canonical(detections: np.ndarray) -> np.ndarray:

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import torch
 
-from tests.golden.compare import NMS_CASES, Comparison, compare_counts, compare_network, compare_nms
+from tests.golden.compare import (
+    LOSS_CASES,
+    NMS_CASES,
+    Comparison,
+    compare_counts,
+    compare_losses,
+    compare_network,
+    compare_nms,
+)
 from yolov7.console import say
 from yolov7.demo import coco_weights
 from yolov7.models.architecture import VARIANTS
@@ -50,6 +58,8 @@ def _all() -> Iterator[Comparison]:
     yield from compare_counts()
     for case in NMS_CASES:
         yield from compare_nms(case)
+    for case in LOSS_CASES:
+        yield from compare_losses(case)
 
 
 def _real(data: Path) -> Iterator[Comparison]:

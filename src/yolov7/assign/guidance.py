@@ -1,0 +1,73 @@
+"""Which head's predictions decide which labels each head learns from: Figure 5, (c) to (e).
+
+(c) independent           (d) lead guided            (e) coarse to fine
+
+lead ── fine ── labels    lead ── fine ─┬─ labels    lead ─┬─ fine ──── labels
+aux ─── fine ── labels    aux           └─ labels    aux   └─ coarse ── labels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from yolov7.assign.simota import HeadOutput, simota
+from yolov7.types import Assignment, Predictions, Targets
+
+Guidance = Callable[[HeadOutput, HeadOutput, Targets], tuple[Assignment, Assignment]]
+"""Lead head, auxiliary head, ground truths -> labels of the lead head, labels of the auxiliary head."""
+
+
+def fine(head: HeadOutput, targets: Targets) -> Assignment:
+    """Labels in the cell of the centre and those near by, as a rule three cells."""
+    return simota(head, targets, reach=0.5)
+
+
+def coarse(head: HeadOutput, targets: Targets) -> Assignment:
+    """Labels in up to five cells: more recall, for the head that learns less."""
+    return simota(head, targets, reach=1.0)
+
+
+def independent(lead: HeadOutput, aux: HeadOutput, targets: Targets) -> tuple[Assignment, Assignment]:
+    """Each head decides for itself. Paper: Fig. 5 (c), Table 6."""
+    return fine(lead, targets), fine(aux, targets)
+
+
+def lead_guided(lead: HeadOutput, aux: HeadOutput, targets: Targets) -> tuple[Assignment, Assignment]:  # noqa: ARG001
+    """The lead head decides for both. Paper: Fig. 5 (d), Table 6."""
+    labels = fine(lead, targets)
+    return labels, labels
+
+
+def coarse_to_fine(lead: HeadOutput, aux: HeadOutput, targets: Targets) -> tuple[Assignment, Assignment]:  # noqa: ARG001
+    """The lead head decides for both, among more cells for the auxiliary head. Paper: Fig. 5 (e), Table 6."""
+    return fine(lead, targets), coarse(lead, targets)
+
+
+@dataclass(frozen=True)
+class Assigner:
+    """Decides which predictions are to find which ground truth.
+
+    Attributes:
+        anchors: (L, A, 2) width and height in pixels.
+        strides: pixels per cell of each level.
+        guidance: :func:`independent`, :func:`lead_guided`, :func:`coarse_to_fine`, or another such function.
+        upper_bound: whether the auxiliary head has the lead head's decoder, as in its loss (Table 7).
+    """
+
+    anchors: Tensor
+    strides: tuple[int, ...]
+    guidance: Guidance = coarse_to_fine
+    upper_bound: bool = True
+
+    def __call__(self, predictions: Predictions, targets: Targets) -> tuple[Assignment, Assignment | None]:
+        """Labels of the lead head and, where there is one, of the auxiliary head."""
+        anchors = self.anchors.to(predictions.lead[0].device).float()
+        strides = anchors.new_tensor(self.strides)
+        if not predictions.aux:
+            return fine(HeadOutput(predictions.lead, anchors, strides, q=10), targets), None
+        lead = HeadOutput(predictions.lead, anchors, strides, q=20)
+        aux = HeadOutput(predictions.aux, anchors, strides, q=20, upper_bound=self.upper_bound)
+        return self.guidance(lead, aux, targets)

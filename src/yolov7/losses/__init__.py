@@ -1,0 +1,1 @@
+"""What a detector is trained to make small."""

@@ -1,0 +1,92 @@
+"""What one head gets wrong: boxes, objectness and classes, each a mean over a level and a sum over levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from yolov7.boxes import complete_iou, cxcywh_to_xyxy
+from yolov7.models.decode import decode_in_cells
+from yolov7.types import Assignment, Targets
+
+OBJECTNESS_BALANCE = {3: (4.0, 1.0, 0.4), 4: (4.0, 1.0, 0.25, 0.06)}
+"""Weight of each level's objectness, by number of levels: the finer, the more cells share one mean."""
+
+
+def head_losses(
+    logits: Sequence[Tensor],
+    positives: Assignment,
+    targets: Targets,
+    anchors: Tensor,
+    strides: Tensor,
+    *,
+    upper_bound: bool,
+    label_smoothing: float,
+    mean_over_processes: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Box, objectness and class loss of a head, before any gain: float32 (3,), with gradient.
+
+        box         1 - CIoU, mean over the level's positives
+        objectness  BCE, mean over all of the level's cells and anchors; label CIoU at positives, 0 elsewhere
+        classes     BCE, mean over the level's positives and classes; 0 where there is one class only
+
+    Args:
+        logits: (B, A, H, W, 5 + C) for each level.
+        positives: which of them are to find which ground truth.
+        targets: the ground truths.
+        anchors: (L, A, 2) width and height in pixels.
+        strides: (L,) pixels per cell.
+        upper_bound: of the decoder, see :func:`yolov7.models.decode.decode_in_cells`.
+        label_smoothing: how much the class labels 1 and 0 move, together, towards each other.
+        mean_over_processes: see :class:`yolov7.losses.detection.DetectionLoss`.
+    """
+    p = positives
+    at_positives = _at(logits, p)  # (P, 5 + C)
+    count = mean_over_processes(torch.bincount(p.level, minlength=len(logits)).float())
+    share = (1 / count)[p.level]  # of a positive in its level's mean
+
+    stride = strides[p.level, None]
+    in_cells = anchors[p.level, p.anchor] / stride
+    boxes = cxcywh_to_xyxy(decode_in_cells(at_positives[:, :4], in_cells, upper_bound))
+    origin = torch.stack((p.column, p.row, p.column, p.row), dim=-1)
+    overlap = complete_iou(boxes, targets.boxes[p.target] / stride - origin)
+    box_loss = (share * (1 - overlap)).sum()
+
+    objectness_loss = _objectness(logits, p, at_positives[:, 4], label=overlap.detach().clamp(min=0))
+
+    classes = at_positives[:, 5:]
+    class_loss = torch.zeros_like(box_loss)
+    if classes.shape[1] > 1:
+        right = F.one_hot(targets.labels[p.target], classes.shape[1])
+        label = right * (1 - label_smoothing) + label_smoothing / 2
+        error = F.binary_cross_entropy_with_logits(classes, label, reduction="none")
+        class_loss = (share * error.mean(1)).sum()
+    return torch.stack((box_loss, objectness_loss, class_loss))
+
+
+def _at(logits: Sequence[Tensor], p: Assignment) -> Tensor:
+    """Logits at the positives, float32 (P, 5 + C)."""
+    counts = torch.bincount(p.level, minlength=len(logits)).tolist()
+    places = zip(*(torch.split(v, counts) for v in (p.image, p.anchor, p.row, p.column)), strict=True)
+    return torch.cat([level[place].float() for level, place in zip(logits, places, strict=True)])
+
+
+def _objectness(logits: Sequence[Tensor], p: Assignment, at_positives: Tensor, label: Tensor) -> Tensor:
+    """BCE(x, label) = softplus(x) - label x: the first part of every cell, the second of positives only."""
+    maps = [level[..., 4].float() for level in logits]  # (B, A, H, W)
+    balance = OBJECTNESS_BALANCE[len(logits)]
+    weights = at_positives.new_tensor([b / m.numel() for b, m in zip(balance, maps, strict=True)])
+    as_background = torch.stack([F.softplus(m).sum() for m in maps])
+    discount = weights[p.level] * label * at_positives
+    return (weights * as_background).sum() - discount[_last_at_each_place(p)].sum()
+
+
+def _last_at_each_place(p: Assignment) -> Tensor:
+    """Indices of the positives that share their cell and anchor with no later one, on any device the same."""
+    place = torch.stack((p.level, p.image, p.anchor, p.row, p.column), dim=-1)
+    _, which, repeats = torch.unique(place, dim=0, return_inverse=True, return_counts=True)
+    by_place = torch.argsort(which, stable=True)
+    return by_place[repeats.cumsum(0) - 1]
