@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from yolov7.models.architecture import Architecture, compound_scale
     from yolov7.models.detector import Detector, create, fuse
     from yolov7.nms import non_max_suppression
+    from yolov7.training.config import TrainConfig
+    from yolov7.training.fit import train
     from yolov7.types import Detections, Predictions
     from yolov7.validate import evaluate
 
@@ -33,6 +35,7 @@ _HOMES = {
     "Predictions": "yolov7.types",
     "Predictor": "yolov7.inference.predictor",
     "Result": "yolov7.inference.predictor",
+    "TrainConfig": "yolov7.training.config",
     "Yolov7Error": "yolov7.errors",
     "compound_scale": "yolov7.models.architecture",
     "create": "yolov7.models.detector",
@@ -41,6 +44,7 @@ _HOMES = {
     "load": "yolov7.inference.load",
     "load_checkpoint": "yolov7.checkpoints.checkpoint",
     "non_max_suppression": "yolov7.nms",
+    "train": "yolov7.training.fit",
 }
 
 __all__ = [
@@ -52,6 +56,7 @@ __all__ = [
     "Predictions",
     "Predictor",
     "Result",
+    "TrainConfig",
     "Yolov7Error",
     "compound_scale",
     "create",
@@ -60,6 +65,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "non_max_suppression",
+    "train",
 ]
 
 

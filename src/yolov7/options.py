@@ -1,0 +1,40 @@
+"""Options that several commands have, and what their values turn into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+
+from yolov7.console import progress_bar, say
+
+
+def _split_commas(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(part.strip() for token in tokens for part in token.value.split(",") if part.strip())
+
+
+Switch = Annotated[bool, Parameter(negative="", show_default=False)]
+JsonSwitch = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+Commas = Annotated[tuple[str, ...], Parameter(converter=_split_commas, n_tokens=1, negative="")]
+OptionalCommas = Annotated[
+    tuple[str, ...] | None, Parameter(converter=_split_commas, n_tokens=1, negative="", show_default=False)
+]
+
+
+def weight_file(weights: str) -> str | Path:
+    """The file itself; or a released checkpoint of that name, downloaded where it is not here yet."""
+    if Path(weights).exists():
+        return weights
+    from yolov7.checkpoints.pretrained import RELEASED, fetch
+
+    released = RELEASED.get(weights)
+    if released is None:
+        return weights
+    say(f"{released.name}: {released.licence}, from {released.url}")
+    with progress_bar() as progress:
+        task = progress.add_task("downloading", total=None)
+        return fetch(
+            released, progress=lambda done, total: progress.update(task, completed=done, total=total)
+        )

@@ -1,0 +1,1 @@
+"""Training runs, on Lightning, which only this room imports."""

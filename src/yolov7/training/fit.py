@@ -1,0 +1,243 @@
+"""A training run from beginning to end: what ``yolov7 train`` does."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from yolov7.checkpoints.checkpoint import load_checkpoint
+from yolov7.checkpoints.pretrained import cache_directory
+from yolov7.data.cache import open_cache
+from yolov7.data.loader import TrainingLoader, explaining_lost_workers
+from yolov7.errors import Yolov7Error
+from yolov7.evaluation.plots import require_matplotlib
+from yolov7.evaluation.run import Evaluation
+from yolov7.inference.output import new_run_directory, write_file
+from yolov7.training.config import TrainConfig
+from yolov7.training.gallery import gallery, run_page, write_pictures
+from yolov7.training.hardware import devices, is_first_process, precision, workers
+from yolov7.training.keeper import BEST, IOU_AT_THE_END, LAST, STATE, Keeper, measure
+from yolov7.training.module import TrainingModule
+from yolov7.training.optim import Schedule
+from yolov7.training.prepare import Run, Say, prepare
+from yolov7.training.progress import ProgressBar
+from yolov7.training.recipes import Recipe
+from yolov7.training.record import require_same_data, store, stored
+from yolov7.training.state import SafeState
+from yolov7.types import Batch
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run left behind.
+
+    Attributes:
+        directory: where everything is.
+        best, last: checkpoints; where nothing was measured, `best` is the last.
+        evaluation: of the best weights on the images to measure on, if there are any.
+        history: a row for each epoch, as in metrics.csv.
+        finished: whether all epochs were trained.
+    """
+
+    directory: Path
+    best: Path
+    last: Path
+    evaluation: Evaluation | None
+    history: tuple[dict[str, float], ...]
+    finished: bool
+
+
+def train(
+    config: TrainConfig,
+    recipe: Recipe | None = None,
+    *,
+    loggers: list[Logger] | None = None,
+    callbacks: list[pl.Callback] | None = None,
+    say: Say | None = None,
+    progress: bool = True,
+) -> TrainResult:
+    """Train a detector.
+
+    Args:
+        config: the run.
+        recipe: numbers of your own, instead of the recipe that the configuration names.
+        loggers: Lightning's, besides metrics.csv; TensorBoard by default.
+        callbacks: Lightning's, for what is not foreseen here.
+        say: told what was decided.
+        progress: show a bar and a line for each epoch.
+
+    Raises:
+        Yolov7Error: with file, line, expected and found. What was reached before is kept.
+    """
+    is_first = is_first_process()
+    if say is None or not is_first:
+        say = _silence
+    resumed = None if config.resume is None else Path(config.resume)
+    if config.report:
+        require_matplotlib()
+    if resumed is not None:
+        config, recipe = stored(config, resumed)
+    state = None if resumed is None or not (resumed / STATE).exists() else resumed / STATE
+    run = prepare(config, recipe, say, continued=state and state.with_name(LAST))
+    if resumed is not None:
+        require_same_data(run, resumed)
+    directory = resumed or Path()
+    if is_first and resumed is None:
+        directory = new_run_directory(Path(config.out))
+        store(run, directory)
+    keeper = Keeper(run, directory)
+    bar = [ProgressBar(keeper)] if progress and is_first else []
+    with _quiet_lightning():
+        trainer = _trainer(run, _loggers(loggers, directory), [keeper, *bar, *(callbacks or [])])
+    with _training_data(run, trainer) as loader:
+        batch = run.batch_size * trainer.world_size
+        schedule = Schedule(run.recipe, run.recipe.epochs, len(loader), batch)
+        say(f"{len(loader)} batches of {batch} an epoch, warm-up over the first {schedule.warmup}")
+        module = TrainingModule(
+            run.model,
+            schedule,
+            run.size,
+            freeze=config.freeze,
+            unfreeze_after=config.unfreeze_after,
+            frozen_statistics=config.frozen_statistics,
+        )
+        try:
+            _fit(trainer, module, loader, state)
+        except (KeyboardInterrupt, Yolov7Error):
+            say(f"{len(keeper.history)} epochs are done; to go on: yolov7 train --resume {directory}")
+            raise
+        return _finish(trainer, module, keeper, loader)
+
+
+def _trainer(run: Run, loggers: list[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning's, without what is done here: sampling, checkpoints, progress."""
+    where = devices(run.config)
+    return pl.Trainer(
+        **where,
+        precision=precision(run.config, where["accelerator"]),
+        max_epochs=run.recipe.epochs,
+        logger=loggers,
+        callbacks=callbacks,
+        plugins=[SafeState()],
+        sync_batchnorm=run.config.sync_bn,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+class _EpochBatches:
+    """What Lightning iterates: each time, the batches of the epoch that it is in."""
+
+    def __init__(self, loader: TrainingLoader, trainer: pl.Trainer) -> None:
+        self.loader, self.trainer = loader, trainer
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # Asked for when the first batch is: resuming, Lightning iterates before it knows its epoch.
+        yield from self.loader.epoch(self.trainer.current_epoch)
+
+
+def _fit(trainer: pl.Trainer, module: TrainingModule, loader: TrainingLoader, state: Path | None) -> None:
+    with _quiet_lightning(), explaining_lost_workers():
+        try:
+            trainer.fit(module, _EpochBatches(loader, trainer), ckpt_path=state)
+        except SystemExit:  # how Lightning ends after Ctrl-C
+            raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _training_data(run: Run, trainer: pl.Trainer) -> Iterator[TrainingLoader]:
+    """The loader of this process, over cached images where that is wanted."""
+    config = run.config
+    source = run.train
+    if config.cache:
+        source = open_cache(run.train, run.size, cache_directory() / "images")
+        for defect in source.defects[len(run.train.defects) :]:
+            _LOG.warning("%s", defect)
+    loader = TrainingLoader(
+        source,
+        size=run.size,
+        batch_size=run.batch_size,
+        augmentation=run.recipe.augmentation,
+        close_mosaic_from=run.recipe.epochs - run.recipe.close_mosaic,
+        seed=config.seed,
+        workers=workers(config),
+        stride=run.model.strides[-1],
+        multi_scale=config.multi_scale,
+        rank=trainer.global_rank,
+        world=trainer.world_size,
+    )
+    try:
+        yield loader
+    finally:
+        loader.close()
+
+
+def _finish(
+    trainer: pl.Trainer,
+    module: TrainingModule,
+    keeper: Keeper,
+    loader: TrainingLoader,
+) -> TrainResult:
+    """Measure the best weights as the protocol has it, and draw the page."""
+    run, directory = keeper.run, keeper.directory
+    best = directory / (BEST if keeper.best_epoch else LAST)
+    evaluation = None
+    if trainer.is_global_zero:
+        checkpoint = load_checkpoint(best)
+        if run.val is not None:
+            evaluation = measure(checkpoint.model, run.val, run, module.device, IOU_AT_THE_END)
+        if run.config.report:
+            batch = next(loader.epoch(0))
+            shown = run.train if run.val is None else run.val
+            model = checkpoint.model.to(module.device)
+            pictures = gallery(model, module.assigner, batch, shown, run.train.names, run.size)
+            write_pictures(directory / "pictures", pictures)
+            page = run_page(run, keeper.history, evaluation, pictures)
+            write_file(directory / "report.html", page.encode())
+    return TrainResult(
+        directory=directory,
+        best=best,
+        last=directory / LAST,
+        evaluation=evaluation,
+        history=tuple(keeper.history),
+        finished=len(keeper.history) == run.recipe.epochs,
+    )
+
+
+def _loggers(loggers: list[Logger] | None, directory: Path) -> list[Logger]:
+    if loggers is not None:
+        return loggers
+    return [TensorBoardLogger(directory, name="", version="tensorboard")]
+
+
+def _silence(_: str) -> None:
+    """Nobody is to be told."""
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning tells of choices that were made here on purpose; its errors pass."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(lightning|torch|tensorboard)\..*")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,135 @@
+"""Pictures of what a network was given and what it makes of it, for the run's page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from yolov7.assign.guidance import Assigner
+from yolov7.data.images import read_image
+from yolov7.data.labels import LabelledImage
+from yolov7.data.layout import Dataset
+from yolov7.data.letterbox import letterbox, to_tensor
+from yolov7.errors import SourceError
+from yolov7.evaluation.run import Evaluation
+from yolov7.inference.output import encoded, write_file
+from yolov7.models.complexity import count_parameters
+from yolov7.models.detector import Detector
+from yolov7.training.pictures import draw_positives, draw_samples, objectness_maps
+from yolov7.training.prepare import Run
+from yolov7.training.report import training_report
+from yolov7.types import Batch, Image
+
+Picture = tuple[str, str, Image]
+"""Heading, what to look for, the picture."""
+
+_MAPS = 3
+
+
+@torch.no_grad()
+def gallery(
+    model: Detector, assigner: Assigner, batch: Batch, shown: Dataset, names: Sequence[str], size: int
+) -> list[Picture]:
+    """Samples as they were augmented, positives as they are assigned, and where the heads see objects.
+
+    Args:
+        model: in training form, on any device.
+        assigner: the run's.
+        batch: of training samples.
+        shown: images for the objectness maps; those with the most objects are taken.
+        names: class names.
+        size: side of the images, pixels.
+    """
+    device = model.anchors.device
+    model.eval()
+    pictures = [
+        (
+            "Samples",
+            "Augmented as the network gets them: boxes should sit tightly on their objects.",
+            draw_samples(batch, names),
+        )
+    ]
+    assert batch.targets is not None
+    predictions = model(batch.images.to(device).float().div_(255))
+    lead, auxiliary = assigner(predictions, batch.targets)
+    columns = {"lead": lead} if auxiliary is None else {"lead, fine": lead, "auxiliary, coarse": auxiliary}
+    pictures.append(
+        (
+            "Positives",
+            "Cells that are to find each object; an object without any teaches nothing.",
+            draw_positives(batch, columns, model.strides),
+        )
+    )
+    for image in _sound_images(shown.images):
+        canvas, _ = letterbox(image, size, stride=model.strides[-1])
+        predictions = model(to_tensor([canvas]).to(device).float().div_(255))
+        pictures.append(
+            (
+                "Objectness",
+                "Fine levels find small objects, coarse ones large. Auxiliary heads, if any, are below.",
+                objectness_maps(predictions, canvas),
+            )
+        )
+    return pictures
+
+
+def write_pictures(directory: Path, pictures: Sequence[Picture]) -> None:
+    """samples.jpg, positives.jpg, objectness-1.jpg and so on.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    headings = [heading for heading, _, _ in pictures]
+    for number, (heading, _, image) in enumerate(pictures):
+        name = re.sub(r"\W+", "-", heading.lower())
+        if headings.count(heading) > 1:
+            name += f"-{headings[: number + 1].count(heading)}"
+        write_file(directory / f"{name}.jpg", encoded(image, ".jpg"))
+
+
+def run_page(
+    run: Run,
+    history: Sequence[Mapping[str, float]],
+    evaluation: Evaluation | None,
+    pictures: Sequence[Picture],
+) -> str:
+    """The page of a run, as HTML: names of files only, no folders of the machine."""
+    config = {key: value for key, value in asdict(run.config).items() if key not in ("out", "resume")}
+    config |= {key: Path(value).name for key in ("data", "weights") if (value := config[key]) is not None}
+    model, train = run.model, run.train
+    folder = train.path if train.path.is_dir() else train.path.resolve().parent
+    return training_report(
+        f"{model.architecture.name} on {folder.name}",
+        f"{len(train.names)} classes, {len(train)} images of {run.size} pixels",
+        facts={
+            "network": model.architecture.name,
+            "parameters": f"{count_parameters(model):,}",
+            "auxiliary heads": "yes" if model.auxiliary is not None else "no",
+            "started from": Path(run.config.weights).name if run.config.weights else "fresh weights",
+            "batch": run.batch_size,
+            "torch": torch.__version__,
+        },
+        configuration={"run": config, "recipe": run.recipe.to_dict()},
+        history=history,
+        evaluation=evaluation,
+        training=train,
+        validation=run.val,
+        pictures=pictures,
+    )
+
+
+def _sound_images(images: Sequence[LabelledImage]) -> list[Image]:
+    found: list[Image] = []
+    for labelled in sorted(images, key=len, reverse=True):
+        if len(found) == _MAPS:
+            break
+        try:
+            found.append(np.ascontiguousarray(read_image(labelled.path)))
+        except SourceError:
+            continue
+    return found

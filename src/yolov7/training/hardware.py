@@ -1,0 +1,65 @@
+"""Which devices, how many processes, what precision: what Lightning is told about the machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+from yolov7.errors import UsageError
+from yolov7.inference.backend import default_device
+from yolov7.training.config import TrainConfig
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks and writes for all; known before they have met."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def devices(config: TrainConfig) -> dict[str, Any]:
+    """What Lightning's Trainer wants to know about processes; under torchrun that is what torchrun says."""
+    accelerator: str = config.accelerator
+    if accelerator == "auto":
+        accelerator = {"cuda": "gpu", "mps": "mps"}.get(default_device().partition(":")[0], "cpu")
+    chosen: int | list[int] | str = config.devices
+    if isinstance(chosen, str) and chosen != "auto":
+        try:
+            numbers = [int(number) for number in config.devices.split(",")]
+        except ValueError:
+            raise UsageError("devices", expected="auto, a number, or 0,3", found=config.devices) from None
+        chosen = numbers if "," in config.devices else numbers[0]
+    nodes = config.nodes
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        chosen = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // chosen
+    elif chosen == "auto" and accelerator == "cpu":
+        chosen = 1  # one process uses all cores
+    return {"accelerator": accelerator, "devices": chosen, "num_nodes": nodes}
+
+
+def precision(config: TrainConfig, accelerator: str) -> Any:
+    """Lightning's name for it. Automatic: bfloat16 where hardware computes with it, else float16 on a GPU."""
+    if config.precision != "auto":
+        return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision]
+    if accelerator == "gpu":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    return "bf16-mixed" if accelerator == "cpu" and _processor_has_bfloat16() else "32-true"
+
+
+def _processor_has_bfloat16() -> bool:
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older torch
+    if not capabilities and Path("/proc/cpuinfo").is_file():
+        flags = Path("/proc/cpuinfo").read_text()
+        return "avx512_bf16" in flags or "amx_bf16" in flags
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def workers(config: TrainConfig) -> int:
+    """Processes that prepare images: one for each core that this process may use, 8 at most."""
+    if config.workers is not None:
+        return config.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(8, cores or 1)

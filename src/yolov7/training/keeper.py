@@ -1,0 +1,180 @@
+"""What happens at the end of each epoch: measure, remember, write down, decide whether to go on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.data.dataset import Dataset
+from yolov7.errors import TrainingError
+from yolov7.evaluation.run import Evaluation, evaluate
+from yolov7.inference.backend import TorchBackend
+from yolov7.inference.output import write_file
+from yolov7.models.detector import Detector
+from yolov7.training.module import TrainingModule
+from yolov7.training.prepare import Run
+
+_LOG = logging.getLogger(__name__)
+
+STATE, LAST, BEST, METRICS = "state.safetensors", "last.safetensors", "best.safetensors", "metrics.csv"
+IOU_WHILE_TRAINING, IOU_AT_THE_END = 0.6, 0.65
+"""Overlap above which the lesser of two boxes goes: quicker while training, as in the protocol at the end."""
+
+
+class Keeper(pl.Callback):
+    """Measures the averaged network, writes checkpoints, history and state, and ends the run when it is time.
+
+    The state is written last: a run that is killed earlier repeats the epoch, and writes the same again.
+
+    Args:
+        run: what is trained.
+        directory: of the run.
+    """
+
+    def __init__(self, run: Run, directory: Path) -> None:
+        self.run = run
+        self.directory = directory
+        self.history: list[dict[str, float]] = []
+        self.best_fitness = -math.inf
+        self.best_epoch = 0
+        self.spent = 0.0
+        self._begun = self._epoch_begun = self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "history": self.history,
+            "best_fitness": self.best_fitness,
+            "best_epoch": self.best_epoch,
+            "spent": self.spent,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = state_dict["history"]
+        self.best_fitness = state_dict["best_fitness"]
+        self.best_epoch = state_dict["best_epoch"]
+        self.spent = state_dict["spent"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begun, self._saved = time.monotonic() - self.spent, -math.inf
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch_begun = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        epoch, config = trainer.current_epoch + 1, self.run.config
+        schedule, seconds = pl_module.schedule, time.monotonic() - self._epoch_begun
+        row: dict[str, float] = {
+            "epoch": epoch,
+            **pl_module.mean_losses(),
+            "learning_rate": schedule.at(trainer.current_epoch * schedule.iterations).learning_rate,
+            "seconds": seconds,
+            "images_per_second": pl_module.tally.images * trainer.world_size / seconds,
+        }
+        _require_finite(pl_module.shipped, epoch)
+        is_last = epoch == trainer.max_epochs
+        row |= self._measure(trainer, pl_module.shipped, wanted=is_last or epoch % config.evaluate_every == 0)
+        self.history.append(row)
+        self.spent = time.monotonic() - self._begun
+        for logger in trainer.loggers:
+            logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, step=epoch)
+
+        fitness = 0.1 * row.get("AP50", math.nan) + 0.9 * row.get("AP", math.nan)
+        improved = fitness > self.best_fitness
+        if improved:
+            self.best_fitness, self.best_epoch = fitness, epoch
+        reason = self._reason_to_stop(time.monotonic() - self._epoch_begun)
+        trainer.should_stop |= trainer.strategy.broadcast(reason is not None)
+        is_last |= trainer.should_stop
+        checkpoint = self._checkpoint(pl_module.shipped, row)
+        if trainer.is_global_zero:
+            write_file(self.directory / METRICS, _as_csv(self.history))
+            if improved:
+                checkpoint.save(self.directory / BEST)
+            if is_last and reason is not None:
+                _LOG.warning("stopped after epoch %d: %s", epoch, reason)
+        is_due = time.monotonic() - self._saved >= config.save_interval
+        if trainer.strategy.broadcast(is_last or is_due):
+            if trainer.is_global_zero:
+                checkpoint.save(self.directory / LAST)
+            trainer.save_checkpoint(self.directory / STATE)
+            self._saved = time.monotonic()
+
+    def _measure(self, trainer: pl.Trainer, model: Detector, *, wanted: bool) -> dict[str, float]:
+        """AP and its kin on the first process, told to the others."""
+        val = self.run.val
+        if val is None or not wanted:
+            return {}
+        names = ("AP", "AP50", "AP75", "AR100")
+        values = [math.nan] * len(names)
+        if trainer.is_global_zero:
+            metrics = measure(model, val, self.run, trainer.strategy.root_device, IOU_WHILE_TRAINING).metrics
+            values = [getattr(metrics, name) for name in names]
+        values = trainer.strategy.broadcast(values)
+        return dict(zip(names, values, strict=True))
+
+    def _reason_to_stop(self, seconds: float) -> str | None:
+        config = self.run.config
+        waited = sum(row["epoch"] > self.best_epoch and "AP" in row for row in self.history)
+        if config.patience is not None and waited >= config.patience:
+            return f"no better AP in {waited} evaluations"
+        if config.time_budget is not None and self.spent + seconds > 60 * config.time_budget:
+            return f"another epoch would exceed {config.time_budget:g} minutes"
+        return None
+
+    def _checkpoint(self, model: Detector, row: dict[str, float]) -> Checkpoint:
+        run = self.run
+        return Checkpoint(
+            model=model,
+            names=run.train.names,
+            size=run.size,
+            naming="open-yolov7",
+            precision="float32",
+            training={key: None if math.isnan(value) else value for key, value in row.items()},
+            about={
+                "trained_with": "open-yolov7",
+                "data": run.train.path.name,
+                "started_from": run.config.weights and Path(run.config.weights).name,
+            },
+        )
+
+
+def measure(model: Detector, dataset: Dataset, run: Run, device: torch.device, iou: float) -> Evaluation:
+    """Evaluate a network in training."""
+    backend = TorchBackend(model, device)
+    return evaluate(
+        lambda images: backend(images, 0.001),
+        dataset,
+        names=run.train.names,
+        size=run.size,
+        stride=backend.stride,
+        batch_size=max(1, round(32 * 640 * 640 / run.size**2)),
+        iou=iou,
+    )
+
+
+def _require_finite(model: Detector, epoch: int) -> None:
+    if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
+        raise TrainingError(
+            f"weights are no numbers any more after epoch {epoch}; the state before it is kept",
+            expected="a lower learning rate or 32-bit precision",
+        )
+
+
+def _as_csv(history: Sequence[dict[str, float]]) -> bytes:
+    columns = list(dict.fromkeys(key for row in history for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in history)
+    return text.getvalue().encode()

@@ -1,0 +1,207 @@
+"""One step of training, the same for every variant: predict, assign, weigh, step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from yolov7.assign.guidance import Assigner
+from yolov7.errors import TrainingError
+from yolov7.losses.detection import DetectionLoss, Losses
+from yolov7.models.detector import Detector
+from yolov7.training.ema import averaged
+from yolov7.training.optim import Schedule, build_optimizer, set_step
+from yolov7.training.transfer import parts
+from yolov7.types import Batch
+
+
+class Tally:
+    """Sums of an epoch's losses, weighted with their images; on the device until somebody looks."""
+
+    names = ("total", "box", "objectness", "classes")
+
+    def __init__(self) -> None:
+        self.images = 0
+        self._sums: Tensor | None = None
+
+    def add(self, losses: Losses, images: int) -> None:
+        """Take one batch."""
+        values = torch.stack([getattr(losses, name).detach() for name in self.names]) * images
+        self._sums = values if self._sums is None else self._sums + values
+        self.images += images
+
+    def means(self, device: torch.device) -> Tensor:
+        """In order of `names`, (4,); NaN before the first batch."""
+        return torch.full((4,), torch.nan, device=device) if self._sums is None else self._sums / self.images
+
+
+class TrainingModule(pl.LightningModule):
+    """A detector that learns.
+
+    Optimisation is by hand: the gradients of small batches are summed, not averaged, and how many of them
+    make a step grows during warm-up.
+
+    Args:
+        model: in training form; whether there are auxiliary heads is seen from it.
+        schedule: rates by iteration, with the recipe.
+        size: side of the training images, which scales the objectness loss.
+        freeze: names of parts that do not learn.
+        unfreeze_after: epochs after which they do.
+        frozen_statistics: batch norm keeps its running means and variances.
+    """
+
+    def __init__(
+        self,
+        model: Detector,
+        schedule: Schedule,
+        size: int,
+        *,
+        freeze: Sequence[str] = (),
+        unfreeze_after: int | None = None,
+        frozen_statistics: bool = False,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        recipe = schedule.recipe
+        self.model = model
+        self.schedule = schedule
+        self.average: AveragedModel = averaged(model, schedule)
+        self.average.requires_grad_(False)
+        self.average.eval()
+        self.assigner = Assigner(model.anchors, model.strides, recipe.guidance, recipe.auxiliary.upper_bound)
+        self.loss = DetectionLoss(
+            model.anchors,
+            model.strides,
+            recipe.gains.scaled(len(model.strides), model.classes, size),
+            recipe.auxiliary,
+            recipe.label_smoothing,
+            self._mean_over_processes,
+        )
+        self.tally = Tally()
+        self.frozen = parts(model, freeze)
+        self.unfreeze_after = unfreeze_after
+        if unfreeze_after is None:  # for good: nothing is computed for them
+            for part in self.frozen:
+                part.requires_grad_(False)
+        self.frozen_statistics = frozen_statistics
+        self._waiting: dict[str, Tensor] = {}
+
+    @property
+    def shipped(self) -> Detector:
+        """The averaged network, in evaluation mode."""
+        network = self.average.module
+        assert isinstance(network, Detector)
+        return network
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return build_optimizer(
+            self.model, self.schedule, thaws=bool(self.frozen) and self.unfreeze_after is not None
+        )
+
+    def on_fit_start(self) -> None:
+        # The module, and the anchors with it, are on the device now.
+        self.assigner = replace(self.assigner, anchors=self.model.anchors)
+        self.loss = replace(self.loss, anchors=self.model.anchors)
+
+    def on_train_epoch_start(self) -> None:
+        self.tally = Tally()
+        if self.unfreeze_after is not None and self.current_epoch >= self.unfreeze_after:
+            self.frozen = []
+        self.model.train()
+        for part in [self.model] if self.frozen_statistics else self.frozen:
+            for module in part.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        del dataloader_idx
+        targets = batch.targets
+        assert targets is not None
+        return replace(
+            batch,
+            images=batch.images.to(device, non_blocking=True),
+            targets=replace(
+                targets,
+                image_index=targets.image_index.to(device, non_blocking=True),
+                boxes=targets.boxes.to(device, non_blocking=True),
+                labels=targets.labels.to(device, non_blocking=True),
+            ),
+        )
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """Predict, assign, weigh; then step, where enough images have been seen.
+
+        Raises:
+            TrainingError: the loss is no number; it names the images.
+        """
+        iteration = self.current_epoch * self.schedule.iterations + batch_index
+        step = self.schedule.at(iteration)
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
+        set_step(optimizer.optimizer, step)
+        steps_now = iteration % step.accumulate == 0
+        with nullcontext() if steps_now else self._without_exchange():
+            losses = self._losses(batch)
+            if not torch.isfinite(losses.total):
+                raise TrainingError(
+                    f"the loss is {losses.total.item()} in epoch {self.current_epoch + 1}, "
+                    f"batch {batch_index + 1}",
+                    expected="a finite number; a lower learning rate or 32-bit precision may help",
+                    found="images " + ", ".join(map(str, batch.image_ids)),
+                )
+            # The gradient of a sum over images, over all processes: these average theirs.
+            self.manual_backward(losses.total * (len(batch.images) * self.trainer.world_size))
+        if steps_now:
+            for part in self.frozen:
+                part.zero_grad(set_to_none=True)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            self.average.update_parameters(self.model)
+        self.tally.add(losses, len(batch.images))
+
+    def _losses(self, batch: Batch) -> Losses:
+        assert batch.targets is not None
+        images = batch.images.to(torch.float32).div_(255)
+        predictions = self.model(images.contiguous(memory_format=torch.channels_last))
+        assignment = self.assigner(predictions, batch.targets)
+        return self.loss(predictions, assignment, batch.targets)
+
+    def mean_losses(self) -> dict[str, float]:
+        """Of the epoch so far, over all processes: every one of them has to ask."""
+        means = self._mean_over_processes(self.tally.means(self.device))
+        return dict(zip(Tally.names, means.tolist(), strict=True))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Gradients that wait for a full nominal batch belong to the state of a run."""
+        checkpoint["gradients"] = {
+            name: self._mean_over_processes(parameter.grad)
+            for name, parameter in self.model.named_parameters()
+            if parameter.grad is not None
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._waiting = checkpoint["gradients"]
+
+    def on_train_start(self) -> None:
+        # Lightning clears gradients after it has loaded the state.
+        for name, parameter in self.model.named_parameters():
+            if name in self._waiting:
+                parameter.grad = self._waiting[name].to(parameter.device)
+        self._waiting = {}
+
+    def _without_exchange(self) -> Any:
+        strategy = self.trainer.strategy
+        return strategy.block_backward_sync() if hasattr(strategy, "block_backward_sync") else nullcontext()
+
+    def _mean_over_processes(self, values: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return values
+        mean: Tensor = self.trainer.strategy.reduce(values.clone(), reduce_op="mean")
+        return mean

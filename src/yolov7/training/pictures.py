@@ -1,0 +1,190 @@
+"""What training looks like: samples with their boxes, labels that heads learn from, and where heads look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from yolov7.drawing import class_colour, draw_boxes, line_width
+from yolov7.types import Assignment, Batch, Image, Predictions, Targets
+
+_GROUND = 32
+"""Grey between pictures."""
+
+
+def draw_samples(batch: Batch, names: Sequence[str], *, limit: int = 16, width: int = 1280) -> Image:
+    """Images of a training batch as the network gets them, with their boxes, side by side.
+
+    Args:
+        batch: on any device.
+        names: class names by label.
+        limit: how many images at most.
+        width: of the whole picture, pixels.
+    """
+    count = min(limit, len(batch.images))
+    columns = math.ceil(math.sqrt(count))
+    tiles = []
+    for index in range(count):
+        image, boxes, labels = _sample(batch, index, width // columns)
+        order = np.argsort((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))  # small ones on top
+        texts = [names[label] if 0 <= label < len(names) else str(label) for label in labels[order]]
+        tiles.append(draw_boxes(image, boxes[order], texts, labels[order]))
+    return _sheet(tiles, columns)
+
+
+def draw_positives(
+    batch: Batch,
+    assignments: Mapping[str, Assignment],
+    strides: Sequence[int],
+    *,
+    limit: int = 3,
+    width: int = 1280,
+) -> Image:
+    """The cells that are to find each ground truth: a row for each image, a column for each assignment.
+
+    A dot is a cell with at least one positive, at its centre, as large as its level is coarse, in the colour
+    of its ground truth; where a cell is to find several, the last one's. The number is that of the
+    predictions (cells times anchors) for the image.
+
+    Args:
+        batch: with targets, on any device.
+        assignments: name of the column -> what was assigned, such as ``{"lead": ..., "auxiliary": ...}``.
+        strides: pixels per cell, by level.
+        limit: how many images at most; those with most ground truth are taken.
+        width: of the whole picture, pixels.
+
+    Paper: Sec. 4.2, Fig. 5.
+    """
+    targets = _targets(batch)
+    per_image = torch.bincount(targets.image_index.cpu(), minlength=len(batch.images))
+    chosen = torch.argsort(per_image, descending=True, stable=True)[:limit].sort().values.tolist()
+    side = width // max(1, len(assignments))
+    tiles = []
+    for index in chosen:
+        image, boxes, _ = _sample(batch, index, side)
+        mine = (targets.image_index.cpu() == index).nonzero().flatten()
+        numbers = {int(target): number for number, target in enumerate(mine)}
+        dimmed = (0.55 * image).astype(np.uint8)
+        scale = image.shape[1] / batch.images.shape[3]
+        for name, assignment in assignments.items():
+            tile = draw_boxes(dimmed, boxes, [""] * len(boxes), range(len(boxes)))
+            here = assignment.image.cpu() == index
+            _draw_cells(tile, assignment, here, strides, scale, numbers)
+            tiles.append(_captioned(tile, f"{name}: {int(here.sum())} positives"))
+    return _sheet(tiles, len(assignments))
+
+
+def objectness_maps(predictions: Predictions, image: Image, *, index: int = 0, width: int = 1280) -> Image:
+    """Where each head sees an object, level by level, over the picture: lead heads above, auxiliary below.
+
+    Heat is the highest objectness of a cell's anchors, from 0 (black) to 1 (white), the same everywhere.
+
+    Args:
+        predictions: of a batch.
+        image: uint8 (H, W, 3) RGB as the network got it.
+        index: of the image in the batch.
+        width: of the whole picture, pixels.
+
+    Paper: Sec. 5.4.3, Fig. 8.
+    """
+    levels = len(predictions.lead)
+    side = width // levels
+    height = max(1, round(side * image.shape[0] / image.shape[1]))
+    small = cv2.resize(image, (side, height), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    tiles = []
+    for name, head in (("lead", predictions.lead), ("auxiliary", predictions.aux)):
+        for logits in head:
+            heat = logits[index, ..., 4].detach().float().sigmoid().amax(dim=0).cpu().numpy()  # (H, W)
+            stride = round(image.shape[1] / heat.shape[1])
+            tile = _heated(grey.astype(np.uint8, copy=False), heat)
+            tiles.append(_captioned(tile, f"{name}, stride {stride}: at most {heat.max():.2f}"))
+    return _sheet(tiles, levels)
+
+
+def _sample(
+    batch: Batch, index: int, width: int
+) -> tuple[Image, npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """One image of a batch, so wide, with its boxes and labels."""
+    pixels = batch.images[index].detach().cpu()
+    if pixels.is_floating_point():
+        pixels = (pixels.float() * 255).round().clamp(0, 255).to(torch.uint8)
+    image = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    scale = width / image.shape[1]
+    size = (width, max(1, round(image.shape[0] * scale)))
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    targets = _targets(batch)
+    mine = targets.image_index.cpu() == index
+    boxes = targets.boxes.detach().float().cpu()[mine].numpy() * np.float32(scale)
+    return image.astype(np.uint8, copy=False), boxes, targets.labels.cpu()[mine].numpy()
+
+
+def _targets(batch: Batch) -> Targets:
+    if batch.targets is not None:
+        return batch.targets
+    none = torch.zeros(0, dtype=torch.int64)
+    return Targets(none, torch.zeros(0, 4), none)
+
+
+def _draw_cells(
+    tile: Image,
+    assignment: Assignment,
+    here: Tensor,
+    strides: Sequence[int],
+    scale: float,
+    numbers: Mapping[int, int],
+) -> None:
+    """Dots at the cells of one image, coarse levels first: they are larger."""
+    columns = (assignment.level, assignment.row, assignment.column, assignment.target)
+    places = torch.stack([column.cpu()[here] for column in columns], dim=1).tolist()
+    cells = {(level, row, column): target for level, row, column, target in places}
+    thickness = line_width(*tile.shape[:2])
+    for (level, row, column), target in sorted(cells.items(), reverse=True):
+        stride = strides[level]
+        centre = (round((column + 0.5) * stride * scale), round((row + 0.5) * stride * scale))
+        radius = max(thickness + 1, round(0.3 * stride * scale))
+        colour = class_colour(numbers[target])
+        cv2.circle(tile, centre, radius + max(1, thickness // 2), (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.circle(tile, centre, radius, colour, -1, cv2.LINE_AA)
+
+
+def _heated(grey: Image, heat: npt.NDArray[np.float32]) -> Image:
+    """A grey picture that glows where the heat (h, w) in [0, 1] is."""
+    height, width = grey.shape[:2]
+    even = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    # The root lets a faint heat be seen: most of what a head learns first is far below 0.5.
+    shade = np.sqrt(np.clip(even, 0, 1))
+    colours = cv2.applyColorMap((255 * shade).round().astype(np.uint8), cv2.COLORMAP_INFERNO)
+    opacity = 0.25 + 0.6 * shade
+    mixed = (1 - opacity) * 0.7 * grey + opacity * colours[..., ::-1]
+    return mixed.round().astype(np.uint8)
+
+
+def _captioned(tile: Image, text: str) -> Image:
+    """The picture with a line of text at its top left, and a frame."""
+    height, width = tile.shape[:2]
+    return draw_boxes(tile, np.array([[0, 0, width - 1, height - 1]]), [text], [4])
+
+
+def _sheet(tiles: Sequence[Image], columns: int, gap: int = 6) -> Image:
+    """Pictures in rows; each row is as high as its highest."""
+    if not tiles:
+        return np.full((1, 1, 3), _GROUND, np.uint8)
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    width = max(sum(tile.shape[1] for tile in row) + gap * (len(row) - 1) for row in rows)
+    heights = [max(tile.shape[0] for tile in row) for row in rows]
+    sheet = np.full((sum(heights) + gap * (len(rows) - 1), width, 3), _GROUND, np.uint8)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        left = 0
+        for tile in row:
+            sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+            left += tile.shape[1] + gap
+        top += height + gap
+    return sheet

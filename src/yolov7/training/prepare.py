@@ -1,0 +1,208 @@
+"""From what a person asks for to what is trained: data, recipe, network, and what was decided on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
+from yolov7.data.dataset import find_layout
+from yolov7.data.layout import UNDIVIDED, Dataset, Layout, choose_split
+from yolov7.data.soundness import require_sound
+from yolov7.errors import DataError, UsageError
+from yolov7.models.architecture import Anchors, Architecture, variant
+from yolov7.models.detector import Detector
+from yolov7.training.config import TrainConfig
+from yolov7.training.recipes import Recipe, changed, find_recipe, recipe_for
+from yolov7.training.transfer import transfer
+
+HELD_OUT = 0.1
+"""Share of the images that is measured on where no split is there for it."""
+NOTHING = "none"
+"""The split to measure on of those who want to learn from everything."""
+_SHOWN = 10
+
+BATCH_SIZE = 16
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a run needs.
+
+    Attributes:
+        config: with every default resolved.
+        recipe: resolved too.
+        model: in training form.
+        train, val: the data; without `val` nothing is measured.
+        size: side of the training images, pixels.
+        batch_size: images a step and process.
+    """
+
+    config: TrainConfig
+    recipe: Recipe
+    model: Detector
+    train: Dataset
+    val: Dataset | None
+    size: int
+    batch_size: int
+
+
+def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: Path | None = None) -> Run:
+    """Open the data, build the network, resolve the recipe; say what was decided.
+
+    Args:
+        config: what a person asked for.
+        recipe: instead of the one that the configuration names.
+        say: told each decision.
+        continued: checkpoint of the run that goes on, whose network and anchors are kept.
+
+    Raises:
+        UsageError, DataError, CheckpointError, ArchitectureError: with file, line, expected and found.
+    """
+    _check(config)
+    train, val = _datasets(config, say)
+    beginning = continued or config.weights
+    checkpoint = None if beginning is None else load_checkpoint(beginning)
+    architecture = _architecture(config, checkpoint)
+    size = config.size or (checkpoint.size if checkpoint is not None else architecture.size)
+    if size % architecture.strides[-1]:
+        raise UsageError(
+            f"{architecture.name} trains on sides that are multiples of {architecture.strides[-1]}",
+            found=size,
+        )
+    if recipe is None:
+        name = config.recipe or recipe_for(architecture, fine_tuning=checkpoint is not None)
+        recipe = find_recipe(name)
+        say(f"recipe {name}" + (f", with {', '.join(config.set)}" if config.set else ""))
+    recipe = changed(recipe, config.set)
+    if config.epochs is not None:
+        recipe = replace(recipe, epochs=config.epochs)
+
+    anchors = architecture.anchors if checkpoint is None else _pairs(checkpoint.model)
+    if config.auto_anchor and continued is None:
+        anchors = _fitting_anchors(anchors, train, size, recipe, config.seed, say)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = Detector(architecture, len(train.names), anchors)
+    if checkpoint is not None and continued is None:
+        say(transfer(checkpoint.model, model).summary())
+        if checkpoint.form == "deployed":
+            say("these weights are in deployed form, without batch norms and branches: they learn less well")
+    return Run(config, recipe, model, train, val, size, config.batch_size or BATCH_SIZE)
+
+
+def digest(dataset: Dataset) -> str:
+    """A fingerprint of the images and labels of a data set, which a resumed run must find again."""
+    text = hashlib.blake2b(digest_size=16)
+    text.update("\0".join(dataset.names).encode())
+    for image in dataset.images:
+        text.update(str(image.image_id).encode())
+        text.update(image.boxes.tobytes() + image.labels.tobytes())
+    return text.hexdigest()
+
+
+def _check(config: TrainConfig) -> None:
+    if config.data is None:
+        raise UsageError("a data set to learn from is needed", expected="data.yaml, COCO json, or a folder")
+    for name in ("epochs", "batch_size", "size", "nodes", "evaluate_every", "patience", "time_budget"):
+        value = getattr(config, name)
+        if value is not None and value <= 0:
+            raise UsageError(f"{name} of a training run", expected="more than 0", found=value)
+    if config.workers is not None and config.workers < 0:
+        raise UsageError("workers of a training run", expected="0 or more", found=config.workers)
+
+
+def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
+    """What is learnt from, and what is measured on."""
+    assert config.data is not None
+    layout = find_layout(config.data)
+    undivided = layout.splits == (UNDIVIDED,)
+    train = layout.read(UNDIVIDED if undivided else choose_split(config.split, layout.splits, config.data))
+    require_sound(train, ignore=config.ignore_defects)
+    _report(train, say)
+    if not sum(map(len, train.images)):
+        raise DataError(
+            "nothing to learn: no box in any image", file=config.data, found=f"split {train.split}"
+        )
+    if config.val_split == NOTHING:
+        say("nothing is measured: the last weights are kept, not the best")
+        return train, None
+    split = None if undivided else _val_split(config, layout)
+    if split is None:
+        rest, held_out = _hold_out(train)
+        say(f"nothing to measure on: {len(held_out)} of {len(train)} images are held out for it")
+        return rest, held_out
+    val = layout.read(split)
+    require_sound(val, ignore=config.ignore_defects)
+    _report(val, say)
+    return train, val
+
+
+def _report(dataset: Dataset, say: Say) -> None:
+    boxes = sum(map(len, dataset.images))
+    say(f"{dataset.split}: {len(dataset)} images, {boxes} boxes, {len(dataset.names)} classes")
+    for defect in dataset.defects[:_SHOWN]:
+        say(f"{defect.severity}: {defect}")
+    if len(dataset.defects) > _SHOWN:
+        say(f"and {len(dataset.defects) - _SHOWN} more, which yolov7 doctor lists")
+
+
+def _val_split(config: TrainConfig, layout: Layout) -> str | None:
+    """What is called val, else test, unless a person says which."""
+    assert config.data is not None
+    if config.val_split is not None:
+        return choose_split(config.val_split, layout.splits, config.data)
+    for wanted in ("val", "test"):
+        with suppress(DataError):
+            return choose_split(wanted, layout.splits, config.data)
+    return None
+
+
+def _hold_out(whole: Dataset) -> tuple[Dataset, Dataset]:
+    """The images that a hash of their names puts last, so that new images do not move the others."""
+    ranked = sorted(
+        whole.images, key=lambda image: (zlib.crc32(str(image.image_id).encode()), str(image.path))
+    )
+    count = max(1, round(HELD_OUT * len(ranked)))
+    chosen = {image.path for image in ranked[:count]}
+    apart = tuple(image for image in whole.images if image.path in chosen)
+    rest = tuple(image for image in whole.images if image.path not in chosen)
+    if not rest:
+        raise DataError("a single image cannot be divided", file=whole.path, expected="2 images or more")
+    return replace(whole, split="train", images=rest), replace(whole, split="val", images=apart)
+
+
+def _architecture(config: TrainConfig, checkpoint: Checkpoint | None) -> Architecture:
+    if config.model is not None:
+        return variant(config.model)
+    return variant("yolov7") if checkpoint is None else checkpoint.model.architecture
+
+
+def _pairs(model: Detector) -> Anchors:
+    return tuple(tuple((float(w), float(h)) for w, h in level) for level in model.anchors.tolist())
+
+
+def _fitting_anchors(
+    anchors: Anchors, train: Dataset, size: int, recipe: Recipe, seed: int, say: Say
+) -> Anchors:
+    """The anchors themselves where they reach nearly all boxes, else such as do."""
+    sizes = box_sizes_at(train, size)
+    recall = best_possible_recall(sizes, anchors)
+    if recall >= recipe.anchor_recall:
+        return anchors
+    fitted = fit_anchors(sizes, len(anchors), len(anchors[0]), seed=seed)
+    better = best_possible_recall(sizes, fitted)
+    if better <= recall:
+        say(f"anchors reach {recall:.1%} of the boxes; none that were tried reach more")
+        return anchors
+    say(f"anchors reach {recall:.1%} of the boxes: fitted to the data, these reach {better:.1%}")
+    return fitted

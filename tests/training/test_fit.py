@@ -1,0 +1,231 @@
+"""Runs from beginning to end, and all that may come between."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+import yolov7
+from tests.training.runs import StopAt, differing, weights
+from yolov7.errors import DataError, TrainingError, UsageError
+from yolov7.training.config import TrainConfig
+from yolov7.training.fit import train
+from yolov7.training.module import TrainingModule
+from yolov7.training.recipes import TINY
+
+
+def test_a_run_leaves_everything_that_is_needed_later(options: dict[str, Any], tmp_path: Path) -> None:
+    told: list[str] = []
+    result = train(TrainConfig(**options, out=tmp_path / "run"), say=told.append, progress=False)
+    assert result.finished
+    assert result.directory == tmp_path / "run"
+    assert result.evaluation is not None
+    assert len(result.evaluation.detections) == 4
+    names = {path.name for path in result.directory.iterdir()}
+    assert {"config.json", "recipe.json", "metrics.csv", "last.safetensors", "state.safetensors"} <= names
+    rows = list(csv.DictReader((result.directory / "metrics.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(float(row["total"]) > 0 and float(row["images_per_second"]) > 0 for row in rows)
+    assert list((result.directory / "tensorboard").iterdir())
+    checkpoint = yolov7.load_checkpoint(result.last)
+    assert checkpoint.names == ("circle", "square", "triangle")
+    assert (checkpoint.size, checkpoint.model.architecture.name) == (96, "yolov7-tiny")
+    assert checkpoint.training["epoch"] == 2
+    assert json.loads((result.directory / "recipe.json").read_text())["final_share"] == 0.01
+    assert any("10 images" in line for line in told)
+
+
+def test_a_second_run_has_a_directory_of_its_own(options: dict[str, Any], tmp_path: Path) -> None:
+    options["epochs"] = 1
+    directories = [
+        train(TrainConfig(**options, out=tmp_path / "run"), progress=False).directory.name for _ in range(2)
+    ]
+    assert directories == ["run", "run-2"]
+
+
+def test_any_number_of_workers_gives_the_same_run(options: dict[str, Any], tmp_path: Path) -> None:
+    for workers in (0, 2):
+        train(TrainConfig(**{**options, "workers": workers}, out=tmp_path / str(workers)), progress=False)
+    assert differing(weights(tmp_path / "0"), weights(tmp_path / "2")) == []
+
+
+def test_another_seed_gives_another_run(options: dict[str, Any], tmp_path: Path) -> None:
+    for seed in (0, 1):
+        train(TrainConfig(**options, seed=seed, out=tmp_path / str(seed)), progress=False)
+    assert differing(weights(tmp_path / "0"), weights(tmp_path / "1"))
+
+
+class Poison(pl.Callback):
+    """Makes the network useless before a batch of the second epoch."""
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        if (trainer.current_epoch, batch_idx) == (1, 1):
+            self.images = batch.image_ids
+            with torch.no_grad():
+                next(pl_module.model.parameters()).fill_(torch.nan)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_the_images(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    poison = Poison()
+    with pytest.raises(TrainingError, match="epoch 2, batch 2") as raised:
+        train(TrainConfig(**options, out=tmp_path / "run"), callbacks=[poison], progress=False)
+    assert "images " + ", ".join(map(str, poison.images)) in str(raised.value)
+    kept = weights(tmp_path / "run")
+    assert all(torch.isfinite(tensor).all() for tensor in kept.values())
+    result = train(TrainConfig(resume=tmp_path / "run"), progress=False)  # without the poison
+    assert result.finished
+
+
+def test_a_run_that_gets_no_better_ends_early(options: dict[str, Any], tmp_path: Path) -> None:
+    """A learning rate of 0 changes nothing, so the first evaluation stays the best."""
+    options |= {
+        "epochs": 9,
+        "patience": 2,
+        "set": ("learning_rate=0", "warmup_bias_rate=0"),
+        "frozen_statistics": True,
+    }
+    result = train(TrainConfig(**options, out=tmp_path / "run"), progress=False)
+    assert not result.finished
+    assert len(result.history) in (2, 3)  # AP of nothing found is 0, or better than nothing once
+
+
+def test_a_run_ends_before_its_time_is_over(options: dict[str, Any], tmp_path: Path) -> None:
+    options |= {"epochs": 1000, "time_budget": 0.05}
+    result = train(TrainConfig(**options, out=tmp_path / "run"), progress=False)
+    assert 1 <= len(result.history) < 100
+    assert (tmp_path / "run" / "state.safetensors").exists()
+
+
+def test_frozen_parts_stay_as_they_are(options: dict[str, Any], tmp_path: Path) -> None:
+    first = train(TrainConfig(**options, out=tmp_path / "first"), progress=False)
+    options |= {"model": None, "weights": str(first.last), "set": ("nominal_batch=4", "warmup_epochs=0")}
+    before = yolov7.load_checkpoint(first.last).model.state_dict()
+
+    def moved(**more: Any) -> set[str]:
+        out = train(
+            TrainConfig(**options, freeze=("backbone",), **more, out=tmp_path / "run"), progress=False
+        )
+        after = yolov7.load_checkpoint(out.last).model.state_dict()
+        return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+    assert moved() == {"neck", "outputs", "lead"}
+    assert moved(unfreeze_after=1) == {"backbone", "neck", "outputs", "lead"}
+
+
+def test_fine_tuning_says_which_tensors_it_took(
+    options: dict[str, Any], tmp_path: Path, coarse_weights: Path
+) -> None:
+    told: list[str] = []
+    options |= {"model": None, "weights": str(coarse_weights), "epochs": 1}
+    result = train(TrainConfig(**options, out=tmp_path / "run"), say=told.append, progress=False)
+    text = "\n".join(told)
+    assert "recipe fine-tune" in text
+    assert "lead.convs.0: (24, 128, 1, 1) here, (18, 128, 1, 1) in the weights" in text
+    assert yolov7.load_checkpoint(result.last).model.classes == 3
+
+
+@pytest.fixture
+def coarse_weights(tmp_path: Path) -> Path:
+    """A checkpoint for one class."""
+    from yolov7.checkpoints.checkpoint import Checkpoint
+
+    path = tmp_path / "one.safetensors"
+    model = yolov7.create("yolov7-tiny", classes=1)
+    Checkpoint(model, ("thing",), 96, "open-yolov7", "float32").save(path)
+    return path
+
+
+def test_multi_scale_trains(options: dict[str, Any], tmp_path: Path) -> None:
+    sizes: set[int] = set()
+
+    class Sizes(pl.Callback):
+        def on_train_batch_start(
+            self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        ) -> None:
+            sizes.add(batch.images.shape[-1])
+
+    config = TrainConfig(**options, multi_scale=True, out=tmp_path / "run")
+    assert train(config, callbacks=[Sizes()], progress=False).finished
+    assert sizes <= {64, 96, 128}
+    assert len(sizes) > 1
+
+
+def test_a_recipe_of_ones_own(options: dict[str, Any], tmp_path: Path) -> None:
+    recipe = replace(TINY, epochs=1, nominal_batch=4, close_mosaic=1)
+    del options["epochs"]
+    result = train(TrainConfig(**options, out=tmp_path / "run"), recipe, progress=False)
+    assert len(result.history) == 1
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["nominal_batch"] == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": None}, "data set"),
+        ({"size": 100}, "multiples of 32"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"workers": -1}, "workers"),
+        ({"recipe": "best"}, "unknown recipe"),
+        ({"devices": "two"}, "devices"),
+        ({"freeze": ("legs",)}, "no such part"),
+        ({"set": ("a=1",)}, "no such number"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_happens(
+    options: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        train(TrainConfig(**{**options, **change}, out=tmp_path / "run"), progress=False)
+    assert not list(tmp_path.glob("run/*.safetensors"))
+
+
+def test_an_undivided_set_is_divided(options: dict[str, Any], tmp_path: Path) -> None:
+    told: list[str] = []
+    source = Path(options["data"]).parent
+    root = tmp_path / "undivided"
+    shutil.copytree(source / "images" / "train", root / "images")
+    shutil.copytree(source / "labels" / "train", root / "labels")
+    (root / "data.yaml").write_text("train: images\nnames: [a, b, c]\n")
+    options |= {"data": root / "data.yaml", "epochs": 1}
+    result = train(TrainConfig(**options, out=tmp_path / "run"), say=told.append, progress=False)
+    assert result.finished
+    assert "nothing to measure on: 1 of 10 images are held out for it" in told
+    assert result.evaluation is not None
+    config = TrainConfig(**options, val_split="none", out=tmp_path / "run")
+    result = train(config, say=told.append, progress=False)
+    assert result.evaluation is None
+    assert result.best == result.last
+
+
+def test_nothing_to_learn_from_is_an_error(options: dict[str, Any], tmp_path: Path) -> None:
+    source = Path(options["data"]).parent
+    root = tmp_path / "empty"
+    shutil.copytree(source / "images", root / "images")
+    for label in source.glob("labels/*/*.txt"):
+        (root / label.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+        (root / label.relative_to(source)).touch()
+    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [a]\n")
+    with pytest.raises(DataError, match="nothing to learn"):
+        train(TrainConfig(**{**options, "data": root / "data.yaml"}, out=tmp_path / "run"), progress=False)
+
+
+def test_ctrl_c_in_the_middle_of_an_epoch(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(TrainConfig(**options, out=tmp_path / "run"), callbacks=[StopAt(1, 1)], progress=False)
+    straight = train(TrainConfig(**options, out=tmp_path / "straight"), progress=False)
+    resumed = train(TrainConfig(resume=tmp_path / "run"), progress=False)
+    assert differing(weights(straight.directory), weights(resumed.directory)) == []

@@ -1,0 +1,109 @@
+"""Recipes: the table of the paper's release, and the ways to change a number."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from yolov7.assign.guidance import lead_guided
+from yolov7.errors import UsageError
+from yolov7.models.architecture import variant
+from yolov7.training.recipes import (
+    COCO_P5,
+    COCO_P6,
+    FINE_TUNE,
+    RECIPES,
+    TINY,
+    Recipe,
+    changed,
+    find_recipe,
+    recipe_for,
+    recipe_from,
+)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "row"),
+    [
+        (COCO_P5, (0.01, 0.1, 0.05, 0.3, 0.7, 0.2, 0.9, 0.15, 0.15)),
+        (COCO_P6, (0.01, 0.2, 0.05, 0.3, 0.7, 0.2, 0.9, 0.15, 0.15)),
+        (TINY, (0.01, 0.01, 0.05, 0.5, 1.0, 0.1, 0.5, 0.05, 0.05)),
+    ],
+)
+def test_the_published_table(recipe: Recipe, row: tuple[float, ...]) -> None:
+    gains, looks = recipe.gains, recipe.augmentation
+    rates = (recipe.learning_rate, recipe.final_share, gains.box, gains.classes, gains.objectness)
+    assert (*rates, looks.translate, looks.scale, looks.mixup, looks.paste_in) == row
+    assert (recipe.epochs, recipe.momentum, recipe.weight_decay, recipe.close_mosaic) == (300, 0.937, 5e-4, 0)
+    assert (looks.hue, looks.saturation, looks.value, looks.mosaic) == (0.015, 0.7, 0.4, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [("yolov7-tiny", "tiny"), ("yolov7-tiny-silu", "tiny"), ("yolov7-x", "p5"), ("yolov7-e6e", "p6")],
+)
+def test_a_network_has_its_recipe(name: str, recipe: str) -> None:
+    assert recipe_for(variant(name), fine_tuning=False) == recipe
+    assert recipe_for(variant(name), fine_tuning=True) == "fine-tune"
+
+
+def test_fine_tuning_disguises_less() -> None:
+    looks = FINE_TUNE.augmentation
+    assert (looks.scale, looks.mixup, looks.paste_in) == (0.5, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_comes_back_from_its_file(name: str, tmp_path: Path) -> None:
+    recipe = replace(RECIPES[name], guidance=lead_guided, epochs=7)
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(recipe.to_dict()))
+    assert find_recipe(str(path)) == recipe
+    assert recipe_from({}) == Recipe()
+
+
+def test_numbers_can_be_changed_by_name() -> None:
+    changes = (
+        "learning_rate=0.02",
+        "augmentation.mosaic=0.5",
+        "auxiliary.upper_bound=false",
+        "guidance=independent",
+    )
+    recipe = changed(TINY, changes)
+    assert recipe.learning_rate == 0.02
+    assert recipe.augmentation == replace(TINY.augmentation, mosaic=0.5)
+    assert recipe.auxiliary.upper_bound is False
+    assert recipe.guidance.__name__ == "independent"
+    assert recipe.gains == TINY.gains
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("speed=1", "no such number"),
+        ("augmentation.speed=1", "augmentation.speed"),
+        ("learning_rate", "NAME=VALUE"),
+        ("learning_rate=fast", "learning_rate"),
+        ("learning_rate=-1", "0 or more"),
+        ("learning_rate=nan", "learning_rate"),
+        ("epochs=1.5", "epochs"),
+        ("epochs=true", "epochs"),
+        ("augmentation=1", "augmentation"),
+        ("auxiliary.upper_bound=1", "upper_bound"),
+        ("guidance=best", "coarse_to_fine"),
+    ],
+)
+def test_what_no_recipe_has_is_refused(change: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        changed(COCO_P5, [change])
+
+
+def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="p5, p6, tiny, fine-tune"):
+        find_recipe("best")
+    path = tmp_path / "recipe.json"
+    path.write_text("{")
+    with pytest.raises(UsageError, match="not a recipe"):
+        find_recipe(str(path))
