@@ -6,10 +6,8 @@ import math
 from dataclasses import replace
 
 import pytest
-import torch
 
 import yolov7
-from yolov7.training.ema import averaged
 from yolov7.training.optim import Schedule, build_optimizer, set_step
 from yolov7.training.recipes import COCO_P5
 
@@ -23,11 +21,6 @@ def test_a_short_run_is_not_all_warm_up() -> None:
     assert Schedule(COCO_P5, epochs=60, iterations=19, batch_size=16).warmup == 57  # 3 epochs, 5 % of 1140
     as_published = replace(COCO_P5, warmup_share=1.0)
     assert Schedule(as_published, epochs=60, iterations=19, batch_size=16).warmup == 1000
-
-
-def test_a_short_run_has_an_average_too() -> None:
-    assert Schedule(COCO_P5, epochs=300, iterations=1849, batch_size=64).ema_ramp == 2000
-    assert Schedule(COCO_P5, epochs=60, iterations=19, batch_size=16).ema_ramp == pytest.approx(85.5)
 
 
 def test_the_cosine_runs_from_the_learning_rate_to_its_final_share() -> None:
@@ -83,31 +76,3 @@ def test_a_step_reaches_the_groups() -> None:
     set_step(optimizer, step)
     assert [g["lr"] for g in optimizer.param_groups] == [step.learning_rate] * 2 + [step.bias_learning_rate]
     assert {g["momentum"] for g in optimizer.param_groups} == {step.momentum}
-
-
-def test_the_average_follows_the_formula_for_parameters_and_buffers() -> None:
-    torch.manual_seed(0)
-    model = yolov7.create("yolov7-tiny", classes=1)
-    average = averaged(model, Schedule(COCO_P5, epochs=300, iterations=1000, batch_size=64))
-    name, buffer = "backbone.stem.0.conv.weight", "backbone.stem.0.bn.running_var"
-    names = dict(model.state_dict())
-    name, buffer = (next(key for key in names if key.endswith(end)) for end in ("conv.weight", "running_var"))
-    expected: dict[str, torch.Tensor] = {}
-    for update in range(1, 4):
-        with torch.no_grad():
-            for tensor in model.state_dict().values():
-                if tensor.is_floating_point():
-                    tensor.add_(torch.randn_like(tensor) * 0.1)
-                else:
-                    tensor.add_(1)
-        average.update_parameters(model)
-        decay = 0.9999 * (1 - math.exp(-update / 2000))
-        for key in (name, buffer):
-            now = model.state_dict()[key].double()
-            # The first update takes the network as it is: the formula would keep a 2000th of what was before.
-            expected[key] = now if update == 1 else expected[key] * decay + now * (1 - decay)
-    mine = average.module.state_dict()
-    for key, value in expected.items():
-        torch.testing.assert_close(mine[key].double(), value, rtol=1e-6, atol=1e-7)
-    batches = next(key for key in names if key.endswith("num_batches_tracked"))
-    assert mine[batches] == model.state_dict()[batches] == 3

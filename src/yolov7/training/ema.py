@@ -9,25 +9,31 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from yolov7.models.detector import Detector
-from yolov7.training.optim import Schedule
+from yolov7.training.recipes import Recipe
 
 
-def averaged(model: Detector, schedule: Schedule) -> AveragedModel:
-    """An exponential moving average of all parameters and floating-point buffers, batch-norm statistics too.
-
-    Its memory grows as it learns: after n updates the decay is ``ema_decay * (1 - exp(-n / ema_ramp))``, so
-    that the first, bad weights are soon forgotten.
-    """
-
-    ramp = schedule.ema_ramp
+def averaged(model: Detector, recipe: Recipe) -> AveragedModel:
+    """An exponential moving average of all parameters and buffers, batch-norm statistics too."""
 
     @torch.no_grad()
     def average(means: list[Tensor], values: list[Tensor], updates: Tensor) -> None:
-        decay = schedule.recipe.ema_decay * (1 - math.exp(-(int(updates) + 1) / ramp))
+        weight = 1 - decay(recipe, int(updates) + 1)
         for mean, value in zip(means, values, strict=True):
             if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
+                mean.lerp_(value, weight)
             else:  # batches counted
                 mean.copy_(value)
 
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)  # type: ignore[arg-type]
+
+
+def decay(recipe: Recipe, update: int) -> float:
+    """What is kept of the average at an update, counted from 1.
+
+    The published ``ema_decay * (1 - exp(-n / ema_ramp))`` forgets the first, bad weights soon. It leaves
+    a run of a few hundred updates without any average, though: so a share of the updates so far is always
+    remembered.
+    """
+    published = recipe.ema_decay * (1 - math.exp(-update / recipe.ema_ramp))
+    share = 1 - 1 / (1 + recipe.ema_share * update)
+    return max(published, min(share, recipe.ema_decay))

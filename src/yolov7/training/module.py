@@ -72,7 +72,7 @@ class TrainingModule(pl.LightningModule):
         recipe = schedule.recipe
         self.model = model
         self.schedule = schedule
-        self.average: AveragedModel = averaged(model, schedule)
+        self.average: AveragedModel = averaged(model, recipe)
         self.average.requires_grad_(False)
         self.average.eval()
         self.assigner = Assigner(model.anchors, model.strides, recipe.guidance, recipe.auxiliary.upper_bound)

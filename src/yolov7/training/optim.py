@@ -61,15 +61,6 @@ class Schedule:
         return max(by_epochs, min(recipe.warmup_iterations, round(recipe.warmup_share * total)))
 
     @property
-    def ema_ramp(self) -> float:
-        """Updates over which the memory of the average grows.
-
-        The published 2000 leave a short run without any average: they count up to the recipe's share of it.
-        """
-        updates = self.epochs * self.iterations / self.accumulate
-        return min(self.recipe.ema_ramp, max(1.0, self.recipe.ema_share * updates))
-
-    @property
     def weight_decay(self) -> float:
         """Scaled with the images that a step of the optimiser really sees."""
         return self.recipe.weight_decay * self.batch_size * self.accumulate / self.recipe.nominal_batch

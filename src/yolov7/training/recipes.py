@@ -40,8 +40,8 @@ class Recipe:
         label_smoothing: how much the class labels 1 and 0 move, together, towards each other.
         augmentation: of the images.
         close_mosaic: last epochs without mosaic and mixup.
-        ema_decay, ema_ramp: memory of the average, and the updates it takes to grow,
-        ema_share: of the run's updates, beyond which ema_ramp does not reach.
+        ema_decay, ema_ramp: memory of the average, and the updates it takes to grow.
+        ema_share: of the updates so far that the average remembers at least.
         anchor_recall: share of boxes that anchors must reach, or they are fitted again.
     """
 
@@ -64,7 +64,7 @@ class Recipe:
     close_mosaic: int = 0
     ema_decay: float = 0.9999
     ema_ramp: float = 2000
-    ema_share: float = 0.3
+    ema_share: float = 0.1
     anchor_recall: float = 0.98
 
     def to_dict(self) -> dict[str, Any]:
