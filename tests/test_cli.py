@@ -275,3 +275,26 @@ def test_interrupting_leaves_what_is_done_and_status_130(weights, tmp_path):
     assert len(list((tmp_path / "o" / "txt").glob("*.txt"))) >= 4
     assert not (tmp_path / "o" / "detections.json").exists()
     assert json.loads((tmp_path / "o" / "detections.json.partial").read_text())["images"]
+
+
+def test_train_asks_for_data(capsys):
+    assert run("train") == 2
+    assert "a data set to learn from is needed" in capsys.readouterr().err
+
+
+def test_train_and_go_on(tmp_path, monkeypatch, capsys):
+    from yolov7.data.shapes import write_shapes
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))
+    write_shapes(tmp_path / "shapes", train=4, val=2, size=64)
+    options = (
+        "--model yolov7-tiny --size 64 --epochs 2 --batch-size 4 --workers 0 --no-report --time-budget 0.0001"
+    )
+    assert run("train", "shapes/data.yaml", *options.split()) == 0
+    told = capsys.readouterr()
+    assert "1 epochs are done; to go on: yolov7 train --resume runs/train" in told.err
+    assert "AP50" in told.out
+    assert run("train", "--resume", "runs/train", "--time-budget", "60") == 0
+    assert "to go on" not in capsys.readouterr().err
+    assert run("predict", "runs/train/last.safetensors", "shapes/images/val", "--save", "none") == 0

@@ -1,4 +1,4 @@
-"""From a cell's logits to its box, for whoever looks at single cells: assignment and losses."""
+"""From a cell's logits to its box: for detection, assignment and losses alike."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def decode_in_cells(logits: Tensor, anchors: Tensor, upper_bound: bool = True) -> Tensor:
-    """Boxes of single cells: (..., 4) logits of x, y, w, h -> cx, cy, w, h in cells, from each cell's origin.
+    """Boxes of single cells: (..., 4) logits of x, y, w, h -> cx, cy from each cell's origin in cells, w, h.
 
-    With s = sigmoid(logit): centre = 2 s - 0.5, size = (2 s)^2 anchor, as the detector decodes. So a centre
+    With s = sigmoid(logit): centre = 2 s - 0.5, size = (2 s)^2 anchor. So a centre
     reaches from -0.5 to 1.5. Without that bound it is 3 s - 1, from -1 to 2: as far as coarse labels lie.
 
     Args:
         logits: (..., 4), any floating type; computed in float32.
-        anchors: (..., 2) width and height in cells.
+        anchors: (..., 2) width and height, in the unit that the size is to have.
         upper_bound: the detector's own decoder.
 
     Paper: Sec. 4.2, Table 7.

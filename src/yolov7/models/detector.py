@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from yolov7.errors import ArchitectureError
 from yolov7.models.architecture import Anchors, Architecture, variant
 from yolov7.models.backbone import Backbone
+from yolov7.models.decode import decode_in_cells
 from yolov7.models.head import PlainHead
 from yolov7.models.neck import Neck
 from yolov7.models.reparam import Reparameterizable, reparameterize
@@ -124,10 +125,9 @@ class Detector(nn.Module):
 
 def _decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tensor:
     """(..., 5 + C) logits -> cx, cy, w, h in pixels and probabilities; cells and anchors are (..., 2)."""
-    s = logits.float().sigmoid()
-    centre = (2 * s[..., :2] - 0.5 + cells) * stride
-    size = (2 * s[..., 2:4]).square() * anchors.float()
-    return torch.cat((centre, size, s[..., 4:]), dim=-1)
+    boxes = decode_in_cells(logits[..., :4], anchors.float())
+    centre = (boxes[..., :2] + cells) * stride
+    return torch.cat((centre, boxes[..., 2:], logits[..., 4:].float().sigmoid()), dim=-1)
 
 
 def create(name: str | Architecture, classes: int = 80, anchors: Anchors | None = None) -> Detector:

@@ -40,6 +40,17 @@ def devices(config: TrainConfig) -> dict[str, Any]:
     return {"accelerator": accelerator, "devices": chosen, "num_nodes": nodes}
 
 
+def only_gpu(config: TrainConfig) -> torch.device | None:
+    """The GPU of a run that has exactly one, on one machine."""
+    where = devices(config)
+    chosen = where["devices"]
+    numbers = chosen if isinstance(chosen, list) else [0] if chosen in (1, "auto") else [0, 1]
+    many = chosen == "auto" and torch.cuda.device_count() > 1
+    if where["accelerator"] != "gpu" or where["num_nodes"] > 1 or len(numbers) > 1 or many:
+        return None
+    return torch.device("cuda", numbers[0])
+
+
 def precision(config: TrainConfig, accelerator: str) -> Any:
     """Lightning's name for it. Automatic: bfloat16 where hardware computes with it, else float16 on a GPU."""
     if config.precision != "auto":

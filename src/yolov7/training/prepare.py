@@ -19,7 +19,9 @@ from yolov7.data.soundness import require_sound
 from yolov7.errors import DataError, UsageError
 from yolov7.models.architecture import Anchors, Architecture, variant
 from yolov7.models.detector import Detector
+from yolov7.training.batch_size import fitting_batch_on
 from yolov7.training.config import TrainConfig
+from yolov7.training.hardware import only_gpu, precision
 from yolov7.training.recipes import Recipe, changed, find_recipe, recipe_for
 from yolov7.training.transfer import transfer
 
@@ -97,7 +99,13 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
         say(transfer(checkpoint.model, model).summary())
         if checkpoint.form == "deployed":
             say("these weights are in deployed form, without batch norms and branches: they learn less well")
-    return Run(config, recipe, model, train, val, size, config.batch_size or BATCH_SIZE)
+    batch_size = config.batch_size or BATCH_SIZE
+    gpu = only_gpu(config)
+    if config.batch_size is None and gpu is not None:
+        batch_size = fitting_batch_on(gpu, model, size, precision(config, "gpu"))
+        say(f"batches of {batch_size} images fit into the GPU's memory")
+    resolved = replace(config, size=size, batch_size=batch_size)
+    return Run(resolved, recipe, model, train, val, size, batch_size)
 
 
 def digest(dataset: Dataset) -> str:

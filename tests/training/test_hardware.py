@@ -1,0 +1,64 @@
+"""What Lightning is told about the machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from yolov7.errors import UsageError
+from yolov7.training.config import TrainConfig
+from yolov7.training.hardware import devices, only_gpu, precision, workers
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"accelerator": "cpu"}, {"accelerator": "cpu", "devices": 1, "num_nodes": 1}),
+        ({"accelerator": "cpu", "devices": "2"}, {"accelerator": "cpu", "devices": 2, "num_nodes": 1}),
+        ({"accelerator": "gpu"}, {"accelerator": "gpu", "devices": "auto", "num_nodes": 1}),
+        ({"accelerator": "gpu", "devices": "0,3"}, {"accelerator": "gpu", "devices": [0, 3], "num_nodes": 1}),
+        (
+            {"accelerator": "gpu", "devices": "4", "nodes": 2},
+            {"accelerator": "gpu", "devices": 4, "num_nodes": 2},
+        ),
+    ],
+)
+def test_devices(asked: dict[str, Any], told: dict[str, Any]) -> None:
+    assert devices(TrainConfig(**asked)) == told
+
+
+def test_under_torchrun_its_numbers_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert devices(TrainConfig(accelerator="cpu")) == {"accelerator": "cpu", "devices": 4, "num_nodes": 2}
+
+
+def test_devices_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(UsageError, match="0,3"):
+        devices(TrainConfig(accelerator="cpu", devices="first"))
+
+
+@pytest.mark.parametrize(("asked", "name"), [("32", "32-true"), ("bf16", "bf16-mixed"), ("16", "16-mixed")])
+def test_precision_that_is_asked_for(asked: Any, name: str) -> None:
+    assert precision(TrainConfig(precision=asked), "cpu") == name
+
+
+def test_precision_that_is_chosen() -> None:
+    assert precision(TrainConfig(), "cpu") in ("bf16-mixed", "32-true")
+    assert precision(TrainConfig(), "mps") == "32-true"
+
+
+def test_one_gpu_is_one_on_one_machine() -> None:
+    def gpu(**asked: Any) -> str:
+        return str(only_gpu(TrainConfig(accelerator="gpu", **asked)))
+
+    assert gpu(devices="1") == "cuda:0"
+    assert gpu(devices="2") == gpu(devices="1", nodes=2) == gpu(devices="0,1") == "None"
+    assert only_gpu(TrainConfig(accelerator="cpu")) is None
+
+
+def test_workers() -> None:
+    assert workers(TrainConfig(workers=3)) == 3
+    assert 1 <= workers(TrainConfig()) <= 8

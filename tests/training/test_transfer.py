@@ -1,0 +1,58 @@
+"""Weights of one network for another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import yolov7
+from yolov7.errors import UsageError
+from yolov7.training.transfer import parts, transfer
+
+
+def test_other_classes_take_all_but_the_heads() -> None:
+    source, target = yolov7.create("yolov7-tiny", classes=80), yolov7.create("yolov7-tiny", classes=3)
+    fresh = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    outcome = transfer(source, target)
+    assert {name.split(".")[0] for name in outcome.left} == {"lead"}
+    assert outcome.unused == ()
+    after, theirs = target.state_dict(), source.state_dict()
+    assert all(torch.equal(after[name], theirs[name]) for name in outcome.taken)
+    assert all(torch.equal(after[name], fresh[name]) for name in outcome.left)
+    assert {*outcome.taken, *outcome.left, "anchors"} == set(after)
+    assert "(24, 128, 1, 1) here, (255, 128, 1, 1) in the weights" in outcome.summary()
+
+
+def test_anchors_stay_the_targets() -> None:
+    architecture = yolov7.create("yolov7-tiny").architecture
+    anchors = tuple(tuple((w + 1, h) for w, h in level) for level in architecture.anchors)
+    source, target = yolov7.create(architecture, 3, anchors), yolov7.create(architecture, 3)
+    transfer(source, target)
+    assert torch.equal(target.anchors, torch.tensor(architecture.anchors))
+
+
+def test_a_deployed_network_gives_what_its_convolutions_are() -> None:
+    source, target = yolov7.create("yolov7-tiny", classes=3), yolov7.create("yolov7-tiny", classes=3)
+    outcome = transfer(yolov7.fuse(source), target)
+    assert outcome.taken
+    assert any("bn" in name and reason == "not in the weights" for name, reason in outcome.left.items())
+    assert outcome.unused
+
+
+def test_networks_that_share_nothing_are_refused() -> None:
+    class Other(type(yolov7.create("yolov7-tiny"))):  # type: ignore[misc]
+        def state_dict(self, *_: object, **__: object) -> dict[str, torch.Tensor]:
+            return {"weight": torch.zeros(1)}
+
+    other = yolov7.create("yolov7-tiny")
+    other.__class__ = Other
+    with pytest.raises(UsageError, match="nothing in the weights fits"):
+        transfer(other, yolov7.create("yolov7-tiny"))
+
+
+def test_parts_are_found_by_name() -> None:
+    model = yolov7.create("yolov7-tiny")
+    assert parts(model, ["backbone", "backbone.stages.0"]) == [model.backbone, model.backbone.stages[0]]
+    for wrong in ("legs", ""):
+        with pytest.raises(UsageError, match="backbone, neck, outputs"):
+            parts(model, [wrong])
