@@ -20,7 +20,7 @@ from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.cli import app, main
 from yolov7.models.detector import create
 
-COMMANDS = ("models", "doctor", "convert", "predict", "val", "demo")
+COMMANDS = ("models", "doctor", "convert", "predict", "val", "train", "demo")
 
 
 @pytest.fixture(scope="module")

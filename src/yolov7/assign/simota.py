@@ -64,7 +64,7 @@ class HeadOutput:
             rows[here] = logits[tuple(place)].float()
         stride = self.strides[places.level, None]
         anchors = self.anchors[places.level, places.anchor] / stride
-        boxes_cxcywh = decode_in_cells(rows[:, :4], anchors, self.upper_bound)
+        boxes_cxcywh = decode_in_cells(rows[:, :4].sigmoid(), anchors, self.upper_bound)
         boxes_cxcywh[:, :2] += torch.stack((places.column, places.row), dim=-1)
         return cxcywh_to_xyxy(boxes_cxcywh * stride), rows[:, 4:]
 

@@ -128,26 +128,31 @@ class TrainingLoader:
         if self.workers == 0:
             yield from map_ahead(self._make, self.sampler, threads=1, ahead=_AHEAD)
             return
-        if self._loader is None:
-            self._loader = DataLoader(
-                self._batches,
-                batch_size=None,  # the sampler's items are batches already
-                sampler=self.sampler,
-                num_workers=self.workers,
-                collate_fn=_unchanged,
-                pin_memory=torch.cuda.is_available(),
-                worker_init_fn=_prepare_worker,
-                multiprocessing_context="fork" if sys.platform == "linux" else None,
-                persistent_workers=True,
-                prefetch_factor=_AHEAD,
-                generator=torch.Generator(),  # else it draws from the network's
-            )
         with warnings.catch_warnings():
+            # Whoever asks for more workers than there are cores may have reasons: images on a slow disk.
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
             # Python 3.12 warns of locks that threads may hold in the moment of the fork. Workers touch none
             # of this process's: they get their work by a pipe, decode, warp, and send.
             warnings.filterwarnings("ignore", r".*use of fork\(\)", DeprecationWarning)
+            if self._loader is None:
+                self._loader = self._with_processes()
             results = iter(self._loader)
         yield from results
+
+    def _with_processes(self) -> DataLoader[_Made | Yolov7Error]:
+        return DataLoader(
+            self._batches,
+            batch_size=None,  # the sampler's items are batches already
+            sampler=self.sampler,
+            num_workers=self.workers,
+            collate_fn=_unchanged,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_prepare_worker,
+            multiprocessing_context="fork" if sys.platform == "linux" else None,
+            persistent_workers=True,
+            prefetch_factor=_AHEAD,
+            generator=torch.Generator(),  # else it draws from the network's
+        )
 
     def _make(self, draws: list[Draw]) -> _Made | Yolov7Error:
         made = self._batches[draws]

@@ -50,7 +50,7 @@ def head_losses(
 
     stride = strides[p.level, None]
     in_cells = anchors[p.level, p.anchor] / stride
-    boxes = cxcywh_to_xyxy(decode_in_cells(at_positives[:, :4], in_cells, upper_bound))
+    boxes = cxcywh_to_xyxy(decode_in_cells(at_positives[:, :4].sigmoid(), in_cells, upper_bound))
     origin = torch.stack((p.column, p.row, p.column, p.row), dim=-1)
     overlap = complete_iou(boxes, targets.boxes[p.target] / stride - origin)
     box_loss = (share * (1 - overlap)).sum()

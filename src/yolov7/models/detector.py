@@ -125,9 +125,10 @@ class Detector(nn.Module):
 
 def _decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tensor:
     """(..., 5 + C) logits -> cx, cy, w, h in pixels and probabilities; cells and anchors are (..., 2)."""
-    boxes = decode_in_cells(logits[..., :4], anchors.float())
+    s = logits.float().sigmoid()
+    boxes = decode_in_cells(s[..., :4], anchors.float())
     centre = (boxes[..., :2] + cells) * stride
-    return torch.cat((centre, boxes[..., 2:], logits[..., 4:].float().sigmoid()), dim=-1)
+    return torch.cat((centre, boxes[..., 2:], s[..., 4:]), dim=-1)
 
 
 def create(name: str | Architecture, classes: int = 80, anchors: Anchors | None = None) -> Detector:
