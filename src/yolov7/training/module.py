@@ -95,7 +95,7 @@ class TrainingModule(pl.LightningModule):
 
     @property
     def shipped(self) -> Detector:
-        """The averaged network, in evaluation mode."""
+        """The averaged network."""
         network = self.average.module
         assert isinstance(network, Detector)
         return network

@@ -68,7 +68,9 @@ class ProgressBar(pl.Callback):
             done = (trainer.current_epoch - self._first_epoch) * batches + batch_idx + 1
             left = ((trainer.max_epochs or 0) - self._first_epoch) * batches - done
             speed = tally.images * trainer.world_size / (now - self._epoch_begun)
-            facts = (
+            measured = [row["AP"] for row in self.keeper.history if "AP" in row]
+            facts = f"AP {_percent(measured[-1])}  " if measured else ""
+            facts += (
                 f"loss {total:.3f} (box {box:.3f}, objectness {objectness:.3f}, classes {classes:.3f})  "
                 f"{speed:.1f} images/s  {_clock((now - self._begun) / done * left)} left"
             )
