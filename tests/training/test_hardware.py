@@ -61,4 +61,5 @@ def test_one_gpu_is_one_on_one_machine() -> None:
 
 def test_workers() -> None:
     assert workers(TrainConfig(workers=3)) == 3
-    assert 1 <= workers(TrainConfig()) <= 8
+    assert workers(TrainConfig(accelerator="cpu")) == 0
+    assert 1 <= workers(TrainConfig(accelerator="gpu")) <= 8

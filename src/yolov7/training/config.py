@@ -32,7 +32,7 @@ class TrainConfig:
         nodes: how many machines.
         accelerator: cpu, gpu, mps; the best there is by default.
         precision: 32, bf16 or 16 bits for the network's forward and backward pass; the loss is always 32.
-        workers: processes that prepare images; 0 prepares them in the training process.
+        workers: processes that prepare images; 0, the default where no GPU trains, is a thread instead.
         cache: keep decoded images in a file that all processes share.
         seed: of everything random.
         multi_scale: each batch at a random size between half and one and a half.

@@ -69,8 +69,13 @@ def _processor_has_bfloat16() -> bool:
 
 
 def workers(config: TrainConfig) -> int:
-    """Processes that prepare images: one for each core that this process may use, 8 at most."""
+    """Processes that prepare images: for a GPU one for each core that this process may use, 8 at most.
+
+    Where the processor itself trains there is none to spare: a thread prepares them between its steps.
+    """
     if config.workers is not None:
         return config.workers
+    if devices(config)["accelerator"] == "cpu":
+        return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(8, cores or 1)
