@@ -133,7 +133,7 @@ def test_fine_tuning_says_which_tensors_it_took(
     result = train(TrainConfig(**options, out=tmp_path / "run"), say=told.append, progress=False)
     text = "\n".join(told)
     assert "recipe fine-tune" in text
-    assert "lead.convs.0: (24, 128, 1, 1) here, (18, 128, 1, 1) in the weights" in text
+    assert "boxes and objectness taken, classes fresh: lead.convs.0.weight" in text
     assert yolov7.load_checkpoint(result.last).model.classes == 3
 
 

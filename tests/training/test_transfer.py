@@ -14,13 +14,32 @@ def test_other_classes_take_all_but_the_heads() -> None:
     source, target = yolov7.create("yolov7-tiny", classes=80), yolov7.create("yolov7-tiny", classes=3)
     fresh = {name: tensor.clone() for name, tensor in target.state_dict().items()}
     outcome = transfer(source, target)
-    assert {name.split(".")[0] for name in outcome.left} == {"lead"}
+    assert outcome.left == {}
+    assert {name.rpartition(".")[0] for name in outcome.partly} == {
+        *(f"lead.convs.{level}" for level in range(3)),
+        "lead.implicit_multiply",
+    }
     assert outcome.unused == ()
     after, theirs = target.state_dict(), source.state_dict()
     assert all(torch.equal(after[name], theirs[name]) for name in outcome.taken)
-    assert all(torch.equal(after[name], fresh[name]) for name in outcome.left)
-    assert {*outcome.taken, *outcome.left, "anchors"} == set(after)
-    assert "(24, 128, 1, 1) here, (255, 128, 1, 1) in the weights" in outcome.summary()
+    for name in outcome.partly:
+        axis = 1 if "multiply" in name else 0
+        now, then, given = (
+            t[name].unflatten(axis, (3, -1)).movedim(axis + 1, 0) for t in (after, fresh, theirs)
+        )
+        assert torch.equal(now[:5], given[:5])
+        assert torch.equal(now[5:], then[5:])
+    assert {*outcome.taken, *outcome.partly, "anchors"} == set(after)
+    assert "boxes and objectness taken, classes fresh: lead.convs.0.weight" in outcome.summary()
+
+
+def test_other_anchors_take_other_heads() -> None:
+    architecture = yolov7.create("yolov7-tiny").architecture
+    two = tuple(level[:2] for level in architecture.anchors)
+    outcome = transfer(yolov7.create(architecture, 3, two), yolov7.create(architecture, 3))
+    assert {name.split(".")[0] for name in outcome.left} == {"lead"}
+    assert outcome.partly == ()
+    assert "(24, 128, 1, 1) here, (16, 128, 1, 1) in the weights" in outcome.summary()
 
 
 def test_anchors_stay_the_targets() -> None:

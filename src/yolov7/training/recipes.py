@@ -93,6 +93,7 @@ TINY = replace(
 FINE_TUNE = replace(
     COCO_P5,
     epochs=100,
+    warmup_bias_rate=0.0,  # biases that start fast would unlearn what the weights know
     augmentation=replace(COCO_P5.augmentation, scale=0.5, mixup=0.0, paste_in=0.0),
 )
 """From weights that know something already."""

@@ -18,17 +18,22 @@ class Transfer:
 
     Attributes:
         taken: names of the tensors that were.
+        partly: names of head tensors of which the rows of boxes and objectness were, not those of classes.
         left: names of its other tensors, and why these stay fresh.
         unused: names of the other network's tensors that have no place here.
     """
 
     taken: tuple[str, ...]
+    partly: tuple[str, ...]
     left: dict[str, str]
     unused: tuple[str, ...]
 
     def summary(self) -> str:
         """One sentence, and a line for each part that stays fresh."""
-        lines = [f"{len(self.taken)} of {len(self.taken) + len(self.left)} tensors taken from the weights"]
+        count = len(self.taken) + len(self.partly) + len(self.left)
+        lines = [f"{len(self.taken)} of {count} tensors taken from the weights"]
+        if self.partly:
+            lines.append(f"  boxes and objectness taken, classes fresh: {', '.join(self.partly)}")
         reasons: dict[str, list[str]] = {}
         for name, reason in self.left.items():
             reasons.setdefault(f"{name.rpartition('.')[0]}: {reason}", []).append(name)
@@ -42,22 +47,27 @@ class Transfer:
 def transfer(source: Detector, target: Detector) -> Transfer:
     """Copy each tensor whose name and shape match; anchors stay the target's.
 
+    Heads for other classes take what does not depend on these: where and how large an object is, and whether
+    there is one.
+
     Raises:
         UsageError: there is none.
     """
     theirs, mine = source.state_dict(), target.state_dict()
-    taken, left = [], {}
+    taken, partly, left = [], [], {}
     for name, tensor in mine.items():
         other = theirs.get(name)
         if name == "anchors":
             continue
         if other is None:
             left[name] = "not in the weights"
-        elif other.shape != tensor.shape:
-            left[name] = f"{tuple(tensor.shape)} here, {tuple(other.shape)} in the weights"
-        else:
+        elif other.shape == tensor.shape:
             tensor.copy_(other)
             taken.append(name)
+        elif _take_rows_without_classes(name, other, source, tensor, target):
+            partly.append(name)
+        else:
+            left[name] = f"{tuple(tensor.shape)} here, {tuple(other.shape)} in the weights"
     if not taken:
         raise UsageError(
             "nothing in the weights fits the network",
@@ -65,7 +75,28 @@ def transfer(source: Detector, target: Detector) -> Transfer:
             found=source.architecture.name,
         )
     unused = tuple(name for name in theirs if name not in mine)
-    return Transfer(tuple(taken), left, unused)
+    return Transfer(tuple(taken), tuple(partly), left, unused)
+
+
+def _take_rows_without_classes(
+    name: str, theirs: torch.Tensor, source: Detector, mine: torch.Tensor, target: Detector
+) -> bool:
+    """Copy x, y, w, h and objectness of each anchor, where a tensor holds a head's outputs along an axis."""
+    axis = 1 if "implicit_multiply" in name else 0
+    anchors = target.anchors.shape[1]
+    outputs = [anchors * (5 + network.classes) for network in (source, target)]
+    sizes = [(*t.shape[:axis], *t.shape[axis + 1 :]) for t in (theirs, mine)]
+    is_output = name.startswith(("lead.", "auxiliary.")) and sizes[0] == sizes[1]
+    if (
+        not is_output
+        or [theirs.shape[axis], mine.shape[axis]] != outputs
+        or source.anchors.shape[1] != anchors
+    ):
+        return False
+    for anchor in range(anchors):
+        to, given = (anchor * (5 + network.classes) for network in (target, source))
+        mine.narrow(axis, to, 5).copy_(theirs.narrow(axis, given, 5))
+    return True
 
 
 def parts(model: Detector, names: Sequence[str]) -> list[nn.Module]:
