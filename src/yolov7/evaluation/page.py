@@ -135,8 +135,7 @@ class Page:
         else:
             height, width = picture.shape[:2]
             inner = (
-                f'<img src="{data_uri(picture)}" alt="{escaped(label)}" width="{width}" height="{height}" '
-                'decoding="async">'
+                f'<img src="{data_uri(picture)}" alt="{escaped(label)}" width="{width}" height="{height}">'
             )
         caption = f"{_wrapped('strong', title)} {escaped(caption)}"
         self._add(
