@@ -337,10 +337,13 @@ def train(config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig()) -
     report.html, which shows it all.
     """
     from yolov7.training.fit import train as train_detector
+    from yolov7.training.hardware import is_first_process
 
     if config.weights is not None:
         config = replace(config, weights=str(weight_file(config.weights)))
     result = train_detector(config, say=say, progress=not is_quiet())
+    if not is_first_process():
+        return 0
     if result.evaluation is not None:
         metrics_table(result.evaluation, per_class=True)
     say(f"results in {result.directory}")

@@ -22,8 +22,6 @@ from yolov7.inference.output import write_file
 from yolov7.inference.predictor import Predictor
 from yolov7.models.complexity import count_parameters
 
-PIXELS = 32 * 640 * 640
-"""In a batch, where nothing else is asked for."""
 REPORT, METRICS = "report.html", "metrics.json"
 """What a report's directory gets."""
 
@@ -100,7 +98,7 @@ def validate(
         names=predictor.names,
         size=predictor.size,
         stride=predictor.backend.stride,
-        batch_size=batch_size or max(1, round(PIXELS / predictor.size**2)),
+        batch_size=batch_size,
         conf=conf,
         iou=iou,
         max_detections=max_detections,

@@ -99,7 +99,7 @@ def test_a_run_that_gets_no_better_ends_early(options: dict[str, Any], tmp_path:
     }
     result = train(TrainConfig(**options, out=tmp_path / "run"), progress=False)
     assert not result.finished
-    assert len(result.history) in (2, 3)  # AP of nothing found is 0, or better than nothing once
+    assert len(result.history) == 3
 
 
 def test_a_run_ends_before_its_time_is_over(options: dict[str, Any], tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_what_cannot_be_is_refused_before_anything_happens(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         train(TrainConfig(**{**options, **change}, out=tmp_path / "run"), progress=False)
-    assert not list(tmp_path.glob("run/*.safetensors"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_undivided_set_is_divided(options: dict[str, Any], tmp_path: Path) -> None:

@@ -35,13 +35,21 @@ def independent(lead: HeadOutput, aux: HeadOutput, targets: Targets) -> tuple[As
     return fine(lead, targets), fine(aux, targets)
 
 
-def lead_guided(lead: HeadOutput, aux: HeadOutput, targets: Targets) -> tuple[Assignment, Assignment]:  # noqa: ARG001
+def lead_guided(
+    lead: HeadOutput,
+    aux: HeadOutput,  # noqa: ARG001 - all three are called alike
+    targets: Targets,
+) -> tuple[Assignment, Assignment]:
     """The lead head decides for both. Paper: Fig. 5 (d), Table 6."""
     labels = fine(lead, targets)
     return labels, labels
 
 
-def coarse_to_fine(lead: HeadOutput, aux: HeadOutput, targets: Targets) -> tuple[Assignment, Assignment]:  # noqa: ARG001
+def coarse_to_fine(
+    lead: HeadOutput,
+    aux: HeadOutput,  # noqa: ARG001 - all three are called alike
+    targets: Targets,
+) -> tuple[Assignment, Assignment]:
     """The lead head decides for both, among more cells for the auxiliary head. Paper: Fig. 5 (e), Table 6."""
     return fine(lead, targets), coarse(lead, targets)
 

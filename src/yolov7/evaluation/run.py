@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
+from yolov7.data.ahead import map_ahead
 from yolov7.data.dataset import Dataset, match_classes
 from yolov7.data.images import read_image
 from yolov7.data.labels import Defect, LabelledImage
@@ -23,6 +23,8 @@ from yolov7.nms import non_max_suppression
 from yolov7.types import Detections, Image, Letterbox
 
 _BATCHES_AHEAD = 3
+PIXELS = 32 * 640 * 640
+"""In a batch, where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def evaluate(
     names: Sequence[str],
     size: int,
     stride: int,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     conf: float = 0.001,
     iou: float = 0.65,
     max_detections: int = 300,
@@ -68,7 +70,7 @@ def evaluate(
         names: the network's class names by label.
         size: long side of the images.
         stride: the network's largest.
-        batch_size: images computed together.
+        batch_size: images computed together; as many as have the pixels of 32 at 640 where not given.
         conf: confidence that detections must exceed.
         iou: overlap above which the lesser of two boxes of a class goes.
         max_detections: at most so many an image.
@@ -82,6 +84,7 @@ def evaluate(
     evaluator = CocoEvaluator(dataset.names)
     detections: dict[int | str, Detections] = {}
     defects: list[Defect] = []
+    batch_size = batch_size or max(1, round(PIXELS / size**2))
     batches = rectangular_batches([image.size for image in dataset.images], size, stride, batch_size)
     done = 0
     for batch, prepared in _prepare_ahead(dataset.images, batches, size):
@@ -117,22 +120,16 @@ def _prepare_ahead(
 ) -> Iterator[tuple[RectangularBatch, list[_Prepared]]]:
     """Each batch and its letterboxed images; threads read a few batches ahead, not more."""
 
-    def prepare(index: int, shape: tuple[int, int]) -> _Prepared:
+    def prepare(item: tuple[int, tuple[int, int]]) -> _Prepared:
+        index, shape = item
         try:
             return letterbox_evaluation(read_image(images[index].path), size, shape)
         except SourceError as error:
             return error
 
-    waiting: deque[tuple[RectangularBatch, list[Future[_Prepared]]]] = deque()
-    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="evaluation")
-    try:
+    items = [(index, batch.shape) for batch in batches for index in batch.indices]
+    ahead = _BATCHES_AHEAD * max((len(batch.indices) for batch in batches), default=1)
+    threads = min(4, os.cpu_count() or 1)
+    with closing(map_ahead(prepare, items, threads=threads, ahead=ahead)) as prepared:
         for batch in batches:
-            waiting.append((batch, [pool.submit(prepare, index, batch.shape) for index in batch.indices]))
-            if len(waiting) > _BATCHES_AHEAD:
-                batch, futures = waiting.popleft()
-                yield batch, [future.result() for future in futures]
-        while waiting:
-            batch, futures = waiting.popleft()
-            yield batch, [future.result() for future in futures]
-    finally:
-        pool.shutdown(cancel_futures=True)
+            yield batch, [next(prepared) for _ in batch.indices]

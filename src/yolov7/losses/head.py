@@ -70,13 +70,20 @@ def head_losses(
 def _at(logits: Sequence[Tensor], p: Assignment) -> Tensor:
     """Logits at the positives, float32 (P, 5 + C)."""
     counts = torch.bincount(p.level, minlength=len(logits)).tolist()
-    places = zip(*(torch.split(v, counts) for v in (p.image, p.anchor, p.row, p.column)), strict=True)
-    return torch.cat([level[place].float() for level, place in zip(logits, places, strict=True)])
+    places = zip(*(torch.split(v, counts) for v in (p.image, p.row, p.column, p.anchor)), strict=True)
+    return torch.cat(
+        [_channels_last(level)[place].float() for level, place in zip(logits, places, strict=True)]
+    )
+
+
+def _channels_last(level: Tensor) -> Tensor:
+    """(B, A, H, W, 5 + C) -> (B, H, W, A, 5 + C): its gradients lie as the network's do."""
+    return level.permute(0, 2, 3, 1, 4)
 
 
 def _objectness(logits: Sequence[Tensor], p: Assignment, at_positives: Tensor, label: Tensor) -> Tensor:
     """BCE(x, label) = softplus(x) - label x: the first part of every cell, the second of positives only."""
-    maps = [level[..., 4].float() for level in logits]  # (B, A, H, W)
+    maps = [_channels_last(level)[..., 4].float() for level in logits]  # (B, H, W, A)
     balance = OBJECTNESS_BALANCE[len(logits)]
     weights = at_positives.new_tensor([b / m.numel() for b, m in zip(balance, maps, strict=True)])
     as_background = torch.stack([F.softplus(m).sum() for m in maps])

@@ -75,8 +75,10 @@ class ImplicitHead(PlainHead):
                 nn.init.normal_(multiply, mean=1.0, std=0.02)
 
     def level(self, index: int, feature: Tensor) -> Tensor:
-        out: Tensor = self.convs[index](feature + self.implicit_add[index]) * self.implicit_multiply[index]
-        return out
+        add: Tensor = self.implicit_add[index]
+        multiply: Tensor = self.implicit_multiply[index]
+        out: Tensor = self.convs[index](feature + add.to(feature.dtype))
+        return out * multiply.to(out.dtype)  # under autocast logits stay in 16 bits
 
     def fused(self) -> PlainHead:
         """The plain head that equals this one: bias += W a first, then weight and bias times m."""

@@ -24,6 +24,7 @@ def averaged(model: Detector, recipe: Recipe) -> AveragedModel:
             else:  # batches counted
                 mean.copy_(value)
 
+    # torch's annotation allows for tuples too, which it never passes.
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)  # type: ignore[arg-type]
 
 

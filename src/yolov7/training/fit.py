@@ -85,7 +85,7 @@ def train(
     if config.report:
         require_matplotlib()
     if resumed is not None:
-        config, recipe = stored(config, resumed)
+        config, recipe = stored(config, recipe, resumed)
     state = None if resumed is None or not (resumed / STATE).exists() else resumed / STATE
     run = prepare(config, recipe, say, continued=state and state.with_name(LAST))
     if resumed is not None:

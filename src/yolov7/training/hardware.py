@@ -43,12 +43,10 @@ def devices(config: TrainConfig) -> dict[str, Any]:
 def only_gpu(config: TrainConfig) -> torch.device | None:
     """The GPU of a run that has exactly one, on one machine."""
     where = devices(config)
-    chosen = where["devices"]
-    numbers = chosen if isinstance(chosen, list) else [0] if chosen in (1, "auto") else [0, 1]
-    many = chosen == "auto" and torch.cuda.device_count() > 1
-    if where["accelerator"] != "gpu" or where["num_nodes"] > 1 or len(numbers) > 1 or many:
-        return None
-    return torch.device("cuda", numbers[0])
+    chosen = torch.cuda.device_count() if where["devices"] == "auto" else where["devices"]
+    numbers = chosen if isinstance(chosen, list) else list(range(chosen))
+    alone = where["accelerator"] == "gpu" and where["num_nodes"] == 1 and len(numbers) == 1
+    return torch.device("cuda", numbers[0]) if alone else None
 
 
 def precision(config: TrainConfig, accelerator: str) -> Any:

@@ -158,7 +158,6 @@ def measure(model: Detector, dataset: Dataset, run: Run, device: torch.device, i
         names=run.train.names,
         size=run.size,
         stride=backend.stride,
-        batch_size=max(1, round(32 * 640 * 640 / run.size**2)),
         iou=iou,
     )
 

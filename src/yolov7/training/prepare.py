@@ -13,7 +13,7 @@ import torch
 
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
-from yolov7.data.dataset import find_layout
+from yolov7.data.dataset import find_layout, match_classes
 from yolov7.data.layout import UNDIVIDED, Dataset, Layout, choose_split
 from yolov7.data.soundness import require_sound
 from yolov7.errors import DataError, UsageError
@@ -23,7 +23,7 @@ from yolov7.training.batch_size import fitting_batch_on
 from yolov7.training.config import TrainConfig
 from yolov7.training.hardware import only_gpu, precision
 from yolov7.training.recipes import Recipe, changed, find_recipe, recipe_for
-from yolov7.training.transfer import transfer
+from yolov7.training.transfer import parts, transfer
 
 HELD_OUT = 0.1
 """Share of the images that is measured on where no split is there for it."""
@@ -95,6 +95,7 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Detector(architecture, len(train.names), anchors)
+    parts(model, config.freeze)  # known now, not when the run has a directory
     if checkpoint is not None and continued is None:
         say(transfer(checkpoint.model, model).summary())
         if checkpoint.form == "deployed":
@@ -151,6 +152,7 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
         return rest, held_out
     val = layout.read(split)
     require_sound(val, ignore=config.ignore_defects)
+    match_classes(val.names, train.names)
     _report(val, say)
     return train, val
 

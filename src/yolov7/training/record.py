@@ -39,15 +39,17 @@ def store(run: Run, directory: Path) -> None:
     write_file(directory / RECIPE, json.dumps(run.recipe.to_dict(), indent=2).encode())
 
 
-def stored(asked: TrainConfig, directory: Path) -> tuple[TrainConfig, Recipe]:
+def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> tuple[TrainConfig, Recipe]:
     """The configuration of a run to continue; a few things may be asked anew.
+
+    A recipe with a function of one's own must be given again: its file holds the function's name alone.
 
     Raises:
         UsageError: there is no such run.
     """
     try:
         values = json.loads((directory / CONFIG).read_text())
-        recipe = recipe_from(json.loads((directory / RECIPE).read_text()))
+        recipe = recipe or recipe_from(json.loads((directory / RECIPE).read_text()))
     except (OSError, ValueError) as error:
         raise UsageError(
             "no run that could be continued", file=directory, expected=f"{CONFIG} and {RECIPE}", found=error
