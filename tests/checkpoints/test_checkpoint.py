@@ -15,14 +15,14 @@ from yolov7.checkpoints import native
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.errors import CheckpointError, MismatchedCheckpointError, UnsafeCheckpointError
-from yolov7.models.architecture import variant
 from yolov7.models.detector import create
+from yolov7.models.zoo import find_architecture
 
 
 @pytest.fixture(scope="module")
 def state():
     description, _ = golden_network("yolov7-tiny")
-    return keyed_state_dict(description, variant("yolov7-tiny").anchors)
+    return keyed_state_dict(description, find_architecture("yolov7-tiny").anchors)
 
 
 def network_of(state, **attributes) -> nn.Module:

@@ -13,16 +13,17 @@ from torch import Tensor
 from tests.golden.keyed import golden_network, keyed_state_dict
 from yolov7.checkpoints.official import Evidence, recover
 from yolov7.errors import MismatchedCheckpointError
-from yolov7.models.architecture import VARIANTS, variant
+from yolov7.models.architecture import VARIANTS
 from yolov7.models.detector import Detector, fuse
 from yolov7.models.head import PlainHead
+from yolov7.models.zoo import find_architecture
 
 State = dict[str, Tensor]
 
 
 def released(name: str) -> State:
     description, _ = golden_network(name)
-    return keyed_state_dict(description, variant(name).anchors)
+    return keyed_state_dict(description, find_architecture(name).anchors)
 
 
 @pytest.fixture(scope="module")

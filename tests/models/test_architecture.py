@@ -6,7 +6,8 @@ import pytest
 
 from yolov7.errors import ArchitectureError
 from yolov7.models import architecture as arch
-from yolov7.models.architecture import compound_scale, variant
+from yolov7.models.architecture import compound_scale
+from yolov7.models.zoo import find_architecture
 
 
 def stage_widths(architecture: arch.Architecture) -> list[int]:
@@ -51,5 +52,5 @@ def test_strides():
 
 def test_unknown_variant_lists_those_there_are():
     with pytest.raises(ArchitectureError, match="yolov7-e6e") as error:
-        variant("yolov8")
+        find_architecture("yolov8")
     assert "'yolov8'" in str(error.value)

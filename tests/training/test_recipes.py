@@ -10,7 +10,7 @@ import pytest
 
 from yolov7.assign.guidance import lead_guided
 from yolov7.errors import UsageError
-from yolov7.models.architecture import variant
+from yolov7.models.zoo import find_architecture
 from yolov7.training.recipes import (
     COCO_P5,
     COCO_P6,
@@ -46,8 +46,8 @@ def test_the_published_table(recipe: Recipe, row: tuple[float, ...]) -> None:
     [("yolov7-tiny", "tiny"), ("yolov7-tiny-silu", "tiny"), ("yolov7-x", "p5"), ("yolov7-e6e", "p6")],
 )
 def test_a_network_has_its_recipe(name: str, recipe: str) -> None:
-    assert recipe_for(variant(name), fine_tuning=False) == recipe
-    assert recipe_for(variant(name), fine_tuning=True) == "fine-tune"
+    assert recipe_for(find_architecture(name), fine_tuning=False) == recipe
+    assert recipe_for(find_architecture(name), fine_tuning=True) == "fine-tune"
 
 
 def test_fine_tuning_disguises_less() -> None:

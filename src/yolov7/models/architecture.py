@@ -22,6 +22,7 @@ from yolov7.models.blocks import (
     MP,
     SPPCSPC,
     Activation,
+    ComputationalBlock,
     Conv3x3,
     DownC,
     MaxPool,
@@ -43,7 +44,7 @@ Anchors = tuple[tuple[tuple[float, float], ...], ...]
 class Block:
     """A computational block: ``depth`` 3x3 convolutions of ``branch`` channels, giving ``width`` channels."""
 
-    kind: type[ELAN]
+    kind: type[ComputationalBlock]
     branch: int
     depth: int
     width: int
@@ -115,7 +116,45 @@ class Architecture:
         return self.strides[-1]
 
 
-# -- compound scaling -----------------------------------------------------------------------------------
+# -- scaling --------------------------------------------------------------------------------------------
+
+
+def scale(
+    architecture: Architecture, *, depth: float = 1.0, width: float = 1.0, branch: float = 1.0
+) -> Architecture:
+    """The network with its numbers multiplied; widths are rounded up to multiples of 8.
+
+    Args:
+        architecture: what to scale.
+        depth: of each computational block.
+        width: of the transitions: stem, what blocks give, what is between them, outputs, auxiliary ones too.
+        branch: of what is inside the computational blocks.
+
+    Paper: Sec. 3.2, Fig. 3; Table 3 has widths alone, depth alone, and both as the law below has it.
+    """
+
+    def widen(channels: int, by: float) -> int:
+        return 8 * math.ceil(channels * by / 8)
+
+    def scaled(block: Block) -> Block:
+        return replace(
+            block,
+            depth=max(1, round(block.depth * depth)),
+            branch=widen(block.branch, branch),
+            width=widen(block.width, width),
+        )
+
+    return replace(
+        architecture,
+        stem=tuple((widen(channels, width), stride) for channels, stride in architecture.stem),
+        stages=tuple(
+            replace(stage, down_width=widen(stage.down_width, width), block=scaled(stage.block))
+            for stage in architecture.stages
+        ),
+        neck=tuple(scaled(block) for block in architecture.neck),
+        outputs=tuple(widen(channels, width) for channels in architecture.outputs),
+        auxiliary=tuple(widen(channels, width) for channels in architecture.auxiliary),
+    )
 
 
 def compound_scale(architecture: Architecture, *, depth: int) -> Architecture:
@@ -124,30 +163,20 @@ def compound_scale(architecture: Architecture, *, depth: int) -> Architecture:
     A deeper ELAN concatenates more channels, so what reads it must widen by the same ratio; branch widths
     stay. Depth 4 concatenates 4 branches, depth 6 five (x 1.25), depth 8 six (x 1.5).
 
+    Raises:
+        ArchitectureError: blocks widen by different ratios, so that no one width matches.
+
     Paper: Sec. 3.2, Fig. 3c.
     """
-
-    def widen(width: int, block: Block) -> int:
-        ratio = block.kind.concat_fan_in(depth) / block.kind.concat_fan_in(block.depth)
-        return 8 * math.ceil(width * ratio / 8)
-
-    def deepen(block: Block) -> Block:
-        return replace(block, depth=depth, width=widen(block.width, block))
-
-    return replace(
-        architecture,
-        stem=tuple(
-            (widen(width, architecture.stages[0].block), stride) for width, stride in architecture.stem
-        ),
-        stages=tuple(
-            replace(stage, down_width=widen(stage.down_width, stage.block), block=deepen(stage.block))
-            for stage in architecture.stages
-        ),
-        neck=tuple(deepen(block) for block in architecture.neck),
-        outputs=tuple(
-            widen(width, block) for width, block in zip(architecture.outputs, architecture.neck, strict=True)
-        ),
-    )
+    blocks = [*(stage.block for stage in architecture.stages), *architecture.neck]
+    ratios = {block.kind.concat_fan_in(depth) / block.kind.concat_fan_in(block.depth) for block in blocks}
+    depths = {block.depth for block in blocks}
+    if len(ratios) > 1 or len(depths) > 1:
+        raise ArchitectureError(
+            "compound scaling takes blocks that deepen and widen alike",
+            found=f"depths {sorted(depths)}, ratios {sorted(ratios)}",
+        )
+    return scale(architecture, depth=depth / depths.pop(), width=ratios.pop())
 
 
 def with_downs(architecture: Architecture, down: Transition) -> Architecture:
@@ -189,13 +218,15 @@ YOLOV7 = Architecture(
     anchors=P5_ANCHORS,
 )
 
-_scaled = compound_scale(YOLOV7, depth=6)
-YOLOV7_X = replace(
-    _scaled,
-    name="yolov7-x",
-    neck=tuple(replace(block, kind=ELAN) for block in _scaled.neck),
+YOLOV7_X_LIGHT = replace(
+    YOLOV7,
+    name="yolov7-x-light",
+    neck=tuple(replace(block, kind=ELAN) for block in YOLOV7.neck),
     output=Conv3x3,
 )
+"""What X is scaled from: the base of Table 3."""
+
+YOLOV7_X = replace(compound_scale(YOLOV7_X_LIGHT, depth=6), name="yolov7-x")
 
 YOLOV7_TINY = Architecture(
     name="yolov7-tiny",
@@ -279,17 +310,3 @@ VARIANTS = (
     YOLOV7_D6,
     YOLOV7_E6E,
 )
-
-
-def variant(name: str) -> Architecture:
-    """The variant of that name, such as ``yolov7-w6``.
-
-    Raises:
-        ArchitectureError: there is none; the message lists those there are.
-    """
-    for architecture in VARIANTS:
-        if architecture.name == name:
-            return architecture
-    raise ArchitectureError(
-        "unknown variant", expected=", ".join(known.name for known in VARIANTS), found=repr(name)
-    )

@@ -111,7 +111,23 @@ class Conv3x3(ConvBNAct):
 # -- computational blocks -------------------------------------------------------------------------------
 
 
-class ELAN(nn.Module):
+class ComputationalBlock(nn.Module):
+    """Mixes features at one resolution: ``depth`` units of ``branch`` channels, giving ``out_channels``."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
+    ) -> None:
+        super().__init__()
+        del in_channels, out_channels, branch, depth, activation
+
+    @classmethod
+    def concat_fan_in(cls, depth: int) -> float:
+        """Width of its concatenation, in branch widths: the same at any depth, unless a block says so."""
+        del depth
+        return 1
+
+
+class ELAN(ComputationalBlock):
     """Efficient layer aggregation: short and long gradient paths side by side, then concatenated.
 
         x ─┬─ 1x1 ─ a ─────────────────────────────┐
@@ -131,7 +147,7 @@ class ELAN(nn.Module):
     def __init__(
         self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels, out_channels, branch, depth, activation)
         if depth % self.tap_every:
             raise ArchitectureError(
                 f"the depth of an {type(self).__name__} is a multiple of {self.tap_every}", found=depth
@@ -140,7 +156,8 @@ class ELAN(nn.Module):
         self.a = ConvBNAct(in_channels, branch, activation=activation)
         self.y0 = ConvBNAct(in_channels, branch, activation=activation)
         self.chain = nn.ModuleList(
-            ConvBNAct(chain if i else branch, chain, 3, activation=activation) for i in range(depth)
+            self.link(position, chain if position > 1 else branch, chain, activation)
+            for position in range(1, depth + 1)
         )
         self.out = ConvBNAct(int(branch * self.concat_fan_in(depth)), out_channels, activation=activation)
 
@@ -148,6 +165,11 @@ class ELAN(nn.Module):
     def concat_fan_in(cls, depth: int) -> float:
         """Width of the concatenation, in branch widths (Sec. 3.2, Fig. 3c)."""
         return 2 + depth / cls.tap_every * cls.chain_ratio
+
+    def link(self, position: int, in_channels: int, out_channels: int, activation: Activation) -> nn.Module:
+        """The convolution at a position of the chain, counted from 1."""
+        del position
+        return ConvBNAct(in_channels, out_channels, 3, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.y0(x)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from yolov7.errors import ArchitectureError
-from yolov7.models.architecture import Anchors, Architecture, variant
+from yolov7.models.architecture import Anchors, Architecture
 from yolov7.models.backbone import Backbone
 from yolov7.models.decode import decode_in_cells
 from yolov7.models.head import PlainHead
 from yolov7.models.neck import Neck
 from yolov7.models.reparam import Reparameterizable, reparameterize
+from yolov7.models.zoo import find_architecture
 from yolov7.types import Predictions
 
 
@@ -135,11 +136,11 @@ def create(name: str | Architecture, classes: int = 80, anchors: Anchors | None 
     """A network with fresh weights, in training form.
 
     Args:
-        name: a variant such as ``yolov7-w6``, or an architecture of your own.
+        name: of a network such as ``yolov7-w6``, or an architecture of your own.
         classes: number of classes.
         anchors: pixels, by level from the finest; the variant's own where not given.
     """
-    return Detector(variant(name) if isinstance(name, str) else name, classes, anchors)
+    return Detector(find_architecture(name) if isinstance(name, str) else name, classes, anchors)
 
 
 def fuse(model: Detector) -> Detector:

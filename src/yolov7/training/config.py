@@ -17,6 +17,7 @@ class TrainConfig:
     Attributes:
         data: data.yaml, COCO json, or the folder of a data set (COCO, YOLO, Pascal VOC).
         model: network to train, such as yolov7-tiny; that of the weights, or yolov7, by default.
+        width: share of the network's channels: 0.25 makes a small one of a large one, for small machines.
         weights: checkpoint to start from (fine-tuning); fresh weights by default.
         recipe: p5, p6, tiny, fine-tune, or a run's recipe.json; what suits network and weights by default.
         set: change numbers of the recipe, NAME=VALUE: learning_rate=0.02, augmentation.mosaic=0.5.
@@ -52,6 +53,7 @@ class TrainConfig:
     data: Path | str | None = None
     _: KW_ONLY
     model: str | None = None
+    width: float = 1.0
     weights: str | None = None
     recipe: str | None = None
     set: tuple[str, ...] = ()

@@ -97,7 +97,8 @@ def train(
     keeper = Keeper(run, directory)
     bar = [ProgressBar(keeper)] if progress and is_first else []
     with _quiet_lightning():
-        trainer = _trainer(run, _loggers(loggers, directory), [keeper, *bar, *(callbacks or [])])
+        # The keeper after others: it writes everything down when one of them ends the run.
+        trainer = _trainer(run, _loggers(loggers, directory), [*(callbacks or []), keeper, *bar])
     with _training_data(run, trainer) as loader:
         batch = run.batch_size * trainer.world_size
         schedule = Schedule(run.recipe, run.recipe.epochs, len(loader), batch)

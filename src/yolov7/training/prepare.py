@@ -17,8 +17,9 @@ from yolov7.data.dataset import find_layout, match_classes
 from yolov7.data.layout import UNDIVIDED, Dataset, Layout, choose_split
 from yolov7.data.soundness import require_sound
 from yolov7.errors import DataError, UsageError
-from yolov7.models.architecture import Anchors, Architecture, variant
+from yolov7.models.architecture import YOLOV7, Anchors, Architecture, scale
 from yolov7.models.detector import Detector
+from yolov7.models.zoo import find_architecture
 from yolov7.training.batch_size import fitting_batch_on
 from yolov7.training.config import TrainConfig
 from yolov7.training.hardware import only_gpu, precision
@@ -122,7 +123,16 @@ def digest(dataset: Dataset) -> str:
 def _check(config: TrainConfig) -> None:
     if config.data is None:
         raise UsageError("a data set to learn from is needed", expected="data.yaml, COCO json, or a folder")
-    for name in ("epochs", "batch_size", "size", "nodes", "evaluate_every", "patience", "time_budget"):
+    for name in (
+        "epochs",
+        "batch_size",
+        "size",
+        "nodes",
+        "evaluate_every",
+        "patience",
+        "time_budget",
+        "width",
+    ):
         value = getattr(config, name)
         if value is not None and value <= 0:
             raise UsageError(f"{name} of a training run", expected="more than 0", found=value)
@@ -192,9 +202,10 @@ def _hold_out(whole: Dataset) -> tuple[Dataset, Dataset]:
 
 
 def _architecture(config: TrainConfig, checkpoint: Checkpoint | None) -> Architecture:
-    if config.model is not None:
-        return variant(config.model)
-    return variant("yolov7") if checkpoint is None else checkpoint.model.architecture
+    if config.model is None and checkpoint is not None:
+        return checkpoint.model.architecture
+    architecture = YOLOV7 if config.model is None else find_architecture(config.model)
+    return scale(architecture, width=config.width, branch=config.width)
 
 
 def _pairs(model: Detector) -> Anchors:

@@ -1,0 +1,178 @@
+"""The networks of the paper's ablations, each a few words away from one that exists.
+
+Paper: Sec. 5.4, Tables 3 to 8. What differs in training only (Tables 6 and 7) stands with the tables'
+rows, in :mod:`yolov7.models.tables`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from torch import nn
+
+from yolov7.models.architecture import (
+    YOLOV7_E6,
+    YOLOV7_E6E,
+    YOLOV7_X,
+    YOLOV7_X_LIGHT,
+    Architecture,
+    scale,
+)
+from yolov7.models.baselines import YOLOR_CSP, YOLOR_W6
+from yolov7.models.blocks import ELAN, Activation, ComputationalBlock
+from yolov7.models.csp import CSPA, CSPC, RepDarkBlock, RepReversedDarkBlock, ReversedDarkBlock
+from yolov7.models.reparam import RepConv
+
+# -- Table 3: scaling -----------------------------------------------------------------------------------
+
+X_WIDTH_ONLY = replace(scale(YOLOV7_X_LIGHT, width=1.25, branch=1.25), name="yolov7-x-width-only")
+X_DEPTH_ONLY = replace(scale(YOLOV7_X_LIGHT, depth=2), name="yolov7-x-depth-only")
+
+# -- Table 4: RepConv in a 3-stacked ELAN ---------------------------------------------------------------
+
+
+class RepELAN(ELAN):
+    """ELAN with RepConv at some positions of its chain, counted from 1; every second one is concatenated.
+
+    The circles of Fig. 6 are in no text: which positions (a) to (e) stand for is our choice, a table below.
+    """
+
+    positions: ClassVar[frozenset[int]] = frozenset()
+    identity: ClassVar[bool | None] = None
+
+    def link(self, position: int, in_channels: int, out_channels: int, activation: Activation) -> nn.Module:
+        if position not in self.positions:
+            return super().link(position, in_channels, out_channels, activation)
+        return RepConv(
+            in_channels,
+            out_channels,
+            activation,
+            meets_residual_or_concat=position % self.tap_every == 0,
+            identity=self.identity,
+        )
+
+
+class RepELANa(RepELAN):
+    """The first convolution of each stack: nothing meets a concatenation, identities stay."""
+
+    positions = frozenset((1, 3, 5))
+
+
+class RepELANb(RepELAN):
+    """The second of each stack, whose output is concatenated: planned without identity."""
+
+    positions = frozenset((2, 4, 6))
+
+
+class RepELANc(RepELAN):
+    """All of them, as planned."""
+
+    positions = frozenset(range(1, 7))
+
+
+class RepELANd(RepELAN):
+    """The first stack, as planned."""
+
+    positions = frozenset((1, 2))
+
+
+class RepELANe(RepELAN):
+    """The last stack, as planned."""
+
+    positions = frozenset((5, 6))
+
+
+class UnplannedRepELAN(RepELANb):
+    """As (b), but every RepConv keeps the identity that the plan forbids. Not in the paper's table."""
+
+    identity = True
+
+
+def _with_elan(kind: type[ComputationalBlock], name: str) -> Architecture:
+    """YOLOv7-X, whose ELANs have three stacks of two convolutions, with another kind of them."""
+    return replace(
+        YOLOV7_X,
+        name=name,
+        stages=tuple(replace(stage, block=replace(stage.block, kind=kind)) for stage in YOLOV7_X.stages),
+        neck=tuple(replace(block, kind=kind) for block in YOLOV7_X.neck),
+    )
+
+
+X_REP_A = _with_elan(RepELANa, "yolov7-x-rep-a")
+X_REP_B = _with_elan(RepELANb, "yolov7-x-rep-b")
+X_REP_C = _with_elan(RepELANc, "yolov7-x-rep-c")
+X_REP_D = _with_elan(RepELANd, "yolov7-x-rep-d")
+X_REP_E = _with_elan(RepELANe, "yolov7-x-rep-e")
+X_REP_UNPLANNED = _with_elan(UnplannedRepELAN, "yolov7-x-rep-unplanned")
+
+# -- Table 5: RepConv in residual blocks ----------------------------------------------------------------
+
+
+class RepCSPA(CSPA):
+    """RepCSP."""
+
+    unit = RepDarkBlock
+
+
+class ReversedCSPA(CSPA):
+    """RCSP."""
+
+    unit = ReversedDarkBlock
+
+
+class RepReversedCSPA(CSPA):
+    """RepRCSP."""
+
+    unit = RepReversedDarkBlock
+
+
+class RepReversedCSPC(CSPC):
+    """RepRCSP of YOLOR-CSP."""
+
+    unit = RepReversedDarkBlock
+
+
+def _with_csp(
+    base: Architecture, kind: type[ComputationalBlock], instead_of: type[ComputationalBlock], name: str
+) -> Architecture:
+    """The network with the dark blocks of its backbone replaced: CSPDarknet is the backbone."""
+    return replace(
+        base,
+        name=name,
+        stages=tuple(
+            replace(stage, block=replace(stage.block, kind=kind)) if stage.block.kind is instead_of else stage
+            for stage in base.stages
+        ),
+    )
+
+
+W6_REP_CSP = _with_csp(YOLOR_W6, RepCSPA, CSPA, "yolor-w6-repcsp")
+W6_RCSP = _with_csp(YOLOR_W6, ReversedCSPA, CSPA, "yolor-w6-rcsp")
+W6_REP_RCSP = _with_csp(YOLOR_W6, RepReversedCSPA, CSPA, "yolor-w6-reprcsp")
+CSP_REP_RCSP = _with_csp(YOLOR_CSP, RepReversedCSPC, CSPC, "yolor-csp-reprcsp")
+
+# -- Tables 6, 7 and 8: auxiliary heads -----------------------------------------------------------------
+
+E6_NO_AUX = replace(YOLOV7_E6, name="yolov7-e6-no-aux", auxiliary=())
+E6E_NO_AUX = replace(YOLOV7_E6E, name="yolov7-e6e-no-aux", auxiliary=())
+E6E_FULL_AUX = replace(YOLOV7_E6E, name="yolov7-e6e-full-aux", partial_auxiliary=False)
+
+ABLATIONS = (
+    YOLOV7_X_LIGHT,
+    X_WIDTH_ONLY,
+    X_DEPTH_ONLY,
+    X_REP_A,
+    X_REP_B,
+    X_REP_C,
+    X_REP_D,
+    X_REP_E,
+    X_REP_UNPLANNED,
+    W6_REP_CSP,
+    W6_RCSP,
+    W6_REP_RCSP,
+    CSP_REP_RCSP,
+    E6_NO_AUX,
+    E6E_NO_AUX,
+    E6E_FULL_AUX,
+)

@@ -1,0 +1,153 @@
+"""Residual blocks of the baselines (CSPDarknet) and their re-parameterised forms.
+
+Like an ELAN, each is a computational block: ``depth`` units of ``branch`` channels. What a unit is made of
+is a class attribute, so that an ablation is a subclass of one line.
+
+Paper: Sec. 5.2 (baselines), Sec. 5.4.2, Fig. 7, Table 5. CSPNet [80], Scaled-YOLOv4 [79].
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from yolov7.models.blocks import Activation, ComputationalBlock, Conv3x3, ConvBNAct, silu
+from yolov7.models.reparam import RepConv
+
+
+class DarkBlock(nn.Module):
+    """Two convolutions around which a residual leads.
+
+        x ─┬─ 1x1 ─ 3x3 ─ + ─ out
+           └──────────────┘      no residual where ``residual`` is False
+
+    Args:
+        channels: of input and output.
+        hidden: between the convolutions.
+        residual: whether the input is added.
+    """
+
+    def __init__(
+        self, channels: int, hidden: int, activation: Activation = silu, *, residual: bool = True
+    ) -> None:
+        super().__init__()
+        self.residual = residual
+        self.conv1, self.conv2 = self.convolutions(channels, hidden, activation)
+
+    def convolutions(self, channels: int, hidden: int, activation: Activation) -> tuple[nn.Module, nn.Module]:
+        """The two of them, in drawing order."""
+        return ConvBNAct(channels, hidden, activation=activation), Conv3x3(hidden, channels, activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x))
+        return x + out if self.residual else out
+
+
+class RepDarkBlock(DarkBlock):
+    """The 3x3 is a RepConv. What it gives meets the residual, so the plan leaves it no identity."""
+
+    def convolutions(self, channels: int, hidden: int, activation: Activation) -> tuple[nn.Module, nn.Module]:
+        rep = RepConv(hidden, channels, activation, meets_residual_or_concat=True)
+        return ConvBNAct(channels, hidden, activation=activation), rep
+
+
+class ReversedDarkBlock(DarkBlock):
+    """The 3x3 comes first: x ─ 3x3 ─ 1x1 ─ + ─ out. As many weights and operations. Paper: Fig. 7."""
+
+    def convolutions(self, channels: int, hidden: int, activation: Activation) -> tuple[nn.Module, nn.Module]:
+        return Conv3x3(channels, hidden, activation), ConvBNAct(hidden, channels, activation=activation)
+
+
+class RepReversedDarkBlock(DarkBlock):
+    """The 3x3 that comes first is a RepConv, without an identity: its layer has the residual already.
+
+    Paper: Sec. 5.4.2, Fig. 7.
+    """
+
+    def convolutions(self, channels: int, hidden: int, activation: Activation) -> tuple[nn.Module, nn.Module]:
+        rep = RepConv(channels, hidden, activation, meets_residual_or_concat=True)
+        return rep, ConvBNAct(hidden, channels, activation=activation)
+
+
+class Residual(ComputationalBlock):
+    """``depth`` dark blocks in a row, at the width of the input."""
+
+    unit: ClassVar[type[DarkBlock]] = DarkBlock
+
+    def __init__(
+        self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
+    ) -> None:
+        super().__init__(in_channels, out_channels, branch, depth, activation)
+        assert in_channels == out_channels, "a residual keeps its width"
+        self.units = nn.Sequential(*(self.unit(out_channels, branch, activation) for _ in range(depth)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.units(x)
+        return out
+
+
+class CSPA(ComputationalBlock):
+    """Cross-stage partial block: half of the channels go through the units, half past them.
+
+    x ─┬─ 1x1 ─ units ─ y1 ─┐
+       └─ 1x1 ──────── y2 ──┴─ [y1, y2] ─ 1x1 ─ out
+    """
+
+    unit: ClassVar[type[DarkBlock]] = DarkBlock
+    residual: ClassVar[bool] = True
+    parted_after_first: ClassVar[bool] = False
+
+    def __init__(
+        self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
+    ) -> None:
+        super().__init__(in_channels, out_channels, branch, depth, activation)
+        self.main = ConvBNAct(in_channels, branch, activation=activation)
+        self.past = ConvBNAct(
+            branch if self.parted_after_first else in_channels, branch, activation=activation
+        )
+        self.out = ConvBNAct(2 * branch, out_channels, activation=activation)
+        self.units = nn.Sequential(
+            *(self.unit(branch, branch, activation, residual=self.residual) for _ in range(depth))
+        )
+
+    def through(self, x1: Tensor) -> Tensor:
+        """The long way."""
+        out: Tensor = self.units(x1)
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        x1 = self.main(x)
+        y2 = self.past(x1 if self.parted_after_first else x)
+        out: Tensor = self.out(torch.cat((self.through(x1), y2), dim=1))
+        return out
+
+
+class CSPB(CSPA):
+    """That of the neck: parted after the first convolution, units without residual.
+
+    x ─ 1x1 ─ x1 ─┬─ units ─ y1 ─┐
+                  └─ 1x1 ── y2 ──┴─ [y1, y2] ─ 1x1 ─ out
+    """
+
+    residual = False
+    parted_after_first = True
+
+
+class CSPC(CSPA):
+    """A 1x1 after the units.
+
+    x ─┬─ 1x1 ─ units ─ 1x1 ─ y1 ─┐
+       └─ 1x1 ─────────────── y2 ─┴─ [y1, y2] ─ 1x1 ─ out
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
+    ) -> None:
+        super().__init__(in_channels, out_channels, branch, depth, activation)
+        self.after = ConvBNAct(branch, branch, activation=activation)
+
+    def through(self, x1: Tensor) -> Tensor:
+        out: Tensor = self.after(self.units(x1))
+        return out

@@ -1,0 +1,23 @@
+"""Every network that has a name: the paper's variants, what it compares them with, and its ablations."""
+
+from __future__ import annotations
+
+from yolov7.errors import ArchitectureError
+from yolov7.models.ablations import ABLATIONS
+from yolov7.models.architecture import VARIANTS, Architecture
+from yolov7.models.baselines import BASELINES
+
+
+def find_architecture(name: str) -> Architecture:
+    """The network of that name, such as ``yolov7-w6``, ``yolor-csp`` or ``yolov7-x-rep-a``.
+
+    Raises:
+        ArchitectureError: there is none; the message lists the variants and says where the others are.
+    """
+    for architecture in (*VARIANTS, *BASELINES, *ABLATIONS):
+        if architecture.name == name:
+            return architecture
+    known = ", ".join(variant.name for variant in VARIANTS)
+    raise ArchitectureError(
+        "unknown network", expected=f"{known}, or one of `yolov7 models --all`", found=repr(name)
+    )
