@@ -18,9 +18,10 @@ import torch
 from tests.data.small_sets import coco_content, write_coco, write_yolo
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.cli import app, main
+from yolov7.models import zoo
 from yolov7.models.detector import create
 
-COMMANDS = ("models", "doctor", "convert", "predict", "val", "train", "demo")
+COMMANDS = ("models", "doctor", "convert", "predict", "val", "train", "demo", "reproduce")
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,22 @@ def test_models_as_table_and_as_json(capsys):
     assert all(row["parameters_m"] == row["paper_parameters_m"] for row in rows)
     assert run("models") == 0
     assert "166,408,884" in capsys.readouterr().out
+
+
+def test_all_models_among_them_those_that_the_paper_has_no_numbers_for(capsys, monkeypatch):
+    few = ("yolov7", "yolor-csp", "yolov7-x-rep-unplanned")  # all of them take a while to count
+    monkeypatch.setattr(zoo, "NETWORKS", tuple(map(zoo.find_architecture, few)))
+    assert run("models", "--all", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["variant"] for row in rows] == list(few)
+    assert rows[0]["paper_gflops"] == 104.7
+    assert rows[1]["parameters_training"] == 52_923_994
+    assert rows[2]["paper_gflops"] is rows[2]["paper_parameters_m"] is None
+    assert rows[2]["gflops"] == 189.9
+    assert run("models", "--all") == 0
+    table = capsys.readouterr().out
+    assert "52,923,994" in table
+    assert "None" not in table
 
 
 def test_doctor_and_convert(weights, tmp_path, capsys):

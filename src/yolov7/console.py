@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from yolov7.data.inspection import DataReport
     from yolov7.evaluation.run import Evaluation
+    from yolov7.reproduce.result import Number, Reproduction
     from yolov7.types import Detections
 
 _LOG = logging.getLogger(__name__)
@@ -58,19 +59,63 @@ def counted(detections: Detections) -> str:
 
 
 def models_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Variants with what was counted and what the paper says."""
+    """Networks with what was counted and what the paper says; blank where it says nothing."""
     table = _table(
         *("variant", "size", "training", "deployed", "conv GFLOPs"),
         *("M params", "paper", "GFLOPs", "paper", "counted"),
     )
     for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+        cells = ("" if value is None else value for value in row.values())
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells))
     _show(table)
     print(
         "\ntraining, deployed: parameters before and after folding. conv GFLOPs: 2 x multiply-adds of the\n"
         "deployed convolutions. M params, GFLOPs: by the paper's own rule, for the graph in the last\n"
         "column: the paper's row of D6 counts its training graph, that of tiny-SiLU keeps batch norms apart."
     )
+
+
+def reproduction_table(result: Reproduction) -> None:
+    """A table of the paper, a column for each quantity and source; notes below."""
+    columns = result.columns
+    table = _table(
+        result.name, "size", *(f"{_HEADINGS.get(name, name)}\n{source}" for name, source in columns)
+    )
+    places = {
+        column: max(
+            _decimals(number.value)
+            for line in result.lines
+            for number in line.numbers
+            if (number.quantity, number.source) == column
+        )
+        for column in columns
+    }
+    for line in result.lines:
+        numbers = {(number.quantity, number.source): number for number in line.numbers}
+        cells = (_number(numbers.get(column), places[column]) for column in columns)
+        table.add_row(line.label, str(line.size), *cells)
+    print(f"{result.title}\n")
+    _show(table)
+    print()
+    for line in result.lines:
+        if line.note:
+            print(f"{line.label}: {line.note}")
+    for note in result.notes:
+        print(note)
+
+
+_HEADINGS = {"parameters_m": "M params", "gflops": "GFLOPs"}
+
+
+def _decimals(value: float) -> int:
+    return len(f"{value:.6g}".partition(".")[2])
+
+
+def _number(number: Number | None, places: int) -> str:
+    if number is None:
+        return ""
+    spread = "" if number.spread is None else f" ±{number.spread:.1f}"
+    return f"{number.value:.{places}f}{spread}"
 
 
 def checkpoint_facts(described: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ def _split_commas(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
 
 
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
+AllSwitch = Annotated[bool, Parameter(name="--all", negative="", show_default=False)]
 JsonSwitch = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Commas = Annotated[tuple[str, ...], Parameter(converter=_split_commas, n_tokens=1, negative="")]
 OptionalCommas = Annotated[

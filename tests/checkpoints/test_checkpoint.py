@@ -127,6 +127,16 @@ def test_our_own_names_in_a_pt_file(tmp_path):
     assert checkpoint.names == ("class 0", "class 1", "class 2", "class 3")
 
 
+@pytest.mark.parametrize("name", ["yolov7-tiny-silu", "yolov4-csp"])
+def test_networks_without_implicit_vectors_are_in_training_form_until_folded(tmp_path, name):
+    model = create(name, classes=2)
+    torch.save(model.state_dict(), tmp_path / "a.pt")
+    checkpoint = load_checkpoint(tmp_path / "a.pt")
+    assert checkpoint.model.architecture == model.architecture
+    assert any(f"taken as {name}" in note for note in checkpoint.notes)
+    assert (checkpoint.form, checkpoint.deployed().form) == ("training", "deployed")
+
+
 def test_a_slope_that_is_not_tinys_is_refused(tmp_path, state):
     network = network_of(state)
     network.act = nn.LeakyReLU(0.2)

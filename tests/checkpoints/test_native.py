@@ -15,8 +15,11 @@ from safetensors.torch import save_file
 
 from yolov7.checkpoints import native
 from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError, OutputError
-from yolov7.models.architecture import VARIANTS, YOLOV7_TINY
+from yolov7.models.ablations import CSP_REP_RCSP, X_REP_UNPLANNED
+from yolov7.models.architecture import YOLOV7_TINY, YOLOV7_W6, scale
+from yolov7.models.baselines import YOLOR_CSP, YOLOR_E6, YOLOV4_CSP
 from yolov7.models.detector import create, fuse
+from yolov7.models.zoo import NETWORKS, find_architecture
 
 DOCUMENT = {"names": ["a", "b"], "size": 320}
 
@@ -38,8 +41,10 @@ def rewritten(tmp_path, model, change):
     return path
 
 
-@pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
-def test_an_architecture_survives_as_plain_data(architecture):
+@pytest.mark.parametrize("architecture", NETWORKS, ids=lambda a: a.name)
+@pytest.mark.parametrize("width", [1, 0.25])
+def test_an_architecture_survives_as_plain_data(architecture, width):
+    architecture = scale(architecture, width=width, branch=width)
     described = json.loads(json.dumps(native.describe(architecture)))
     assert native.architecture_from(described) == architecture
 
@@ -60,6 +65,28 @@ def test_round_trip_is_exact(tmp_path, tiny, deploy):
         assert torch.equal(again.decode(again(image)), model.decode(model(image)))
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        scale(network, width=0.25, branch=0.25)
+        for network in (YOLOV7_W6, YOLOR_CSP, YOLOV4_CSP, YOLOR_E6, X_REP_UNPLANNED, CSP_REP_RCSP)
+    ],
+    ids=lambda network: network.name,
+)
+@pytest.mark.parametrize("deploy", [False, True], ids=["training", "deployed"])
+def test_round_trip_of_scaled_networks_baselines_and_ablations(tmp_path, network, deploy):
+    model = create(network, classes=2).eval()
+    model = fuse(model) if deploy else model
+    path = tmp_path / "x.safetensors"
+    native.write(path, model, DOCUMENT)
+    again, _ = native.rebuild(*native.read(path), path)
+    assert again.architecture == model.architecture
+    assert again.deployed == deploy
+    image = torch.rand(1, 3, 64, 128)
+    with torch.no_grad():
+        assert torch.equal(again.decode(again(image)), model.decode(model(image)))
+
+
 def test_half_keeps_anchors(tmp_path, tiny):
     model = create(replace(YOLOV7_TINY, anchors=tuple(((100.3, 7.7),) for _ in range(3))), classes=2).eval()
     native.write(tmp_path / "h.safetensors", model, DOCUMENT, half=True)
@@ -69,13 +96,35 @@ def test_half_keeps_anchors(tmp_path, tiny):
 
 
 def test_own_names_without_metadata(tiny):
-    assert native.from_own_names(tiny.state_dict()).architecture == tiny.architecture
-    deployed = fuse(tiny)
-    assert native.from_own_names(deployed.state_dict()).deployed
+    again, notes = native.from_own_names(tiny.state_dict())
+    assert again.architecture == tiny.architecture
+    assert notes == ()
+    again, notes = native.from_own_names(fuse(tiny).state_dict())
+    assert again.deployed
+    assert again.architecture.name == "yolov7-tiny"
+    assert "taken as yolov7-tiny" in notes[0]
     with pytest.raises(MismatchedCheckpointError, match="extra"):
         native.from_own_names(tiny.state_dict() | {"backbone.extra": torch.zeros(1)})
     with pytest.raises(MismatchedCheckpointError, match="anchors"):
         native.from_own_names({"backbone.stem.0.conv.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize(
+    "name", ["yolov7-tiny-silu", "yolor-csp", "yolov4-csp", "yolor-p6", "yolor-w6", "yolor-e6"]
+)
+def test_own_names_of_baselines_and_of_networks_that_never_had_implicit_vectors(name):
+    with torch.device("meta"):
+        state = create(name, classes=2).state_dict()
+    state["anchors"] = torch.tensor(find_architecture(name).anchors, dtype=torch.float32)
+    again, notes = native.from_own_names(state)
+    assert again.architecture == find_architecture(name)
+    assert len(notes) == (name in ("yolov7-tiny-silu", "yolov4-csp"))
+
+
+def test_own_names_with_a_number_of_levels_that_no_network_has(tiny):
+    with pytest.raises(MismatchedCheckpointError, match="so many levels") as error:
+        native.from_own_names(tiny.state_dict() | {"anchors": torch.ones(2, 3, 2)})
+    assert "3 or 4" in str(error.value)
 
 
 def test_a_part_that_is_not_on_the_list_is_refused(tmp_path, tiny):
@@ -92,10 +141,12 @@ def test_a_part_that_is_not_on_the_list_is_refused(tmp_path, tiny):
         lambda d: d["architecture"].update(cardinality=True),
         lambda d: d["architecture"].update(outputs=[8] * 1000),
         lambda d: d.update(classes=10**9),
+        lambda d: d["architecture"]["stages"][0]["block"].update(kind="Residual", width=72),
+        lambda d: d["architecture"]["neck"][0].update(kind="CSPA", depth=65),
         lambda d: d.pop("architecture"),
         lambda d: d["architecture"].update(unheard_of=1),
     ],
-    ids=["depth", "cardinality", "bool", "list", "classes", "none", "field"],
+    ids=["depth", "cardinality", "bool", "list", "classes", "residual", "csp", "none", "field"],
 )
 def test_numbers_beyond_sense_are_refused(tmp_path, tiny, change):
     path = rewritten(tmp_path, tiny, change)
@@ -146,11 +197,13 @@ def test_nothing_is_left_where_it_cannot_be_written(tmp_path, tiny):
 def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours(tiny, tmp_path, data):
     state = dict(tiny.state_dict())
     name = data.draw(st.sampled_from(["anchors", "lead.convs.0.bias", "backbone.stem.0.conv.weight", "x"]))
-    shape = data.draw(st.sampled_from([(), (0,), (3, 3, 2), (3, 0, 2), (3, 3, 3), (24,), (32, 3, 3, 3)]))
+    shape = data.draw(
+        st.sampled_from([(), (0,), (3, 3, 2), (3, 0, 2), (2, 3, 2), (3, 3, 3), (24,), (32, 3, 3, 3)])
+    )
     dtype = data.draw(st.sampled_from([torch.float32, torch.int64, torch.bool]))
     state[name] = torch.ones(shape).to(dtype)
     with contextlib.suppress(CheckpointError):
-        native.from_own_names(state).float()
+        native.from_own_names(state)[0].float()
     native.write(tmp_path / "x.safetensors", tiny, DOCUMENT)
     with contextlib.suppress(CheckpointError):
         native.rebuild(state, native.read(tmp_path / "x.safetensors")[1], "x")[0].float()

@@ -14,6 +14,7 @@ from tests.golden.keyed import golden_network, keyed_state_dict
 from yolov7.checkpoints.official import Evidence, recover
 from yolov7.errors import MismatchedCheckpointError
 from yolov7.models.architecture import VARIANTS
+from yolov7.models.baselines import YOLOR_CSP, YOLOR_P6, YOLOV4_CSP
 from yolov7.models.detector import Detector, fuse
 from yolov7.models.head import PlainHead
 from yolov7.models.zoo import find_architecture
@@ -82,8 +83,8 @@ def prefixed(state: State, prefix: str) -> Iterator[tuple[str, Tensor]]:
     return ((prefix + name, tensor) for name, tensor in state.items())
 
 
-@pytest.mark.parametrize("architecture", VARIANTS, ids=lambda a: a.name)
-def test_every_tensor_of_every_variant_finds_a_place(architecture):
+@pytest.mark.parametrize("architecture", [*VARIANTS, YOLOR_CSP, YOLOV4_CSP, YOLOR_P6], ids=lambda a: a.name)
+def test_every_tensor_of_every_network_finds_a_place(architecture):
     state = released(architecture.name)
     recovered = recover(state)
     assert recovered.naming == "released"
@@ -177,6 +178,72 @@ def test_activation_decides_between_the_tinies(tiny):
             recover(plain, Evidence(activations=frozenset(strange)))
 
 
+@pytest.fixture(scope="module")
+def yolor_csp() -> State:
+    return released("yolor-csp")
+
+
+def test_baselines_have_their_outputs_between_the_levels(yolor_csp):
+    """Rows 22 and 23 are of the same shape: O3's output, then the way down to O4."""
+    model = recover(yolor_csp).model
+    assert torch.equal(model.outputs[0].conv.weight, yolor_csp["model.22.conv.weight"])
+    assert torch.equal(model.neck.bottom_up[0].down.conv.weight, yolor_csp["model.23.conv.weight"])
+    assert yolor_csp["model.22.conv.weight"].shape == yolor_csp["model.23.conv.weight"].shape
+
+
+def test_names_inside_the_blocks_of_baselines(yolor_csp):
+    model = recover(yolor_csp).model
+    residual, cspc = (stage.block for stage in model.backbone.stages[:2])
+    cspb = model.neck.top_down[0].block
+    for ours, released_name in (
+        (residual.units[0].conv1, "2.cv1"),
+        (residual.units[0].conv2, "2.cv2"),
+        (cspc.main, "4.cv1"),
+        (cspc.past, "4.cv2"),
+        (cspc.after, "4.cv3"),
+        (cspc.out, "4.cv4"),
+        (cspc.units[1].conv2, "4.m.1.cv2"),
+        (cspb.main, "16.cv1"),
+        (cspb.past, "16.cv2"),
+        (cspb.out, "16.cv3"),
+        (cspb.units[1].conv1, "16.m.1.cv1"),
+    ):
+        assert torch.equal(ours.conv.weight, yolor_csp[f"model.{released_name}.conv.weight"])
+
+
+def test_folded_csp_blocks(yolor_csp):
+    expected = rows(recover(yolor_csp).model)
+    model = recover(folded(yolor_csp)).model
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+    torch.testing.assert_close(rows(model), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_implicit_vectors_or_their_folding_decide_between_the_csps(yolor_csp):
+    plain = with_plain_head(yolor_csp)
+    for state, evidence, name in (
+        (yolor_csp, None, "yolor-csp"),
+        (plain, None, "yolov4-csp"),
+        (plain, Evidence(activations=frozenset({"SiLU"})), "yolov4-csp"),
+        (folded(plain), None, "yolor-csp"),
+    ):
+        recovered = recover(state, evidence)
+        assert recovered.model.architecture.name == name
+        note = f"its tensors fit both yolor-csp and yolov4-csp: taken as {name}"
+        assert recovered.notes == (() if state is yolor_csp else (note,))
+    leaky = recover(plain, Evidence(activations=frozenset({"LeakyReLU"}))).model
+    assert {type(m) for m in leaky.modules() if "LU" in type(m).__name__} == {torch.nn.LeakyReLU}
+
+
+def test_a_damaged_baseline_is_told_from_the_variants_that_begin_like_it(yolor_csp):
+    state = dict(yolor_csp)
+    state["model.4.m.7.cv1.conv.weight"] = state.pop("model.4.m.1.cv1.conv.weight")
+    with pytest.raises(MismatchedCheckpointError, match="not those of yolor-csp") as error:
+        recover(state)
+    assert "1 tensors that are not there" in str(error.value)
+    assert "model.4.m.1.cv1.conv.weight (64, 64, 1, 1)" in str(error.value)
+    assert "model.4.m.7.cv1.conv.weight (64, 64, 1, 1)" in str(error.value)
+
+
 def test_mit_rewrite(yolov7_state):
     inside = {
         "cv1": "pre_conv.0",
@@ -251,8 +318,11 @@ def test_rows_of_another_network(tiny):
     trunk = {name: tensor for name, tensor in tiny.items() if not name.startswith("model.77.")}
     with pytest.raises(MismatchedCheckpointError, match="no YOLOv7 head"):
         recover(trunk)
-    with pytest.raises(MismatchedCheckpointError, match="begins like"):
+    with pytest.raises(MismatchedCheckpointError, match="begins like") as error:
         recover(tiny | {"model.0.conv.weight": torch.zeros(48, 3, 3, 3)})
+    beginnings = "3 levels and 32 or 40 channels, or 4 levels and 64 or 80 or 96 channels"
+    assert f"{beginnings} in the first convolution" in str(error.value)
+    assert "3 levels, 48 channels" in str(error.value)
     with pytest.raises(MismatchedCheckpointError, match="not the tensors of a YOLOv7"):
         recover({"layer1.weight": torch.zeros(3), "fc.bias": torch.zeros(3)})
     with pytest.raises(MismatchedCheckpointError, match="no tensor at all"):

@@ -18,10 +18,15 @@ from yolov7.boxes import cxcywh_to_xyxy
 from yolov7.checkpoints.official import recover
 from yolov7.losses.detection import DetectionLoss, Gains
 from yolov7.models.architecture import VARIANTS, Architecture
-from yolov7.models.complexity import PAPER, complexity
+from yolov7.models.baselines import BASELINES
+from yolov7.models.complexity import complexity
 from yolov7.models.detector import fuse
+from yolov7.models.tables import PRINTED
 from yolov7.nms import non_max_suppression
 from yolov7.types import Assignment, Predictions, Targets
+
+NETWORKS = (*VARIANTS, *BASELINES)
+"""Those that the released implementation has."""
 
 RAW_LOGITS, RAW_LOGITS_TINY = 5e-6, 5e-5
 """Norm of the difference over norm of the reference."""
@@ -50,14 +55,14 @@ class Comparison:
 
 
 @torch.no_grad()
-def compare_network(variant: Architecture) -> Iterator[Comparison]:
-    """Logits, decoded rows and the folded form of a variant, on keyed weights and a keyed image."""
-    description, golden = golden_network(variant.name)
-    model = recover(keyed_state_dict(description, variant.anchors)).model
+def compare_network(network: Architecture) -> Iterator[Comparison]:
+    """Logits, decoded rows and the folded form of a network, on keyed weights and a keyed image."""
+    description, golden = golden_network(network.name)
+    model = recover(keyed_state_dict(description, network.anchors)).model
     image = keyed_image(description)
     predictions = model(image)
     decoded = model.decode(predictions)[0]
-    name = variant.name
+    name = network.name
 
     logits = (*predictions.lead, *predictions.aux)
     shapes = [list(level.shape[1:]) for level in logits]
@@ -88,10 +93,10 @@ def compare_network(variant: Architecture) -> Iterator[Comparison]:
 def compare_counts() -> Iterator[Comparison]:
     """The paper's digits: parameters in millions, operations in billions."""
     for variant in VARIANTS:
-        counts, paper = complexity(variant), PAPER[variant.name]
-        parameters = abs(round(counts.paper_parameters / 1e6, 1) - paper.parameters_m)
+        counts, (parameters_m, gflops) = complexity(variant), PRINTED[variant.name]
+        parameters = abs(round(counts.paper_parameters / 1e6, 1) - parameters_m)
         yield Comparison(variant.name, "the paper's parameters, M", parameters, 0)
-        yield Comparison(variant.name, "the paper's FLOPs, G", abs(counts.paper_gflops - paper.gflops), 0)
+        yield Comparison(variant.name, "the paper's FLOPs, G", abs(counts.paper_gflops - gflops), 0)
 
 
 NMS_CASES = json.loads((HERE / "nms" / "cases.json").read_text())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.golden.compare import NMS_CASES, compare_network, compare_nms
-from yolov7.models.architecture import VARIANTS, Architecture
+from tests.golden.compare import NETWORKS, NMS_CASES, compare_network, compare_nms
+from yolov7.models.architecture import Architecture
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
-def test_same_numbers_as_the_released_network(variant: Architecture):
-    comparisons = list(compare_network(variant))
-    assert len(comparisons) == (9 if variant.auxiliary else 8)
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+def test_same_numbers_as_the_released_network(network: Architecture):
+    comparisons = list(compare_network(network))
+    assert len(comparisons) == (9 if network.auxiliary else 8)
     assert [c for c in comparisons if not c.agrees] == []
 
 

@@ -10,6 +10,7 @@ import torch
 
 from tests.golden.compare import (
     LOSS_CASES,
+    NETWORKS,
     NMS_CASES,
     Comparison,
     compare_counts,
@@ -19,7 +20,6 @@ from tests.golden.compare import (
 )
 from yolov7.console import say
 from yolov7.demo import coco_weights
-from yolov7.models.architecture import VARIANTS
 from yolov7.validate import evaluate
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
@@ -53,8 +53,8 @@ def main() -> None:
 
 
 def _all() -> Iterator[Comparison]:
-    for variant in VARIANTS:
-        yield from compare_network(variant)
+    for network in NETWORKS:
+        yield from compare_network(network)
     yield from compare_counts()
     for case in NMS_CASES:
         yield from compare_nms(case)

@@ -19,7 +19,7 @@ from yolov7.training.keeper import Keeper
 
 QUICKLY = (
     "nominal_batch=8",  # each batch is a step
-    "learning_rate=0.03",
+    "learning_rate=0.1",
     "gains.objectness=5",
     "warmup_epochs=20",
     "warmup_bias_rate=0",
@@ -27,8 +27,12 @@ QUICKLY = (
     # Evaluation pads by half a stride: objects must be known wherever they lie on the grid.
     "augmentation.mosaic=0",
     "augmentation.mixup=0",
-    "augmentation.scale=0.2",
     "augmentation.translate=0.2",
+    "augmentation.scale=0",
+    "augmentation.flip_horizontal=0",
+    "augmentation.hue=0",
+    "augmentation.saturation=0",
+    "augmentation.value=0",
 )
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from yolov7.errors import ArchitectureError
 from yolov7.models import architecture as arch
-from yolov7.models.architecture import compound_scale
-from yolov7.models.zoo import find_architecture
+from yolov7.models.architecture import compound_scale, scale
+from yolov7.models.baselines import YOLOR_CSP, YOLOR_CSP_X
+from yolov7.models.zoo import NETWORKS
 
 
 def stage_widths(architecture: arch.Architecture) -> list[int]:
@@ -16,6 +17,10 @@ def stage_widths(architecture: arch.Architecture) -> list[int]:
 
 def neck_widths(architecture: arch.Architecture) -> list[int]:
     return [block.width for block in architecture.neck]
+
+
+def blocks_of(architecture: arch.Architecture) -> list[arch.Block]:
+    return [*(stage.block for stage in architecture.stages), *architecture.neck]
 
 
 def test_x_is_yolov7_one_and_a_quarter_as_wide():
@@ -50,7 +55,41 @@ def test_strides():
     assert arch.YOLOV7_W6.max_stride == 64
 
 
-def test_unknown_variant_lists_those_there_are():
-    with pytest.raises(ArchitectureError, match="yolov7-e6e") as error:
-        find_architecture("yolov8")
-    assert "'yolov8'" in str(error.value)
+def test_scaling_by_one_changes_nothing():
+    for network in NETWORKS:
+        assert scale(network) == network
+
+
+def test_scale_takes_each_number_on_its_own():
+    yolov7 = arch.YOLOV7_W6
+    deeper = scale(yolov7, depth=1.5)
+    assert {block.depth for block in blocks_of(deeper)} == {6}
+    assert replace(deeper, stages=yolov7.stages, neck=yolov7.neck) == yolov7
+    wider = scale(yolov7, width=1.25)
+    assert wider.stem == ((80, 1),)
+    assert wider.outputs == (320, 640, 960, 1280)
+    assert wider.auxiliary == (400, 800, 1200, 1600)
+    assert [stage.down_width for stage in wider.stages] == [160, 320, 640, 960, 1280]
+    assert [block.branch for block in blocks_of(wider)] == [block.branch for block in blocks_of(yolov7)]
+    thicker = scale(yolov7, branch=0.5)
+    assert [block.branch for block in blocks_of(thicker)] == [b.branch // 2 for b in blocks_of(yolov7)]
+    assert [block.width for block in blocks_of(thicker)] == [b.width for b in blocks_of(yolov7)]
+
+
+def test_scaled_numbers_are_never_nothing():
+    least = scale(arch.YOLOV7, depth=0.01, width=0.001, branch=0.001)
+    assert {(block.depth, block.branch, block.width) for block in blocks_of(least)} == {(1, 8, 8)}
+
+
+def test_depths_are_rounded_to_the_nearest():
+    assert [block.depth for block in blocks_of(YOLOR_CSP_X)] == [1, 3, 11, 11, 5, 3, 3, 3]
+
+
+def test_compound_scaling_refuses_blocks_that_deepen_unevenly():
+    """YOLOR-CSP has depths of 1 to 8; an ELAN and an ELAN-H of depth 4 widen alike, a TinyELAN does not."""
+    with pytest.raises(ArchitectureError, match="deepen and widen alike") as error:
+        compound_scale(YOLOR_CSP, depth=6)
+    assert "[1, 2, 4, 8]" in str(error.value)
+    mixed = replace(arch.YOLOV7, neck=tuple(replace(b, kind=arch.TinyELAN) for b in arch.YOLOV7.neck))
+    with pytest.raises(ArchitectureError, match=r"1\.25.*1\.33"):
+        compound_scale(mixed, depth=6)

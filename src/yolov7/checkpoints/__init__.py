@@ -15,6 +15,7 @@ A file of torch goes through these rooms, each of which trusts nothing that come
 
     rows.py       released tensors by row -> facts that the head shows: levels, classes, anchors
     official.py   those, and names        -> the variant, with every tensor in its place (`released_names.py`)
+    lookalikes.py networks that tensors cannot tell apart, and which of them a file is taken for
     native.py     safetensors of ours    <-> a network and its description
     checkpoint.py any file                -> one thing: network, names, size, notes (`load_checkpoint`)
     pretrained.py a released name         -> a file in the cache (`download.py`)

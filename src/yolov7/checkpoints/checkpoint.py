@@ -14,6 +14,7 @@ from torch import Tensor
 from yolov7.checkpoints import native, official
 from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.checkpoints.container import read_checkpoint
+from yolov7.checkpoints.lookalikes import NEVER_IMPLICIT
 from yolov7.checkpoints.sniff import sniff
 from yolov7.checkpoints.tree import Foreign, attributes_of, is_module, state_dict_of, walk
 from yolov7.errors import CheckpointError, MismatchedCheckpointError
@@ -60,12 +61,12 @@ class Checkpoint:
     def form(self) -> Form:
         """``training`` while there are implicit vectors or auxiliary heads, which no deployed network has.
 
-        A network that never had them (yolov7-tiny-silu) is in training form while batch norms are apart.
+        Networks that never had them (yolov7-tiny-silu, yolov4-csp) are in it while batch norms are apart.
         """
         model = self.model
         if model.auxiliary is not None or isinstance(model.lead, ImplicitHead):
             return "training"
-        stripped = model.architecture.name != "yolov7-tiny-silu"
+        stripped = model.architecture.name not in NEVER_IMPLICIT
         return "deployed" if stripped or model.deployed else "training"
 
     def deployed(self) -> Checkpoint:
@@ -166,10 +167,11 @@ def _from_native(
 
 def _from_tensors(tensors: Mapping[str, Tensor], evidence: official.Evidence) -> Checkpoint:
     if any(name.startswith("backbone.") for name in tensors):
-        recovered = official.Recovered(native.from_own_names(tensors), "open-yolov7", ())
+        model, notes = native.from_own_names(tensors)
+        recovered = official.Recovered(model, "open-yolov7", notes)
     else:
         recovered = official.recover(tensors, evidence)
-    model = recovered.model
+        model = recovered.model
     return Checkpoint(
         model=model,
         names=_names(evidence.names, model.classes),

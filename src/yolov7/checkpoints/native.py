@@ -18,11 +18,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for
 from yolov7.checkpoints.rows import mismatch
 from yolov7.checkpoints.tree import printable
-from yolov7.errors import CheckpointError, DamagedCheckpointError, OutputError
-from yolov7.models import blocks, head, reparam
-from yolov7.models.architecture import VARIANTS, Architecture, Block, Stage
+from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError, OutputError
+from yolov7.models import ablations, blocks, csp, head, reparam
+from yolov7.models.architecture import Architecture, Block, Stage
 from yolov7.models.detector import Detector
 from yolov7.models.reparam import Reparameterizable
 
@@ -45,6 +46,20 @@ PARTS: dict[str, Any] = {
         blocks.Conv3x3,
         blocks.silu,
         blocks.leaky_relu,
+        csp.Residual,
+        csp.CSPA,
+        csp.CSPB,
+        csp.CSPC,
+        ablations.RepELANa,
+        ablations.RepELANb,
+        ablations.RepELANc,
+        ablations.RepELANd,
+        ablations.RepELANe,
+        ablations.UnplannedRepELAN,
+        ablations.RepCSPA,
+        ablations.ReversedCSPA,
+        ablations.RepReversedCSPA,
+        ablations.RepReversedCSPC,
         reparam.RepConv,
         head.PlainHead,
         head.ImplicitHead,
@@ -130,8 +145,10 @@ def rebuild(
     return model.eval(), document
 
 
-def from_own_names(tensors: Mapping[str, Tensor]) -> Detector:
-    """The variant whose ``state_dict()`` this is, without any metadata: tried one after the other.
+def from_own_names(tensors: Mapping[str, Tensor]) -> tuple[Detector, tuple[str, ...]]:
+    """The network whose ``state_dict()`` this is, without any metadata, and what to note.
+
+    The paper's variants and baselines are tried one after the other.
 
     Raises:
         MismatchedCheckpointError: it is none of them.
@@ -140,24 +157,31 @@ def from_own_names(tensors: Mapping[str, Tensor]) -> Detector:
     if outputs is None or outputs.dim() != 1 or anchors is None or anchors.dim() != 3 or not anchors.numel():
         raise mismatch("these are not the tensors of a network of ours", ["lead.convs.0.bias", "anchors"], [])
     classes = outputs.shape[0] // max(1, anchors.shape[1]) - 5
+    implicit = any("implicit" in name for name in tensors)
     nearest: CheckpointError | None = None
-    for variant in VARIANTS:
-        if len(variant.neck) != anchors.shape[0]:
+    for candidate in CANDIDATES:
+        if len(candidate.neck) != anchors.shape[0]:
             continue
+        variant, notes = taken_for(
+            candidate, implicit=implicit, folded=not any(".bn." in name for name in tensors)
+        )
         if not any(name.startswith("auxiliary.") for name in tensors):
             variant = replace(variant, auxiliary=())
-        if not any("implicit" in name for name in tensors):
+        if not implicit:
             variant = replace(variant, head=head.PlainHead)
         try:
             with torch.device("meta"):
                 model = Detector(variant, max(1, classes), tuple(anchors.tolist()))
             fill(model, tensors)
-            return model.eval()
+            return model.eval(), notes
         except CheckpointError as error:
             if nearest is None or len(str(error)) < len(str(nearest)):
                 nearest = error
-    assert nearest is not None
-    raise nearest
+    raise nearest or MismatchedCheckpointError(
+        "no network of ours has so many levels",
+        expected=" or ".join(sorted({str(len(candidate.neck)) for candidate in CANDIDATES})),
+        found=anchors.shape[0],
+    )
 
 
 def fill(model: Detector, tensors: Mapping[str, Tensor]) -> None:

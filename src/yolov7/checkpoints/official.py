@@ -1,8 +1,9 @@
 """Checkpoints in the released naming: which network a file holds, and where each of its tensors belongs.
 
 A released file numbers the operations of its network: ``model.<row>.<rest>``. Rows with tensors come in
-drawing order, which is the order in which our modules are created; so the n-th such row is our n-th
-convolution or block, and only the names inside a row need a table. The last row is the head.
+drawing order, which is the order in which our modules are created (but for the outputs of some networks, see
+``OUTPUTS_BY_LEVEL``); so the n-th such row is our n-th convolution or block, and only the names inside a row
+need a table. The last row is the head.
 
 Each convolution may be folded or not, RepConv may be a plain convolution, auxiliary rows and implicit vectors
 may be there or not: all combinations are in the wild. Every tensor must find its place, or the file is
@@ -19,15 +20,18 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for
 from yolov7.checkpoints.released_names import (
     FOLDED_REPCONV,
     HEAD_NAMES,
+    OUTPUTS_BY_LEVEL,
     REPCONV_NAMES,
     ROW_NAMES,
+    names_in_row,
 )
 from yolov7.checkpoints.rows import Rows, mismatch
 from yolov7.errors import MismatchedCheckpointError
-from yolov7.models.architecture import VARIANTS, YOLOV7_TINY, YOLOV7_TINY_SILU, Architecture
+from yolov7.models.architecture import Architecture
 from yolov7.models.blocks import Conv3x3, leaky_relu, silu
 from yolov7.models.detector import Detector
 from yolov7.models.head import ImplicitHead, PlainHead
@@ -72,14 +76,13 @@ def recover(state: State, evidence: Evidence | None = None) -> Recovered:
         evidence: what else the file says.
 
     Raises:
-        MismatchedCheckpointError: no variant has these tensors; lists what is missing and what is left over.
+        MismatchedCheckpointError: no network has these tensors; lists what is missing and what is left over.
     """
     evidence = evidence or Evidence()
     rows = Rows.of(state)
     classes, notes = rows.drop_mask_branch()
-    candidates = [a for a in VARIANTS if a is not YOLOV7_TINY_SILU]  # differs from tiny in no tensor of a row
     nearest: tuple[int, _Table] | None = None
-    for candidate in candidates:
+    for candidate in CANDIDATES:
         if len(candidate.neck) != rows.levels or candidate.stem[0][0] != rows.stem_width:
             continue
         architecture, choices = _as_in_file(candidate, rows, evidence)
@@ -91,12 +94,21 @@ def recover(state: State, evidence: Evidence | None = None) -> Recovered:
             nearest = distance, table
     if nearest is None:
         raise MismatchedCheckpointError(
-            "no YOLOv7 variant begins like this network",
-            expected="3 levels and 32 or 40 channels in the first convolution, or 4 levels and 64, 80 or 96",
+            "no YOLOv7 network, nor one of its baselines, begins like this network",
+            expected=_beginnings(),
             found=f"{rows.levels} levels, {rows.stem_width} channels",
         )
     table = nearest[1]
     raise mismatch(f"the tensors are not those of {table.architecture.name}", table.missing, table.unexpected)
+
+
+def _beginnings() -> str:
+    """How the networks begin that a file can hold: "3 levels and 32 or 40 channels...", for a message."""
+    widths: dict[int, set[int]] = {}
+    for candidate in CANDIDATES:
+        widths.setdefault(len(candidate.neck), set()).add(candidate.stem[0][0])
+    ways = (f"{n} levels and {' or '.join(map(str, sorted(widths[n])))} channels" for n in sorted(widths))
+    return ", or ".join(ways) + " in the first convolution"
 
 
 # -- the network as the file has it ---------------------------------------------------------------------
@@ -105,16 +117,17 @@ def recover(state: State, evidence: Evidence | None = None) -> Recovered:
 def _as_in_file(variant: Architecture, rows: Rows, evidence: Evidence) -> tuple[Architecture, list[str]]:
     """The variant with the output convolutions, heads and activation of the file; and what to note."""
     notes = []
-    trunk = sorted(rows.by_row)[:-1]
-    auxiliary = variant.auxiliary if rows.has("m2") else ()
-    outputs = trunk[len(trunk) - len(auxiliary) - rows.levels : len(trunk) - len(auxiliary)]
-    branched = any(name.startswith("rbr_") for row in outputs for name in rows.by_row[row])
+    branched = any(name.startswith("rbr_") for tensors in rows.by_row.values() for name in tensors)
     if branched != (variant.output is RepConv):
         variant = replace(variant, output=RepConv if branched else Conv3x3)
         notes.append(
             f"its output convolutions are {'RepConv' if branched else 'plain 3x3'}, unlike the paper's"
         )
-    variant = replace(variant, auxiliary=auxiliary, head=ImplicitHead if rows.has("ia") else PlainHead)
+    variant = replace(
+        variant,
+        auxiliary=variant.auxiliary if rows.has("m2") else (),
+        head=ImplicitHead if rows.has("ia") else PlainHead,
+    )
 
     if len(evidence.activations) > 1 or evidence.activations - {"SiLU", "LeakyReLU"}:
         raise MismatchedCheckpointError(
@@ -123,19 +136,16 @@ def _as_in_file(variant: Architecture, rows: Rows, evidence: Evidence) -> tuple[
             found=", ".join(sorted(evidence.activations)),
         )
     # Tensors do not show the activation: pickled classes do, and without them the published pairing decides.
-    if "LeakyReLU" in evidence.activations:
-        return replace(variant, activation=leaky_relu), notes
-    tiny = variant.name == YOLOV7_TINY.name
-    if "SiLU" in evidence.activations:
-        return replace(variant, activation=silu, name=YOLOV7_TINY_SILU.name if tiny else variant.name), notes
-    if tiny and variant.head is PlainHead:
-        folded = "conv.bias" in rows.by_row[min(rows.by_row)]
-        chosen = YOLOV7_TINY if folded else YOLOV7_TINY_SILU
-        notes.append(
-            f"its tensors fit yolov7-tiny (LeakyReLU) and yolov7-tiny-silu (SiLU): taken as {chosen.name}"
-        )
-        variant = replace(variant, name=chosen.name, activation=chosen.activation)
-    return variant, notes
+    shown = None
+    if evidence.activations:
+        shown = leaky_relu if "LeakyReLU" in evidence.activations else silu
+    chosen, choice = taken_for(
+        variant,
+        implicit=variant.head is ImplicitHead,
+        folded="conv.bias" in rows.by_row[min(rows.by_row)],
+        activation=shown,
+    )
+    return replace(variant, name=chosen.name, activation=shown or chosen.activation), [*notes, *choice]
 
 
 @dataclass
@@ -192,20 +202,32 @@ def _match(architecture: Architecture, rows: Rows, classes: int) -> _Table:
 
 
 def _units(model: Detector) -> Iterator[tuple[str, nn.Module]]:
-    """Modules that fill a row of their own, in drawing order."""
-    inside = ""
-    modules: list[tuple[str, nn.Module]] = list(model.named_modules())
-    for path, module in modules:
-        if inside and path.startswith(inside):
-            continue
-        if isinstance(module, tuple(ROW_NAMES)):
-            inside = path + "."
-            yield path, module
+    """Modules that fill a row of their own, in the order of the rows."""
+    for path, part in _parts(model):
+        inside = ""
+        modules: Iterator[tuple[str, nn.Module]] = part.named_modules(prefix=path)
+        for name, module in modules:
+            if isinstance(module, tuple(ROW_NAMES)) and not (inside and name.startswith(inside)):
+                inside = name + "."
+                yield name, module
+
+
+def _parts(model: Detector) -> Iterator[tuple[str, nn.Module]]:
+    """The detector in pieces, in the order of the rows; paths as in ``named_modules``."""
+    if model.architecture.name not in OUTPUTS_BY_LEVEL:
+        yield "", model
+        return
+    yield "backbone", model.backbone
+    yield "neck.pool", model.neck.pool
+    yield "neck.top_down", model.neck.top_down
+    for level, output in enumerate(model.outputs):
+        if level > 0:
+            yield f"neck.bottom_up.{level - 1}", model.neck.bottom_up[level - 1]
+        yield f"outputs.{level}", output
 
 
 def _place_unit(table: _Table, path: str, unit: nn.Module, row: int, tensors: dict[str, Tensor]) -> None:
-    names = next(names for kind, names in ROW_NAMES.items() if isinstance(unit, kind))
-    for ours, released in names.items():
+    for ours, released in names_in_row(unit).items():
         leaf_path = ".".join(part for part in (path, ours) if part)
         prefix = released + "." if released else ""
         leaf = table.model.get_submodule(leaf_path)

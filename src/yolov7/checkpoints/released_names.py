@@ -10,7 +10,9 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from yolov7.models.baselines import BASELINES
 from yolov7.models.blocks import SPPCSPC, ConvBNAct, DownC
+from yolov7.models.csp import CSPA, CSPC, DarkBlock
 from yolov7.models.reparam import RepConv
 
 # Modules that fill one row of a released file: our name inside the module -> the released one inside the row.
@@ -27,7 +29,14 @@ ROW_NAMES: dict[type[nn.Module], dict[str, str]] = {
         "after.1": "cv6",
         "out": "cv7",
     },
+    DarkBlock: {"conv1": "cv1", "conv2": "cv2"},
+    CSPC: {"main": "cv1", "past": "cv2", "after": "cv3", "out": "cv4"},  # before CSPA, which it is one of
+    CSPA: {"main": "cv1", "past": "cv2", "out": "cv3"},
 }
+CSP_UNITS = ("units", "m")  # the dark blocks of a CSP block, each with a number after it
+
+# Networks whose output convolutions have their rows right after their level of the neck, not at the end.
+OUTPUTS_BY_LEVEL = frozenset(baseline.name for baseline in BASELINES)
 
 # Inside RepConv; a ConvBNAct has the same names on both sides.
 REPCONV_NAMES = {
@@ -64,6 +73,19 @@ MIT_REPCONV = {
 }
 MIT_HEAD = re.compile(r"heads\.(\d+)\.(head_conv|implicit_a|implicit_m)\.(.+)")
 MIT_HEAD_NAMES = {"head_conv": "m", "implicit_a": "ia", "implicit_m": "im"}
+
+
+def names_in_row(unit: nn.Module) -> dict[str, str]:
+    """Convolutions of a module that fills a row: our name inside the module -> the one inside the row."""
+    names = next(names for kind, names in ROW_NAMES.items() if isinstance(unit, kind))
+    if not isinstance(unit, CSPA):
+        return names
+    ours, released = CSP_UNITS
+    return names | {
+        f"{ours}.{i}.{our_conv}": f"{released}.{i}.{released_conv}"
+        for i in range(len(unit.units))
+        for our_conv, released_conv in ROW_NAMES[DarkBlock].items()
+    }
 
 
 def is_mit_head(name: str) -> bool:

@@ -16,8 +16,8 @@ from yolov7.errors import CheckpointError
 from yolov7.inference.augment import Augmented
 from yolov7.inference.backend import Backend, TorchBackend, default_device
 from yolov7.inference.predictor import Predictor
-from yolov7.models.architecture import VARIANTS
 from yolov7.models.detector import create
+from yolov7.models.zoo import NETWORKS, VARIANTS
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def load(
 
     Args:
         weights: path of any YOLOv7 checkpoint; or the name of a released one such as ``yolov7.pt``, which is
-            downloaded once; or a variant such as ``yolov7-tiny`` for fresh weights, which find nothing.
+            downloaded once; or a network such as ``yolov7-tiny`` for fresh weights, which find nothing.
         size: longest side that images are scaled to, pixels; the checkpoint's own where not given.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; a GPU where there is one.
         half: 16 bits: float16 on a GPU, bfloat16 on a CPU.
@@ -71,7 +71,7 @@ def load(
 
 def _checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
     path = Path(weights)
-    fresh = {variant.name: variant for variant in VARIANTS}.get(str(weights))
+    fresh = {network.name: network for network in NETWORKS}.get(str(weights))
     if fresh is not None and not path.exists():
         _LOG.warning("%s has fresh weights: it finds nothing before it is trained", fresh.name)
         return Checkpoint(create(fresh).eval(), COCO_NAMES, fresh.size, "open-yolov7", "float32")

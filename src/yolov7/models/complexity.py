@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from yolov7.models.architecture import Architecture
 from yolov7.models.detector import Detector, fuse
 from yolov7.models.reparam import reparameterize
+from yolov7.models.tables import PRINTED
 
 COUNTING_SIZE = 640
 """The paper's counts are of this input, whatever the network's own size."""
@@ -21,29 +22,13 @@ Graph = Literal["deployed", "unfolded", "training"]
 is trained, auxiliary heads included, with convolutions folded."""
 
 
-@dataclass(frozen=True)
-class PaperNumbers:
-    """A row of the paper's Tables 1 and 2: millions of parameters, billions of operations at ``size``.
-
-    ``graph`` says which form of the network the row counts; that was found by counting, the paper is silent.
-    """
-
-    parameters_m: float
-    gflops: float
-    size: int
-    graph: Graph = "deployed"
-
-
-PAPER: dict[str, PaperNumbers] = {
-    "yolov7-tiny": PaperNumbers(6.2, 13.8, 640),
-    "yolov7-tiny-silu": PaperNumbers(6.2, 13.8, 640, "unfolded"),
-    "yolov7": PaperNumbers(36.9, 104.7, 640),
-    "yolov7-x": PaperNumbers(71.3, 189.9, 640),
-    "yolov7-w6": PaperNumbers(70.4, 360.0, 1280),
-    "yolov7-e6": PaperNumbers(97.2, 515.2, 1280),
-    "yolov7-d6": PaperNumbers(154.7, 806.8, 1280, "training"),
-    "yolov7-e6e": PaperNumbers(151.7, 843.2, 1280),
+GRAPHS: dict[str, Graph] = {
+    "yolov7-tiny-silu": "unfolded",
+    "yolov7-d6": "training",
+    "yolov7-x-width-only": "unfolded",
+    "yolov7-x-depth-only": "unfolded",
 }
+"""Rows that do not count the deployed network. That was found by counting: the paper is silent."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +73,16 @@ def paper_flops(model: nn.Module, size: int) -> int:
 
 def complexity(architecture: Architecture) -> Complexity:
     """Build the variant on no device at all and count. Takes a fraction of a second for the largest."""
+    graph = GRAPHS.get(architecture.name, "deployed")
     with torch.device("meta"):
         training = Detector(architecture)
         deployed = fuse(training)
-        convolutions_folded = Detector(architecture)
-    for name, part in convolutions_folded.named_children():
-        if name != "lead":
-            reparameterize(part)
-    graph = PAPER[architecture.name].graph if architecture.name in PAPER else "deployed"
-    counted = {"deployed": deployed, "unfolded": training, "training": convolutions_folded}[graph]
+        counted = training if graph == "unfolded" else deployed
+        if graph == "training":
+            counted = Detector(architecture)
+            for name, part in counted.named_children():
+                if name != "lead":
+                    reparameterize(part)
     at_640 = round(paper_flops(counted, COUNTING_SIZE) / 1e9, 1)
     return Complexity(
         parameters_training=count_parameters(training),
@@ -109,9 +95,9 @@ def complexity(architecture: Architecture) -> Complexity:
     )
 
 
-def beside_the_paper(architecture: Architecture) -> dict[str, str | int | float]:
-    """A variant of the paper: what is counted here, and the paper's digits."""
-    counts, paper = complexity(architecture), PAPER[architecture.name]
+def beside_the_paper(architecture: Architecture) -> dict[str, str | int | float | None]:
+    """What is counted here, and the paper's digits; None where the paper has none."""
+    counts, paper = complexity(architecture), PRINTED.get(architecture.name)
     return {
         "variant": architecture.name,
         "size": architecture.size,
@@ -119,9 +105,9 @@ def beside_the_paper(architecture: Architecture) -> dict[str, str | int | float]
         "parameters_deployed": counts.parameters_deployed,
         "conv_gflops": round(counts.conv_gflops, 2),
         "parameters_m": round(counts.paper_parameters / 1e6, 1),
-        "paper_parameters_m": paper.parameters_m,
+        "paper_parameters_m": paper[0] if paper else None,
         "gflops": counts.paper_gflops,
-        "paper_gflops": paper.gflops,
+        "paper_gflops": paper[1] if paper else None,
         "counted": counts.graph,
     }
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from yolov7.errors import ArchitectureError
 from yolov7.models.blocks import Activation, ComputationalBlock, Conv3x3, ConvBNAct, silu
 from yolov7.models.reparam import RepConv
 
@@ -80,7 +81,10 @@ class Residual(ComputationalBlock):
         self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
     ) -> None:
         super().__init__(in_channels, out_channels, branch, depth, activation)
-        assert in_channels == out_channels, "a residual keeps its width"
+        if in_channels != out_channels:
+            raise ArchitectureError(
+                "a residual keeps the width", expected=f"{in_channels} channels", found=out_channels
+            )
         self.units = nn.Sequential(*(self.unit(out_channels, branch, activation) for _ in range(depth)))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class ImplicitHead(PlainHead):
 
         feature ─ + implicit A ─ 1x1 ─ x implicit M ─ logits
 
-    Paper: Sec. 4.3 (3), after YOLOR [81]: in inference the vectors fold into the convolution.
+    Paper: Sec. 4.3 (2), after YOLOR [81]: in inference the vectors fold into the convolution.
     """
 
     def __init__(self, widths: Sequence[int], anchors: int, classes: int) -> None:

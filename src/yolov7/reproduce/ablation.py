@@ -1,0 +1,255 @@
+"""The rows of an ablation, trained under equal settings: one run for each row and seed.
+
+A run's directory is ``OUT/<row>/seed-<k>``. One that is complete is not trained again, one that was
+interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+import torch
+
+from yolov7.errors import TrainingError, UsageError, Yolov7Error
+from yolov7.models.architecture import scale
+from yolov7.models.complexity import complexity
+from yolov7.models.tables import Row, Table
+from yolov7.reproduce.result import Line, Number, Reproduction
+from yolov7.reproduce.table import from_paper
+from yolov7.training.config import TrainConfig
+from yolov7.training.fit import train
+from yolov7.training.keeper import LAST, METRICS
+from yolov7.training.record import CONFIG
+
+Say = Callable[[str], None]
+MEASURED = ("AP", "AP50", "AP75")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all rows of an ablation share.
+
+    Attributes:
+        base: the runs' configuration: data, epochs, size, width, batch size and all else, but for what a row
+            changes.
+        seeds: runs of each row; their seeds are 0, 1, 2...
+        processes: runs at a time; on GPUs one for each, on a processor they share its cores.
+        out: directory.
+    """
+
+    base: TrainConfig
+    seeds: int = 1
+    processes: int | None = None
+    out: Path = Path("runs/reproduce")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a row."""
+
+    row: Row
+    seed: int
+    directory: Path
+
+    @property
+    def history(self) -> list[dict[str, str]]:
+        """What metrics.csv says, an entry an epoch; empty where there is none."""
+        try:
+            with (self.directory / METRICS).open(newline="") as file:
+                return list(csv.DictReader(file))
+        except OSError:
+            return []
+
+
+def train_ablation(table: Table, settings: Settings, *, say: Say, progress: bool = True) -> Reproduction:
+    """Train every row with every seed, and report mean and spread beside the paper's numbers.
+
+    The AP of a run is that of its last epoch: choosing the best epoch on the images that are measured would
+    flatter.
+
+    Raises:
+        UsageError: the table is no ablation, or settings differ from those of runs that are there already.
+        TrainingError: runs failed; the others are complete, and stay.
+    """
+    if not table.ablation:
+        raise UsageError(f"{table.name} compares finished networks: there is nothing to train")
+    if settings.seeds < 1:
+        raise UsageError("seeds of an ablation", expected="1 or more", found=settings.seeds)
+    runs = [
+        Run(row, seed, settings.out / slug(row.label) / f"seed-{seed}")
+        for seed in range(settings.seeds)
+        for row in table.rows
+    ]
+    epochs = settings.base.epochs
+    assert epochs is not None
+    unfinished = [(run, _config(run, settings)) for run in runs if len(run.history) < epochs]
+    for run in runs:
+        _require_same_settings(run, _config(run, settings))
+    done = len(runs) - len(unfinished)
+    say(f"{len(runs)} runs of {epochs} epochs in {settings.out}" + (f", {done} are complete" if done else ""))
+    processes = min(settings.processes or _processes(), max(1, len(unfinished)))
+    begun = time.monotonic()
+    if processes == 1:
+        for number, (run, config) in enumerate(unfinished, start=1):
+            say(f"run {number} of {len(unfinished)}: {run.row.label}, seed {run.seed}")
+            train(config, say=say, progress=progress)
+    elif unfinished:
+        _train_at_once(unfinished, processes, say)
+    return _report(table, runs, settings, processes, time.monotonic() - begun)
+
+
+def slug(label: str) -> str:
+    """A row's label as the name of a folder."""
+    return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
+
+
+def _config(run: Run, settings: Settings) -> TrainConfig:
+    """That of a row: to go on, where the run was interrupted."""
+    config = replace(
+        settings.base,
+        model=run.row.architecture.name,
+        set=(*settings.base.set, *run.row.recipe),
+        seed=run.seed,
+        out=run.directory,
+    )
+    return replace(config, resume=run.directory) if (run.directory / CONFIG).exists() else config
+
+
+def _require_same_settings(run: Run, config: TrainConfig) -> None:
+    """A directory holds one ablation: to change it half-way would compare what was not trained alike."""
+    with suppress(OSError):
+        there = json.loads((run.directory / CONFIG).read_text())
+        for name in ("model", "width", "set", "epochs", "batch_size", "size"):
+            asked, found = getattr(config, name), there[name]
+            asked = list(asked) if isinstance(asked, tuple) else asked
+            if asked is not None and asked != found:
+                raise UsageError(
+                    "there are runs with other settings already; take another --out",
+                    file=run.directory / CONFIG,
+                    expected=f"{name} {asked}",
+                    found=found,
+                )
+
+
+# -- several at a time ----------------------------------------------------------------------------------
+
+
+def _processes() -> int:
+    """One for each GPU; a processor's cores are best left to one run at a time."""
+    return max(1, torch.cuda.device_count())
+
+
+def _train_at_once(unfinished: Sequence[tuple[Run, TrainConfig]], processes: int, say: Say) -> None:
+    """Each process has a GPU of its own, or its share of the cores."""
+    context = get_context("spawn")
+    places: Queue[int] = context.Queue()
+    for place in range(processes):
+        places.put(place)
+    failures = []
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_settle, initargs=(places, processes)
+    ) as pool:
+        waiting: dict[Future[None], Run] = {
+            pool.submit(_train_quietly, config): run for run, config in unfinished
+        }
+        total = len(waiting)
+        while waiting:
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                run = waiting.pop(future)
+                error = future.exception()
+                if error is not None:
+                    failures.append(f"{run.row.label}, seed {run.seed}: {error}")
+                outcome = "failed" if error is not None else _summary(run)
+                say(f"{total - len(waiting)} of {total}: {run.row.label}, seed {run.seed}: {outcome}")
+    if failures:
+        raise TrainingError("runs failed; the others are complete", found="; ".join(failures))
+
+
+_place = 0
+"""Which of the processes this one is."""
+
+
+def _settle(places: Queue[int], processes: int) -> None:
+    """Take a place, and a share of the cores, before anything is computed."""
+    global _place
+    _place = places.get()
+    with suppress(AttributeError):  # not every system lets a process choose its cores
+        cores = sorted(os.sched_getaffinity(0))
+        mine = cores[_place::processes] or cores
+        os.sched_setaffinity(0, mine)
+        torch.set_num_threads(len(mine))
+
+
+def _train_quietly(config: TrainConfig) -> None:
+    gpus = torch.cuda.device_count()
+    if gpus and config.accelerator in ("auto", "gpu"):
+        config = replace(config, devices=f"{_place % gpus},")
+    try:
+        train(config, progress=False)
+    except Yolov7Error as error:
+        raise RuntimeError(str(error)) from None  # ours do not survive the way between processes
+
+
+def _summary(run: Run) -> str:
+    last = run.history[-1]
+    return f"AP {100 * float(last['AP']):.1f}, AP50 {100 * float(last['AP50']):.1f}"
+
+
+# -- what came out --------------------------------------------------------------------------------------
+
+
+def _report(
+    table: Table, runs: Sequence[Run], settings: Settings, processes: int, seconds: float
+) -> Reproduction:
+    base = settings.base
+    lines = []
+    for row in table.rows:
+        network = scale(row.architecture, width=base.width, branch=base.width)
+        size = base.size or network.size
+        counts = complexity(network)
+        numbers = [
+            Number("parameters_m", "computed", round(counts.parameters_deployed / 1e6, 2)),
+            Number("gflops", "computed", round(counts.conv_gflops * (size / network.size) ** 2, 2)),
+        ]
+        last = [run.history[-1] for run in runs if run.row is row]
+        for quantity in MEASURED:
+            each = tuple(round(100 * float(epoch[quantity]), 2) for epoch in last)
+            numbers.append(Number(quantity, "measured", round(statistics.mean(each), 2), each))
+        paper = tuple(number for number in from_paper(row) if number.quantity in MEASURED)
+        lines.append(Line(row.label, row.architecture.name, size, (*numbers, *paper), row.note))
+    data = Path(base.data).name if base.data is not None else ""
+    width = f", {base.width:g} of the width" if base.width != 1 else ""
+    notes = [table.note] if table.note else []
+    notes.append(
+        f"measured: {data}, {base.epochs} epochs at {lines[0].size}{width}, seeds 0 to {settings.seeds - 1}; "
+        "AP of the average after the last epoch (IoU of suppression 0.6), mean and half of the spread."
+    )
+    notes.append("The paper's numbers are of the whole networks on COCO.")
+    notes.append(
+        f"{len(runs)} runs, {sum(map(_hours, runs)):.2f} hours of training in all; "
+        f"{seconds / 60:.0f} minutes now, {processes} at a time."
+    )
+    return Reproduction(table.name, table.title, tuple(lines), tuple(notes))
+
+
+def _hours(run: Run) -> float:
+    return sum(float(epoch["seconds"]) for epoch in run.history) / 3600
+
+
+def last_weights(table: Table, settings: Settings) -> Iterator[tuple[Row, Path]]:
+    """The last weights of each row's first seed."""
+    for row in table.rows:
+        yield row, settings.out / slug(row.label) / "seed-0" / LAST

@@ -1,0 +1,55 @@
+"""Figure 8: where the lead and the auxiliary head of networks that were trained differently see objects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from yolov7.checkpoints.checkpoint import load_checkpoint
+from yolov7.data.letterbox import letterbox, to_tensor
+from yolov7.inference.output import encoded, write_file
+from yolov7.training.pictures import captioned, objectness_maps, sheet
+from yolov7.types import Image
+
+
+@torch.no_grad()
+def draw_figure_8(
+    weights: Sequence[tuple[str, str | os.PathLike[str]]],
+    photos: Sequence[Image],
+    out: Path,
+    size: int | None = None,
+) -> list[Path]:
+    """A picture for each photo: the networks below each other, lead heads above auxiliary ones.
+
+    Args:
+        weights: (label, checkpoint); auxiliary heads are in checkpoints in training form only.
+        photos: uint8 (H, W, 3) RGB.
+        out: directory for figure8-1.jpg, figure8-2.jpg...
+        size: long side of the photos for the networks, pixels; each checkpoint's own where not given.
+
+    Raises:
+        CheckpointError: a checkpoint cannot be read.
+        OutputError: a picture cannot be written.
+
+    Paper: Sec. 5.4.3, Fig. 8.
+    """
+    networks = []
+    for label, path in weights:
+        checkpoint = load_checkpoint(path)
+        networks.append((label, checkpoint.model.float().eval(), size or checkpoint.size))
+    paths = []
+    for number, photo in enumerate(photos, start=1):
+        tiles = []
+        for label, model, side in networks:
+            canvas, _ = letterbox(photo, side, stride=model.strides[-1])
+            maps = objectness_maps(model(to_tensor([canvas]).float().div_(255)), canvas)
+            heading = np.full((28, maps.shape[1], 3), 255, np.uint8)
+            tiles.append(np.vstack((captioned(heading, label), maps)))
+        path = out / f"figure8-{number}.jpg"
+        write_file(path, encoded(sheet(tiles, 1), ".jpg"))
+        paths.append(path)
+    return paths

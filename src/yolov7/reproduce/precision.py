@@ -1,0 +1,45 @@
+"""Table 10: the same weights, measured in both precisions and with both thresholds of suppression."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from yolov7.checkpoints.checkpoint import load_checkpoint
+from yolov7.models.tables import TABLE_10
+from yolov7.reproduce.result import Line, Number, Reproduction
+from yolov7.validate import validate
+
+
+def reproduce_table_10(
+    weights: str | os.PathLike[str] | None,
+    data: str | os.PathLike[str] | None,
+    *,
+    device: str | None = None,
+    say: Callable[[str], None],
+) -> Reproduction:
+    """Precision and IoU threshold; the paper's rows alone where there are no weights and data.
+
+    Raises:
+        CheckpointError, DataError: with file, line, expected and found.
+    """
+    network = "yolov7-x"
+    size = 640
+    if weights is not None:
+        checkpoint = load_checkpoint(weights)
+        network, size = checkpoint.model.architecture.name, checkpoint.size
+    lines = []
+    for setting in TABLE_10:
+        label = f"{'half' if setting.half else 'single'}, IoU {setting.iou:.2f}"
+        numbers = [Number("AP", "paper", setting.AP)]
+        if weights is not None and data is not None:
+            say(f"{network}: {label}")
+            metrics = validate(weights, data, half=setting.half, iou=setting.iou, device=device).metrics
+            numbers.append(Number("AP", "measured", round(100 * metrics.AP, 2)))
+        lines.append(Line(label, network, size, tuple(numbers)))
+    notes = ["The paper's numbers are YOLOv7-X on COCO val2017."]
+    if weights is not None and data is not None:
+        kind = "float16" if device not in (None, "cpu") else "bfloat16, for this is a processor"
+        notes.append(f"measured: {Path(weights).name} on {Path(data).name}; half is {kind}.")
+    return Reproduction("table10", "Comparison of different setting", tuple(lines), tuple(notes))

@@ -1,0 +1,125 @@
+"""Tables 1 to 9 without training: networks are counted; weights and speed are measured on demand."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from yolov7.checkpoints.checkpoint import load_checkpoint
+from yolov7.data.letterbox import letterbox, to_tensor
+from yolov7.errors import UsageError
+from yolov7.inference.backend import TorchBackend
+from yolov7.models.complexity import complexity
+from yolov7.models.detector import create
+from yolov7.models.tables import Row, Table
+from yolov7.reproduce.result import Line, Number, Reproduction
+from yolov7.types import Image
+from yolov7.validate import validate
+
+Say = Callable[[str], None]
+PERCENT = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+
+def reproduce_table(
+    table: Table,
+    *,
+    weights: Sequence[str | os.PathLike[str]] = (),
+    data: str | os.PathLike[str] | None = None,
+    photos: Sequence[Image] = (),
+    device: str | None = None,
+    say: Say,
+) -> Reproduction:
+    """A table with parameters and operations counted here.
+
+    Args:
+        table: which one.
+        weights: checkpoints of its networks, whose AP is measured on `data`.
+        data: labelled images, read as by ``yolov7 val``.
+        photos: uint8 (H, W, 3) RGB, for frames per second of every network with fresh weights, batch 1.
+        device: to measure on.
+        say: told what is being measured.
+
+    Raises:
+        UsageError: weights without data, or of a network that is in no row.
+        CheckpointError, DataError: with file, line, expected and found.
+    """
+    if weights and data is None:
+        raise UsageError("AP is measured on labelled images", expected="--data beside --weights")
+    lines = [_counted(row) for row in table.rows]
+    notes = [table.note] if table.note else []
+    notes.append("computed: the network is built and counted by the paper's rule.")
+    for path in weights:
+        name = load_checkpoint(path).model.architecture.name
+        mine = [i for i, row in enumerate(table.rows) if row.architecture.name == name]
+        if not mine:
+            known = dict.fromkeys(row.architecture.name for row in table.rows)
+            raise UsageError(
+                f"{table.name} has no such network", file=path, expected=", ".join(known), found=name
+            )
+        assert data is not None
+        for i in mine:
+            say(f"AP of {name} at {lines[i].size}")
+            lines[i] = _with(lines[i], _measured_ap(path, data, lines[i].size, device))
+        notes.append(f"AP measured: {Path(path).name} on {Path(data).name}, by the COCO protocol.")
+    if photos:
+        for i, row in enumerate(table.rows):
+            say(f"frames per second of {row.architecture.name} at {row.pixels}")
+            lines[i] = _with(lines[i], (_fps(row, photos, device),))
+        where = (
+            torch.cuda.get_device_name() if device not in (None, "cpu") else f"{platform.machine()} processor"
+        )
+        notes.append(
+            f"fps measured: {where}, {torch.get_num_threads()} threads, torch {torch.__version__}, batch 1, "
+            f"{len(photos)} photos with their long side at the size; network and decoding, median."
+        )
+    return Reproduction(table.name, table.title, tuple(lines), tuple(notes))
+
+
+def from_paper(row: Row) -> tuple[Number, ...]:
+    """What the paper says of a row."""
+    return tuple(Number(name, "paper", value) for name, value in row.paper.items())
+
+
+def _counted(row: Row) -> Line:
+    architecture = row.architecture
+    counts = complexity(architecture)
+    gflops = counts.paper_gflops * (row.pixels / architecture.size) ** 2
+    numbers = (
+        Number("parameters_m", "computed", round(counts.paper_parameters / 1e6, 1)),
+        Number("gflops", "computed", round(gflops, 1)),
+        *from_paper(row),
+    )
+    return Line(row.label, architecture.name, row.pixels, numbers, row.note)
+
+
+def _with(line: Line, numbers: tuple[Number, ...]) -> Line:
+    return replace(line, numbers=line.numbers + numbers)
+
+
+def _measured_ap(
+    weights: str | os.PathLike[str], data: str | os.PathLike[str], size: int, device: str | None
+) -> tuple[Number, ...]:
+    metrics = validate(weights, data, size=size, device=device).metrics
+    return tuple(Number(name, "measured", round(100 * getattr(metrics, name), 1)) for name in PERCENT)
+
+
+def _fps(row: Row, photos: Sequence[Image], device: str | None) -> Number:
+    """Frames per second of the deployed network, one photo at a time."""
+    torch.manual_seed(0)
+    backend = TorchBackend(create(row.architecture), device or "cpu", half=device not in (None, "cpu"))
+    inputs = [to_tensor([letterbox(photo, row.pixels, stride=backend.stride)[0]]) for photo in photos]
+    for shape in {tuple(batch.shape): batch for batch in inputs}.values():
+        backend(shape, 0.25)
+    times = []
+    for batch in inputs:
+        begun = time.perf_counter()
+        backend(batch, 0.25)
+        times.append(time.perf_counter() - begun)
+    return Number("fps", "measured", float(f"{1 / statistics.median(times):.3g}"))

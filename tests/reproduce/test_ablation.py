@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolov7.data.shapes import write_shapes
+from yolov7.errors import UsageError
+from yolov7.models.tables import TABLE_1, TABLE_6, TABLE_7, Table
+from yolov7.reproduce.ablation import Settings, last_weights, slug, train_ablation
+from yolov7.reproduce.figure8 import draw_figure_8
+from yolov7.training.config import TrainConfig
+from yolov7.training.recipes import COCO_P6, changed
+
+SMALL = replace(TABLE_6, rows=(TABLE_6.rows[0], TABLE_6.rows[3]))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))
+    base = TrainConfig(
+        data=write_shapes(tmp_path / "shapes", train=4, val=2, size=64),
+        epochs=2,
+        size=64,
+        width=0.125,
+        batch_size=2,
+        workers=0,
+        report=False,
+        accelerator="cpu",
+        precision="32",
+    )
+    return Settings(base, seeds=1, processes=1, out=tmp_path / "runs")
+
+
+def run(table: Table, settings: Settings) -> tuple[list[str], list[float]]:
+    """What was said, and the AP of each line."""
+    said: list[str] = []
+    result = train_ablation(table, settings, say=said.append, progress=False)
+    aps = [
+        n.value for line in result.lines for n in line.numbers if (n.quantity, n.source) == ("AP", "measured")
+    ]
+    return said, aps
+
+
+def test_rows_are_trained_once_and_interrupted_ones_go_on(settings: Settings) -> None:
+    said, first = run(SMALL, settings)
+    assert sum(text.startswith("run ") for text in said) == 2
+    runs = sorted(path.parent.name for path in settings.out.glob("*/seed-0"))
+    assert runs == ["base-v7-e6", "coarse-to-fine-lead-guided"]
+
+    said, again = run(SMALL, settings)
+    assert again == first
+    assert not any(text.startswith("run ") for text in said)
+
+    shutil.rmtree(settings.out / "base-v7-e6")
+    said, third = run(SMALL, settings)
+    assert sum(text.startswith("run ") for text in said) == 1
+    assert third == first
+
+
+def test_other_settings_need_another_directory(settings: Settings) -> None:
+    one = replace(SMALL, rows=SMALL.rows[:1])
+    run(one, settings)
+    more = replace(settings, base=replace(settings.base, epochs=3))
+    with pytest.raises(UsageError, match="other settings already"):
+        run(one, more)
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_train_the_same(settings: Settings, tmp_path: Path) -> None:
+    _, alone = run(SMALL, settings)
+    _, together = run(SMALL, replace(settings, processes=2, out=tmp_path / "together"))
+    assert together == pytest.approx(alone, abs=2)
+
+
+def test_maps_of_heads_that_were_trained_differently(settings: Settings) -> None:
+    run(SMALL, settings)
+    weights = [(row.label, path) for row, path in last_weights(SMALL, settings)]
+    (picture,) = draw_figure_8(weights, [np.zeros((48, 64, 3), np.uint8)], settings.out)
+    assert picture.stat().st_size > 1000
+
+
+def test_comparisons_are_not_trained(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="nothing to train"):
+        train_ablation(TABLE_1, settings, say=print)
+
+
+def test_settings_of_a_row_reach_its_recipe(settings: Settings) -> None:
+    without, bound = (changed(COCO_P6, row.recipe) for row in TABLE_7.rows[1:])
+    assert not without.auxiliary.upper_bound
+    assert bound.auxiliary.upper_bound
+    assert slug(TABLE_7.rows[1].label) == "aux-without-constraint"
