@@ -38,7 +38,7 @@ def _a_users_folder(tmp_path, monkeypatch):
 
 def test_there_are_examples():
     assert len(EXAMPLES) == 4
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 10
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))

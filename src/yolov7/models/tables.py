@@ -353,8 +353,8 @@ PRINTED: dict[str, tuple[float, float]] = {"yolov7-tiny": (6.2, 13.8)} | {
     for row in table.rows
     if row.pixels == row.architecture.size
 }
-"""The paper's millions of parameters and billions of operations of a network at its own size. At 640 the paper
-has tiny with SiLU only: these numbers are taken for both."""
+"""The paper's millions of parameters and billions of operations of a network at its own size. At 640 it has
+tiny with SiLU only: these numbers are taken for both."""
 
 
 @dataclass(frozen=True)
