@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from yolov7.data.shapes import write_shapes
-from yolov7.errors import UsageError
+from yolov7.errors import TrainingError, UsageError
 from yolov7.models.tables import TABLE_1, TABLE_6, TABLE_7, Table
 from yolov7.reproduce.ablation import Settings, last_weights, slug, train_ablation
 from yolov7.reproduce.figure8 import draw_figure_8
@@ -67,6 +67,17 @@ def test_other_settings_need_another_directory(settings: Settings) -> None:
     more = replace(settings, base=replace(settings.base, epochs=3))
     with pytest.raises(UsageError, match="other settings already"):
         run(one, more)
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_does_not_end_the_others(settings: Settings) -> None:
+    """The second row's recipe cannot be: its process says so, the first is complete."""
+    bad = replace(SMALL.rows[1], recipe=("guidance=nobody",))
+    with pytest.raises(TrainingError, match=r"others are complete[\s\S]*coarse-to-fine[\s\S]*guidance"):
+        run(replace(SMALL, rows=(SMALL.rows[0], bad)), replace(settings, processes=2))
+    said, aps = run(replace(SMALL, rows=SMALL.rows[:1]), settings)
+    assert "1 are complete" in said[0]
+    assert len(aps) == 1
 
 
 @pytest.mark.slow

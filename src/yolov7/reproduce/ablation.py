@@ -13,11 +13,11 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from multiprocessing.queues import Queue
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -152,55 +152,63 @@ def _processes() -> int:
 
 
 def _train_at_once(unfinished: Sequence[tuple[Run, TrainConfig]], processes: int, say: Say) -> None:
-    """Each process has a GPU of its own, or its share of the cores."""
+    """A process a run, so many at a time: each has a GPU of its own, or its share of the cores."""
     context = get_context("spawn")
-    places: Queue[int] = context.Queue()
-    for place in range(processes):
-        places.put(place)
-    failures = []
-    with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_settle, initargs=(places, processes)
-    ) as pool:
-        waiting: dict[Future[None], Run] = {
-            pool.submit(_train_quietly, config): run for run, config in unfinished
-        }
-        total = len(waiting)
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                run = waiting.pop(future)
-                error = future.exception()
-                if error is not None:
-                    failures.append(f"{run.row.label}, seed {run.seed}: {error}")
-                outcome = "failed" if error is not None else _summary(run)
-                say(f"{total - len(waiting)} of {total}: {run.row.label}, seed {run.seed}: {outcome}")
+    waiting, total, failures = list(unfinished), len(unfinished), []
+    running: dict[int, tuple[Run, BaseProcess, Connection]] = {}
+    try:
+        while waiting or running:
+            for place in set(range(processes)) - set(running):
+                if waiting:
+                    run, config = waiting.pop(0)
+                    answer, theirs = context.Pipe(duplex=False)
+                    process: BaseProcess = context.Process(
+                        target=_train_in_place, args=(config, place, processes, theirs)
+                    )
+                    process.start()
+                    theirs.close()
+                    running[place] = run, process, answer
+            wait([process.sentinel for _, process, _ in running.values()])
+            for place, (run, process, answer) in tuple(running.items()):
+                if process.is_alive():
+                    continue
+                del running[place]
+                outcome = _summary(run) if process.exitcode == 0 else f"failed: {_error(process, answer)}"
+                if process.exitcode != 0:
+                    failures.append(f"{run.row.label}, seed {run.seed} {outcome}")
+                done = total - len(waiting) - len(running)
+                say(f"{done} of {total}: {run.row.label}, seed {run.seed}: {outcome}")
+    finally:  # after Ctrl-C, which they got too: they write down where they are, and end
+        for _, process, _ in running.values():
+            process.join()
     if failures:
         raise TrainingError("runs failed; the others are complete", found="; ".join(failures))
 
 
-_place = 0
-"""Which of the processes this one is."""
+def _error(process: BaseProcess, answer: Connection) -> str:
+    try:
+        return str(answer.recv())
+    except EOFError:
+        return f"its process ended with status {process.exitcode}"
 
 
-def _settle(places: Queue[int], processes: int) -> None:
-    """Take a place, and a share of the cores, before anything is computed."""
-    global _place
-    _place = places.get()
-    with suppress(AttributeError):  # not every system lets a process choose its cores
-        cores = sorted(os.sched_getaffinity(0))
-        mine = cores[_place::processes] or cores
-        os.sched_setaffinity(0, mine)
-        torch.set_num_threads(len(mine))
-
-
-def _train_quietly(config: TrainConfig) -> None:
+def _train_in_place(config: TrainConfig, place: int, places: int, answer: Connection) -> None:
+    """Train on a GPU of one's own, or on a share of the cores."""
     gpus = torch.cuda.device_count()
     if gpus and config.accelerator in ("auto", "gpu"):
-        config = replace(config, devices=f"{_place % gpus},")
+        config = replace(config, devices=f"{place % gpus},")
+    with suppress(AttributeError):  # not every system lets a process choose its cores
+        cores = sorted(os.sched_getaffinity(0))
+        mine = cores[place::places] or cores
+        os.sched_setaffinity(0, mine)
+        torch.set_num_threads(len(mine))
     try:
         train(config, progress=False)
     except Yolov7Error as error:
-        raise RuntimeError(str(error)) from None  # ours do not survive the way between processes
+        answer.send(str(error))
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 def _summary(run: Run) -> str:
@@ -231,10 +239,11 @@ def _report(
         paper = tuple(number for number in from_paper(row) if number.quantity in MEASURED)
         lines.append(Line(row.label, row.architecture.name, size, (*numbers, *paper), row.note))
     data = Path(base.data).name if base.data is not None else ""
+    seeds = "1 seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
     width = f", {base.width:g} of the width" if base.width != 1 else ""
     notes = [table.note] if table.note else []
     notes.append(
-        f"measured: {data}, {base.epochs} epochs at {lines[0].size}{width}, seeds 0 to {settings.seeds - 1}; "
+        f"measured: {data}, {base.epochs} epochs at {lines[0].size}{width}, {seeds}; "
         "AP of the average after the last epoch (IoU of suppression 0.6), mean and half of the spread."
     )
     notes.append("The paper's numbers are of the whole networks on COCO.")
