@@ -63,4 +63,4 @@ def test_frames_per_second_of_real_inputs() -> None:
     result = reproduce_table(table, photos=photos, say=SILENT)
     (fps,) = (n.value for n in result.lines[0].numbers if (n.quantity, n.source) == ("fps", "measured"))
     assert 0 < fps < 10_000
-    assert any("batch 1, 2 photos" in note for note in result.notes)
+    assert any("batch 1; network and decoding, median of 2 photos" in note for note in result.notes)

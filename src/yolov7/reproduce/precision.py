@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from yolov7.checkpoints.checkpoint import load_checkpoint
+from yolov7.inference.backend import default_device
 from yolov7.models.tables import TABLE_10
 from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.validate import validate
@@ -40,6 +41,7 @@ def reproduce_table_10(
         lines.append(Line(label, network, size, tuple(numbers)))
     notes = ["The paper's numbers are YOLOv7-X on COCO val2017."]
     if weights is not None and data is not None:
-        kind = "float16" if device not in (None, "cpu") else "bfloat16, for this is a processor"
+        on_gpu = (device or default_device()).startswith("cuda")
+        kind = "float16" if on_gpu else "bfloat16, for this is a processor"
         notes.append(f"measured: {Path(weights).name} on {Path(data).name}; half is {kind}.")
     return Reproduction("table10", "Comparison of different setting", tuple(lines), tuple(notes))

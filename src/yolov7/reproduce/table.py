@@ -15,7 +15,7 @@ import torch
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import UsageError
-from yolov7.inference.backend import TorchBackend
+from yolov7.inference.backend import TorchBackend, default_device
 from yolov7.models.complexity import complexity
 from yolov7.models.detector import create
 from yolov7.models.tables import Row, Table
@@ -43,7 +43,7 @@ def reproduce_table(
         weights: checkpoints of its networks, whose AP is measured on `data`.
         data: labelled images, read as by ``yolov7 val``.
         photos: uint8 (H, W, 3) RGB, for frames per second of every network with fresh weights, batch 1.
-        device: to measure on.
+        device: to measure on; a GPU where there is one.
         say: told what is being measured.
 
     Raises:
@@ -52,6 +52,7 @@ def reproduce_table(
     """
     if weights and data is None:
         raise UsageError("AP is measured on labelled images", expected="--data beside --weights")
+    device = device or default_device()
     lines = [_counted(row) for row in table.rows]
     notes = [table.note] if table.note else []
     notes.append("computed: the network is built and counted by the paper's rule.")
@@ -72,12 +73,9 @@ def reproduce_table(
         for i, row in enumerate(table.rows):
             say(f"frames per second of {row.architecture.name} at {row.pixels}")
             lines[i] = _with(lines[i], (_fps(row, photos, device),))
-        where = (
-            torch.cuda.get_device_name() if device not in (None, "cpu") else f"{platform.machine()} processor"
-        )
         notes.append(
-            f"fps measured: {where}, {torch.get_num_threads()} threads, torch {torch.__version__}, batch 1, "
-            f"{len(photos)} photos with their long side at the size; network and decoding, median."
+            f"fps measured: {_machine(device)}, torch {torch.__version__}, batch 1; network and decoding, "
+            f"median of {len(photos)} photos whose long side is the size."
         )
     return Reproduction(table.name, table.title, tuple(lines), tuple(notes))
 
@@ -104,16 +102,16 @@ def _with(line: Line, numbers: tuple[Number, ...]) -> Line:
 
 
 def _measured_ap(
-    weights: str | os.PathLike[str], data: str | os.PathLike[str], size: int, device: str | None
+    weights: str | os.PathLike[str], data: str | os.PathLike[str], size: int, device: str
 ) -> tuple[Number, ...]:
     metrics = validate(weights, data, size=size, device=device).metrics
     return tuple(Number(name, "measured", round(100 * getattr(metrics, name), 1)) for name in PERCENT)
 
 
-def _fps(row: Row, photos: Sequence[Image], device: str | None) -> Number:
+def _fps(row: Row, photos: Sequence[Image], device: str) -> Number:
     """Frames per second of the deployed network, one photo at a time."""
     torch.manual_seed(0)
-    backend = TorchBackend(create(row.architecture), device or "cpu", half=device not in (None, "cpu"))
+    backend = TorchBackend(create(row.architecture), device, half=device.startswith("cuda"))
     inputs = [to_tensor([letterbox(photo, row.pixels, stride=backend.stride)[0]]) for photo in photos]
     for shape in {tuple(batch.shape): batch for batch in inputs}.values():
         backend(shape, 0.25)
@@ -123,3 +121,9 @@ def _fps(row: Row, photos: Sequence[Image], device: str | None) -> Number:
         backend(batch, 0.25)
         times.append(time.perf_counter() - begun)
     return Number("fps", "measured", float(f"{1 / statistics.median(times):.3g}"))
+
+
+def _machine(device: str) -> str:
+    if device.startswith("cuda"):
+        return f"{torch.cuda.get_device_name(device)}, 16 bits"
+    return f"{device}, {platform.machine()}, {torch.get_num_threads()} threads, 32 bits"
