@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from yolov7.console import (
     checkpoint_facts,
@@ -14,9 +13,6 @@ from yolov7.console import (
 )
 from yolov7.errors import UsageError
 from yolov7.options import AllSwitch, JsonSwitch, Switch
-
-if TYPE_CHECKING:
-    pass
 
 
 def models(*, all_: AllSwitch = False, json_: JsonSwitch = False) -> None:

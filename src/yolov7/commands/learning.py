@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from yolov7.console import (
-    is_quiet,
-    metrics_table,
-    say,
-)
+from yolov7.console import is_quiet, metrics_table, say
 from yolov7.options import Switch, weight_file
 from yolov7.training.config import TrainConfig
-
-if TYPE_CHECKING:
-    pass
 
 
 def train(config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig()) -> int:  # noqa: B008 - frozen

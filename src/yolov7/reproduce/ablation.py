@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -131,9 +131,10 @@ def _require_same_settings(run: Run, config: TrainConfig) -> None:
     """A directory holds one ablation: to change it half-way would compare what was not trained alike."""
     with suppress(OSError):
         there = json.loads((run.directory / CONFIG).read_text())
-        for name in ("model", "width", "set", "epochs", "batch_size", "size"):
-            asked, found = getattr(config, name), there[name]
-            asked = list(asked) if isinstance(asked, tuple) else asked
+        assert config.data is not None
+        wanted = asdict(config) | {"data": str(Path(config.data).resolve()), "set": list(config.set)}
+        for name in ("data", "split", "val_split", "model", "width", "set", "epochs", "batch_size", "size"):
+            asked, found = wanted[name], there[name]
             if asked is not None and asked != found:
                 raise UsageError(
                     "there are runs with other settings already; take another --out",
