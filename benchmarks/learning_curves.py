@@ -21,10 +21,9 @@ QUANTITIES = ("AP", "AP50", "AP75")
 
 
 def history(run: Path) -> list[dict[str, float]]:
-    """Measured epochs of a run."""
+    """A row for each epoch of a run; those that were measured have an AP."""
     with (run / "metrics.csv").open(newline="") as file:
-        rows = [{key: float(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
-    return [row for row in rows if "AP" in row]
+        return [{key: float(text) for key, text in row.items() if text} for row in csv.DictReader(file)]
 
 
 def draw(settings: dict[str, list[Path]], out: Path) -> None:
@@ -38,7 +37,7 @@ def draw(settings: dict[str, list[Path]], out: Path) -> None:
     for axes, quantity in zip(figure.subplots(1, 2), ("AP", "AP50"), strict=True):
         for number, (label, runs) in enumerate(settings.items()):
             colour = f"C{number}"
-            curves = [history(run) for run in runs]
+            curves = [[row for row in history(run) if "AP" in row] for run in runs]
             for curve in curves:
                 axes.plot(
                     [row["epoch"] for row in curve],

@@ -102,6 +102,26 @@ def test_a_run_that_gets_no_better_ends_early(options: dict[str, Any], tmp_path:
     assert len(result.history) == 3
 
 
+class EndAfter(pl.Callback):
+    """A callback of somebody else's, which ends a run after an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop |= trainer.current_epoch + 1 >= self.epoch
+
+
+def test_a_run_that_a_callback_ends_is_written_down(options: dict[str, Any], tmp_path: Path) -> None:
+    config = TrainConfig(**(options | {"epochs": 4, "save_interval": 1e9}), out=tmp_path / "run")
+    ended = train(config, callbacks=[EndAfter(3)], progress=False)
+    assert len(ended.history) == 3
+    whole = train(replace(config, resume=tmp_path / "run"), progress=False)
+    assert [row["epoch"] for row in whole.history] == [1, 2, 3, 4]
+    straight = train(replace(config, out=tmp_path / "straight"), progress=False)
+    assert not differing(weights(whole.directory), weights(straight.directory))
+
+
 def test_a_run_ends_before_its_time_is_over(options: dict[str, Any], tmp_path: Path) -> None:
     options |= {"epochs": 1000, "time_budget": 0.05}
     result = train(TrainConfig(**options, out=tmp_path / "run"), progress=False)
@@ -179,6 +199,8 @@ def test_a_recipe_of_ones_own(options: dict[str, Any], tmp_path: Path) -> None:
         ({"epochs": 0}, "epochs"),
         ({"batch_size": -1}, "batch_size"),
         ({"workers": -1}, "workers"),
+        ({"width": 0}, "width"),
+        ({"width": 0.5, "weights": "some.pt", "model": None}, "--model beside --width"),
         ({"recipe": "best"}, "unknown recipe"),
         ({"devices": "two"}, "devices"),
         ({"freeze": ("legs",)}, "no such part"),

@@ -44,7 +44,7 @@ def require_matplotlib() -> None:
         MissingDependencyError: matplotlib is not installed.
     """
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib  # noqa: F401 - whether it is there is all that is asked
     except ImportError:
         raise MissingDependencyError("matplotlib", purpose="a report", extra="train") from None
 

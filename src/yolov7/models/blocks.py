@@ -112,13 +112,10 @@ class Conv3x3(ConvBNAct):
 
 
 class ComputationalBlock(nn.Module):
-    """Mixes features at one resolution: ``depth`` units of ``branch`` channels, giving ``out_channels``."""
+    """Mixes features at one resolution: ``depth`` units of ``branch`` channels, giving ``out_channels``.
 
-    def __init__(
-        self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
-    ) -> None:
-        super().__init__()
-        del in_channels, out_channels, branch, depth, activation
+    Made from (in_channels, out_channels, branch, depth, activation).
+    """
 
     @classmethod
     def concat_fan_in(cls, depth: int) -> float:
@@ -147,7 +144,7 @@ class ELAN(ComputationalBlock):
     def __init__(
         self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
     ) -> None:
-        super().__init__(in_channels, out_channels, branch, depth, activation)
+        super().__init__()
         if depth % self.tap_every:
             raise ArchitectureError(
                 f"the depth of an {type(self).__name__} is a multiple of {self.tap_every}", found=depth

@@ -80,7 +80,7 @@ class Residual(ComputationalBlock):
     def __init__(
         self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
     ) -> None:
-        super().__init__(in_channels, out_channels, branch, depth, activation)
+        super().__init__()
         if in_channels != out_channels:
             raise ArchitectureError(
                 "a residual keeps the width", expected=f"{in_channels} channels", found=out_channels
@@ -106,7 +106,7 @@ class CSPA(ComputationalBlock):
     def __init__(
         self, in_channels: int, out_channels: int, branch: int, depth: int, activation: Activation = silu
     ) -> None:
-        super().__init__(in_channels, out_channels, branch, depth, activation)
+        super().__init__()
         self.main = ConvBNAct(in_channels, branch, activation=activation)
         self.past = ConvBNAct(
             branch if self.parted_after_first else in_channels, branch, activation=activation

@@ -136,6 +136,8 @@ def _check(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and value <= 0:
             raise UsageError(f"{name} of a training run", expected="more than 0", found=value)
+    if config.width != 1 and config.weights is not None and config.model is None:
+        raise UsageError("weights have the width that they have", expected="--model beside --width")
     if config.workers is not None and config.workers < 0:
         raise UsageError("workers of a training run", expected="0 or more", found=config.workers)
 
