@@ -116,6 +116,7 @@ def test_a_run_that_a_callback_ends_is_written_down(options: dict[str, Any], tmp
     config = TrainConfig(**(options | {"epochs": 4, "save_interval": 1e9}), out=tmp_path / "run")
     ended = train(config, callbacks=[EndAfter(3)], progress=False)
     assert len(ended.history) == 3
+    assert yolov7.load_checkpoint(ended.last).training["epoch"] == 3
     whole = train(replace(config, resume=tmp_path / "run"), progress=False)
     assert [row["epoch"] for row in whole.history] == [1, 2, 3, 4]
     straight = train(replace(config, out=tmp_path / "straight"), progress=False)
