@@ -18,6 +18,7 @@ from collections.abc import Callable
 import torch
 
 import yolov7
+from yolov7.benchmark.floor import peak
 from yolov7.models.architecture import VARIANTS
 from yolov7.models.complexity import conv_flops
 
@@ -50,7 +51,7 @@ def row(name: str, rounds: int) -> str:
             seconds = timed(lambda network=network, kind=kind: network(inputs[kind]))
             if i:  # the first round warms up
                 times[kind].append(seconds)
-        peaks.append(peak())
+        peaks.append(peak(torch.float32))
     default, fast = (statistics.median(times[kind]) for kind in models)
     ratio = statistics.median(a / b for a, b in zip(times[plain], times[last], strict=True))
     speed = flops / fast
@@ -64,12 +65,6 @@ def timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def peak(side: int = 2048) -> float:
-    """Operations per second of a large matrix product."""
-    a = torch.rand(side, side)
-    return 2 * side**3 / min(timed(lambda: a @ a) for _ in range(3))
 
 
 if __name__ == "__main__":

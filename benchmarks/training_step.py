@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import yolov7
 from yolov7.assign.guidance import Assigner
+from yolov7.benchmark.floor import peak
 from yolov7.losses.detection import DetectionLoss
 from yolov7.training.config import TrainConfig
 from yolov7.training.hardware import precision
@@ -133,17 +134,6 @@ class _Repeated:
         return iter([self.batch] * STEPS)
 
 
-def peak(dtype: torch.dtype) -> float:
-    """GFLOP/s of a large matrix product."""
-    a = torch.rand(1536, 1536).to(dtype)
-    times = []
-    for _ in range(6):
-        begun = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - begun)
-    return 2e-9 * 1536**3 / min(times)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="yolov7-tiny")
@@ -169,7 +159,8 @@ def main() -> None:
         f"{options.model} at {options.size}, batch {options.batch_size}, {platform.machine()}, "
         f"torch {torch.__version__}, {torch.get_num_threads()} threads; ours in {bits}"
     )
-    slow, fast = peak(torch.float32), peak(torch.bfloat16 if "bf16" in bits else torch.float32)
+    dtypes = torch.float32, torch.bfloat16 if "bf16" in bits else torch.float32
+    slow, fast = (peak(dtype) / 1e9 for dtype in dtypes)
     for name, times, speed in (("plain", theirs, slow), ("ours", mine, fast)):
         median = statistics.median(times)
         print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from yolov7.cli import app, main
 from yolov7.models import zoo
 from yolov7.models.detector import create
 
-COMMANDS = ("models", "doctor", "convert", "predict", "val", "train", "demo", "reproduce")
+COMMANDS = (
+    *("models", "doctor", "convert", "predict", "val", "train", "export", "benchmark", "demo", "reproduce"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -315,3 +318,60 @@ def test_train_and_go_on(tmp_path, monkeypatch, capsys):
     assert run("train", "--resume", "runs/train", "--time-budget", "60") == 0
     assert "to go on" not in capsys.readouterr().err
     assert run("predict", "runs/train/last.safetensors", "shapes/images/val", "--save", "none") == 0
+
+
+# -- export ---------------------------------------------------------------------------------------------
+
+
+def test_export(weights, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ("export", weights, "--format", "torchscript", "--images", photos, "--size", 64, "--out", out)
+    assert run(*command) == 0
+    said = capsys.readouterr().out
+    assert f"torchscript: {out / 'fresh.torchscript'}" in said
+    assert "passed" in said
+    names = {"fresh.torchscript", "fresh.torchscript.parity.json", "fresh.torchscript.parity.txt"}
+    assert {path.name for path in out.iterdir()} == names
+    assert json.loads((out / "fresh.torchscript.parity.json").read_text())["images"] == 3
+
+    assert run(*command) == 1  # never overwritten
+    assert "not overwritten" in capsys.readouterr().err
+    assert run(*command, "--overwrite") == 0
+
+
+def test_export_of_what_is_not_proven_is_rejected(weights, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    options = ("--images", photos, "--size", 64, "--conf", "0.9999", "--out", out)
+    assert run("export", weights, "--format", "torchscript", *options) == 1
+    said = capsys.readouterr().out
+    assert "rejected" in said
+    assert "detections compared: 0, allowed at least 1" in said
+    assert (out / "fresh.torchscript.rejected").exists()
+    assert not (out / "fresh.torchscript").exists()
+
+
+def test_export_says_which_format_failed(weights, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    options = ("--half", "--images", photos, "--size", 64, "--out", out)
+    assert run("export", weights, "--format", "torchscript", *options) == 1
+    assert "error: torchscript: " in capsys.readouterr().err
+    assert list(out.iterdir()) == []
+
+
+def test_export_with_values_that_cannot_be(weights, photos, tmp_path, capsys):
+    out = ("--images", photos, "--out", tmp_path / "out")
+    assert run("export", weights, "--format", "onyx", *out) == 2
+    assert "torchscript" in capsys.readouterr().err  # it lists what there is
+    assert run("export", weights, "--format", ",", *out) == 2
+    assert run("export", weights, "--format", "torchscript", "--size", "100", *out) == 2
+    assert run("export", weights, "--format", "torchscript", "--batch-size", "0", *out) == 2
+    assert run("export", weights, "--format", "torchscript", "--iou", "2", *out) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_names_every_format(capsys):
+    from yolov7.export.formats import FORMATS
+
+    assert run("export", "--help") == 0
+    said = capsys.readouterr().out
+    assert [name for name in FORMATS if not re.search(rf"(?<![\w-]){name}(?![\w-])", said)] == []

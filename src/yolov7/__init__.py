@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
     from yolov7.errors import Yolov7Error
     from yolov7.evaluation.coco import Metrics
-    from yolov7.inference.load import load
     from yolov7.inference.predictor import Predictor, Result
+    from yolov7.loading import load
     from yolov7.models.architecture import Architecture, compound_scale
     from yolov7.models.detector import Detector, create, fuse
     from yolov7.nms import non_max_suppression
@@ -41,7 +41,7 @@ _HOMES = {
     "create": "yolov7.models.detector",
     "evaluate": "yolov7.validate",
     "fuse": "yolov7.models.detector",
-    "load": "yolov7.inference.load",
+    "load": "yolov7.loading",
     "load_checkpoint": "yolov7.checkpoints.checkpoint",
     "non_max_suppression": "yolov7.nms",
     "train": "yolov7.training.fit",

@@ -18,6 +18,7 @@ from yolov7.commands.detection import predict, val
 from yolov7.commands.inspection import convert, doctor, models
 from yolov7.commands.learning import demo, train
 from yolov7.commands.research import reproduce
+from yolov7.commands.shipping import benchmark, export
 from yolov7.errors import UsageError, Yolov7Error
 from yolov7.options import Switch
 
@@ -36,7 +37,7 @@ def _version() -> str:
     return version("open-yolov7")
 
 
-for command in (models, doctor, convert, predict, val, demo, reproduce):
+for command in (models, doctor, convert, predict, val, export, benchmark, demo, reproduce):
     app.command(command)
 # Lists of a run's configuration are options that are repeated, without a switch to empty them.
 app.command(train, default_parameter=Parameter(negative_iterable=()))

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+    from yolov7.benchmark.result import Benchmark
     from yolov7.data.inspection import DataReport
     from yolov7.evaluation.run import Evaluation
+    from yolov7.export.exporting import Exported
     from yolov7.reproduce.result import Number, Reproduction
     from yolov7.types import Detections
 
@@ -146,6 +148,59 @@ def metrics_table(outcome: Evaluation, *, per_class: bool) -> None:
         _show(classes)
 
 
+def export_table(results: Sequence[Exported]) -> None:
+    """What became of each format; below it what is wrong, and what is not known."""
+    from yolov7.export.documents import verdict
+
+    table = _table(
+        "format", "MB", "detections", "lost", "gained", "box, px", "score", "AP", "of torch", "verdict"
+    )
+    for result in results:
+        if result.subject is None or result.outcome is None:
+            continue
+        said = result.outcome
+        numbers = [""] * 7
+        if not isinstance(said, str):
+            numbers = [f"{number:,}" for number in (said.found[0], said.lost, said.gained)]
+            numbers += [f"{said.box.largest:.2g}", f"{said.score.largest:.2g}"]
+            numbers += ["", ""] if said.ap is None else [_percent(ap) for ap in reversed(said.ap)]
+        table.add_row(result.format, f"{result.subject.bytes / 1e6:.1f}", *numbers, verdict(said))
+    if table.row_count:
+        _show(table)
+    for result in results:
+        if result.path is not None:
+            print(f"{result.format}: {result.path}")
+        if isinstance(result.outcome, str):
+            print(f"    not compared with torch: {result.outcome}")
+        elif result.outcome is not None:
+            for check in result.outcome.checks:
+                if not check.ok:
+                    least = "at least " if check.at_least else ""
+                    print(f"    {check.what}: {check.measured:.3g}, allowed {least}{check.allowed:g}")
+    for result in results:
+        if result.error is not None:
+            print(f"error: {result.format}: {result.error}", file=sys.stderr)
+
+
+def benchmark_table(result: Benchmark) -> None:
+    """A table for each size and batch, with what is to be known of it; what the columns mean last."""
+    from yolov7.benchmark import documents
+
+    print(documents.subject(result))
+    for setting in result.settings:
+        table = _table(*documents.HEADINGS)
+        for cells in documents.rows(setting):
+            table.add_row(*cells)
+        print(f"\n{documents.heading(setting)}\n")
+        _show(table)
+        print()
+        for note in documents.notes(setting):
+            print(note)
+    print(f"\n{documents.LEGEND}")
+    if result.interrupted:
+        print("\nEnded early: there is more to measure.")
+
+
 def data_report(report: DataReport) -> None:
     """What is in a data set, and what is wrong with it."""
     print(f"{report.path}: {report.kind}, {len(report.names)} classes")
@@ -193,12 +248,12 @@ def _fact(key: str, value: Any) -> str:
 
 
 def _table(*headings: str) -> Table:
-    """The first column is text, the others are numbers; ``counted`` is text too."""
+    """The first column is text, the others are numbers; ``counted`` and ``verdict`` are text too."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, heading in enumerate(headings):
-        left = i == 0 or heading == "counted"
+        left = i == 0 or heading in ("counted", "verdict")
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     return table
 

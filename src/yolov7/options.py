@@ -15,10 +15,15 @@ def _split_commas(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
     return tuple(part.strip() for token in tokens for part in token.value.split(",") if part.strip())
 
 
+def _split_numbers(type_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
+    return tuple(int(part) for part in _split_commas(type_, tokens))
+
+
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 AllSwitch = Annotated[bool, Parameter(name="--all", negative="", show_default=False)]
 JsonSwitch = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Commas = Annotated[tuple[str, ...], Parameter(converter=_split_commas, n_tokens=1, negative="")]
+Numbers = Annotated[tuple[int, ...], Parameter(converter=_split_numbers, n_tokens=1, negative="")]
 OptionalCommas = Annotated[
     tuple[str, ...] | None, Parameter(converter=_split_commas, n_tokens=1, negative="", show_default=False)
 ]

@@ -69,6 +69,14 @@ class Letterbox:
     scale: tuple[float, float]
     padding: tuple[int, int]
 
+    def of_source(self, size: tuple[int, int]) -> Letterbox:
+        """The same for an image of (height, width), of which a smaller copy was letterboxed."""
+        if size == self.source_size:
+            return self
+        (height, width), (own_height, own_width) = size, self.source_size
+        scale = self.scale[0] * own_width / width, self.scale[1] * own_height / height
+        return replace(self, source_size=size, scale=scale)
+
     def to_source(self, boxes: FloatArray) -> FloatArray:
         """Boxes of the letterboxed image -> boxes of the source image, clipped to it. (N, 4) -> (N, 4)."""
         offset = np.array((*self.padding, *self.padding), dtype=np.float32)

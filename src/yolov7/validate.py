@@ -17,10 +17,9 @@ from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.report import evaluation_report
 from yolov7.evaluation.run import Evaluation
 from yolov7.evaluation.run import evaluate as evaluate_network
-from yolov7.inference.load import load
 from yolov7.inference.output import write_file
 from yolov7.inference.predictor import Predictor
-from yolov7.models.complexity import count_parameters
+from yolov7.loading import load
 
 REPORT, METRICS = "report.html", "metrics.json"
 """What a report's directory gets."""
@@ -30,7 +29,7 @@ def evaluate(weights: str | os.PathLike[str], data: str | os.PathLike[str], **op
     """Measure a checkpoint on labelled images by the COCO protocol.
 
     Args:
-        weights: any YOLOv7 checkpoint.
+        weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
         data: data.yaml, COCO json, or the folder of a data set.
         options: ``split``, ``size``, ``batch_size``, ``conf``, ``iou``, ``augment``, ``half``, ``device``,
             ``predictions``...: see :func:`validate`.
@@ -53,6 +52,7 @@ def validate(
     max_detections: int = 300,
     augment: bool = False,
     half: bool = False,
+    runtime: str | None = None,
     device: str | torch.device | None = None,
     predictions: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
@@ -61,7 +61,7 @@ def validate(
     """Metrics, detections and defects of a checkpoint on labelled images.
 
     Args:
-        weights: any YOLOv7 checkpoint.
+        weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
         data: data.yaml, COCO json, or the folder of a data set.
         split: part of the data set.
         size: long side of the images, pixels; the checkpoint's own where not given.
@@ -72,6 +72,7 @@ def validate(
         max_detections: of an image.
         augment: look at each image three times, mirrored and scaled.
         half: 16 bits: float16 on a GPU, bfloat16 on a CPU.
+        runtime: what runs the network: see :func:`yolov7.load`.
         device: a GPU where there is one by default.
         predictions: file to write the detections to, in the form that the COCO server takes.
         report: directory for report.html (metrics, curves, confusions, the worst images, in one file that
@@ -87,7 +88,7 @@ def validate(
             if path.exists():
                 raise OutputError("there are results already, which are not overwritten", file=path)
     dataset = open_dataset(data, split)
-    predictor = load(weights, size=size, device=device, half=half, augment=augment)
+    predictor = load(weights, runtime=runtime, size=size, device=device, half=half, augment=augment)
 
     def infer(images: torch.Tensor) -> Sequence[torch.Tensor]:
         return predictor.backend(images, conf)
@@ -98,6 +99,7 @@ def validate(
         names=predictor.names,
         size=predictor.size,
         stride=predictor.backend.stride,
+        shape=predictor.backend.shape,
         batch_size=batch_size,
         conf=conf,
         iou=iou,
@@ -113,11 +115,10 @@ def validate(
             "IoU of suppression": iou,
             "detections an image": f"at most {max_detections}",
             "mirrored and scaled too": augment,
-            "precision": "16 bits" if half else "32 bits",
         }
         page = evaluation_report(
             f"{Path(weights).name} on {dataset.path.name}",
-            f"{predictor.model.architecture.name} at {predictor.size} pixels on {len(dataset):,} images "
+            f"{predictor.backend.variant} at {predictor.size} pixels on {len(dataset):,} images "
             f"({dataset.split})",
             outcome,
             dataset,
@@ -132,8 +133,8 @@ def _facts(weights: str | os.PathLike[str], predictor: Predictor, dataset: Datas
     """What a report says of network and data; names of files alone, for a page is passed on."""
     return {
         "weights": Path(weights).name,
-        "network": predictor.model.architecture.name,
-        "parameters, deployed": count_parameters(predictor.model),
+        "network": predictor.backend.variant,
+        "runs on": predictor.backend.runtime,
         "classes": len(predictor.names),
         "data": dataset.path.name,
         "format": dataset.kind,

@@ -72,3 +72,41 @@ def test_nothing_unpickles_evaluates_or_phones_home(path):
     assert not called & {"eval", "exec", "__import__"}
     loads = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n) == "torch.load"]
     assert not loads
+
+
+def test_vendor_libraries_are_imported_late_and_by_their_own_runtime_alone():
+    """Inside functions of export/<runtime>*.py. Who else needs one goes through its Runtime."""
+    from yolov7.export.formats import FORMATS
+
+    vendors = {
+        module for runtime in FORMATS.values() for module in (*runtime.writes_with, *runtime.runs_with)
+    }
+    assert {"onnx", "onnxruntime", "openvino", "nncf", "ncnn", "coremltools"} <= vendors
+    homes = {Path(sys.modules[type(runtime).__module__].__file__) for runtime in FORMATS.values()}
+    runtimes = tuple(home.stem for home in homes)
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        early = _imported(node for node in tree.body) & vendors
+        assert not early, f"{path.name} imports {early} when it is imported"
+        if path.parent != SOURCE / "export" or not path.stem.startswith(runtimes):
+            assert not _imported(ast.walk(tree)) & vendors, path.name
+
+
+def _imported(nodes) -> set[str]:
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+def test_knowing_the_formats_loads_no_vendor_library():
+    code = (
+        "import sys\nfrom yolov7.export.formats import FORMATS\n"
+        "used = {m for r in FORMATS.values() for m in (*r.writes_with, *r.runs_with)}\n"
+        "print([module for module in used if module in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

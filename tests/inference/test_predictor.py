@@ -12,8 +12,9 @@ from tests.inference.media import picture
 from yolov7.errors import CheckpointError, DownloadError, SourceError, UsageError
 from yolov7.inference.augment import VIEWS, Augmented
 from yolov7.inference.backend import TorchBackend
-from yolov7.inference.load import load
 from yolov7.inference.predictor import Predictor, class_labels
+from yolov7.inference.sources import open_source
+from yolov7.loading import load
 from yolov7.models.detector import create, fuse
 from yolov7.nms import non_max_suppression
 from yolov7.types import Detections
@@ -24,7 +25,7 @@ NAMES = ("red", "green", "blue")
 class BrightSpot:
     """A backend that finds the bounding box of pixels that are all white: its answer is known."""
 
-    stride, classes = 32, 3
+    stride, classes, shape, variant, runtime = 32, 3, None, "bright-spot", "numpy"
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
@@ -223,3 +224,12 @@ def test_predictor_equals_doing_it_by_hand(tiny):
         (expected,) = non_max_suppression(deployed.decode(deployed(pixels)), 0.0, 0.45)
     assert len(found) == len(expected.boxes) > 0
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4)
+
+
+def test_boxes_are_in_pixels_of_the_whole_photo_though_a_smaller_one_was_decoded(tmp_path):
+    box = (400, 300, 1000, 700)
+    cv2.imwrite(str(tmp_path / "large.jpg"), spotted(901, 1303, box))
+    predictor = Predictor(BrightSpot(), NAMES, 320)
+    (result,) = predictor.predict(open_source(tmp_path).reduced(320))
+    assert result.image.shape == (226, 326, 3)
+    assert np.abs(result.detections.boxes[0] - box).max() < 8  # two pixels of the network's input

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -582,3 +583,15 @@ def test_ten_minutes_of_video_in_constant_memory(tmp_path: Path) -> None:
     assert growth < 8_000, "kilobytes; 5,400 frames of 58 kB are 311 MB"
     (result,) = (tmp_path / "out" / "video").iterdir()
     assert open_source(result).total == 6000
+
+
+def test_large_photos_are_decoded_smaller_and_say_how_large_they_are(tmp_path):
+    cv2.imwrite(str(tmp_path / "large.jpg"), picture(0, (900, 1300)))
+    cv2.imwrite(str(tmp_path / "small.jpg"), picture(0, (200, 300)))
+    cv2.imwrite(str(tmp_path / "lossless.png"), picture(0, (900, 1300)))
+    frames = {frame.name: frame for frame in open_source(tmp_path).reduced(320)}
+    shapes = {name: frame.image.shape[:2] for name, frame in frames.items()}
+    assert shapes == {"large.jpg": (225, 325), "small.jpg": (200, 300), "lossless.png": (900, 1300)}
+    sizes = {name: frame.size for name, frame in frames.items()}
+    assert sizes == {"large.jpg": (900, 1300), "small.jpg": (200, 300), "lossless.png": (900, 1300)}
+    assert [frame.size for frame in open_source(tmp_path)] == [(900, 1300), (900, 1300), (200, 300)]

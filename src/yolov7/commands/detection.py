@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from yolov7.console import (
     progress_bar,
     say,
 )
+from yolov7.errors import UsageError
 from yolov7.options import Commas, OptionalCommas, Switch, weight_file
 
 if TYPE_CHECKING:
@@ -35,9 +37,11 @@ def predict(
     agnostic: Switch = False,
     augment: Switch = False,
     half: Switch = False,
+    runtime: str | None = None,
     device: str | None = None,
     batch_size: int = 1,
     every: int = 1,
+    reduced: Switch = False,
     max_detections: int = 300,
     centred: Switch = False,
 ) -> int:
@@ -46,7 +50,7 @@ def predict(
     Parameters
     ----------
     weights:
-        Any YOLOv7 checkpoint, or the name of a released one.
+        Any YOLOv7 checkpoint or exported artefact, or the name of a released checkpoint.
     sources:
         Images, folders, globs, videos, URLs, RTSP streams, a webcam's number, a .txt list, or - for
         standard input.
@@ -68,26 +72,40 @@ def predict(
         Look at each image three times, mirrored and scaled: slower, a little better.
     half:
         16 bits: float16 on a GPU, bfloat16 on a CPU.
+    runtime:
+        torch; the name of a format such as openvino; or auto, the fastest that is right on this machine.
     device:
         cpu, cuda, cuda:1, mps; a GPU where there is one by default.
     batch_size:
         Images that go through the network together.
     every:
         Of a video take every n-th frame.
+    reduced:
+        Decode JPEGs that are much larger than the network's input at a half, a quarter or an eighth of their
+        size: faster for photos of many pixels. Not with pictures, crops or video, which need all of them.
     max_detections:
         At most so many an image.
     centred:
         Pad images on all sides, to repeat detections of the released tool exactly.
     """
-    from yolov7.inference.load import load
     from yolov7.inference.output import new_run_directory
     from yolov7.inference.sinks import open_sinks
     from yolov7.inference.sources import open_source
+    from yolov7.loading import load
     from yolov7.types import Detections
 
+    kinds = [kind for kind in save if kind != "none"]
+    if reduced and (whole := {"pictures", "crops", "video"} & set(kinds)):
+        raise UsageError(
+            "pictures need all pixels",
+            expected="--save txt,json,csv or none with --reduced",
+            found=min(whole),
+        )
     source = open_source(sources if len(sources) > 1 else sources[0], every=every)
     predictor = load(
         weight_file(weights),
+        runtime=runtime,
+        parallel=1 if source.live or batch_size > 1 or source.total == 1 else min(8, os.cpu_count() or 1),
         size=size,
         device=device,
         half=half,
@@ -99,7 +117,8 @@ def predict(
         max_detections=max_detections,
         centred=centred,
     )
-    kinds = [kind for kind in save if kind != "none"]
+    if reduced:
+        source = source.reduced(predictor.size)
     directory = new_run_directory(out) if kinds else None
     skipped: list[Frame] = []
     images = found = 0
@@ -142,6 +161,7 @@ def val(
     iou: float = 0.65,
     augment: Switch = False,
     half: Switch = False,
+    runtime: str | None = None,
     device: str | None = None,
     json_: Annotated[Path | None, Parameter(name="--json", show_default=False)] = None,
     predictions: Annotated[Path | None, Parameter(show_default=False)] = None,
@@ -153,7 +173,7 @@ def val(
     Parameters
     ----------
     weights:
-        Any YOLOv7 checkpoint, or the name of a released one.
+        Any YOLOv7 checkpoint or exported artefact, or the name of a released checkpoint.
     data:
         data.yaml, COCO json, or the folder of a data set (COCO, YOLO, Pascal VOC).
     split:
@@ -170,6 +190,8 @@ def val(
         Look at each image three times, mirrored and scaled.
     half:
         16 bits: float16 on a GPU, bfloat16 on a CPU.
+    runtime:
+        torch; the name of a format such as openvino; or auto, the fastest that is right on this machine.
     device:
         cpu, cuda, cuda:1, mps; a GPU where there is one by default.
     json_:
@@ -197,6 +219,7 @@ def val(
             iou=iou,
             augment=augment,
             half=half,
+            runtime=runtime,
             device=device,
             predictions=predictions,
             report=directory,

@@ -70,7 +70,9 @@ _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange width and height
 
 
-def read_image(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Image:
+def read_image(
+    source: str | os.PathLike[str] | bytes, *, name: str | None = None, at_least: int | None = None
+) -> Image:
     """Decode an image file, or the bytes of one. -> uint8 (H, W, 3) RGB, a new array.
 
     EXIF orientation is applied; of an animation the first frame is taken; alpha is dropped (colours as
@@ -79,16 +81,19 @@ def read_image(source: str | os.PathLike[str] | bytes, *, name: str | None = Non
     Args:
         source: path, or the file's content.
         name: what an error calls it; the path where not given.
+        at_least: pixels that the long side of a JPEG needs: it is decoded at a half, a quarter or an eighth
+            of its size, as small as that leaves it, which is several times as fast for photos of 12 million
+            pixels. Other formats are decoded whole.
 
     Raises:
         SourceError: it does not exist, is no image, is truncated or damaged, or has more than MAX_PIXELS.
     """
     if isinstance(source, bytes):
         with _naming(name):
-            return _decode(io.BytesIO(source))
+            return _decode(io.BytesIO(source), at_least)
     with _open_file(source) as file, _naming(name or source):
         _find_reader(file)  # before the whole of what may be a film is read
-        return _decode(io.BytesIO(file.read()))
+        return _decode(io.BytesIO(file.read()), at_least)
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -155,10 +160,10 @@ def _check_size(height: int, width: int) -> None:
         )
 
 
-def _decode(file: io.BytesIO) -> Image:
+def _decode(file: io.BytesIO, at_least: int | None) -> Image:
     reader = _find_reader(file)
     if reader is None:
-        return _decode_jpeg(file)
+        return _decode_jpeg(file, at_least)
     image = reader(file)
     _check_size(image.height, image.width)
     image.load()
@@ -172,7 +177,7 @@ def _decode(file: io.BytesIO) -> Image:
     return _upright(pixels, _exif_orientation(image.info.get("exif", b"")))
 
 
-def _decode_jpeg(file: io.BytesIO) -> Image:
+def _decode_jpeg(file: io.BytesIO, at_least: int | None) -> Image:
     height, width, orientation = _read_jpeg_header(file)
     _check_size(height, width)
     data = file.getvalue()
@@ -180,11 +185,22 @@ def _decode_jpeg(file: io.BytesIO) -> Image:
     if data.find(b"\xff\xd9", file.tell()) < 0:
         raise SourceError("truncated image: the JPEG data has no end")
     # RGB at once: a conversion of its own would wake OpenCV's threads, which the network's then wait for.
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    reduced = 0 if at_least is None else _reduction(max(height, width), at_least)
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | reduced
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         raise SourceError("damaged image: OpenCV cannot decode the JPEG data")
     return _upright(np.asarray(pixels, np.uint8), orientation)
+
+
+def _reduction(long_side: int, at_least: int) -> int:
+    """OpenCV's flag for the smallest size that suffices; that for colour undoes "grayscale" in its name."""
+    flags = {
+        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    }
+    return next((flag for factor, flag in flags.items() if long_side >= factor * at_least), 0)
 
 
 def _read_jpeg_header(file: BinaryIO) -> tuple[int, int, int]:

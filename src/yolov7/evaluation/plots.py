@@ -37,8 +37,11 @@ CELLS_WITH_NUMBERS = 16
 _SHADES = 20
 
 
-def require_matplotlib() -> None:
+def require_matplotlib(purpose: str = "a report") -> None:
     """Raise now what would be raised after hours of work.
+
+    Args:
+        purpose: what needs it.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -46,12 +49,12 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401 - whether it is there is all that is asked
     except ImportError:
-        raise MissingDependencyError("matplotlib", purpose="a report", extra="train") from None
+        raise MissingDependencyError("matplotlib", purpose=purpose, extra="train") from None
 
 
 def precision_recall_plot(curves: PrecisionRecall) -> str:
     """Precision against recall: means at IoU 0.50, 0.75 and over all thresholds, and each class at 0.50."""
-    with _drawing() as figure:
+    with drawing() as figure:
         axes = _unit_axes(figure, "recall", "precision")
         at_half = curves.at(0.5)
         measured = [label for label in range(len(curves.names)) if not np.isnan(at_half[:, label]).any()]
@@ -76,7 +79,7 @@ def precision_recall_plot(curves: PrecisionRecall) -> str:
             _line(axes, RECALLS, curve, colour, width=2.2, dash=dash)
             means.append((colour, 2.2, dash, _with_area(text, curve)))
         _legend(axes, means + names)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def _with_area(text: str, curve: Curve) -> str:
@@ -86,7 +89,7 @@ def _with_area(text: str, curve: Curve) -> str:
 
 def confidence_plot(curves: ConfidenceCurves) -> str:
     """F1, precision and recall against confidence, means over the classes; the best F1 is marked."""
-    with _drawing() as figure:
+    with drawing() as figure:
         axes = _unit_axes(figure, "confidence", "mean over classes")
         for f1 in curves.f1:
             if not np.isnan(f1).all():
@@ -116,7 +119,7 @@ def confidence_plot(curves: ConfidenceCurves) -> str:
             )
         entries: list[Entry] = [(colour, width, "-", text) for text, _, colour, width in reversed(series)]
         _legend(axes, [*entries, ("faint", 0.9, "-", "F1 of each class")])
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def confusion_plot(matrix: ConfusionMatrix) -> str:
@@ -134,7 +137,7 @@ def confusion_plot(matrix: ConfusionMatrix) -> str:
     rows = len(shown)
     side = max(4.6, 1.6 + (0.5 if rows <= CELLS_WITH_NUMBERS else 0.145) * rows)
     letters = 9.5 if rows <= CELLS_WITH_NUMBERS else 7.5
-    with _drawing((side, side)) as figure:
+    with drawing((side, side)) as figure:
         axes = figure.add_subplot()
         _heat_map(axes, shares)
         if rows <= CELLS_WITH_NUMBERS:
@@ -157,7 +160,7 @@ def confusion_plot(matrix: ConfusionMatrix) -> str:
             spine.set_visible(False)
         axes.axhline(rows - 1.5, color=LIGHT["muted"], linewidth=0.8)  # the background's row and column
         axes.axvline(rows - 1.5, color=LIGHT["muted"], linewidth=0.8)
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def loss_plot(history: Sequence[Mapping[str, Any]]) -> str:
@@ -200,7 +203,7 @@ def _history_plot(
     from matplotlib.ticker import MaxNLocator
 
     epochs = np.array([_value(row, "epoch") for row in history])
-    with _drawing() as figure:
+    with drawing() as figure:
         axes = figure.add_subplot()
         entries: list[Entry] = []
         for column, colour, width in series:
@@ -232,7 +235,7 @@ def _history_plot(
             axes.set_ylim(bottom=0)
         axes.margins(x=0.02)
         _legend(axes, [entry for entry in entries if entry[3]])
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -273,8 +276,8 @@ def _heat_map(axes: Axes, shares: Curve) -> None:
 
 
 @contextmanager
-def _drawing(size: tuple[float, float] = _SIZE) -> Iterator[Figure]:
-    """A figure with this page's look; what it holds is drawn before the context is left."""
+def drawing(size: tuple[float, float] = _SIZE) -> Iterator[Figure]:
+    """A figure with the look of all; what it holds is drawn before the context is left."""
     require_matplotlib()
     import matplotlib
     from matplotlib.figure import Figure
@@ -310,7 +313,8 @@ def _drawing(size: tuple[float, float] = _SIZE) -> Iterator[Figure]:
         yield Figure(figsize=size, layout="constrained")
 
 
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
+    """The content of a file; the same drawing is the same file."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()

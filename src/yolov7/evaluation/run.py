@@ -51,6 +51,7 @@ def evaluate(
     names: Sequence[str],
     size: int,
     stride: int,
+    shape: tuple[int, int] | None = None,
     batch_size: int | None = None,
     conf: float = 0.001,
     iou: float = 0.65,
@@ -70,6 +71,7 @@ def evaluate(
         names: the network's class names by label.
         size: long side of the images.
         stride: the network's largest.
+        shape: (height, width) that all images are padded to, for a network that takes no other.
         batch_size: images computed together; as many as have the pixels of 32 at 640 where not given.
         conf: confidence that detections must exceed.
         iou: overlap above which the lesser of two boxes of a class goes.
@@ -86,6 +88,8 @@ def evaluate(
     defects: list[Defect] = []
     batch_size = batch_size or max(1, round(PIXELS / size**2))
     batches = rectangular_batches([image.size for image in dataset.images], size, stride, batch_size)
+    if shape is not None:
+        batches = [RectangularBatch(batch.indices, shape) for batch in batches]
     done = 0
     for batch, prepared in _prepare_ahead(dataset.images, batches, size):
         sound: list[tuple[LabelledImage, Image, Letterbox]] = []

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from yolov7.errors import UsageError
 from yolov7.inference.backend import Backend
 
 VIEWS = ((1.0, False), (0.83, True), (0.67, False))
@@ -22,11 +23,18 @@ class Augmented:
 
     Args:
         backend: what runs the network.
+
+    Raises:
+        UsageError: it takes images of one size only.
     """
 
     def __init__(self, backend: Backend) -> None:
+        if backend.shape is not None:
+            raise UsageError("images of several scales need a network that takes images of any size")
         self.backend = backend
         self.stride, self.classes = backend.stride, backend.classes
+        self.shape: tuple[int, int] | None = None
+        self.variant, self.runtime = backend.variant, backend.runtime
 
     def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         width = images.shape[-1]

@@ -18,6 +18,12 @@ class Backend(Protocol):
     """Sides of the images are multiples of this."""
     classes: int
     """Number of classes C."""
+    shape: tuple[int, int] | None
+    """(height, width) of the only images that it takes; None where it takes all."""
+    variant: str
+    """Name of the network."""
+    runtime: str
+    """What runs it, and how, in words."""
 
     def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         """Rows that a detection can come from.
@@ -56,6 +62,9 @@ class TorchBackend:
         # Anchors keep their precision: rounding 459 to 16 bits would move boxes.
         self.model.anchors = model.anchors.to(self.device, torch.float32)
         self.stride, self.classes = model.strides[-1], model.classes
+        self.shape: tuple[int, int] | None = None
+        self.variant = model.architecture.name
+        self.runtime = f"torch, {self.device.type}, {str(self.dtype).removeprefix('torch.')}"
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
@@ -64,6 +73,8 @@ class TorchBackend:
     def to_input(self, images: Tensor) -> Tensor:
         """Images on the device, in the network's precision and memory format, in [0, 1]."""
         scale = 255 if images.dtype == torch.uint8 else 1
+        if self.device.type == "cuda" and not images.is_cuda:
+            images = images.pin_memory()  # else the copy waits for what the GPU is doing
         images = images.to(self.device, non_blocking=True).to(self.dtype)
         return images.div_(scale) if scale != 1 else images
 

@@ -40,6 +40,7 @@ class Frame:
         video: its place in the video; None for a picture.
         error: why there is no image.
         read_ms: milliseconds that reading and decoding took.
+        full_size: (height, width) in the source, where the image was decoded at reduced size.
     """
 
     image: Image | None
@@ -49,3 +50,13 @@ class Frame:
     video: VideoPosition | None = None
     error: Yolov7Error | None = None
     read_ms: float = 0.0
+    full_size: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in the source, whose pixels detections are in."""
+        if self.full_size is not None:
+            return self.full_size
+        assert self.image is not None
+        height, width = self.image.shape[:2]
+        return height, width

@@ -70,6 +70,8 @@ class Predictor:
         agnostic: boxes suppress those of other classes too.
         max_detections: of an image.
         centred: pad images on all sides, as the released tool does, not on the right and below only.
+        parallel: images that are worked on at the same time, each from file to boxes by one thread: more
+            images a second, though each takes longer. The backend must allow as many calls at once.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Predictor:
         agnostic: bool = False,
         max_detections: int = 300,
         centred: bool = False,
+        parallel: int = 1,
     ) -> None:
         if size < backend.stride:
             raise UsageError("the image size is too small", expected=f"at least {backend.stride}", found=size)
@@ -99,6 +102,7 @@ class Predictor:
         self.agnostic = agnostic
         self.max_detections = max_detections
         self.centred = centred
+        self.parallel = parallel
 
     @property
     def model(self) -> Detector:
@@ -152,6 +156,9 @@ class Predictor:
     def _results(
         self, source: Source, batch_size: int, on_error: Callable[[Frame], None]
     ) -> Iterator[Result]:
+        if self.parallel > 1 and batch_size == 1:
+            yield from self._results_in_parallel(source, on_error)
+            return
         frames = source.read_ahead(self._prepare, depth=batch_size + 3, workers=READERS)
         while batch := list(islice(frames, batch_size)):
             for frame in batch:
@@ -160,12 +167,28 @@ class Predictor:
             if prepared := [frame for frame in batch if isinstance(frame, _Prepared)]:
                 yield from self._detect(prepared)
 
+    def _results_in_parallel(self, source: Source, on_error: Callable[[Frame], None]) -> Iterator[Result]:
+        """Each image by one thread, from file to boxes."""
+
+        def detect(frame: Frame) -> Result | Frame:
+            prepared = self._prepare(frame)
+            return next(self._detect([prepared])) if isinstance(prepared, _Prepared) else prepared
+
+        for found in source.read_ahead(detect, depth=2 * self.parallel, workers=self.parallel):
+            if isinstance(found, Result):
+                yield found
+            else:
+                on_error(found)
+
     def _prepare(self, frame: Frame) -> _Prepared | Frame:
         """Letterbox a frame, in the background; one that could not be read stays what it is."""
         if frame.image is None:
             return frame
         start = time.perf_counter()
-        image, box = letterbox(frame.image, self.size, stride=self.backend.stride, centred=self.centred)
+        shape = self.backend.shape
+        stride = self.backend.stride if shape is None else None  # one shape only: padded to all of it
+        image, box = letterbox(frame.image, shape or self.size, stride=stride, centred=self.centred)
+        box = box.of_source(frame.size)
         return _Prepared(frame, image, box, 1000 * (time.perf_counter() - start))
 
     def _detect(self, batch: Sequence[_Prepared]) -> Iterator[Result]:

@@ -65,7 +65,7 @@ class TextSink(_FilesSink):
     def write(self, frame: Frame, detections: Detections) -> None:
         if frame.image is None:
             return
-        height, width = frame.image.shape[:2]
+        height, width = frame.size
         x1, y1, x2, y2 = (detections.boxes / (width, height, width, height)).T
         rows = zip(
             detections.labels, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, detections.scores, strict=True
@@ -171,7 +171,7 @@ class JsonSink(_DocumentSink):
             if frame.image is None:
                 self._skipped.add(named | {"reason": str(frame.error)})
                 return
-            height, width = frame.image.shape[:2]
+            height, width = frame.size
             image_id = self._images.length + 1
             self._images.add({"id": image_id} | named | {"width": width, "height": height})
             for entry in detections.to_coco(image_id):

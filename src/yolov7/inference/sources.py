@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from yolov7.data.images import IMAGE_SUFFIXES, read_image
+from yolov7.data.images import IMAGE_SUFFIXES, image_size, read_image
 from yolov7.errors import SourceError, UsageError, Yolov7Error
 from yolov7.inference.arrays import is_picture, to_images, to_rgb
 from yolov7.inference.frames import Frame
@@ -42,14 +42,25 @@ class _Still:
     source: str
     name: str
     read: Callable[[], Image]
+    full_size: Callable[[], tuple[int, int]] | None = None
+    file: str | None = None
+
+    def reduced(self, at_least: int) -> _Still:
+        """The same, decoded at reduced size where it is a file."""
+        if self.file is None:
+            return self
+        read = partial(read_image, self.file, at_least=at_least)
+        return replace(self, read=read, full_size=partial(image_size, self.file))
 
     def load(self) -> Frame:
         begin = time.perf_counter()
         try:
             image = self.read()
+            full_size = None if self.full_size is None else self.full_size()
         except Yolov7Error as error:
             return Frame(None, self.source, self.name, 0, error=error)
-        return Frame(image, self.source, self.name, 0, read_ms=_milliseconds_since(begin))
+        took = _milliseconds_since(begin)
+        return Frame(image, self.source, self.name, 0, read_ms=took, full_size=full_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,16 @@ class Source:
                 return None
             total += count
         return total
+
+    def reduced(self, at_least: int) -> Source:
+        """The same, with JPEG files decoded at a half, a quarter or an eighth of their size.
+
+        Detections are in pixels of the whole picture all the same: ``Frame.size``.
+
+        Args:
+            at_least: pixels that the long side keeps: see :func:`yolov7.data.images.read_image`.
+        """
+        return Source([part.reduced(at_least) if isinstance(part, _Still) else part for part in self._parts])
 
     def __iter__(self) -> Iterator[Frame]:
         for load in self._loads():
@@ -252,7 +273,7 @@ class _Opener:
 
     def _file(self, path: Path, name: str) -> _Part:
         if suffix_of(path) in IMAGE_SUFFIXES:
-            return _Still(str(path), name, partial(read_image, str(path)))
+            return _Still(str(path), name, partial(read_image, str(path)), file=str(path))
         if suffix_of(path) in VIDEO_SUFFIXES:
             return Video(str(path), name, self.options)
         raise unreadable_suffix(path)

@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+
+def decode_levels(levels: Sequence[Tensor], strides: Sequence[int], anchors: Tensor) -> Tensor:
+    """Logits (B, A, H, W, 5 + C) of each level -> (B, N, 5 + C): see :meth:`Detector.decode`.
+
+    Args:
+        anchors: (levels, A, 2) pixels.
+    """
+    rows = []
+    for logits, stride, sizes in zip(levels, strides, anchors, strict=True):
+        b, a, h, w, channels = logits.shape
+        y, x = torch.meshgrid(
+            torch.arange(h, device=logits.device), torch.arange(w, device=logits.device), indexing="ij"
+        )
+        cells = torch.stack((x, y), dim=-1)  # (H, W, 2)
+        rows.append(decode(logits, cells, stride, sizes[:, None, None]).reshape(b, a * h * w, channels))
+    return torch.cat(rows, dim=1)
+
+
+def decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tensor:
+    """(..., 5 + C) logits -> cx, cy, w, h in pixels and probabilities; cells and anchors are (..., 2)."""
+    s = logits.float().sigmoid()
+    boxes = decode_in_cells(s[..., :4], anchors.float())
+    centre = (boxes[..., :2] + cells) * stride
+    return torch.cat((centre, boxes[..., 2:], s[..., 4:]), dim=-1)
 
 
 def decode_in_cells(s: Tensor, anchors: Tensor, upper_bound: bool = True) -> Tensor:
@@ -20,5 +47,6 @@ def decode_in_cells(s: Tensor, anchors: Tensor, upper_bound: bool = True) -> Ten
     Paper: Sec. 4.2, Table 7.
     """
     centre = 2 * s[..., :2] - 0.5 if upper_bound else 3 * s[..., :2] - 1
-    size = (2 * s[..., 2:]).square() * anchors
+    twice = 2 * s[..., 2:]  # multiplied, not squared: some converters know no powers
+    size = twice * twice * anchors
     return torch.cat((centre, size), dim=-1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from yolov7.errors import ArchitectureError
 from yolov7.models.architecture import Anchors, Architecture
 from yolov7.models.backbone import Backbone
-from yolov7.models.decode import decode_in_cells
+from yolov7.models.decode import decode, decode_levels
 from yolov7.models.head import PlainHead
 from yolov7.models.neck import Neck
 from yolov7.models.reparam import Reparameterizable, reparameterize
@@ -98,16 +98,7 @@ class Detector(nn.Module):
         Rows are ordered by level, anchor, row, column. With s = sigmoid(logit):
         centre = (2 s - 0.5 + cell) * stride, size = (2 s)^2 * anchor.
         """
-        rows = []
-        for logits, stride, anchors in zip(predictions.lead, self.strides, self.anchors, strict=True):
-            b, a, h, w, channels = logits.shape
-            y, x = torch.meshgrid(
-                torch.arange(h, device=logits.device), torch.arange(w, device=logits.device), indexing="ij"
-            )
-            cells = torch.stack((x, y), dim=-1)  # (H, W, 2)
-            decoded = _decode(logits, cells, stride, anchors[:, None, None])
-            rows.append(decoded.reshape(b, a * h * w, channels))
-        return torch.cat(rows, dim=1)
+        return decode_levels(predictions.lead, self.strides, self.anchors)
 
     def decode_above(self, predictions: Predictions, objectness: float) -> tuple[Tensor, ...]:
         """The rows of :meth:`decode` with a higher objectness, (n, 5 + C) for each image, in the same order.
@@ -120,16 +111,8 @@ class Detector(nn.Module):
             for image, keep in enumerate(passing):
                 a, y, x = keep.nonzero(as_tuple=True)
                 cells = torch.stack((x, y), dim=-1)
-                rows[image].append(_decode(logits[image, a, y, x], cells, stride, anchors[a]))
+                rows[image].append(decode(logits[image, a, y, x], cells, stride, anchors[a]))
         return tuple(torch.cat(levels) for levels in rows)
-
-
-def _decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tensor:
-    """(..., 5 + C) logits -> cx, cy, w, h in pixels and probabilities; cells and anchors are (..., 2)."""
-    s = logits.float().sigmoid()
-    boxes = decode_in_cells(s[..., :4], anchors.float())
-    centre = (boxes[..., :2] + cells) * stride
-    return torch.cat((centre, boxes[..., 2:], s[..., 4:]), dim=-1)
 
 
 def create(name: str | Architecture, classes: int = 80, anchors: Anchors | None = None) -> Detector:

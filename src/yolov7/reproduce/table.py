@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from pathlib import Path
 import torch
 
 from yolov7.checkpoints.checkpoint import load_checkpoint
-from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import UsageError
 from yolov7.inference.backend import TorchBackend, default_device
+from yolov7.inference.speed import call_seconds, inputs_for
 from yolov7.models.complexity import complexity
 from yolov7.models.detector import create
 from yolov7.models.tables import Row, Table
@@ -112,14 +111,10 @@ def _fps(row: Row, photos: Sequence[Image], device: str) -> Number:
     """Frames per second of the deployed network, one photo at a time."""
     torch.manual_seed(0)
     backend = TorchBackend(create(row.architecture), device, half=device.startswith("cuda"))
-    inputs = [to_tensor([letterbox(photo, row.pixels, stride=backend.stride)[0]]) for photo in photos]
+    inputs = inputs_for(backend, photos, row.pixels)
     for shape in {tuple(batch.shape): batch for batch in inputs}.values():
         backend(shape, 0.25)
-    times = []
-    for batch in inputs:
-        begun = time.perf_counter()
-        backend(batch, 0.25)
-        times.append(time.perf_counter() - begun)
+    times = call_seconds(lambda batch: backend(batch, 0.25), inputs, backend.device)
     return Number("fps", "measured", float(f"{1 / statistics.median(times):.3g}"))
 
 

@@ -1,0 +1,134 @@
+"""A benchmark for people: cells of tables, a page in Markdown, and its place in a page that others write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from yolov7.benchmark.result import Benchmark, Line, Setting, Timing
+from yolov7.errors import OutputError
+from yolov7.inference.output import write_file
+
+HEADINGS = (
+    *("runtime", "network\nms", "p95", "x", "of floor"),
+    *("one file\nms", "p95", "x", "stream\nimages/s", "x", "start\ns", "memory\nMB"),
+)
+LEGEND = """\
+network: a call on images that are ready, with the choice of rows (torch-default: without). one file: from a
+file (a batch: its files) to the boxes, with nothing beside it. stream: many files, images read ahead, several
+worked on at a time where the runtime can. p95: 95 % of the calls took no longer.
+x: images a second over those of torch-default: the fused network alone in eager torch, float32, in the
+default memory format; median over rounds in which all have their turn. of floor: share of the speed that the
+convolutions would have at the processor's peak in the same precision (8 bits: in 16).
+start: from the start of a process of its own to its first boxes; memory: the most that it had at once."""
+
+
+def heading(setting: Setting) -> str:
+    """What a table is about."""
+    at_once = f", streams of {setting.parallel} at a time" if setting.parallel > 1 else ""
+    rounds = f"{setting.rounds} round" + "s" * (setting.rounds != 1)
+    return f"At {setting.size} pixels, batch {setting.batch}{at_once}, {rounds}"
+
+
+def subject(result: Benchmark) -> str:
+    """Network, photos, machine."""
+    libraries = ", ".join(f"{name} {version}" for name, version in result.libraries.items())
+    return (
+        f"{result.variant} ({result.weights}), {result.classes} classes, on {result.images}\n"
+        f"{result.machine}, torch with {result.threads} thread{'s' * (result.threads != 1)}\n{libraries}"
+    )
+
+
+def rows(setting: Setting) -> list[tuple[str, ...]]:
+    """The cells below HEADINGS, for each runtime that was measured, or at least started."""
+    return [_cells(line) for line in setting.lines if line.error is None]
+
+
+def notes(setting: Setting) -> list[str]:
+    """The floor, what runtimes came to, first starts, and what could not be measured."""
+    said = []
+    if setting.peaks:
+        times = " and ".join(
+            f"{1000 * setting.gflop / speed:.1f} ms at {speed:,.0f} GFLOP/s ({precision})"
+            for precision, speed in setting.peaks.items()
+        )
+        said.append(
+            f"Floor of an image: {setting.gflop:.1f} GFLOP of convolutions, {times};\n"
+            "the peaks are products of large matrices, measured between the rounds."
+        )
+    for line in setting.lines:
+        first = line.fresh and line.fresh.first_start_s
+        converted = f"; {first:.1f} s to the first boxes when it had to be converted first" if first else ""
+        if line.error is not None:
+            said.append(f"{line.runtime}: not measured: {line.error}")
+        else:
+            said.append(f"{line.runtime}: {line.runs_on}{converted}")
+    return said
+
+
+def to_markdown(result: Benchmark, picture: str | None = None) -> str:
+    """A part of a page.
+
+    Args:
+        result: of the benchmark.
+        picture: what it shows, as a link from the page.
+    """
+    parts = [f"```\n{subject(result)}\n```"]
+    if result.interrupted:
+        parts.append("Ended early: there is more to measure.")
+    for setting in result.settings:
+        headings = [text.replace("\n", ", ") for text in HEADINGS]
+        table = [headings, ["---", *["--:"] * (len(headings) - 1)], *rows(setting)]
+        parts.append(f"{heading(setting)}:")
+        parts.append("\n".join(f"| {' | '.join(cells)} |" for cells in table))
+        parts.append("\n".join(f"- {note}".replace("\n", "\n  ") for note in notes(setting)))
+    if picture is not None:
+        parts.append(f"![images per second, by runtime]({picture})")
+    return "\n\n".join((*parts, LEGEND)) + "\n"
+
+
+def rewrite(page: Path, result: Benchmark, picture: str | None = None) -> None:
+    """Replace what a page says between the two marks of a network; put it at the end where there are none.
+
+    Args:
+        page: made where it is missing.
+        result: of the benchmark.
+        picture: what it shows, as a link from the page.
+
+    Raises:
+        OutputError: it cannot be read or written.
+    """
+    begin, end = (f"<!-- benchmark of {result.variant}: {which} -->" for which in ("begin", "end"))
+    try:
+        text = page.read_text(encoding="utf-8") if page.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise OutputError(f"cannot be read: {error}", file=page) from error
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        before, after = text.rstrip() + "\n\n" if text else "", "\n"
+    part = f"{begin}\n\n{to_markdown(result, picture)}\n{end}"
+    write_file(page, f"{before}{part}{after}".encode())
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    reached = "" if line.reached is None else f"{100 * line.reached:.0f} %"
+    fresh = line.fresh
+    start = "" if fresh is None else f"{fresh.start_s:.1f}"
+    memory = "" if fresh is None or fresh.memory_mb is None else f"{fresh.memory_mb:,.0f}"
+    stream = ("", "")
+    if line.stream is not None:
+        stream = (digits(line.stream.images_per_second), f"{line.stream.ratio:.2f}")
+    return (line.runtime, *_timed(line.network), reached, *_timed(line.single), *stream, start, memory)
+
+
+def _timed(timing: Timing | None) -> Sequence[str]:
+    if timing is None:
+        return ("", "", "")
+    latency = (timing.median_ms, timing.p95_ms)
+    return (*("" if ms is None else digits(ms) for ms in latency), f"{timing.ratio:.2f}")
+
+
+def digits(value: float) -> str:
+    """Three of them, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,84 @@
+"""What no runtime can beat: the convolutions' operations at the speed of a large matrix product.
+
+floor = operations / peak        reached = floor / time of the network
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+from yolov7.export.artefact import ArtefactBackend
+from yolov7.export.automatic import has_bfloat16
+from yolov7.inference.backend import Backend, TorchBackend
+from yolov7.models.complexity import conv_flops
+from yolov7.models.detector import Detector, fuse
+
+SIDE, GPU_SIDE = 2048, 8192
+"""Of the matrices: a GPU does the smaller ones before all of it is at work."""
+
+
+def flops_per_pixel(model: Detector) -> float:
+    """2 x multiply-adds of the deployed convolutions for each pixel of an input whose sides fit."""
+    side = model.strides[-1]
+    return conv_flops(fuse(model).to("meta"), side) / side**2
+
+
+def peak(dtype: torch.dtype, device: torch.device | str = "cpu") -> float:
+    """Operations per second of a product of two large matrices, the best of three.
+
+    Args:
+        dtype: of the matrices.
+        device: where.
+    """
+    device = torch.device(device)
+    side = SIDE if device.type == "cpu" else GPU_SIDE
+    a = torch.rand(side, side, device=device).to(dtype)
+    seconds = []
+    with _as_convolutions_do(device):
+        for _ in range(3):
+            begun = time.perf_counter()
+            float((a @ a)[0, 0])  # a number that is here is a product that is done
+            seconds.append(time.perf_counter() - begun)
+    return 2 * side**3 / min(seconds)
+
+
+def peaks(device: torch.device) -> dict[str, float]:
+    """By precision: float32, and the 16 bits that the device computes in."""
+    dtypes = [torch.float32]
+    if device.type == "cuda":
+        dtypes.append(torch.float16)
+    elif device.type == "cpu" and has_bfloat16():
+        dtypes.append(torch.bfloat16)
+    return {str(dtype).removeprefix("torch."): peak(dtype, device) for dtype in dtypes}
+
+
+def precision_of(backend: Backend) -> str:
+    """What a backend's convolutions are computed in."""
+    if isinstance(backend, TorchBackend):
+        return str(backend.dtype).removeprefix("torch.")
+    return backend.precision if isinstance(backend, ArtefactBackend) else "float32"
+
+
+def peak_of(precision: str, peaks: Mapping[str, float]) -> float:
+    """The peak that a precision is held against: 8 bits against the fastest that is known."""
+    if precision == "int8":
+        return max(peaks.values())
+    return peaks.get(precision, peaks["float32"])
+
+
+@contextmanager
+def _as_convolutions_do(device: torch.device) -> Iterator[None]:
+    """On a GPU torch lets convolutions round float32 to 19 bits, but not products: here it does."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -1,0 +1,125 @@
+"""The fastest way to run a network on this machine that was seen to be right.
+
+    on a GPU     torch, float16
+    elsewhere    OpenVINO  >  torch in bfloat16, where the processor has it  >  ONNX Runtime  >  torch
+
+The order is that of docs/performance.md. What is faster than torch in float32 must agree with it first, on a
+picture of its own making; that is tried once and remembered beside the artefact.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.data.letterbox import to_tensor
+from yolov7.errors import Yolov7Error
+from yolov7.export.artefact import Runtime, is_installed
+from yolov7.export.onnx import Onnx
+from yolov7.export.openvino import OpenVino
+from yolov7.export.prepared import prepared
+from yolov7.inference.backend import Backend, TorchBackend
+from yolov7.types import Image
+
+_LOG = logging.getLogger(__name__)
+
+SCORE_TOLERANCE = 0.05
+"""Of objectness and class probabilities, from float32. Bfloat16 has 8 bits: single scores move by a hundredth
+or two; a network that was converted wrongly is off by tenths."""
+BOX_TOLERANCE = 0.1, 2.0
+"""Of centres and sizes: a share of the longer side, and pixels. Wrong conversions are off by cells."""
+SEEN = 0.05
+"""Objectness above which a box counts: what is background may lie anywhere."""
+_CHECKED = "agrees-with-torch"
+
+
+def fastest(checkpoint: Checkpoint, device: torch.device, size: int, *, parallel: int = 1) -> Backend:
+    """The first of the order above that is installed, runs, and agrees with torch.
+
+    Args:
+        checkpoint: any form.
+        device: where torch would run.
+        size: of the images.
+        parallel: calls at the same time.
+    """
+    if device.type != "cpu":
+        return TorchBackend(checkpoint.model, device, half=True)
+    plain = TorchBackend(checkpoint.model, device)
+    for make in _candidates(checkpoint, size, parallel):
+        try:
+            backend, folder = make()
+            if _is_checked(folder) or agrees(backend, plain):
+                _remember(folder)
+                _LOG.info("runs on %s", backend.runtime)
+                return backend
+            _LOG.warning("%s disagrees with torch here, and is not used", backend.runtime)
+        except (Yolov7Error, RuntimeError, OSError) as error:
+            _LOG.warning("not used: %s", error)
+    return plain
+
+
+def _candidates(
+    checkpoint: Checkpoint, size: int, parallel: int
+) -> Iterator[Callable[[], tuple[Backend, Path | None]]]:
+    """What makes each backend, and the folder of its artefact."""
+
+    def artefact(runtime: Runtime) -> tuple[Backend, Path | None]:
+        path = prepared(checkpoint, runtime, size)
+        return runtime.open(path, parallel=parallel), path.parent
+
+    if _all_installed(OpenVino()):
+        yield lambda: artefact(OpenVino())
+    if has_bfloat16():
+        yield lambda: (TorchBackend(checkpoint.model, "cpu", half=True), None)
+    if _all_installed(Onnx()):
+        yield lambda: artefact(Onnx())
+
+
+def agrees(backend: Backend, reference: Backend) -> bool:
+    """Whether two backends see the same in a picture of shapes and noise."""
+    images = to_tensor([_picture(4 * reference.stride, 6 * reference.stride)])
+    everything = -1.0
+    (rows,), (expected,) = backend(images, everything), reference(images, everything)
+    return rows.shape == expected.shape and _close(rows.cpu(), expected.cpu())
+
+
+def _close(rows: Tensor, expected: Tensor) -> bool:
+    scores = (rows[:, 4:] - expected[:, 4:]).abs().max()
+    seen = expected[:, 4] > SEEN
+    share, pixels = BOX_TOLERANCE
+    allowed = share * expected[seen, 2:4].amax(dim=1, keepdim=True) + pixels
+    moved = (rows[seen, :4] - expected[seen, :4]).abs()
+    # Not "greater than": what is no number is not close.
+    return bool(scores <= SCORE_TOLERANCE) and bool((moved <= allowed).all())
+
+
+def _picture(height: int, width: int) -> Image:
+    random = np.random.default_rng(0)
+    picture = random.integers(0, 256, (height, width, 3), np.uint8)
+    picture[height // 4 : -height // 4, width // 4 : width // 2] = (200, 40, 40)
+    picture[height // 3 :, -width // 3 :] = np.linspace(0, 255, width // 3, dtype=np.uint8)[:, np.newaxis]
+    return picture
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16 rather than imitating it."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # no public name says it
+
+
+def _all_installed(runtime: Runtime) -> bool:
+    return all(is_installed(module) for module in (*runtime.writes_with, *runtime.runs_with))
+
+
+def _is_checked(folder: Path | None) -> bool:
+    return folder is not None and (folder / _CHECKED).exists()
+
+
+def _remember(folder: Path | None) -> None:
+    if folder is not None:
+        (folder / _CHECKED).touch()

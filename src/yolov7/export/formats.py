@@ -1,0 +1,50 @@
+"""Every format there is, by the name that users type. Nothing of a vendor's is imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from yolov7.errors import UsageError
+from yolov7.export.artefact import Runtime
+from yolov7.export.coreml import CoreMl
+from yolov7.export.litert import LiteRt
+from yolov7.export.ncnn import Ncnn
+from yolov7.export.onnx import Onnx
+from yolov7.export.onnx_detections import OnnxEndToEnd, OnnxNms
+from yolov7.export.openvino import OpenVino, OpenVinoInt8
+from yolov7.export.tensorrt import TensorRt
+from yolov7.export.torch_programs import TorchExport, TorchScript
+
+FORMATS: dict[str, Runtime] = {
+    runtime.name: runtime
+    for runtime in (
+        Onnx(),
+        OnnxNms(),
+        OnnxEndToEnd(),
+        OpenVino(),
+        OpenVinoInt8(),
+        TensorRt(),
+        TorchScript(),
+        TorchExport(),
+        Ncnn(),
+        LiteRt(),
+        CoreMl(),
+    )
+}
+
+
+def find_format(name: str) -> Runtime:
+    """The format of a name.
+
+    Raises:
+        UsageError: there is none; lists those there are.
+    """
+    if (found := FORMATS.get(name)) is None:
+        raise UsageError("no such format", expected=", ".join(FORMATS), found=name)
+    return found
+
+
+def runtime_of(path: Path) -> Runtime | None:
+    """The format of an artefact, by how its name ends; None where that is no artefact's."""
+    fitting = [runtime for runtime in FORMATS.values() if path.name.endswith(runtime.suffix)]
+    return max(fitting, key=lambda runtime: len(runtime.suffix), default=None)

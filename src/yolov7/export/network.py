@@ -1,0 +1,68 @@
+"""The deployed network as one function of images, in the forms that converters read."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from yolov7.models.detector import Detector, fuse
+
+
+class RowNetwork(nn.Module):
+    """Images (B, 3, H, W) in [0, 1] -> rows (B, N, 5 + C): cx, cy, w, h in pixels, then probabilities.
+
+    Args:
+        model: in any form; a fused copy is made.
+        half: convolutions in float16; images go in and rows come out as float32, and boxes are decoded in it:
+            16 bits would place them on a grid of whole pixels.
+    """
+
+    def __init__(self, model: Detector, *, half: bool = False) -> None:
+        super().__init__()
+        self.dtype = torch.float16 if half else torch.float32
+        self.model = fuse(model).to(self.dtype).requires_grad_(False)
+        self.model.anchors = model.anchors.detach().float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model.decode(self.model(images.to(self.dtype)))
+
+
+class LogitNetwork(nn.Module):
+    """Images (B, 3, H, W) in [0, 1] -> for each level logits (B, A (5 + C), H, W), for decoding outside."""
+
+    def __init__(self, model: Detector) -> None:
+        super().__init__()
+        self.model = fuse(model).float().requires_grad_(False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(logits.permute(0, 1, 4, 2, 3).flatten(1, 2) for logits in self.model(images).lead)
+
+
+def traced(network: nn.Module, images: Tensor) -> Any:
+    """As TorchScript, which takes any batch and any sides that are multiples of the stride.
+
+    torch.export is its successor, but needs ten times as long for dynamic shapes, and pnnx and Core ML read
+    TorchScript first.
+    """
+    with warnings.catch_warnings(), torch.inference_mode():
+        # Deprecated; and the check of the input's sides becomes a constant, which is all right: runtimes are
+        # given sides that were checked before.
+        warnings.simplefilter("ignore")
+        return torch.jit.trace(network, (images,), check_trace=False)  # type: ignore[no-untyped-call]
+
+
+def exported(network: nn.Module, images: Tensor, *, dynamic: bool, stride: int) -> ExportedProgram:
+    """As torch.export's program, for one shape or for all that the network takes."""
+    shapes = None
+    if dynamic:
+        # Two images and two different sides: torch takes what is 1, or equal, for constant.
+        images = torch.zeros(2, 3, 4 * stride, 5 * stride)
+        batch, rows, columns = (Dim(name, min=1, max=1024) for name in ("batch", "rows", "columns"))
+        shapes = {"images": {0: batch, 2: stride * rows, 3: stride * columns}}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # about torch's own internals
+        return torch.export.export(network, (images,), dynamic_shapes=shapes)

@@ -1,0 +1,229 @@
+"""OpenVINO: the fastest way on Intel's and AMD's processors, in 32, 16 or 8 bits.
+
+    images float32 (B, 3, H, W) in [0, 1]  ─>  rows float32 (B, N, 5 + C)
+
+An artefact is a directory with model.xml and model.bin.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.data.images import IMAGE_SUFFIXES, read_image
+from yolov7.data.letterbox import letterbox, to_tensor
+from yolov7.errors import CheckpointError, SourceError, UsageError
+from yolov7.export.artefact import KEY, ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
+from yolov7.export.network import RowNetwork, traced
+
+MODEL = "model.xml"
+INPUT, OUTPUT = "images", "rows"
+CALIBRATION_IMAGES = 300
+"""At most so many are looked at: NNCF's own default; more change nothing."""
+
+
+class OpenVino(Runtime):
+    """The network, decoding included, without suppression."""
+
+    name, suffix, extra = "openvino", ".openvino", "openvino"
+    writes_with: ClassVar[tuple[str, ...]] = ("openvino",)
+    runs_with: ClassVar[tuple[str, ...]] = ("openvino",)
+
+    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
+        description = Description.of(checkpoint, self.name, options)
+        _save(convert(checkpoint, description), description, path)
+
+    def describe(self, path: Path) -> Description:
+        return _describe(_read(path), path)
+
+    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
+        model = _read(path)
+        return OpenVinoBackend(_describe(model, path), model, parallel=parallel, exact=exact)
+
+
+class OpenVinoInt8(OpenVino):
+    """The same with convolutions in 8 bits, their ranges taken from images like those it will see."""
+
+    name, suffix, extra = "openvino-int8", ".int8.openvino", "int8"
+    writes_with = ("openvino", "nncf")
+
+    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
+        if options.half:
+            raise UsageError(f"{self.name} has 8 bits, not 16")
+        if options.calibration is None:
+            raise UsageError(
+                f"{self.name} needs images like those it will see", expected="a folder as calibration"
+            )
+        description = Description.of(checkpoint, self.name, options, precision="int8")
+        model = convert(checkpoint, description)
+        _save(quantized(model, description, options.calibration), description, path)
+
+
+class OpenVinoBackend(ArtefactBackend):
+    """A network in OpenVINO, on the processor. Several threads may call it at once.
+
+    Args:
+        description: of the artefact.
+        model: an ``openvino.Model``.
+        parallel: calls at the same time: each gets its share of the cores, so that more images are done a
+            second, though each takes longer.
+        exact: float32; otherwise OpenVINO rounds to bfloat16 inside convolutions where the processor has it.
+    """
+
+    def __init__(
+        self, description: Description, model: Any, *, parallel: int = 1, exact: bool = False
+    ) -> None:
+        super().__init__(description)
+        self._model = model
+        self._settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "THROUGHPUT" if parallel > 1 else "LATENCY",
+            "NUM_STREAMS": parallel,
+        }
+        if exact:
+            self._settings["INFERENCE_PRECISION_HINT"] = "f32"
+        self._lock = threading.Lock()
+        self._compiled: dict[torch.dtype, Any] = {}
+        self._of_thread = threading.local()
+        chosen = self._compile(torch.uint8).get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if self.precision != "int8":
+            self.precision = {"bf16": "bfloat16", "f16": "float16"}.get(chosen, "float32")
+        self.runtime = f"{self.runtime}, cpu, {self.precision}"
+
+    def infer(self, images: Tensor) -> Tensor:
+        """See the base. The rows are valid until the same thread calls again."""
+        bytes_ = images.dtype == torch.uint8
+        kind = torch.uint8 if bytes_ else torch.float32
+        requests = self._of_thread.__dict__  # by the name of the type
+        if str(kind) not in requests:
+            requests[str(kind)] = self._compile(kind).create_infer_request()
+        array = images.permute(0, 2, 3, 1).numpy() if bytes_ else to_float_array(images)
+        (rows,) = requests[str(kind)].infer({INPUT: array}, share_inputs=True, share_outputs=True).values()
+        return torch.from_numpy(rows)
+
+    def _compile(self, kind: torch.dtype) -> Any:
+        """The network for float32 images; or for uint8 ones with channels last, as images are in memory."""
+        import openvino
+
+        with self._lock:
+            if kind not in self._compiled:
+                model = self._model.clone()
+                if kind == torch.uint8:
+                    model = _from_bytes(model)
+                self._compiled[kind] = openvino.Core().compile_model(model, "CPU", self._settings)
+        return self._compiled[kind]
+
+
+def convert(checkpoint: Checkpoint, description: Description) -> Any:
+    """A checkpoint's network as an ``openvino.Model``."""
+    import openvino
+
+    network = RowNetwork(checkpoint.model)
+    batch, height, width = description.shape or (-1, -1, -1)
+    example = torch.zeros(1, 3, 4 * description.strides[-1], 5 * description.strides[-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about torch's own internals
+        model = openvino.convert_model(
+            traced(network, example), example_input=example, input=[batch, 3, height, width]
+        )
+    model.inputs[0].get_tensor().set_names({INPUT})
+    model.outputs[0].get_tensor().set_names({OUTPUT})
+    return model
+
+
+def quantized(model: Any, description: Description, calibration: Path) -> Any:
+    """The same model with 8-bit convolutions; decoding stays in float32, for boxes need more than 256 places.
+
+    Raises:
+        SourceError: no image can be read in the folder.
+    """
+    import nncf
+
+    pictures = _calibration(calibration, description)
+    found = list(islice(pictures, CALIBRATION_IMAGES))
+    if not found:
+        raise SourceError("there is no image to calibrate with", file=calibration)
+    nncf.set_log_level(logging.ERROR)  # it would name each operation that it leaves alone
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # its progress bars are no result
+        warnings.simplefilter("ignore")  # about its own dependencies
+        return nncf.quantize(
+            model,
+            nncf.Dataset(found),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(found),
+            ignored_scope=nncf.IgnoredScope(names=_decoding(model)),
+        )
+
+
+def _calibration(folder: Path, description: Description) -> Iterator[Any]:
+    """Images of a folder as the network gets them; those that cannot be read are left out."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    stride = description.strides[-1] if description.shape is None else None
+    for path in paths:
+        try:
+            image, _ = letterbox(read_image(path), description.size, stride=stride, centred=False)
+        except SourceError:
+            continue
+        yield to_float_array(to_tensor([image]))
+
+
+def _decoding(model: Any) -> list[str]:
+    """Names of all that comes after the last convolutions."""
+    names: set[str] = set()
+    waiting = [result.input_value(0).get_node() for result in model.get_results()]
+    while waiting:
+        node = waiting.pop()
+        name = node.get_friendly_name()
+        if name in names or node.get_type_name() in ("Convolution", "Parameter"):
+            continue
+        names.add(name)
+        waiting.extend(value.get_node() for value in node.input_values())
+    return sorted(names)
+
+
+def _from_bytes(model: Any) -> Any:
+    """With an input of uint8 (B, H, W, 3)."""
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    steps.input(INPUT).tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    steps.input(INPUT).model().set_layout(openvino.Layout("NCHW"))
+    steps.input(INPUT).preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
+    return steps.build()
+
+
+def _save(model: Any, description: Description, path: Path) -> None:
+    import openvino
+
+    model.set_rt_info(description.to_json(), KEY)
+    path.mkdir(parents=True)
+    openvino.save_model(model, path / MODEL, compress_to_fp16=description.precision == "float16")
+
+
+def _read(path: Path) -> Any:
+    import openvino
+
+    if not (path / MODEL).is_file():
+        raise CheckpointError("this is no OpenVINO artefact", file=path, expected=f"a directory with {MODEL}")
+    try:
+        return openvino.Core().read_model(path / MODEL)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"OpenVINO cannot read this: {str(error).strip().splitlines()[-1]}", file=path / MODEL
+        ) from None
+
+
+def _describe(model: Any, path: Path) -> Description:
+    said = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
+    return Description.from_json(said, path / MODEL)

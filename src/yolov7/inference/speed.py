@@ -1,0 +1,50 @@
+"""How long a network takes: images as prediction prepares them, and calls that are timed one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from yolov7.data.letterbox import letterbox, share_shape, to_tensor
+from yolov7.inference.backend import Backend
+from yolov7.types import Image
+
+
+def inputs_for(backend: Backend, photos: Sequence[Image], size: int, batch: int = 1) -> list[Tensor]:
+    """Photos as a network gets them in prediction, `batch` at a time: uint8 (B, 3, H, W), ready.
+
+    Args:
+        backend: that is to run on them.
+        photos: uint8 (H, W, 3) RGB.
+        size: longest side, pixels, where the backend takes any.
+        batch: images of each input; of the last one what is left.
+    """
+    stride = None if backend.shape else backend.stride
+    prepared = [letterbox(photo, backend.shape or size, stride=stride, centred=False) for photo in photos]
+    batches = [prepared[start : start + batch] for start in range(0, len(prepared), batch)]
+    return [to_tensor(share_shape(one, centred=False)[0]) for one in batches]
+
+
+def call_seconds(
+    call: Callable[[Tensor], object], inputs: Sequence[Tensor], device: torch.device
+) -> list[float]:
+    """Seconds of each call, until the device has done all of it."""
+    _wait(device)
+    seconds = []
+    for images in inputs:
+        begun = time.perf_counter()
+        call(images)
+        _wait(device)
+        seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+def _wait(device: torch.device) -> None:
+    """For what was only put in the device's queue."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

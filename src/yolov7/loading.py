@@ -1,0 +1,160 @@
+"""A predictor from a weight file, an exported artefact, or the name of a network."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.checkpoints.pretrained import RELEASED, fetch
+from yolov7.errors import CheckpointError, UsageError
+from yolov7.export.artefact import Runtime
+from yolov7.export.automatic import fastest
+from yolov7.export.formats import find_format, runtime_of
+from yolov7.export.prepared import prepared
+from yolov7.inference.augment import Augmented
+from yolov7.inference.backend import Backend, TorchBackend, default_device
+from yolov7.inference.predictor import Predictor
+from yolov7.models.detector import create
+from yolov7.models.zoo import NETWORKS, VARIANTS
+
+_LOG = logging.getLogger(__name__)
+
+
+def load(
+    weights: str | os.PathLike[str] | Checkpoint,
+    *,
+    runtime: str | None = None,
+    parallel: int = 1,
+    size: int | None = None,
+    device: str | torch.device | None = None,
+    half: bool = False,
+    augment: bool = False,
+    conf: float = 0.25,
+    iou: float = 0.45,
+    classes: Sequence[str | int] | None = None,
+    agnostic: bool = False,
+    max_detections: int = 300,
+    centred: bool = False,
+) -> Predictor:
+    """Make any checkpoint, or an artefact of ``yolov7 export``, ready for images.
+
+    Nothing in a checkpoint is run. Artefacts are read by their runtimes: take them from people you trust.
+
+    Args:
+        weights: path of any YOLOv7 checkpoint or artefact; or the name of a released checkpoint such as
+            ``yolov7.pt``, which is downloaded once; or a network such as ``yolov7-tiny`` for fresh weights,
+            which find nothing.
+        runtime: what runs the network: ``torch`` where not given; the name of a format, such as ``openvino``,
+            into which a checkpoint is converted once; or ``auto``, the fastest that is installed here and was
+            seen to agree with torch, in 16 bits where the processor has them. An artefact has its own.
+        parallel: images that are worked on at the same time; not on torch.
+        size: longest side that images are scaled to, pixels; the checkpoint's own where not given.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; a GPU where there is one.
+        half: 16 bits: float16 on a GPU; on a CPU bfloat16, where runtimes have it.
+        augment: look at each image three times, mirrored and scaled.
+        conf, iou, classes, agnostic, max_detections, centred: see :class:`Predictor`.
+
+    Raises:
+        CheckpointError: the file cannot be used, or is not there.
+        DownloadError: a released checkpoint cannot be fetched.
+        UsageError: an argument that cannot be.
+    """
+    if not isinstance(weights, Checkpoint) and (artefact := runtime_of(Path(weights))) is not None:
+        network = _artefact(artefact, Path(weights), runtime, size, parallel, half)
+    else:
+        checkpoint = weights if isinstance(weights, Checkpoint) else open_checkpoint(weights)
+        network = _network(checkpoint, runtime or "torch", size or checkpoint.size, device, parallel, half)
+    backend = Augmented(network.backend) if augment else network.backend
+    return Predictor(
+        backend,
+        network.names,
+        network.size,
+        conf=conf,
+        iou=iou,
+        classes=classes,
+        agnostic=agnostic,
+        max_detections=max_detections,
+        centred=centred,
+        parallel=1 if isinstance(network.backend, TorchBackend) else parallel,
+    )
+
+
+class _Network(NamedTuple):
+    backend: Backend
+    names: tuple[str, ...]
+    size: int
+
+
+def _artefact(
+    found: Runtime, path: Path, wanted: str | None, size: int | None, parallel: int, half: bool
+) -> _Network:
+    """An exported artefact on its own runtime.
+
+    Raises:
+        UsageError: another runtime or size is wanted than it has.
+    """
+    if wanted not in (None, "auto", found.name):
+        raise UsageError("an artefact has a runtime of its own", expected=found.name, found=wanted)
+    if not path.exists():
+        raise CheckpointError("there is no such artefact", file=path)
+    found.require(*found.runs_with)
+    backend = found.open(path, parallel=parallel, exact=not (half or wanted == "auto"))
+    description = backend.description
+    if description.shape is not None and size not in (None, description.size):
+        raise UsageError("this artefact takes images of one size", expected=description.size, found=size)
+    return _Network(backend, description.names, size or description.size)
+
+
+def _network(
+    checkpoint: Checkpoint,
+    wanted: str,
+    size: int,
+    device: str | torch.device | None,
+    parallel: int,
+    half: bool,
+) -> _Network:
+    """A checkpoint on the runtime that is wanted."""
+    backend: Backend
+    if wanted == "torch":
+        backend = TorchBackend(checkpoint.model, device or default_device(), half=half)
+    elif wanted == "auto":
+        backend = fastest(checkpoint, torch.device(device or default_device()), size, parallel=parallel)
+    else:
+        runtime = find_format(wanted)
+        path = prepared(checkpoint, runtime, size)
+        backend = runtime.open(path, parallel=parallel, exact=not half)
+    return _Network(backend, checkpoint.names, size)
+
+
+def open_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
+    """What :func:`load` takes for weights, as a checkpoint.
+
+    Raises:
+        CheckpointError: the file cannot be used, or is not there.
+        DownloadError: a released checkpoint cannot be fetched.
+    """
+    path = Path(weights)
+    fresh = {network.name: network for network in NETWORKS}.get(str(weights))
+    if fresh is not None and not path.exists():
+        _LOG.warning("%s has fresh weights: it finds nothing before it is trained", fresh.name)
+        return Checkpoint(create(fresh).eval(), COCO_NAMES, fresh.size, "open-yolov7", "float32")
+    if not path.exists() and (released := RELEASED.get(str(weights))) is not None:
+        _LOG.warning("%s: %s, from %s", released.name, released.licence, released.url)
+        path = fetch(released)
+    if not path.exists():
+        raise CheckpointError(
+            "there is no such weight file",
+            file=path,
+            expected="a .pt, .pth or .safetensors file, or one of " + ", ".join(v.name for v in VARIANTS),
+        )
+    checkpoint = load_checkpoint(path)
+    for note in checkpoint.notes:
+        _LOG.info("%s: %s", path.name, note)
+    return checkpoint

@@ -1,0 +1,106 @@
+"""`predict` and `val` on other runtimes and with reduced photos, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.export.lively import NAMES, lively, noise
+from yolov7.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "lively.safetensors"
+    lively().save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for i, (height, width) in enumerate([(300, 400), (400, 300), (90, 128), (128, 100)]):
+        cv2.imwrite(str(folder / f"{i}.jpg"), noise(height, width, i))
+    return folder
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def boxes(directory: Path) -> dict[str, np.ndarray]:
+    document = json.loads((directory / "detections.json").read_text())
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    found: dict[str, list[list[float]]] = {name: [] for name in names.values()}
+    for entry in document["annotations"]:
+        found[names[entry["image_id"]]].append(entry["bbox"])
+    return {name: np.array(rows) for name, rows in found.items()}
+
+
+def test_predict_finds_the_same_on_another_runtime(weights, photos, tmp_path):
+    assert run("predict", weights, photos, "--save", "json", "--out", tmp_path / "torch") == 0
+    arguments = ("--save", "json", "--runtime", "openvino", "--out", tmp_path / "openvino")
+    assert run("predict", weights, photos, *arguments) == 0
+    wanted, found = boxes(tmp_path / "torch"), boxes(tmp_path / "openvino")
+    assert list(found) == list(wanted)
+    assert sum(map(len, wanted.values())) > 20
+    for name, rows in wanted.items():
+        np.testing.assert_allclose(found[name], rows, atol=0.02)
+
+
+def test_reduced_photos_move_boxes_a_little(weights, photos, tmp_path):
+    assert run("predict", weights, photos, "--save", "json,txt", "--out", tmp_path / "whole") == 0
+    arguments = ("--reduced", "--save", "json,txt", "--out", tmp_path / "reduced")
+    assert run("predict", weights, photos, *arguments) == 0
+    wanted, found = boxes(tmp_path / "whole"), boxes(tmp_path / "reduced")
+    np.testing.assert_array_equal(found["2.jpg"], wanted["2.jpg"])  # too small to be reduced
+    assert len(found["0.jpg"]) > 0
+    assert found["0.jpg"][:, :2].max() > 150  # in pixels of the whole photo
+    sizes = json.loads((tmp_path / "reduced" / "detections.json").read_text())["images"]
+    assert [(image["height"], image["width"]) for image in sizes[:2]] == [(300, 400), (400, 300)]
+    fractions = np.loadtxt(tmp_path / "reduced" / "txt" / "0.txt", ndmin=2)[:, 1:5]
+    assert 0 < fractions.max() <= 1
+
+
+def test_reduced_photos_are_not_for_pictures(weights, photos, tmp_path, capsys):
+    assert run("predict", weights, photos, "--reduced", "--out", tmp_path / "out") == 2
+    assert "--save txt,json,csv" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_val_measures_the_same_on_another_runtime(weights, photos, tmp_path):
+    """The labels are what torch finds."""
+    assert run("predict", weights, photos, "--save", "txt", "--out", tmp_path / "found") == 0
+    shutil.copytree(photos, tmp_path / "images" / "val")
+    (tmp_path / "labels" / "val").mkdir(parents=True)
+    for file in (tmp_path / "found" / "txt").iterdir():
+        lines = [line.rsplit(" ", 1)[0] for line in file.read_text().splitlines()]
+        (tmp_path / "labels" / "val" / file.name).write_text("\n".join(lines))
+    data = tmp_path / "data.yaml"
+    data.write_text(f"path: {tmp_path}\nval: images/val\nnames: {list(NAMES)}\n")
+    metrics = []
+    for runtime in ("torch", "openvino"):
+        file = tmp_path / f"{runtime}.json"
+        assert run("val", weights, data, "--runtime", runtime, "--json", file) == 0
+        metrics.append(json.loads(file.read_text()))
+    assert metrics[0]["APl"] > 0.1  # evaluation scales images otherwise, which these weights mind
+    for name in ("AP", "AP50", "APm", "APl", "AR100"):
+        assert metrics[1][name] == pytest.approx(metrics[0][name], abs=1e-3)
+
+
+def test_an_unknown_runtime_is_wrong_usage(weights, photos, capsys):
+    assert run("predict", weights, photos, "--runtime", "abacus") == 2
+    assert "openvino" in capsys.readouterr().err
