@@ -10,11 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from tests.data.small_sets import write_yolo
+from tests.export.lively import NAMES, lively
 from yolov7.cli import main
-from yolov7.models.detector import create
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text()
@@ -26,19 +25,19 @@ COMMANDS = re.findall(r"^(yolov7 .*?)\s*(?:#.*)?$", TEXT, re.MULTILINE)
 def _a_users_folder(tmp_path, monkeypatch):
     """What the examples take for granted: a checkpoint, photos, a data set."""
     monkeypatch.chdir(tmp_path)
-    torch.manual_seed(0)
-    torch.save(create("yolov7-tiny", classes=2).state_dict(), "best.pt")
+    monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))
+    lively().save("best.pt")
     Path("photos").mkdir()
     for i in range(2):
         pixels = np.random.default_rng(i).integers(0, 256, (96, 128, 3), dtype=np.uint8)
         cv2.imwrite(f"photos/{i}.jpg", pixels)
-    yaml = "train: images/val\nval: images/val\nnames: [class 0, class 1]\n"
+    yaml = f"train: images/val\nval: images/val\nnames: {list(NAMES)}\n"
     write_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n", "b": "1 0.5 0.5 0.4 0.2\n"}, yaml=yaml)
 
 
 def test_there_are_examples():
     assert len(EXAMPLES) == 4
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 14
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
@@ -54,7 +53,12 @@ def test_command(command):
     if "--resume" in command:  # which needs a run to go on with
         with pytest.raises(SystemExit):
             main(shlex.split("yolov7 train data.yaml --model yolov7-tiny --size 64 --epochs 1")[1:])
-    command = command.replace("--epochs 100", "--epochs 1 --size 64")
+    if "artefacts/" in command:  # which an export has written
+        with pytest.raises(SystemExit):
+            main(shlex.split("yolov7 export best.pt --format openvino --out artefacts")[1:])
+    command = command.replace("--epochs 100", "--epochs 1 --size 64").replace(
+        "benchmark best.pt", "benchmark best.pt --rounds 1 --count 2"
+    )
     with pytest.raises(SystemExit) as stop:
         main(shlex.split(command)[1:])
     assert stop.value.code == 0

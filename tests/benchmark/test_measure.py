@@ -19,8 +19,8 @@ from yolov7.benchmark.result import BASELINE, Benchmark, Line, Timing
 from yolov7.errors import UsageError
 from yolov7.export import artefact
 from yolov7.export.artefact import ExportOptions
-from yolov7.export.automatic import has_bfloat16
 from yolov7.export.openvino import OpenVino
+from yolov7.inference.backend import has_bfloat16
 
 ROUNDS = 2
 

@@ -103,7 +103,7 @@ def batches(draw: st.DrawFn) -> Tensor:
     return torch.tensor(images)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(rows=batches(), conf=fractions, iou=fractions)
 def test_suppression_is_that_of_prediction(rows: Tensor, conf: float, iou: float):
     assert_equal(suppressed(rows, conf, iou), non_max_suppression(rows, conf, iou))

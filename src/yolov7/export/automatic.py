@@ -24,7 +24,7 @@ from yolov7.export.artefact import Runtime, is_installed
 from yolov7.export.onnx import Onnx
 from yolov7.export.openvino import OpenVino
 from yolov7.export.prepared import prepared
-from yolov7.inference.backend import Backend, TorchBackend
+from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
 from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)
@@ -105,11 +105,6 @@ def _picture(height: int, width: int) -> Image:
     picture[height // 4 : -height // 4, width // 4 : width // 2] = (200, 40, 40)
     picture[height // 3 :, -width // 3 :] = np.linspace(0, 255, width // 3, dtype=np.uint8)[:, np.newaxis]
     return picture
-
-
-def has_bfloat16() -> bool:
-    """Whether this processor computes in bfloat16 rather than imitating it."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # no public name says it
 
 
 def _all_installed(runtime: Runtime) -> bool:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, OutputError
 from yolov7.export.artefact import ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
-from yolov7.export.automatic import has_bfloat16
 from yolov7.export.network import LogitNetwork, traced
+from yolov7.inference.backend import has_bfloat16
 from yolov7.models.blocks import ConvAct, ReOrg, with_weights
 from yolov7.models.decode import decode_levels
 from yolov7.types import FloatArray

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -98,3 +99,12 @@ def _available() -> list[str]:
 def default_device() -> str:
     """The best device here: a GPU where there is one."""
     return _available()[1] if len(_available()) > 1 else "cpu"
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16 rather than imitating it."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older torch
+    if not capabilities and Path("/proc/cpuinfo").is_file():
+        flags = Path("/proc/cpuinfo").read_text()
+        return "avx512_bf16" in flags or "amx_bf16" in flags
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from yolov7.errors import UsageError
-from yolov7.inference.backend import default_device
+from yolov7.inference.backend import default_device, has_bfloat16
 from yolov7.training.config import TrainConfig
 
 
@@ -57,15 +56,7 @@ def precision(config: TrainConfig, accelerator: str) -> Any:
         return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision]
     if accelerator == "gpu":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    return "bf16-mixed" if accelerator == "cpu" and _processor_has_bfloat16() else "32-true"
-
-
-def _processor_has_bfloat16() -> bool:
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older torch
-    if not capabilities and Path("/proc/cpuinfo").is_file():
-        flags = Path("/proc/cpuinfo").read_text()
-        return "avx512_bf16" in flags or "amx_bf16" in flags
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return "bf16-mixed" if accelerator == "cpu" and has_bfloat16() else "32-true"
 
 
 def workers(config: TrainConfig) -> int:
