@@ -65,7 +65,7 @@ TOLERANCES = {
             hair=0.05,
             unmatched=0.05,
             ap=0.010,
-            reason="8 bits a number: boxes and scores move, and 1 % of the detections on COCO are lost or gained",
+            reason="8 bits a number: boxes and scores move; of the detections on COCO 1 % are lost or gained",
         ),
     )
 }

@@ -1,0 +1,50 @@
+"""Every variant on every runtime that runs anywhere, against torch; and that what it sees is the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.export.lively import lively, noise
+from tests.export.seeing import picture, seeing
+
+from yolov7.data.letterbox import to_tensor
+from yolov7.export.artefact import ExportOptions
+from yolov7.export.formats import find_format
+from yolov7.inference.backend import TorchBackend
+from yolov7.models.architecture import VARIANTS
+
+EVERYTHING = -1.0
+RUNTIMES = ("onnx", "openvino", "torchscript", "torch-export", "ncnn")
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_an_artefact_sees_what_torch_sees(name, tmp_path):
+    """Colours in their order, of bytes and of floats: of these weights no two pictures look the same."""
+    checkpoint, runtime = seeing(), find_format(name)
+    path = tmp_path / f"n{runtime.suffix}"
+    runtime.write(checkpoint, path, ExportOptions(size=128))
+    backend, reference = runtime.open(path, exact=True), TorchBackend(checkpoint.model)
+    bytes_ = to_tensor([picture(128, 128, seed) for seed in range(2)])
+    first, second = reference(bytes_, EVERYTHING)
+    assert (first - second)[:, 4:].abs().max() > 0.3
+    assert (first - reference(bytes_.flip(1), EVERYTHING)[0])[:, 4:].abs().max() > 0.3
+    for images in (bytes_, bytes_.float() / 255):
+        for found, expected in zip(backend(images, EVERYTHING), (first, second), strict=True):
+            assert (found - expected)[:, 4:].abs().max() < 1e-3
+            assert (found - expected)[:, :4].abs().max() < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", [variant.name for variant in VARIANTS])
+@pytest.mark.parametrize("name", [name for name in RUNTIMES if name not in ("onnx", "ncnn")])
+def test_every_variant(name: str, variant: str, tmp_path: Path):
+    """Those of ONNX and ncnn are with their own tests."""
+    checkpoint, runtime = lively(variant, width=0.125, size=128), find_format(name)
+    path = tmp_path / f"n{runtime.suffix}"
+    runtime.write(checkpoint, path, ExportOptions(size=128))
+    images = to_tensor([noise(128, 128, seed) for seed in range(2)])
+    wanted = TorchBackend(checkpoint.model)(images, EVERYTHING)
+    for found, expected in zip(runtime.open(path, exact=True)(images, EVERYTHING), wanted, strict=True):
+        torch.testing.assert_close(found, expected, atol=0.01, rtol=1e-4)
