@@ -53,7 +53,8 @@ def load(
             which find nothing.
         runtime: what runs the network: ``torch`` where not given; the name of a format, such as ``openvino``,
             into which a checkpoint is converted once; or ``auto``, the fastest that is installed here and was
-            seen to agree with torch, in 16 bits where the processor has them. An artefact has its own.
+            seen to agree with torch, in 16 bits where the processor has them; or in 8 bits, where such an
+            artefact with a certificate that passed lies beside the file. An artefact has its own.
         parallel: images that are worked on at the same time; not on torch.
         size: longest side that images are scaled to, pixels; the checkpoint's own where not given.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; a GPU where there is one.
@@ -69,8 +70,11 @@ def load(
     if not isinstance(weights, Checkpoint) and (artefact := runtime_of(Path(weights))) is not None:
         network = _artefact(artefact, Path(weights), runtime, size, parallel, half)
     else:
+        file = None if isinstance(weights, Checkpoint) else Path(weights)
         checkpoint = weights if isinstance(weights, Checkpoint) else open_checkpoint(weights)
-        network = _network(checkpoint, runtime or "torch", size or checkpoint.size, device, parallel, half)
+        network = _network(
+            checkpoint, file, runtime or "torch", size or checkpoint.size, device, parallel, half
+        )
     backend = Augmented(network.backend) if augment else network.backend
     return Predictor(
         backend,
@@ -114,6 +118,7 @@ def _artefact(
 
 def _network(
     checkpoint: Checkpoint,
+    file: Path | None,
     wanted: str,
     size: int,
     device: str | torch.device | None,
@@ -125,7 +130,8 @@ def _network(
     if wanted == "torch":
         backend = TorchBackend(checkpoint.model, device or default_device(), half=half)
     elif wanted == "auto":
-        backend = fastest(checkpoint, torch.device(device or default_device()), size, parallel=parallel)
+        chosen = torch.device(device or default_device())
+        backend = fastest(checkpoint, chosen, size, parallel=parallel, beside=file)
     else:
         runtime = find_format(wanted)
         path = prepared(checkpoint, runtime, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,9 +18,13 @@ from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.report import evaluation_report
 from yolov7.evaluation.run import Evaluation
 from yolov7.evaluation.run import evaluate as evaluate_network
+from yolov7.export.suppressed import IOU as SUPPRESSING_IOU
+from yolov7.export.suppressed import SuppressingBackend
 from yolov7.inference.output import write_file
 from yolov7.inference.predictor import Predictor
 from yolov7.loading import load
+
+_LOG = logging.getLogger(__name__)
 
 REPORT, METRICS = "report.html", "metrics.json"
 """What a report's directory gets."""
@@ -89,6 +94,13 @@ def validate(
                 raise OutputError("there are results already, which are not overwritten", file=path)
     dataset = open_dataset(data, split)
     predictor = load(weights, runtime=runtime, size=size, device=device, half=half, augment=augment)
+
+    if isinstance(predictor.backend, SuppressingBackend):
+        _LOG.warning(
+            "%s suppresses by itself, with IoU %g and one class a box: AP is lower than the network's",
+            predictor.backend.runtime,
+            SUPPRESSING_IOU,
+        )
 
     def infer(images: torch.Tensor) -> Sequence[torch.Tensor]:
         return predictor.backend(images, conf)

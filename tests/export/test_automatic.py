@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 
+import cv2
 import pytest
 import torch
 
 from tests.export.lively import lively
+from tests.export.seeing import picture, seeing
 from yolov7.export import automatic
-from yolov7.export.automatic import agrees, fastest
+from yolov7.export.artefact import ExportOptions
+from yolov7.export.automatic import agrees, certified, fastest
+from yolov7.export.exporting import export
 from yolov7.export.openvino import OpenVino, OpenVinoBackend
 from yolov7.inference.backend import TorchBackend
 
@@ -25,6 +29,32 @@ def test_openvino_comes_first(tmp_path):
     backend = fastest(lively(), CPU, 128)
     assert isinstance(backend, OpenVinoBackend)
     assert len(list(tmp_path.rglob("agrees-with-torch"))) == 1
+
+
+def test_a_certified_artefact_in_8_bits_comes_before_it(tmp_path, caplog):
+    checkpoint, file = seeing(), tmp_path / "best.pt"
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for seed in range(8):
+        cv2.imwrite(str(pictures / f"{seed}.png"), picture(128, 128, seed))
+    artefact = tmp_path / "best.int8.openvino"
+    options = ExportOptions(dynamic=True, calibration=pictures)
+    (done,) = export(checkpoint, ["openvino-int8"], tmp_path, options, stem="best", images=pictures)
+    if not done.ok:  # what is tested here is the certificate's word, not the network's
+        artefact.with_name("best.int8.openvino.rejected").rename(artefact)
+        assert certified(checkpoint, file, 128) is None
+        page = artefact.with_name("best.int8.openvino.parity.json")
+        page.write_text(page.read_text().replace('"verdict": "rejected"', '"verdict": "passed"'))
+    assert certified(checkpoint, file, 128) == artefact
+    backend = fastest(checkpoint, CPU, 128, beside=file)
+    assert isinstance(backend, OpenVinoBackend)
+    assert backend.description.precision == "int8"
+    assert certified(checkpoint, file, 256) is None  # it was measured at another size
+    assert certified(seeing(seed=1), file, 128) is None  # other weights
+    with (artefact / "model.bin").open("ab") as content:
+        content.write(b"0")
+    assert certified(checkpoint, file, 128) is None  # other bytes than those of the certificate
+    assert certified(checkpoint, tmp_path / "other.pt", 128) is None
 
 
 def test_what_disagrees_is_not_taken(monkeypatch, caplog):

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
+from yolov7.export.identity import weights_sha256
 
 KEY = "open-yolov7"
 """Under which a description is found among an artefact's metadata."""
@@ -62,6 +63,7 @@ class Description:
         strides: pixels per cell, by level.
         anchors: (width, height) in pixels, by level.
         precision: of its weights.
+        weights: SHA-256 of the checkpoint's tensors: see :func:`~yolov7.export.identity.weights_sha256`.
         about: licence, provenance and whatever else the checkpoint remembers.
         made_by: versions of this package and of torch.
     """
@@ -74,6 +76,7 @@ class Description:
     strides: tuple[int, ...]
     anchors: tuple[tuple[tuple[float, float], ...], ...]
     precision: Precision
+    weights: str
     about: Mapping[str, Any] = field(default_factory=dict)
     made_by: Mapping[str, str] = field(default_factory=dict)
 
@@ -108,6 +111,7 @@ class Description:
             strides=model.strides,
             anchors=tuple(tuple((w, h) for w, h in level) for level in model.anchors.tolist()),
             precision=precision or ("float16" if options.half else "float32"),
+            weights=weights_sha256(model),
             about=dict(checkpoint.about),
             made_by={"open-yolov7": version("open-yolov7"), "torch": torch.__version__},
         )
@@ -134,6 +138,7 @@ class Description:
                 strides=tuple(map(int, said["strides"])),
                 anchors=tuple(tuple((float(w), float(h)) for w, h in level) for level in said["anchors"]),
                 precision=said["precision"],
+                weights=str(said["weights"]),
                 about=dict(said["about"]),
                 made_by=dict(said["made_by"]),
             )

@@ -1,10 +1,12 @@
 """The fastest way to run a network on this machine that was seen to be right.
 
     on a GPU     torch, float16
-    elsewhere    OpenVINO  >  torch in bfloat16, where the processor has it  >  ONNX Runtime  >  torch
+    elsewhere    an 8-bit artefact beside the weights  >  OpenVINO  >  torch in bfloat16, where the processor
+                 has it  >  ONNX Runtime  >  torch
 
-The order is that of docs/performance.md. What is faster than torch in float32 must agree with it first, on a
-picture of its own making; that is tried once and remembered beside the artefact.
+The order is that of docs/performance.md. What is faster than torch in float32 must agree with it first: an
+8-bit artefact by its certificate, for it was measured on images; the others on a picture of our own making,
+which is tried once and remembered beside the artefact.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.data.letterbox import to_tensor
 from yolov7.errors import Yolov7Error
 from yolov7.export.artefact import Runtime, is_installed
+from yolov7.export.documents import is_certified
+from yolov7.export.identity import weights_sha256
 from yolov7.export.onnx import Onnx
-from yolov7.export.openvino import OpenVino
+from yolov7.export.openvino import OpenVino, OpenVinoInt8
 from yolov7.export.prepared import prepared
 from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
 from yolov7.types import Image
@@ -39,7 +43,14 @@ SEEN = 0.05
 _CHECKED = "agrees-with-torch"
 
 
-def fastest(checkpoint: Checkpoint, device: torch.device, size: int, *, parallel: int = 1) -> Backend:
+def fastest(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    size: int,
+    *,
+    parallel: int = 1,
+    beside: Path | None = None,
+) -> Backend:
     """The first of the order above that is installed, runs, and agrees with torch.
 
     Args:
@@ -47,9 +58,13 @@ def fastest(checkpoint: Checkpoint, device: torch.device, size: int, *, parallel
         device: where torch would run.
         size: of the images.
         parallel: calls at the same time.
+        beside: the checkpoint's file, where it has one.
     """
     if device.type != "cpu":
         return TorchBackend(checkpoint.model, device, half=True)
+    if beside is not None and (found := certified(checkpoint, beside, size)) is not None:
+        _LOG.info("runs on %s, whose certificate passed", found)
+        return OpenVinoInt8().open(found, parallel=parallel)
     plain = TorchBackend(checkpoint.model, device)
     for make in _candidates(checkpoint, size, parallel):
         try:
@@ -79,6 +94,24 @@ def _candidates(
         yield lambda: (TorchBackend(checkpoint.model, "cpu", half=True), None)
     if _all_installed(Onnx()):
         yield lambda: artefact(Onnx())
+
+
+def certified(checkpoint: Checkpoint, file: Path, size: int) -> Path | None:
+    """The 8-bit artefact beside a checkpoint's file: of the same weights, for this size, and proven.
+
+    It is called as ``yolov7 export`` calls it: best.pt, best.int8.openvino.
+    """
+    runtime = OpenVinoInt8()
+    artefact = file.with_name(file.stem + runtime.suffix)
+    if not artefact.exists() or not all(map(is_installed, runtime.runs_with)):
+        return None
+    try:
+        description = runtime.describe(artefact)
+    except Yolov7Error as error:
+        _LOG.warning("not used: %s", error)
+        return None
+    fits = description.weights == weights_sha256(checkpoint.model) and size == description.size
+    return artefact if fits and is_certified(artefact) else None
 
 
 def agrees(backend: Backend, reference: Backend) -> bool:

@@ -61,6 +61,16 @@ def to_dict(subject: Subject, outcome: Certificate | str, images: str, labels: s
     return {**about, "source": {"images": images, "labels": labels}, **outcome.to_dict()}
 
 
+def is_certified(artefact: Path) -> bool:
+    """Whether a certificate beside an artefact says of these very bytes that they passed."""
+    page, _ = document_paths(artefact)
+    try:
+        said = json.loads(page.read_bytes())
+        return bool(said["verdict"] == "passed" and said["artefact"]["sha256"] == sha256_of(artefact))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def verdict(outcome: Certificate | str) -> str:
     """In a word or a few."""
     if isinstance(outcome, str):

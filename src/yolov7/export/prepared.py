@@ -13,6 +13,7 @@ from pathlib import Path
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.export.artefact import ExportOptions, Runtime
+from yolov7.export.identity import weights_sha256
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,19 +64,16 @@ def _home() -> Path:
 
 
 def _key(checkpoint: Checkpoint, runtime: Runtime, options: ExportOptions) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(checkpoint.model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     versions = {module: _version(module) for module in (*runtime.writes_with, *runtime.runs_with)}
     said = {
+        "weights": weights_sha256(checkpoint.model),
         "variant": checkpoint.model.architecture.name,
         "names": checkpoint.names,
         "size": None if options.dynamic else options.size,
         "versions": versions | {"torch": _version("torch"), "open-yolov7": _version("open-yolov7")},
     }
-    digest.update(json.dumps(said).encode())
-    return f"{runtime.name}-{digest.hexdigest()[:20]}"
+    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    return f"{runtime.name}-{digest[:20]}"
 
 
 def _version(module: str) -> str:
