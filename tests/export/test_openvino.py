@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import cv2
@@ -143,3 +145,24 @@ def test_damaged_and_foreign_files_are_refused(dynamic, tmp_path):
     (tmp_path / "model.bin").write_bytes((dynamic / "model.bin").read_bytes())
     with pytest.raises(CheckpointError, match="does not say what it is"):
         OpenVino().open(tmp_path)
+
+
+def test_signals_arrive_after_networks_have_come_and_gone(dynamic):
+    """OpenVINO sets up stacks for signals; one that is gone would end the process at the next signal."""
+    code = f"""
+import gc, signal, subprocess
+from pathlib import Path
+from yolov7.export.openvino import OpenVino
+
+ended = []
+signal.signal(signal.SIGCHLD, lambda *_: ended.append(1))
+first, second = (OpenVino().open(Path({str(dynamic)!r})) for _ in range(2))
+del first
+gc.collect()
+del second
+gc.collect()
+subprocess.run(["true"])
+print("ended", len(ended))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "ended 1")

@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -113,14 +114,13 @@ class OpenVinoBackend(ArtefactBackend):
 
     def _compile(self, kind: torch.dtype) -> Any:
         """The network for float32 images; or for uint8 ones with channels last, as images are in memory."""
-        import openvino
 
         with self._lock:
             if kind not in self._compiled:
                 model = self._model.clone()
                 if kind == torch.uint8:
                     model = _from_bytes(model)
-                self._compiled[kind] = openvino.Core().compile_model(model, "CPU", self._settings)
+                self._compiled[kind] = _core().compile_model(model, "CPU", self._settings)
         return self._compiled[kind]
 
 
@@ -209,6 +209,19 @@ def _from_bytes(model: Any) -> Any:
     return steps.build()
 
 
+@cache
+def _core() -> Any:
+    """OpenVINO, once for the process and for as long as it lives.
+
+    Each Core gives its thread a stack for signals, and puts the one before it back when it goes. Were several
+    to go in another order than they came, a stack that is gone would be left, and the next signal, such as
+    that of a child's end or Ctrl-C, would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def _save(model: Any, description: Description, path: Path) -> None:
     import openvino
 
@@ -218,12 +231,11 @@ def _save(model: Any, description: Description, path: Path) -> None:
 
 
 def _read(path: Path) -> Any:
-    import openvino
 
     if not (path / MODEL).is_file():
         raise CheckpointError("this is no OpenVINO artefact", file=path, expected=f"a directory with {MODEL}")
     try:
-        return openvino.Core().read_model(path / MODEL)
+        return _core().read_model(path / MODEL)
     except RuntimeError as error:
         raise CheckpointError(
             f"OpenVINO cannot read this: {str(error).strip().splitlines()[-1]}", file=path / MODEL
