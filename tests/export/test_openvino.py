@@ -161,6 +161,7 @@ del first
 gc.collect()
 del second
 gc.collect()
+ended.clear()
 subprocess.run(["true"])
 print("ended", len(ended))
 """
