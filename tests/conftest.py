@@ -33,9 +33,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _log_level() -> Iterator[None]:
-    """The command line's --quiet and --verbose end with the test that said so."""
+    """Warnings are heard in every test, whatever a library or --quiet did to loggers before."""
     logger = logging.getLogger("yolov7")
     level = logger.level
+    logging.disable(logging.NOTSET)
+    logger.setLevel(logging.WARNING)
+    logger.propagate, logger.disabled = True, False
     yield
     logger.setLevel(level)
 
