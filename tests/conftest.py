@@ -33,12 +33,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _log_level() -> Iterator[None]:
-    """Warnings are heard in every test, whatever a library or --quiet did to loggers before."""
+    """The level that a command line sets with --quiet ends with the test."""
     logger = logging.getLogger("yolov7")
     level = logger.level
-    logging.disable(logging.NOTSET)
-    logger.setLevel(logging.WARNING)
-    logger.propagate, logger.disabled = True, False
     yield
     logger.setLevel(level)
 

@@ -8,11 +8,9 @@ It is written anywhere, and runs on macOS only.
 from __future__ import annotations
 
 import json
-import logging
 import platform
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
@@ -26,6 +24,7 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.export.artefact import KEY, ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
 from yolov7.export.network import RowNetwork, exported
+from yolov7.quiet import errors_only
 
 INPUT, OUTPUT = "images", "rows"
 SPECIFICATION = Path("Data", "com.apple.CoreML", "model.mlmodel")
@@ -162,12 +161,5 @@ def _label(specification: Any, description: Description) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what coremltools says of other libraries, of parts that only macOS has, and of progress."""
-    logger = logging.getLogger("coremltools")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")  # of its own doing
-            yield
-    finally:
-        logger.setLevel(level)
+    with errors_only("coremltools"), redirect_stderr(StringIO()):
+        yield

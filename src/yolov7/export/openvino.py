@@ -7,7 +7,6 @@ An artefact is a directory with model.xml and model.bin.
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import warnings
@@ -27,6 +26,7 @@ from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import CheckpointError, SourceError, UsageError
 from yolov7.export.artefact import KEY, ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
 from yolov7.export.network import RowNetwork, traced
+from yolov7.quiet import errors_only
 
 MODEL = "model.xml"
 INPUT, OUTPUT = "images", "rows"
@@ -153,9 +153,8 @@ def quantized(model: Any, description: Description, calibration: Path) -> Any:
     found = list(islice(pictures, CALIBRATION_IMAGES))
     if not found:
         raise SourceError("there is no image to calibrate with", file=calibration)
-    nncf.set_log_level(logging.ERROR)  # it would name each operation that it leaves alone
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # its progress bars are no result
-        warnings.simplefilter("ignore")  # about its own dependencies
+    # It would name each operation that it leaves alone, and its progress bars are no result.
+    with errors_only("nncf"), redirect_stdout(sys.stderr):
         return nncf.quantize(
             model,
             nncf.Dataset(found),

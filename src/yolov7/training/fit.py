@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from yolov7.errors import Yolov7Error
 from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.run import Evaluation
 from yolov7.inference.output import new_run_directory, write_file
+from yolov7.quiet import errors_only
 from yolov7.training.config import TrainConfig
 from yolov7.training.gallery import gallery, run_page, write_pictures
 from yolov7.training.hardware import devices, is_first_process, precision, workers
@@ -230,15 +230,5 @@ def _silence(_: str) -> None:
     """Nobody is to be told."""
 
 
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning tells of choices that were made here on purpose; its errors pass."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(lightning|torch|tensorboard)\..*")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+def _quiet_lightning() -> AbstractContextManager[None]:
+    return errors_only("lightning.pytorch", warned_by=r"(lightning|torch|tensorboard)\..*")
