@@ -15,7 +15,7 @@ from tests.export.lively import lively, noise
 from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, SourceError, UsageError
 from yolov7.export.artefact import ExportOptions
-from yolov7.export.openvino import OpenVino, OpenVinoInt8
+from yolov7.export.openvino import OpenVino, OpenVinoInt8, _logits, _read
 from yolov7.inference.backend import TorchBackend
 
 EVERYTHING = -1.0
@@ -98,6 +98,33 @@ def test_a_fixed_shape_takes_other_batches_but_no_other_size(checkpoint, tmp_pat
         torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-5)
     with pytest.raises(UsageError, match="128 x 128"):
         backend(images(), EVERYTHING)
+
+
+def test_boxes_are_decoded_of_the_cells_above_the_threshold_alone(checkpoint, dynamic):
+    """Where speed is wanted. Precision is the processor's choice then: bfloat16 moves logits a little."""
+    backend, reference = OpenVino().open(dynamic), TorchBackend(checkpoint.model)
+    assert len(backend._run(images())) == 3
+    for batch in (images(), images(1, 160, 64), images().float() / 255):
+        every, wanted = backend(batch, EVERYTHING), reference(batch, EVERYTHING)
+        for found, above, expected in zip(every, backend(batch, 0.3), wanted, strict=True):
+            assert found.shape == expected.shape
+            assert (found - expected)[:, 4:].abs().mean() < 0.01  # bfloat16, where the processor has it
+            torch.testing.assert_close(above, found[found[:, 4] > 0.3])
+            assert 0 < len(above) < len(found)
+        torch.testing.assert_close(backend.infer(batch), torch.stack(every))
+
+
+def test_an_artefact_of_another_build_runs_whole(dynamic):
+    """Nothing between a head and its rows is guessed."""
+    from openvino import Model, opset13
+
+    image = opset13.parameter([1, 3, 8, 8], np.float32)
+    head = opset13.relu(
+        opset13.convolution(image, np.zeros((7, 3, 1, 1), np.float32), [1, 1], [0, 0], [0, 0], [1, 1])
+    )
+    rows = opset13.concat([head, head], axis=1)
+    assert _logits(Model([rows], [image])) == []
+    assert len(_logits(_read(dynamic))) == 3
 
 
 def test_half_precision_halves_the_file(checkpoint, dynamic, tmp_path):

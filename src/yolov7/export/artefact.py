@@ -245,9 +245,7 @@ class ArtefactBackend(ABC):
         for portion in torch.split(images, batch):
             missing = batch - len(portion)
             full = torch.cat((portion, portion[-1:].expand(missing, -1, -1, -1))) if missing else portion
-            # Picked out, and so copied, at once: the next portion may be given the same memory.
-            rows = self.infer_above(full, objectness)[: len(portion)]
-            found.extend(one[one[:, 4] > objectness] for one in rows)
+            found.extend(self.infer_above(full, objectness)[: len(portion)])
         return tuple(found)
 
     @abstractmethod
@@ -257,9 +255,9 @@ class ArtefactBackend(ABC):
         The rows need be valid only until the same thread calls again.
         """
 
-    def infer_above(self, images: Tensor, objectness: float) -> Tensor:  # noqa: ARG002
-        """The same; rows of a lower objectness may be left out, by an artefact that knows how to."""
-        return self.infer(images)
+    def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+        """Of each image the rows with a higher objectness, (n, 5 + C), in memory of their own."""
+        return tuple(rows[rows[:, 4] > objectness] for rows in self.infer(images))
 
 
 def to_float_array(images: Tensor) -> npt.NDArray[np.float32]:

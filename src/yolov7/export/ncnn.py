@@ -24,7 +24,7 @@ from yolov7.export.artefact import ArtefactBackend, Description, ExportOptions, 
 from yolov7.export.network import LogitNetwork, traced
 from yolov7.inference.backend import has_bfloat16
 from yolov7.models.blocks import ConvAct, ReOrg, with_weights
-from yolov7.models.decode import decode_levels
+from yolov7.models.decode import decode_levels, decode_levels_above
 from yolov7.types import FloatArray
 
 PARAM, BIN, DESCRIPTION = "model.ncnn.param", "model.ncnn.bin", "description.json"
@@ -80,9 +80,15 @@ class NcnnBackend(ArtefactBackend):
             raise CheckpointError("the layers are not those that the description tells of", file=path)
 
     def infer(self, images: Tensor) -> Tensor:
+        return decode_levels(self._levels(images), self.description.strides, self.anchors)
+
+    def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+        return decode_levels_above(self._levels(images), self.description.strides, self.anchors, objectness)
+
+    def _levels(self, images: Tensor) -> list[Tensor]:
+        """Images -> of each level logits (B, A, H, W, 5 + C)."""
         levels = zip(*(self._logits(image) for image in to_float_array(images)), strict=True)
-        logits = [self._by_anchor(torch.stack(maps)) for maps in levels]
-        return decode_levels(logits, self.description.strides, self.anchors)
+        return [self._by_anchor(torch.stack(maps)) for maps in levels]
 
     def _by_anchor(self, channels: Tensor) -> Tensor:
         """(B, A (5 + C), H, W) -> (B, A, H, W, 5 + C), a view."""

@@ -29,10 +29,11 @@ class SuppressingBackend(ArtefactBackend):
     """
 
     def infer(self, images: Tensor) -> Tensor:
-        return self.infer_above(images, CONF)
+        return _as_rows(*self.detect(images, CONF), self.classes)
 
-    def infer_above(self, images: Tensor, objectness: float) -> Tensor:
-        return _as_rows(*self.detect(images, objectness), self.classes)
+    def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+        found = _as_rows(*self.detect(images, objectness), self.classes)
+        return tuple(rows[rows[:, 4] > objectness] for rows in found)
 
     @abstractmethod
     def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:

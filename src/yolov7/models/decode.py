@@ -25,6 +25,23 @@ def decode_levels(levels: Sequence[Tensor], strides: Sequence[int], anchors: Ten
     return torch.cat(rows, dim=1)
 
 
+def decode_levels_above(
+    levels: Sequence[Tensor], strides: Sequence[int], anchors: Tensor, objectness: float
+) -> tuple[Tensor, ...]:
+    """The rows of :func:`decode_levels` with a higher objectness, in the same order: (n, 5 + C) for each.
+
+    Boxes and classes are computed for these rows alone: as a rule a few hundred, not 25,200.
+    """
+    rows: list[list[Tensor]] = [[] for _ in levels[0]]
+    for logits, stride, sizes in zip(levels, strides, anchors, strict=True):
+        passing = logits[..., 4].float().sigmoid() > objectness  # (B, A, H, W)
+        for image, keep in enumerate(passing):
+            a, y, x = keep.nonzero(as_tuple=True)
+            cells = torch.stack((x, y), dim=-1)
+            rows[image].append(decode(logits[image, a, y, x], cells, stride, sizes[a]))
+    return tuple(torch.cat(found) for found in rows)
+
+
 def decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tensor:
     """(..., 5 + C) logits -> cx, cy, w, h in pixels and probabilities; cells and anchors are (..., 2)."""
     s = logits.float().sigmoid()

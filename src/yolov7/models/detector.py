@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from yolov7.errors import ArchitectureError
 from yolov7.models.architecture import Anchors, Architecture
 from yolov7.models.backbone import Backbone
-from yolov7.models.decode import decode, decode_levels
+from yolov7.models.decode import decode_levels, decode_levels_above
 from yolov7.models.head import PlainHead
 from yolov7.models.neck import Neck
 from yolov7.models.reparam import Reparameterizable, reparameterize
@@ -101,18 +101,8 @@ class Detector(nn.Module):
         return decode_levels(predictions.lead, self.strides, self.anchors)
 
     def decode_above(self, predictions: Predictions, objectness: float) -> tuple[Tensor, ...]:
-        """The rows of :meth:`decode` with a higher objectness, (n, 5 + C) for each image, in the same order.
-
-        Boxes and classes are computed for these rows alone: as a rule a few hundred, not 25,200.
-        """
-        rows: list[list[Tensor]] = [[] for _ in predictions.lead[0]]
-        for logits, stride, anchors in zip(predictions.lead, self.strides, self.anchors, strict=True):
-            passing = logits[..., 4].float().sigmoid() > objectness  # (B, A, H, W)
-            for image, keep in enumerate(passing):
-                a, y, x = keep.nonzero(as_tuple=True)
-                cells = torch.stack((x, y), dim=-1)
-                rows[image].append(decode(logits[image, a, y, x], cells, stride, anchors[a]))
-        return tuple(torch.cat(levels) for levels in rows)
+        """The rows of :meth:`decode` with a higher objectness, in the same order: (n, 5 + C) for each."""
+        return decode_levels_above(predictions.lead, self.strides, self.anchors, objectness)
 
 
 def create(name: str | Architecture, classes: int = 80, anchors: Anchors | None = None) -> Detector:
