@@ -65,7 +65,8 @@ def report(options: argparse.Namespace, photos: Photos) -> None:
     parallel = min(8, os.cpu_count() or 1)
     predictor = yolov7.load(checkpoint, size=options.size, device="cpu")
     fast = yolov7.load(
-        checkpoint,
+        # By its name, so that an 8-bit artefact beside it is found; a fresh network has no file.
+        options.weights if Path(options.weights).exists() else checkpoint,
         runtime=options.runtime,
         half=options.half,
         parallel=parallel,
