@@ -1,8 +1,8 @@
 """Networks that find something without having been trained, so that comparisons have something to compare.
 
 They forgive: rounding to 16 bits moves their scores by hundredths, as with trained networks, because features
-depend less on the image than on the place. Whether an image is seen as it is, :mod:`tests.export.seeing` shows:
-its networks see much, and make much of a rounding.
+depend less on the image than on the place. Whether an image is seen as it is, tests.export.seeing shows: its
+networks see much, and make much of a rounding.
 """
 
 from __future__ import annotations
