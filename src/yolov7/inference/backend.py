@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from yolov7.errors import UsageError
+from yolov7.inference.graphs import GraphedNetwork
 from yolov7.models.detector import Detector, fuse
+from yolov7.types import Predictions
 
 
 class Backend(Protocol):
@@ -46,12 +48,15 @@ class TorchBackend:
         model: any form; a fused copy is made.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``...
         half: 16 bits: float16 on a GPU, bfloat16 on a CPU, where float16 is slow.
+        graphs: on an NVIDIA GPU replay recorded launches: see :mod:`yolov7.inference.graphs`.
 
     Raises:
         UsageError: torch does not know the device, or it is not there.
     """
 
-    def __init__(self, model: Detector, device: str | torch.device = "cpu", *, half: bool = False) -> None:
+    def __init__(
+        self, model: Detector, device: str | torch.device = "cpu", *, half: bool = False, graphs: bool = False
+    ) -> None:
         self.device = _device(device)
         self.dtype = torch.float32
         if half:
@@ -66,10 +71,16 @@ class TorchBackend:
         self.shape: tuple[int, int] | None = None
         self.variant = model.architecture.name
         self.runtime = f"torch, {self.device.type}, {str(self.dtype).removeprefix('torch.')}"
+        recorded = graphs and self.device.type == "cuda"
+        self._graphed = GraphedNetwork(lambda images: self.model(images).lead) if recorded else None
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
-        return self.model.decode_above(self.model(self.to_input(images)), objectness)
+        images = self.to_input(images)
+        if self._graphed is None:
+            return self.model.decode_above(self.model(images), objectness)
+        with self._graphed.lock:
+            return self.model.decode_above(Predictions(tuple(self._graphed(images))), objectness)
 
     def to_input(self, images: Tensor) -> Tensor:
         """Images on the device, in the network's precision and memory format, in [0, 1]."""
