@@ -148,7 +148,7 @@ class Contender:
     def opened(
         cls,
         wanted: Wanted,
-        checkpoint: Checkpoint,
+        weights: Path,
         photos: Photos,
         *,
         size: int,
@@ -161,7 +161,7 @@ class Contender:
 
         Args:
             wanted: which.
-            checkpoint: the network.
+            weights: the checkpoint's file.
             photos: to measure on.
             size: longest side of the images, pixels.
             batch: images that go through together.
@@ -173,11 +173,11 @@ class Contender:
             Yolov7Error: it cannot be had.
         """
         options = wanted.options(size, device)
-        single = load(wanted.artefact or checkpoint, **options)
+        single = load(wanted.artefact or weights, **options)
         backend = single.backend
         stream = single
         if parallel > 1 and batch == 1 and not isinstance(backend, TorchBackend):
-            stream = load(wanted.artefact or checkpoint, parallel=parallel, **options)
+            stream = load(wanted.artefact or weights, parallel=parallel, **options)
         where = backend.device if isinstance(backend, TorchBackend) else torch.device("cpu")
         line = Line(wanted.label, backend.runtime, precision_of(backend), fresh=fresh)
         inputs = inputs_for(backend, photos.images, size, batch)

@@ -132,7 +132,7 @@ class Contest:
     def __init__(
         self, checkpoint: Checkpoint, path: Path, photos: Photos, size: int, batch: int, device: torch.device
     ) -> None:
-        self.checkpoint, self.path = checkpoint, path
+        self.path = path
         self.size, self.batch, self.device = size, batch, device
         self.parallel = min(MOST_PARALLEL, os.cpu_count() or 1) if batch == 1 else 1
         whole = -(-len(photos.paths) // batch) * batch  # what the last batch lacks comes from the first
@@ -205,7 +205,7 @@ class Contest:
         few = self.photos.paths[: max(4, 2 * self.batch)]  # more need no more memory
         return Contender.opened(
             one,
-            self.checkpoint,
+            self.path,
             self.photos,
             size=self.size,
             batch=self.batch,
