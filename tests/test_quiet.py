@@ -28,7 +28,7 @@ def test_warnings_of_other_modules_pass():
 
 
 def test_handlers_that_a_library_shares_keep_their_level():
-    """They may be those of the whole process: NNCF's own switch deafened them."""
+    """They may be those of the whole process: under pytest NNCF's own switch deafened them."""
     library, handler = logging.getLogger("talkative"), logging.StreamHandler()
     library.addHandler(handler)
     try:

@@ -12,6 +12,7 @@ from tests.export.seeing import picture, seeing
 from yolov7.data.letterbox import to_tensor
 from yolov7.export.artefact import ExportOptions
 from yolov7.export.formats import find_format
+from yolov7.export.openvino import OpenVinoBackend
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.architecture import VARIANTS
 
@@ -48,6 +49,10 @@ def test_every_variant(name: str, variant: str, tmp_path: Path):
     wanted = TorchBackend(checkpoint.model)(images, EVERYTHING)
     for found, expected in zip(runtime.open(path, exact=True)(images, EVERYTHING), wanted, strict=True):
         torch.testing.assert_close(found, expected, atol=0.01, rtol=1e-4)
-    for found, expected in zip(runtime.open(path)(images, EVERYTHING), wanted, strict=True):
-        scores = torch.stack((found[:, 4:].flatten(), expected[:, 4:].flatten()))
-        assert torch.corrcoef(scores)[0, 1] > 0.98  # 16 bits, where the processor has them
+    backend = runtime.open(path)
+    if isinstance(backend, OpenVinoBackend):  # decodes outside the graph then; in float32, to be compared
+        backend._settings["INFERENCE_PRECISION_HINT"] = "f32"
+        backend._compiled.clear()
+        assert len(backend._run(images[:1])) == len(checkpoint.model.strides)
+    for found, expected in zip(backend(images, EVERYTHING), wanted, strict=True):
+        torch.testing.assert_close(found, expected, atol=0.01, rtol=1e-4)
