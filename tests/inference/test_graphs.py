@@ -70,6 +70,18 @@ def test_a_graph_that_disagrees_is_not_used(error, caplog):
     assert "disagrees" in caplog.text
 
 
+def test_a_graph_that_gives_what_it_was_recorded_with_is_not_used(caplog):
+    def frozen(network, images):
+        outputs = network(images)
+        return lambda _: outputs
+
+    graphed = GraphedNetwork(Doubling(), frozen)
+    for _ in range(4):
+        batch = images()
+        assert torch.equal(graphed(batch)[0], 2 * batch)
+    assert "disagrees" in caplog.text
+
+
 def test_what_cannot_be_recorded_is_called(caplog):
     def refuse(network, images):
         raise RuntimeError("operation not permitted when stream is capturing")

@@ -143,7 +143,6 @@ class OpenVinoBackend(ArtefactBackend):
 
     def _compile(self, kind: torch.dtype) -> Any:
         """The network for float32 images; or for uint8 ones with channels last, as images are in memory."""
-
         with self._lock:
             if kind not in self._compiled:
                 model = self._model.clone()
@@ -289,7 +288,6 @@ def _save(model: Any, description: Description, path: Path) -> None:
 
 
 def _read(path: Path) -> Any:
-
     if not (path / MODEL).is_file():
         raise CheckpointError("this is no OpenVINO artefact", file=path, expected=f"a directory with {MODEL}")
     try:

@@ -50,17 +50,19 @@ class GraphedNetwork:
         outputs = self._network(images)
         self._seen[images.shape] += 1
         if self._seen[images.shape] == 2 and len(images) <= IMAGES and len(self._graphs) < SHAPES:
-            self._try_to_record(images, outputs)
+            self._try_to_record(images)
         return outputs
 
-    def _try_to_record(self, images: Tensor, outputs: Sequence[Tensor]) -> None:
+    def _try_to_record(self, images: Tensor) -> None:
+        mirrored = images.flip(-1)  # of what it was recorded with, even an empty graph has the right outputs
         try:
             graph = self._record(self._network, images)
-            replayed = graph(images)
+            replayed = graph(mirrored)
         except RuntimeError as error:
             _LOG.warning("no CUDA graph: %s", error)
             return
-        if all(_close(found, expected) for found, expected in zip(replayed, outputs, strict=True)):
+        expected = self._network(mirrored)
+        if all(map(_close, replayed, expected)):
             self._graphs[images.shape] = graph
         else:
             _LOG.warning("a CUDA graph disagrees with its network, and is not used")
@@ -74,15 +76,17 @@ def _close(found: Tensor, expected: Tensor) -> bool:
 
 def _recorded(network: Network, images: Tensor) -> Network:
     kept = images.clone()  # a graph reads and writes where it did when it was recorded
-    aside = torch.cuda.Stream(images.device)  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream(images.device))
-    with torch.cuda.stream(aside):
-        for _ in range(3):  # libraries choose their kernels and take their workspaces
-            network(kept)
-    torch.cuda.current_stream(images.device).wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = network(kept)
+    with torch.cuda.device(images.device):  # streams are of the current device: else nothing is recorded
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):  # libraries choose their kernels and take their workspaces
+                network(kept)
+        torch.cuda.current_stream().wait_stream(aside)
+        # What other threads do with the device in the meantime is no fault of this one.
+        with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+            outputs = network(kept)
 
     def replay(images: Tensor) -> Sequence[Tensor]:
         kept.copy_(images)
