@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.export.at_once import check_calls_at_once
 from tests.export.lively import lively, noise
 from tests.export.seeing import picture, seeing
 
@@ -35,6 +36,16 @@ def test_an_artefact_sees_what_torch_sees(name, tmp_path):
         for found, expected in zip(backend(images, EVERYTHING), (first, second), strict=True):
             assert (found - expected)[:, 4:].abs().max() < 1e-3
             assert (found - expected)[:, :4].abs().max() < 0.5
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_several_threads_call_at_once(name, tmp_path):
+    checkpoint, runtime = lively(), find_format(name)
+    path = tmp_path / f"n{runtime.suffix}"
+    runtime.write(checkpoint, path, ExportOptions(dynamic=True))
+    backend = runtime.open(path, parallel=2, exact=True)
+    images = to_tensor([noise(96, 128, 10 + i) for i in range(2)])
+    check_calls_at_once(backend, TorchBackend(checkpoint.model), images)
 
 
 @pytest.mark.slow

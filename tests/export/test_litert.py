@@ -7,12 +7,12 @@ which comes with it, is older than pytest.
 
 from __future__ import annotations
 
-import threading
 import zipfile
 
 import pytest
 import torch
 
+from tests.export.at_once import check_calls_at_once
 from tests.export.lively import lively, noise
 from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
@@ -62,22 +62,7 @@ def test_another_size_is_refused(artefact):
 
 @real
 def test_several_threads_call_at_once(checkpoint, artefact):
-    backend = LiteRt().open(artefact, parallel=2)
-    wanted = {i: TorchBackend(checkpoint.model)(images()[i : i + 1], 0.1)[0] for i in range(2)}
-    wrong = []
-
-    def work(i):
-        for _ in range(10):
-            found = backend(images()[i : i + 1], 0.1)[0]
-            if found.shape != wanted[i].shape or not torch.allclose(found, wanted[i], atol=5e-3):
-                wrong.append(i)
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in (0, 1, 0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    check_calls_at_once(LiteRt().open(artefact, parallel=2), TorchBackend(checkpoint.model), images())
 
 
 @real

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 
 import pytest
 import torch
@@ -69,25 +68,6 @@ def test_rows_above_an_objectness_alone(checkpoint, artefact):
     wanted = TorchBackend(checkpoint.model)(images(), 0.3)
     assert [len(rows) for rows in found] == [len(rows) for rows in wanted]
     assert all(0 < len(rows) < 500 for rows in found)
-
-
-def test_several_threads_call_at_once(checkpoint, artefact):
-    backend = Ncnn().open(artefact, parallel=2, exact=True)
-    wanted = {i: TorchBackend(checkpoint.model)(images()[i : i + 1], 0.1)[0] for i in range(2)}
-    wrong = []
-
-    def work(i):
-        for _ in range(10):
-            found = backend(images()[i : i + 1], 0.1)[0]
-            if found.shape != wanted[i].shape or not torch.allclose(found, wanted[i], atol=5e-3):
-                wrong.append(i)
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in (0, 1, 0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
 
 
 def test_sides_that_the_network_does_not_take(artefact):

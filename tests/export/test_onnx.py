@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from importlib.metadata import version
 from pathlib import Path
 
@@ -132,27 +131,6 @@ def test_nothing_of_this_machine_is_in_the_file(dynamic):
     content = dynamic.read_bytes()
     for path in (Path(yolov7.__file__).parent, Path(torch.__file__).parent, Path.home()):
         assert str(path).encode() not in content
-
-
-def test_several_threads_at_once(checkpoint, dynamic):
-    backend = Onnx().open(dynamic, parallel=2)
-    batches = [images(1, 96, 128), images(2, 64, 64), images(1, 128, 96)]
-    expected = [backend(batch, EVERYTHING) for batch in batches]
-    found: list[list[tuple[torch.Tensor, ...]]] = [[] for _ in batches]
-
-    def run(i: int) -> None:
-        for _ in range(5):
-            found[i].append(backend(batches[i], EVERYTHING))
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(batches))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for rows, repeated in zip(expected, found, strict=True):
-        assert len(repeated) == 5
-        for again in repeated:
-            assert_same_rows(again, rows)
 
 
 def test_what_cannot_be_is_said(checkpoint, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 
 import cv2
 import numpy as np
@@ -67,25 +66,6 @@ def test_in_16_bits_boxes_stay_off_the_grid_of_16_bits(checkpoint, dynamic):
     assert (rows[:, :2] - rows[:, :2].bfloat16().float()).abs().max() > 0.01
     wanted = TorchBackend(checkpoint.model)(images(), EVERYTHING)[0]
     assert (rows[:, 4:] - wanted[:, 4:]).abs().max() < 0.1
-
-
-def test_several_threads_call_at_once(checkpoint, dynamic):
-    backend = OpenVino().open(dynamic, parallel=2, exact=True)
-    wanted = {i: TorchBackend(checkpoint.model)(images()[i : i + 1], 0.1)[0] for i in range(2)}
-    wrong = []
-
-    def work(i):
-        for _ in range(20):
-            found = backend(images()[i : i + 1], 0.1)[0]
-            if not torch.allclose(found, wanted[i], atol=2e-3):
-                wrong.append(i)
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in (0, 1, 0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
 
 
 def test_a_fixed_shape_takes_other_batches_but_no_other_size(checkpoint, tmp_path):
