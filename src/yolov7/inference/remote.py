@@ -58,6 +58,11 @@ def url_path(url: str) -> PurePosixPath:
     return PurePosixPath(unquote(urlsplit(url).path))
 
 
+def url_name(url: str) -> str:
+    """What to call what is there: by its file, else by its server."""
+    return url_path(url).name or (urlsplit(url).hostname or "url")
+
+
 def fetch_image(url: str, *, timeout: float, max_bytes: int = MAX_DOWNLOAD) -> bytes | None:
     """The content at an http or https URL; None, unread, where the server says that it is a video.
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 from yolov7.data.images import IMAGE_SUFFIXES, image_size, read_image
 from yolov7.errors import SourceError, UsageError, Yolov7Error
@@ -26,6 +25,7 @@ from yolov7.inference.remote import (
     check_scheme,
     fetch_image,
     scheme_of,
+    url_name,
     url_path,
     without_password,
 )
@@ -292,9 +292,9 @@ class _Opener:
         check_scheme(url)
         ending = url_path(url).suffix.lower()
         if scheme_of(url) not in ("http", "https") or ending in VIDEO_SUFFIXES | PLAYLIST_SUFFIXES:
-            return Video(url, _url_name(url), self.options)
+            return Video(url, url_name(url), self.options)
         if ending in IMAGE_SUFFIXES:
-            return _Still(without_password(url), _url_name(url), partial(self._fetch, url))
+            return _Still(without_password(url), url_name(url), partial(self._fetch, url))
         return _Later(partial(self._ask, url))
 
     def _fetch(self, url: str) -> Image:
@@ -305,7 +305,7 @@ class _Opener:
 
     def _ask(self, url: str) -> list[_Part]:
         """The picture or video at a URL that does not say which it is."""
-        shown, name = without_password(url), _url_name(url)
+        shown, name = without_password(url), url_name(url)
         try:
             content = fetch_image(url, timeout=self.options.timeout, max_bytes=self.max_download)
         except SourceError as error:
@@ -398,7 +398,3 @@ def _read_open_file(file: Any, label: str) -> Image:
     if not isinstance(content, bytes):
         raise UsageError("a file of images must be open for reading bytes", found=type(content).__name__)
     return read_image(content, name=label)
-
-
-def _url_name(url: str) -> str:
-    return url_path(url).name or (urlsplit(url).hostname or "url")
