@@ -9,7 +9,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,25 +31,6 @@ OPSET = 20
 """The newest that torch converts a trace to."""
 
 
-class Onnx(Runtime):
-    """The network, decoding included, without suppression."""
-
-    name, suffix, extra = "onnx", ".onnx", "onnx"
-    writes_with = ("onnx",)
-    runs_with = ("onnxruntime",)
-
-    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        description = Description.of(checkpoint, self.name, options)
-        save(network_graph(checkpoint, description), description, path)
-
-    def describe(self, path: Path) -> Description:
-        return description_in(open_session(path), path)
-
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
-        session = open_session(path, parallel)
-        return OnnxBackend(description_in(session, path), session)
-
-
 class OnnxBackend(ArtefactBackend):
     """A graph in ONNX Runtime; it may be called by several threads at once.
 
@@ -65,6 +46,28 @@ class OnnxBackend(ArtefactBackend):
     def infer(self, images: Tensor) -> Tensor:
         (rows,) = self.session.run([OUTPUT], {INPUT: to_float_array(images)})
         return torch.from_numpy(rows)
+
+
+class Onnx(Runtime):
+    """The network, decoding included, without suppression."""
+
+    name, suffix, extra = "onnx", ".onnx", "onnx"
+    writes_with = ("onnx",)
+    runs_with = ("onnxruntime",)
+    backend: ClassVar[type[Any]] = OnnxBackend
+    """Of a description and a session."""
+
+    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
+        description = Description.of(checkpoint, self.name, options)
+        save(network_graph(checkpoint, description), description, path)
+
+    def describe(self, path: Path) -> Description:
+        return description_in(open_session(path), path)
+
+    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
+        session = open_session(path, parallel)
+        backend: ArtefactBackend = self.backend(description_in(session, path), session)
+        return backend
 
 
 def network_graph(checkpoint: Checkpoint, description: Description) -> Any:

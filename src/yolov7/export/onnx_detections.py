@@ -24,60 +24,14 @@ import torch
 from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.export.artefact import ArtefactBackend, Description, ExportOptions, to_float_array
-from yolov7.export.onnx import INPUT, OUTPUT, Onnx, description_in, network_graph, open_session, save
+from yolov7.export.artefact import Description, ExportOptions, to_float_array
+from yolov7.export.onnx import INPUT, OUTPUT, Onnx, network_graph, save
 from yolov7.export.onnx_graphs import joined, letterbox_graph, suppression_graph, way_back_graph
 from yolov7.export.suppressed import EndToEndBackend, SuppressingBackend
 from yolov7.nms import ScoredBoxes
 from yolov7.types import Image
 
 OUTPUTS = ("boxes", "scores", "labels", "counts")
-
-
-class OnnxNms(Onnx):
-    """The network with suppression: exactly that of prediction, of at most 300 detections an image."""
-
-    name, suffix = "onnx-nms", ".nms.onnx"
-
-    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        description = Description.of(checkpoint, self.name, options)
-        network = network_graph(checkpoint, description)
-        batch = None if description.shape is None else description.shape[0]
-        suppression = suppression_graph(len(description.names), network, batch=batch)
-        save(joined(network, suppression, {OUTPUT: "rows"}, OUTPUTS), description, path)
-
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
-        session = open_session(path, parallel)
-        return OnnxNmsBackend(description_in(session, path), session)
-
-
-class OnnxEndToEnd(Onnx):
-    """Images as they come, in; boxes in their pixels, out. It takes any batch of images of one size."""
-
-    name, suffix = "onnx-end-to-end", ".end-to-end.onnx"
-
-    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        import onnx
-
-        description = Description.of(checkpoint, self.name, replace(options, dynamic=True))
-        network = network_graph(checkpoint, description)
-        letterbox = letterbox_graph(description.size, description.strides[-1], network)
-        letterbox = onnx.compose.add_prefix(letterbox, "letterbox/", rename_inputs=False)
-        network = onnx.compose.add_prefix(network, "network/")
-        suppression = suppression_graph(len(description.names), network, boxes="letterboxed_boxes")
-        way_back = way_back_graph(network)
-        model = joined(letterbox, network, {"letterbox/letterboxed": f"network/{INPUT}"})
-        model = joined(model, suppression, {f"network/{OUTPUT}": "rows"})
-        way = {
-            "letterboxed_boxes": "letterboxed_boxes",
-            "letterbox/scale": "scale",
-            "letterbox/limit": "limit",
-        }
-        save(joined(model, way_back, way, OUTPUTS), description, path)
-
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
-        session = open_session(path, parallel)
-        return OnnxEndToEndBackend(description_in(session, path), session)
 
 
 class OnnxNmsBackend(SuppressingBackend):
@@ -121,3 +75,43 @@ class OnnxEndToEndBackend(OnnxNmsBackend, EndToEndBackend):
         boxes, scores, labels = self.run({INPUT: image[np.newaxis]}, conf)
         there = scores[0] > 0
         return ScoredBoxes(boxes[0][there], scores[0][there], labels[0][there])
+
+
+class OnnxNms(Onnx):
+    """The network with suppression: exactly that of prediction, of at most 300 detections an image."""
+
+    name, suffix = "onnx-nms", ".nms.onnx"
+    backend = OnnxNmsBackend
+
+    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
+        description = Description.of(checkpoint, self.name, options)
+        network = network_graph(checkpoint, description)
+        batch = None if description.shape is None else description.shape[0]
+        suppression = suppression_graph(len(description.names), network, batch=batch)
+        save(joined(network, suppression, {OUTPUT: "rows"}, OUTPUTS), description, path)
+
+
+class OnnxEndToEnd(Onnx):
+    """Images as they come, in; boxes in their pixels, out. It takes any batch of images of one size."""
+
+    name, suffix = "onnx-end-to-end", ".end-to-end.onnx"
+    backend = OnnxEndToEndBackend
+
+    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
+        import onnx
+
+        description = Description.of(checkpoint, self.name, replace(options, dynamic=True))
+        network = network_graph(checkpoint, description)
+        letterbox = letterbox_graph(description.size, description.strides[-1], network)
+        letterbox = onnx.compose.add_prefix(letterbox, "letterbox/", rename_inputs=False)
+        network = onnx.compose.add_prefix(network, "network/")
+        suppression = suppression_graph(len(description.names), network, boxes="letterboxed_boxes")
+        way_back = way_back_graph(network)
+        model = joined(letterbox, network, {"letterbox/letterboxed": f"network/{INPUT}"})
+        model = joined(model, suppression, {f"network/{OUTPUT}": "rows"})
+        way = {
+            "letterboxed_boxes": "letterboxed_boxes",
+            "letterbox/scale": "scale",
+            "letterbox/limit": "limit",
+        }
+        save(joined(model, way_back, way, OUTPUTS), description, path)
