@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.export.float32 import in_float32
 from tests.export.lively import lively, noise
 from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, SourceError, UsageError
@@ -82,9 +83,7 @@ def test_a_fixed_shape_takes_other_batches_but_no_other_size(checkpoint, tmp_pat
 
 def test_boxes_are_decoded_of_the_cells_above_the_threshold_alone(checkpoint, dynamic):
     """Where speed is wanted; in float32, so that every number can be compared."""
-    backend, reference = OpenVino().open(dynamic), TorchBackend(checkpoint.model)
-    backend._settings["INFERENCE_PRECISION_HINT"] = "f32"
-    backend._compiled.clear()
+    backend, reference = in_float32(OpenVino().open(dynamic)), TorchBackend(checkpoint.model)
     assert len(backend._run(images())) == 3
     for batch in (images(), images(1, 160, 64), images().float() / 255):
         every, wanted = backend(batch, EVERYTHING), reference(batch, EVERYTHING)

@@ -67,7 +67,7 @@ class CoreMl(Runtime):
             raise CheckpointError(f"this is no Core ML package: {error}", file=path) from None
         return Description.from_json(metadata.userDefined.get(KEY), path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
+    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
         description = self.describe(path)
         if (reason := self.why_not_here()) is not None:
             raise UsageError(reason, found=platform.system())

@@ -54,7 +54,7 @@ class LiteRt(Runtime):
             text = None
         return Description.from_json(text, path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
+    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
         return LiteRtBackend(self.describe(path), path, parallel)
 
 

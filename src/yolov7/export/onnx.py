@@ -31,7 +31,7 @@ OPSET = 20
 """The newest that torch converts a trace to."""
 
 
-class OnnxBackend(ArtefactBackend):
+class SessionBackend(ArtefactBackend):
     """A graph in ONNX Runtime; it may be called by several threads at once.
 
     Args:
@@ -42,6 +42,10 @@ class OnnxBackend(ArtefactBackend):
     def __init__(self, description: Description, session: Any) -> None:
         super().__init__(description)
         self.session = session
+
+
+class OnnxBackend(SessionBackend):
+    """The network without suppression."""
 
     def infer(self, images: Tensor) -> Tensor:
         (rows,) = self.session.run([OUTPUT], {INPUT: to_float_array(images)})
@@ -54,8 +58,8 @@ class Onnx(Runtime):
     name, suffix, extra = "onnx", ".onnx", "onnx"
     writes_with = ("onnx",)
     runs_with = ("onnxruntime",)
-    backend: ClassVar[type[Any]] = OnnxBackend
-    """Of a description and a session."""
+    backend: ClassVar[type[SessionBackend]] = OnnxBackend
+    """What runs its graph."""
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
         description = Description.of(checkpoint, self.name, options)
@@ -64,10 +68,9 @@ class Onnx(Runtime):
     def describe(self, path: Path) -> Description:
         return description_in(open_session(path), path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
+    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
         session = open_session(path, parallel)
-        backend: ArtefactBackend = self.backend(description_in(session, path), session)
-        return backend
+        return self.backend(description_in(session, path), session)
 
 
 def network_graph(checkpoint: Checkpoint, description: Description) -> Any:

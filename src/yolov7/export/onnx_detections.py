@@ -25,7 +25,7 @@ from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.export.artefact import Description, ExportOptions, to_float_array
-from yolov7.export.onnx import INPUT, OUTPUT, Onnx, network_graph, save
+from yolov7.export.onnx import INPUT, OUTPUT, Onnx, SessionBackend, network_graph, save
 from yolov7.export.onnx_graphs import joined, letterbox_graph, suppression_graph, way_back_graph
 from yolov7.export.suppressed import EndToEndBackend, SuppressingBackend
 from yolov7.nms import ScoredBoxes
@@ -34,17 +34,8 @@ from yolov7.types import Image
 OUTPUTS = ("boxes", "scores", "labels", "counts")
 
 
-class OnnxNmsBackend(SuppressingBackend):
-    """A graph with suppression in ONNX Runtime; it may be called by several threads at once.
-
-    Args:
-        description: of the artefact.
-        session: an ``onnxruntime.InferenceSession`` of it.
-    """
-
-    def __init__(self, description: Description, session: Any) -> None:
-        super().__init__(description)
-        self.session = session
+class OnnxNmsBackend(SessionBackend, SuppressingBackend):
+    """The network with suppression."""
 
     def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:
         return self.run({INPUT: to_float_array(images)}, conf)

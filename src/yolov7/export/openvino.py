@@ -71,7 +71,7 @@ class OpenVinoInt8(OpenVino):
         model = convert(checkpoint, description)
         _save(quantized(model, description, options.calibration), description, path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
+    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
         """See the base. What is rounded to 8 bits is exact in no way: it runs as fast as it can, always, so
         that its certificate tells of what is run."""
         return super().open(path, parallel=parallel)

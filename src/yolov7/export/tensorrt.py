@@ -113,7 +113,7 @@ class TensorRt(Runtime):
             text = None
         return Description.from_json(text, path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
+    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
         description = self.describe(path)
         if not (path / ENGINE).is_file():
             raise CheckpointError(
@@ -153,7 +153,7 @@ class TensorRtBackend(SuppressingBackend):
         self._lock = threading.Lock()
 
     @torch.inference_mode()
-    def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+    def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:
         # The engine's own threshold is lower; the caller leaves out the rest.
         pixels = images.to("cuda", torch.float32, memory_format=torch.contiguous_format)
         if images.dtype == torch.uint8:

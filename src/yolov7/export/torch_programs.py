@@ -34,7 +34,7 @@ class TorchScript(Runtime):
     def describe(self, path: Path) -> Description:
         return self._read(path)[1]
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
+    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
         program, description = self._read(path)
         return TorchProgramBackend(description, program)
 
@@ -72,7 +72,7 @@ class TorchExport(Runtime):
     def describe(self, path: Path) -> Description:
         return self._read(path)[1]
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:  # noqa: ARG002
+    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
         program, description = self._read(path)
         return TorchProgramBackend(description, program.module())
 

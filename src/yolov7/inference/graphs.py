@@ -62,7 +62,7 @@ class GraphedNetwork:
             _LOG.warning("no CUDA graph: %s", error)
             return
         expected = self._network(mirrored)
-        if all(map(_close, replayed, expected)):
+        if all(_close(*pair) for pair in zip(replayed, expected, strict=True)):
             self._graphs[images.shape] = graph
         else:
             _LOG.warning("a CUDA graph disagrees with its network, and is not used")
