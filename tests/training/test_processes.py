@@ -77,7 +77,10 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 
 def test_halves_of_a_batch_have_the_gradients_of_the_whole_up_to_rounding(tmp_path: Path) -> None:
-    """What processes compute, without them and in float64: losses divided by the mean number of positives."""
+    """What processes compute, without them: losses divided by the mean number of positives.
+
+    The network is in float64, where nothing turns over that should not; the loss is in float32, always.
+    """
     data = open_dataset(write_shapes(tmp_path, train=8, val=0, size=96), "train")
     loader = TrainingLoader(data, size=96, batch_size=8, augmentation=TINY.augmentation, seed=0, workers=0)
     batch = next(loader.epoch(0))
@@ -87,7 +90,7 @@ def test_halves_of_a_batch_have_the_gradients_of_the_whole_up_to_rounding(tmp_pa
     whole, parts = (_gradients(weights, batches) for batches in ([batch], halves))
     for name, gradient in whole.items():
         error = (parts[name] - gradient).norm() / gradient.norm().clamp(min=1e-12)
-        assert error < 1e-9, f"{name}: {error}"
+        assert error < 1e-6, f"{name}: {error}"
 
 
 def _part(batch: Batch, first: int, last: int) -> Batch:
