@@ -1,8 +1,7 @@
 """Real LiteRT files of small networks against torch.
 
 It takes a quarter of a minute to write one, and litert-torch is for an environment of its own (see
-docs/dependencies.md). There: ``pytest -p no:anyio tests/export/test_litert.py``, for anyio's plugin,
-which comes with it, is older than pytest.
+docs/dependencies.md), which ``scripts/test-litert`` makes.
 """
 
 from __future__ import annotations
