@@ -18,8 +18,8 @@ from yolov7.errors import DownloadError
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs that they start
-# and interrupt.
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs that they
+# start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
