@@ -161,6 +161,22 @@ def test_an_overlap_that_is_clear_is_no_excuse():
     assert counts(compared(look(CAT, other), look(CAT, other, iou=0.3))) == (1, 1, 0, 0)
 
 
+THREAD: Box = (100, 100, 100.0008, 145, 0.8, 0)
+
+
+def test_the_overlap_of_boxes_as_thin_as_rounding():
+    """Half of its width to the side is half a thousandth of a pixel, and two thirds of the overlap."""
+    beside, below = (100.0004, 108, 100.0012, 153, 0.7, 0), (100, 108, 100.0008, 153, 0.7, 0)
+    assert counts(compared(look(THREAD, beside), look(THREAD, below))) == (1, 0, 0, 1)
+    assert counts(compared(look(THREAD, below), look(THREAD, beside))) == (1, 0, 0, 1)
+
+
+def test_thin_boxes_that_are_apart_do_not_overlap():
+    other = (100, 150, 100.0008, 195, 0.7, 0)
+    assert counts(compared(look(THREAD, other), look(THREAD))) == (1, 1, 0, 0)
+    assert counts(compared(look(THREAD), look(THREAD, other))) == (1, 0, 1, 0)
+
+
 def test_of_two_equally_good_boxes_each_network_may_keep_another():
     first, second = scored(CAT, 0.9000), scored(shifted(CAT, 12), 0.8996)
     first_lower = scored(CAT, 0.8994)

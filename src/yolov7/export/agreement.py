@@ -175,7 +175,8 @@ def _suppressed_by_a_hair(
         box, score, label = (values[twin] for values in passed_over)
         overlaps = pairwise_iou(kept.boxes, box[None])[:, 0]
         by = (overlaps > iou) & (kept.labels == label) & (kept.scores >= score)
-        barely = (overlaps <= iou + hair) | torch.from_numpy(~paired)
+        least = pairwise_iou(_grown(kept.boxes, -hair), _grown(box[None], -hair))[:, 0]
+        barely = (least <= iou + hair) | torch.from_numpy(~paired)
         gained[j] = bool(by.any() and barely[by].all())
 
     # What the candidate has, as the reference saw it.
@@ -187,8 +188,8 @@ def _suppressed_by_a_hair(
     )
     for i in np.flatnonzero(~paired):
         box, score, label = (values[i] for values in kept)
-        overlaps = pairwise_iou(common.boxes, box[None])[:, 0]
-        by = (overlaps > iou - hair) & (common.labels == label) & (common.scores >= score - hair)
+        most = pairwise_iou(_grown(common.boxes, hair), _grown(box[None], hair))[:, 0]
+        by = (most > iou - hair) & (common.labels == label) & (common.scores >= score - hair)
         lost[i] = bool(by.any())
     return lost, gained
 
@@ -213,9 +214,15 @@ def _differences(a: Detections, b: Detections, pairs: IntArray) -> tuple[FloatAr
 
 def _overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
     """IoU (N, M) of boxes two pixels larger on every side: even those without area overlap when near."""
-    larger = np.array((-2, -2, 2, 2), np.float32)
-    overlaps: FloatArray = pairwise_iou(torch.from_numpy(a + larger), torch.from_numpy(b + larger)).numpy()
+    overlaps: FloatArray = pairwise_iou(*(_grown(torch.from_numpy(boxes), 2) for boxes in (a, b))).numpy()
     return overlaps
+
+
+def _grown(boxes: Tensor, by: float) -> Tensor:
+    """Boxes (N, 4) that reach further by so many pixels on each side; or less far, down to their middle."""
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    half = (half + by).clamp(min=0)
+    return torch.cat((middle - half, middle + half), dim=1)
 
 
 def _mask(length: int, indices: IntArray) -> Mask:

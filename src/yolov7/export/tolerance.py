@@ -13,7 +13,8 @@ class Tolerance:
         precision: that it is for.
         box: largest difference of two boxes of the same object, pixels of the image; None: any.
         score: largest difference of their scores; None: any.
-        hair: of scores, and of overlaps. A decision by less than this may fall either way.
+        hair: of scores, of overlaps, and, in pixels, of the sides that overlap. A decision by less than this
+            may fall either way.
         unmatched: share of torch's detections that may be gained or lost, besides those decided by a hair.
         ap: by which AP may fall.
         reason: why these numbers.
