@@ -299,6 +299,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(tmp_path):
         ("no format", (), {}),
         ("confidence", ("torchscript",), {"conf": 1.5}),
         ("multiples of 32", ("torchscript",), {"options": ExportOptions(size=100)}),
+        ("multiples of 32", ("torchscript",), {"options": ExportOptions(size=0)}),
         ("at least one image", ("torchscript",), {"options": ExportOptions(batch=0)}),
     ):
         with pytest.raises(UsageError, match=expected):
@@ -342,6 +343,38 @@ def test_a_failed_overwrite_leaves_the_old_one(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), PermissionError(13, "in use")], ids=["ctrl-c", "in use"]
+)
+@pytest.mark.parametrize("number", range(6))
+def test_an_overwrite_that_breaks_off_at_the_end_leaves_the_old_one(tmp_path, monkeypatch, number, error):
+    """Three files go out of the way, three come: after any of them."""
+    exported(tmp_path, "torchscript")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    rename, renamed = Path.rename, []
+
+    def breaking(self: Path, target: Path) -> Path:
+        if len(renamed) == number:
+            renamed.append(None)
+            raise error
+        renamed.append(None)
+        return rename(self, target)
+
+    class Now(Quick):
+        seed = 1
+
+    offer(Now())
+    monkeypatch.setattr(Path, "rename", breaking)
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            exported(tmp_path, "torchscript", overwrite=True)
+    else:
+        (result,) = exported(tmp_path, "torchscript", overwrite=True)
+        assert result.error is not None
+        assert "in use" in result.error
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 # -- images and labels ----------------------------------------------------------------------------------
 
 
@@ -371,6 +404,24 @@ def test_labels_give_ap_and_their_images_are_compared(tmp_path, labelled):
         *(f"torchscript: {what}" for what in ("writing", "comparing", "AP of torch", "AP of the artefact")),
         *(f"folder: {what}" for what in ("writing", "comparing", "AP of the artefact")),
     ]
+
+
+def test_ap_of_torch_is_that_on_the_same_shapes(tmp_path, labelled):
+    """One looks at rectangles, the other at squares: two APs of torch."""
+    names, options = ("onnx-nms", "onnx-end-to-end"), ExportOptions(dynamic=True)
+    for order in (names, names[::-1]):
+        results = exported(tmp_path / order[0], *order, images=None, data=labelled, options=options)
+        assert [(result.format, result.ok, result.error) for result in results] == [
+            (name, True, None) for name in order
+        ]
+    of_torch = [document(tmp_path / names[0], f"yolov7-tiny.{name[5:]}.onnx")["ap"][0] for name in names]
+    assert of_torch[0] != of_torch[1]
+
+
+def test_images_that_come_only_once_are_for_every_format(tmp_path):
+    results = exported(tmp_path, "torchscript", offer(Folder()), images=iter(PICTURES))
+    assert all(result.ok for result in results)
+    assert document(tmp_path, "yolov7-tiny.folder")["images"] == len(PICTURES)
 
 
 def test_labels_that_say_nothing_about_the_network(tmp_path, labelled):

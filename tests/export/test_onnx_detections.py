@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import yolov7
 from tests.export.lively import NAMES, lively, noise
 from tests.golden.compare import keyed_rows
 from yolov7.data.letterbox import letterbox, to_tensor
@@ -167,7 +168,9 @@ def test_letterbox_is_that_of_prediction(height: int, width: int, size: int, str
     assert levels.shape == expected.shape
     apart = np.abs(levels.astype(int) - expected)
     assert apart.max() <= 1
-    assert (apart > 0).mean() <= 0.02
+    assert (
+        apart > 0
+    ).mean() <= 0.05  # 0.003 in the mean; scales such as 2/5 put pixels half way between levels
     np.testing.assert_array_equal(scale, np.array((*box.scale, *box.scale), np.float32))
     assert limit.tolist() == [width, height, width, height]
 
@@ -318,15 +321,17 @@ def test_thresholds_of_a_caller(artefacts, predictor):
 
 
 @pytest.mark.parametrize("runtime", [OnnxNms(), OnnxEndToEnd()], ids=lambda runtime: runtime.name)
-def test_as_a_backend(artefacts, predictor, runtime):
+def test_as_a_backend(checkpoint, artefacts, runtime):
     backend = runtime.open(artefacts[runtime.name])
-    assert backend.shape is None
-    other = Predictor(backend, NAMES, 128, conf=CONF)
+    assert backend.shape == ((128, 128) if isinstance(runtime, OnnxEndToEnd) else None)
+    other, reference = Predictor(backend, NAMES, 128, conf=CONF), TorchBackend(checkpoint.model)
+    reference.shape = backend.shape  # the same padding
+    predictor = Predictor(reference, NAMES, 128, conf=CONF)
     pictures = [noise(96, 128, 3), noise(300, 400, 4), noise(128, 60, 5), noise(50, 60, 6)]
     for picture in pictures:  # boxes that reach out of their image are suppressed as torch's are
         assert_same(other(picture), predictor(picture), box=0.05)
     assert len(list(other.predict(pictures, batch_size=4))) == 4
-    batch = to_tensor([noise(96, 128, 3), noise(96, 128, 7)])
+    batch = to_tensor([noise(128, 128, 3), noise(128, 128, 7)])
     for bytes_, floats in zip(backend(batch, CONF), backend(batch.float() / 255, CONF), strict=True):
         torch.testing.assert_close(bytes_, floats, atol=1e-3, rtol=1e-5)
         assert (bytes_[:, 4] > CONF).all()
@@ -335,15 +340,13 @@ def test_as_a_backend(artefacts, predictor, runtime):
     assert [len(rows) for rows in backend(batch, -1.0)] == [300, 300]
 
 
-def test_end_to_end_scales_what_has_another_size(artefacts, predictor):
-    """Asked for a size that is not its own, it gives what it finds at its own."""
+def test_end_to_end_letterboxes_nothing_twice(artefacts):
+    """It would scale what has another size, padding included, and `val` would measure something else."""
     backend = OnnxEndToEnd().open(artefacts["onnx-end-to-end"])
-    picture = np.repeat(np.repeat(noise(96, 128, 2), 2, axis=0), 2, axis=1)  # shrunk by half it is that again
-    (rows,) = backend(to_tensor([picture]), CONF)
-    [found] = non_max_suppression([rows], CONF, 0.45)
-    expected = predictor(noise(96, 128, 2))
-    doubled = Detections(2 * expected.boxes, expected.scores, expected.labels)
-    assert_same(clipped(Detections.from_tensors(*found, NAMES), 192, 256), doubled, box=0.05)
+    with pytest.raises(UsageError, match=r"one size\n  expected: 128 x 128\n  found:    96 x 128"):
+        backend(to_tensor([noise(96, 128, 2)]), CONF)
+    with pytest.raises(UsageError, match=r"one size\n  expected: 128\n  found:    192"):
+        yolov7.load(artefacts["onnx-end-to-end"], size=192)
 
 
 @pytest.mark.parametrize("runtime", [OnnxNms(), OnnxEndToEnd()], ids=lambda runtime: runtime.name)

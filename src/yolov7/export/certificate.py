@@ -91,19 +91,17 @@ def certify(
     for batch in _batches(source, limit, batch_size, skipped):
         canvases = [_letterboxed(image, candidate, size) for _, image in batch]
         looks = [network.looks(backend, canvases) for backend in (reference, candidate)]
-        for (name, image), canvas, ours, theirs in zip(batch, canvases, *looks, strict=True):
+        for (name, image), ours, theirs in zip(batch, *looks, strict=True):
             network.add(name, ours, theirs)
             if isinstance(candidate, EndToEndBackend):
-                (alone,) = whole.looks(reference, [canvas])
+                (alone,) = whole.looks(reference, [_letterboxed(image, reference, size)])
                 at_once = Look.at_once(candidate.detect_in(image, conf), image.shape[:2])
                 whole.add(name, alone, at_once)
         if progress is not None:
             progress("comparing", len(network.images) + len(skipped), total)
     ap = None
     if data is not None:
-        # What letterboxes by itself would do so again, were an image not of its size.
-        shape = (size, size) if isinstance(candidate, EndToEndBackend) else candidate.shape
-        measure = partial(_ap, data=data, names=names, size=size, shape=shape, progress=progress)
+        measure = partial(_ap, data=data, names=names, size=size, shape=candidate.shape, progress=progress)
         if reference_ap is None:
             reference_ap = measure("AP of torch", Suppressed(reference) if suppresses else reference)
         ap = reference_ap, measure("AP of the artefact", candidate)

@@ -10,7 +10,7 @@ import itertools
 import logging
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -180,14 +180,28 @@ def _export(
         # Old ones go where the folder's end is theirs; new ones come last, all at once.
         replaced = folder / "replaced"
         replaced.mkdir()
-        for old in _outputs(target):
-            if old.exists():
-                old.rename(replaced / old.name)
-        for new in documents:
-            new.rename(target.with_name(new.name))
         assert exported.path is not None
-        path.rename(exported.path)
+        _move_all(
+            [
+                *((old, replaced / old.name) for old in _outputs(target) if old.exists()),
+                *((new, target.with_name(new.name)) for new in documents),
+                (path, exported.path),
+            ]
+        )
     return exported
+
+
+def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Rename all, in their order; or none, where one fails or Ctrl-C comes."""
+    done: list[tuple[Path, Path]] = []
+    try:
+        for old, new in moves:
+            old.rename(new)
+            done.append((old, new))
+    except BaseException:
+        for old, new in reversed(done):
+            new.rename(old)
+        raise
 
 
 def _outputs(target: Path) -> tuple[Path, ...]:
@@ -202,6 +216,8 @@ def _rejected(target: Path) -> Path:
 def _images(images: Any, data: Dataset | None) -> tuple[Source, str]:
     """What to compare on, and what it is called."""
     if images is not None:
+        if isinstance(images, Iterator):  # every format wants them
+            images = list(itertools.islice(images, LIMIT))
         path = isinstance(images, str | os.PathLike)
         name = Path(without_password(os.fspath(images))).name if path else ""
         return open_source(images), name or "images that were handed in"

@@ -49,11 +49,7 @@ class OnnxNmsBackend(SessionBackend, SuppressingBackend):
 
 
 class OnnxEndToEndBackend(OnnxNmsBackend, EndToEndBackend):
-    """The whole graph, given images that are letterboxed already.
-
-    Where their long side is the artefact's size, its letterbox leaves them as they are. Others are scaled in
-    the graph as any image is; boxes are in pixels of what was given either way.
-    """
+    """The whole graph, given images that are letterboxed already: those its letterbox leaves as they are."""
 
     def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:
         if images.dtype != torch.uint8:

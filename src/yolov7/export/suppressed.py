@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from yolov7.boxes import xyxy_to_cxcywh
-from yolov7.export.artefact import ArtefactBackend
+from yolov7.export.artefact import ArtefactBackend, Description
 from yolov7.inference.backend import Backend
 from yolov7.nms import ScoredBoxes, non_max_suppression
 from yolov7.types import Image
@@ -46,7 +46,14 @@ class SuppressingBackend(ArtefactBackend):
 
 
 class EndToEndBackend(SuppressingBackend):
-    """An artefact with the letterbox inside too. As a backend it is given images that need none."""
+    """An artefact with the letterbox inside too.
+
+    As a backend it is given what needs none: squares of its own size. It would scale anything else again.
+    """
+
+    def __init__(self, description: Description) -> None:
+        super().__init__(description)
+        self.shape = description.size, description.size
 
     @abstractmethod
     def detect_in(self, image: Image, conf: float) -> ScoredBoxes:
