@@ -91,5 +91,28 @@ def test_what_is_not_there(tmp_path):
         load(tmp_path / "missing.onnx")
 
 
+@pytest.mark.parametrize("runtime", ["torch", "auto"])
+def test_a_device_that_is_none(file, runtime):
+    with pytest.raises(UsageError, match=r"device cannot be used\n  expected: cpu"):
+        load(file, runtime=runtime, device="banana")
+
+
+def test_a_size_that_is_none(file, tmp_path):
+    with pytest.raises(UsageError, match="too small"):
+        load(file, size=0)
+    OpenVino().write(lively(), tmp_path / "n.openvino", ExportOptions(dynamic=True))
+    with pytest.raises(UsageError, match="too small"):
+        load(tmp_path / "n.openvino", size=0)
+
+
+def test_a_size_that_is_no_multiple_of_the_stride(file):
+    """Images are padded to one that is, whatever runs the network."""
+    for found, wanted in zip(
+        boxes(load(file, size=100, runtime="onnx")), boxes(load(file, size=100)), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, atol=0.01)
+        assert len(wanted) > 5
+
+
 def test_the_default_is_torch(file):
     assert isinstance(load(file).backend, TorchBackend)

@@ -17,9 +17,9 @@ from yolov7.errors import CheckpointError, UsageError
 from yolov7.export.artefact import Runtime
 from yolov7.export.automatic import fastest
 from yolov7.export.formats import find_format, runtime_of
-from yolov7.export.prepared import prepared
+from yolov7.export.prepared import open_prepared
 from yolov7.inference.augment import Augmented
-from yolov7.inference.backend import Backend, TorchBackend, default_device
+from yolov7.inference.backend import Backend, TorchBackend, default_device, find_device
 from yolov7.inference.predictor import Predictor
 from yolov7.models.detector import create
 from yolov7.models.zoo import NETWORKS, VARIANTS
@@ -72,9 +72,8 @@ def load(
     else:
         file = None if isinstance(weights, Checkpoint) else Path(weights)
         checkpoint = weights if isinstance(weights, Checkpoint) else open_checkpoint(weights)
-        network = _network(
-            checkpoint, file, runtime or "torch", size or checkpoint.size, device, parallel, half
-        )
+        size = checkpoint.size if size is None else size
+        network = _network(checkpoint, file, runtime or "torch", size, device, parallel, half)
     backend = Augmented(network.backend) if augment else network.backend
     return Predictor(
         backend,
@@ -111,9 +110,9 @@ def _artefact(
     found.require(*found.runs_with)
     backend = found.open(path, parallel=parallel, exact=not (half or wanted == "auto"))
     description = backend.description
-    if description.shape is not None and size not in (None, description.size):
+    if backend.shape is not None and size not in (None, description.size):
         raise UsageError("this artefact takes images of one size", expected=description.size, found=size)
-    return _Network(backend, description.names, size or description.size)
+    return _Network(backend, description.names, description.size if size is None else size)
 
 
 def _network(
@@ -130,12 +129,11 @@ def _network(
     if wanted == "torch":
         backend = TorchBackend(checkpoint.model, device or default_device(), half=half)
     elif wanted == "auto":
-        chosen = torch.device(device or default_device())
-        backend = fastest(checkpoint, chosen, size, parallel=parallel, beside=file)
+        where = find_device(device or default_device())
+        backend = fastest(checkpoint, where, size, parallel=parallel, beside=file)
     else:
         runtime = find_format(wanted)
-        path = prepared(checkpoint, runtime, size)
-        backend = runtime.open(path, parallel=parallel, exact=not half)
+        backend, _ = open_prepared(checkpoint, runtime, size, parallel=parallel, exact=not half)
     return _Network(backend, checkpoint.names, size)
 
 

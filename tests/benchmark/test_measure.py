@@ -215,6 +215,8 @@ def test_arguments_that_cannot_be(folder, tmp_path):
         benchmark(folder / "lively.safetensors", (), sizes=(0,))
     with pytest.raises(UsageError, match="artefacts go among the runtimes"):
         benchmark(folder / "exported.openvino", ())
+    with pytest.raises(UsageError, match="device cannot be used"):
+        benchmark(folder / "lively.safetensors", (), device="banana")
 
 
 def test_memory_of_a_process():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from pathlib import Path
 
 import cv2
 import pytest
 import torch
 
 from tests.export.lively import lively
-from tests.export.seeing import picture, seeing
+from tests.export.seeing import picture, seeing, write_pictures
 from yolov7.export import automatic
 from yolov7.export.artefact import ExportOptions
 from yolov7.export.automatic import agrees, certified, fastest
+from yolov7.export.documents import is_certified
 from yolov7.export.exporting import export
+from yolov7.export.onnx import OnnxBackend
 from yolov7.export.openvino import OpenVino, OpenVinoBackend
 from yolov7.inference.backend import TorchBackend
 
@@ -40,11 +44,20 @@ def test_a_certified_artefact_in_8_bits_comes_before_it(tmp_path, caplog):
     artefact = tmp_path / "best.int8.openvino"
     options = ExportOptions(dynamic=True, calibration=pictures)
     (done,) = export(checkpoint, ["openvino-int8"], tmp_path, options, stem="best", images=pictures)
+    page = artefact.with_name("best.int8.openvino.parity.json")
+
+    def say(**words):
+        page.write_text(json.dumps(json.loads(page.read_text()) | words))
+
     if not done.ok:  # what is tested here is the certificate's word, not the network's
         artefact.with_name("best.int8.openvino.rejected").rename(artefact)
         assert certified(checkpoint, file, 128) is None
-        page = artefact.with_name("best.int8.openvino.parity.json")
-        page.write_text(page.read_text().replace('"verdict": "rejected"', '"verdict": "passed"'))
+    say(verdict="passed", pairs=99)
+    assert certified(checkpoint, file, 128) is None  # too few say nothing
+    assert "does not speak for it" in caplog.text
+    say(pairs=99, ap=[0.5, 0.5])
+    assert certified(checkpoint, file, 128) == artefact
+    say(pairs=100, ap=None)
     assert certified(checkpoint, file, 128) == artefact
     backend = fastest(checkpoint, CPU, 128, beside=file)
     assert isinstance(backend, OpenVinoBackend)
@@ -55,6 +68,52 @@ def test_a_certified_artefact_in_8_bits_comes_before_it(tmp_path, caplog):
         content.write(b"0")
     assert certified(checkpoint, file, 128) is None  # other bytes than those of the certificate
     assert certified(checkpoint, tmp_path / "other.pt", 128) is None
+
+
+def test_an_artefact_in_8_bits_of_one_shape_is_passed_over(tmp_path):
+    """It would take squares, and no scaled views: what auto gives is to take what torch takes."""
+    checkpoint, pictures = seeing(), write_pictures(tmp_path / "pictures")
+    options = ExportOptions(batch=2, calibration=pictures)
+    (done,) = export(checkpoint, ["openvino-int8"], tmp_path, options, stem="best", images=pictures)
+    assert done.error is None
+    artefact, page = tmp_path / "best.int8.openvino", tmp_path / "best.int8.openvino.parity.json"
+    if not done.ok:
+        artefact.with_name("best.int8.openvino.rejected").rename(artefact)
+    page.write_text(json.dumps(json.loads(page.read_text()) | {"verdict": "passed", "pairs": 1000}))
+    assert is_certified(artefact)
+    assert certified(checkpoint, tmp_path / "best.pt", 128) is None
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("libopenvino.so: wrong"), KeyError("vendor")], ids=["import", "any"]
+)
+def test_a_runtime_that_is_installed_and_broken_is_passed_over(monkeypatch, caplog, error):
+    def broken(*_arguments, **_options):
+        raise error
+
+    monkeypatch.setattr(OpenVino, "open", broken)
+    monkeypatch.setattr(automatic, "has_bfloat16", lambda: False)
+    with caplog.at_level(logging.WARNING):
+        backend = fastest(lively(), CPU, 128)
+    assert isinstance(backend, OnnxBackend)
+    assert "not used" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_keeps_nothing_from_being_used(monkeypatch):
+    def refused(_path):
+        raise PermissionError(13, "read-only")
+
+    monkeypatch.setattr(Path, "touch", refused)
+    assert isinstance(fastest(lively(), CPU, 128), OpenVinoBackend)
+
+
+@pytest.mark.parametrize(("agrees", "dtype"), [(True, torch.float16), (False, torch.float32)])
+def test_elsewhere_16_bits_must_agree_too(monkeypatch, agrees, dtype):
+    """As on a GPU: on a device that only has shapes, and with the answer given."""
+    monkeypatch.setattr(automatic, "agrees", lambda backend, _: agrees and backend.dtype == torch.float16)
+    backend = fastest(lively(), torch.device("meta"), 128)
+    assert isinstance(backend, TorchBackend)
+    assert (backend.device.type, backend.dtype) == ("meta", dtype)
 
 
 def test_what_disagrees_is_not_taken(monkeypatch, caplog):

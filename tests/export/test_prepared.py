@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from tests.export.lively import lively
+from yolov7.errors import OutputError
 from yolov7.export.artefact import ExportOptions
-from yolov7.export.prepared import prepared
+from yolov7.export.onnx import Onnx
+from yolov7.export.prepared import artefacts, open_prepared, prepared
 from yolov7.export.torch_programs import TorchScript
 
 
@@ -65,3 +69,40 @@ def test_options_are_dynamic_where_that_is_possible(monkeypatch):
 
     prepared(lively(), OneSize(), 96)
     assert seen == [ExportOptions(size=96, dynamic=False)]
+
+
+def test_any_size_goes_where_any_size_is_taken():
+    """Prediction pads to the stride: whether it works must not depend on what is in the cache."""
+    assert prepared(lively(), TorchScript(), 100) == prepared(lively(), TorchScript(), 128)
+
+
+def test_several_at_once_make_one():
+    checkpoint = lively()
+    with ThreadPoolExecutor(4) as threads:
+        paths = set(threads.map(lambda _: prepared(checkpoint, TorchScript(), 128), range(4)))
+    assert len(paths) == len(artefacts()) == 1
+
+
+@pytest.mark.parametrize("what", ["damaged", "taken away"])
+def test_what_is_damaged_is_written_anew(what, caplog):
+    checkpoint = lively()
+    _, path = open_prepared(checkpoint, Onnx(), 128)
+    (path.parent / "agrees-with-torch").touch()
+    if what == "damaged":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        path.unlink()
+    with caplog.at_level(logging.WARNING):
+        backend, again = open_prepared(checkpoint, Onnx(), 128)
+    assert (again, backend.variant) == (path, "yolov7-tiny")
+    assert [file.name for file in path.parent.iterdir()] == [
+        path.name
+    ]  # what was said of the old one is gone
+    assert ("damaged in the cache" in caplog.text) == (what == "damaged")
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="cannot be written"):
+        prepared(lively(), TorchScript(), 128)

@@ -27,7 +27,7 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import UsageError
 from yolov7.export.documents import library_versions, machine
 from yolov7.export.formats import FORMATS, runtime_of
-from yolov7.inference.backend import default_device
+from yolov7.inference.backend import default_device, find_device
 from yolov7.loading import open_checkpoint
 
 MOST_PARALLEL = 8
@@ -75,7 +75,7 @@ def benchmark(
         if any(number < 1 for number in numbers):
             raise UsageError(f"{name} must be at least 1", found=", ".join(map(str, numbers)))
     wanted = [Wanted.named(name) for name in dict.fromkeys(runtimes) if name != BASELINE]
-    where = torch.device(device or default_device())
+    where = find_device(device or default_device())
     # Fresh weights are the same every time, and so are their artefacts in the cache.
     with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="yolov7-benchmark-") as folder:
         torch.manual_seed(0)

@@ -6,13 +6,14 @@
 
 The order is that of docs/performance.md. What is faster than torch in float32 must agree with it first: an
 8-bit artefact by its certificate, for it was measured on images; the others on a picture of our own making,
-which is tried once and remembered beside the artefact.
+which for artefacts is tried once and remembered beside them.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,11 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.data.letterbox import to_tensor
 from yolov7.errors import Yolov7Error
 from yolov7.export.artefact import Runtime, is_installed
-from yolov7.export.documents import is_certified
+from yolov7.export.documents import document_paths, is_certified
 from yolov7.export.identity import weights_sha256
 from yolov7.export.onnx import Onnx
 from yolov7.export.openvino import OpenVino, OpenVinoInt8
-from yolov7.export.prepared import prepared
+from yolov7.export.prepared import open_prepared
 from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
 from yolov7.types import Image
 
@@ -40,6 +41,9 @@ BOX_TOLERANCE = 0.1, 2.0
 """Of centres and sizes: a share of the longer side, and pixels. Wrong conversions are off by cells."""
 SEEN = 0.05
 """Objectness above which a box counts: what is background may lie anywhere."""
+ENOUGH = 100
+"""Detections that both networks have, from which a certificate of 8 bits says something, if it has no AP:
+their boxes and scores are not bounded."""
 _CHECKED = "agrees-with-torch"
 
 
@@ -60,34 +64,37 @@ def fastest(
         parallel: calls at the same time.
         beside: the checkpoint's file, where it has one.
     """
-    if device.type != "cpu":
-        return TorchBackend(checkpoint.model, device, half=True, graphs=True)
-    if beside is not None and (found := certified(checkpoint, beside, size)) is not None:
-        _LOG.info("runs on %s, whose certificate passed", found)
-        return OpenVinoInt8().open(found, parallel=parallel)
     plain = TorchBackend(checkpoint.model, device)
-    for make in _candidates(checkpoint, size, parallel):
+    for make in _candidates(checkpoint, device, size, parallel, beside):
         try:
-            backend, folder = make()
-            if _is_checked(folder) or agrees(backend, plain):
-                _remember(folder)
+            backend, proof = make()
+            if (proof is not None and proof.exists()) or agrees(backend, plain):
+                _remember(proof)
                 _LOG.info("runs on %s", backend.runtime)
                 return backend
             _LOG.warning("%s disagrees with torch here, and is not used", backend.runtime)
-        except (Yolov7Error, RuntimeError, OSError) as error:
+        except Exception as error:  # a vendor's library may raise anything, and the others are there
             _LOG.warning("not used: %s", error)
     return plain
 
 
 def _candidates(
-    checkpoint: Checkpoint, size: int, parallel: int
+    checkpoint: Checkpoint, device: torch.device, size: int, parallel: int, beside: Path | None
 ) -> Iterator[Callable[[], tuple[Backend, Path | None]]]:
-    """What makes each backend, and the folder of its artefact."""
+    """What makes each backend, and the file that is there once it was seen to agree."""
 
-    def artefact(runtime: Runtime) -> tuple[Backend, Path | None]:
-        path = prepared(checkpoint, runtime, size)
-        return runtime.open(path, parallel=parallel), path.parent
+    def artefact(runtime: Runtime) -> tuple[Backend, Path]:
+        backend, path = open_prepared(checkpoint, runtime, size, parallel=parallel)
+        return backend, path.with_name(_CHECKED)
 
+    def in_8_bits(found: Path) -> tuple[Backend, Path]:
+        return OpenVinoInt8().open(found, parallel=parallel), document_paths(found)[0]
+
+    if device.type != "cpu":
+        yield lambda: (TorchBackend(checkpoint.model, device, half=True, graphs=True), None)
+        return
+    if beside is not None and (found := certified(checkpoint, beside, size)) is not None:
+        yield lambda: in_8_bits(found)
     if _all_installed(OpenVino()):
         yield lambda: artefact(OpenVino())
     if has_bfloat16():
@@ -99,7 +106,8 @@ def _candidates(
 def certified(checkpoint: Checkpoint, file: Path, size: int) -> Path | None:
     """The 8-bit artefact beside a checkpoint's file: of the same weights, for this size, and proven.
 
-    It is called as ``yolov7 export`` calls it: best.pt, best.int8.openvino.
+    It is called as ``yolov7 export`` calls it: best.pt, best.int8.openvino. One that takes a single shape is
+    passed over: squares hold more pixels than photos, and nobody can look at scaled views through it.
     """
     runtime = OpenVinoInt8()
     artefact = file.with_name(file.stem + runtime.suffix)
@@ -111,7 +119,14 @@ def certified(checkpoint: Checkpoint, file: Path, size: int) -> Path | None:
         _LOG.warning("not used: %s", error)
         return None
     fits = description.weights == weights_sha256(checkpoint.model) and size == description.size
-    return artefact if fits and is_certified(artefact) else None
+    if fits and description.shape is None and is_certified(artefact, pairs=ENOUGH):
+        return artefact
+    _LOG.warning(
+        "%s is not used: it is of other weights, another size or one shape only, or its certificate does not "
+        "speak for it",
+        artefact,
+    )
+    return None
 
 
 def agrees(backend: Backend, reference: Backend) -> bool:
@@ -144,10 +159,7 @@ def _all_installed(runtime: Runtime) -> bool:
     return all(is_installed(module) for module in (*runtime.writes_with, *runtime.runs_with))
 
 
-def _is_checked(folder: Path | None) -> bool:
-    return folder is not None and (folder / _CHECKED).exists()
-
-
-def _remember(folder: Path | None) -> None:
-    if folder is not None:
-        (folder / _CHECKED).touch()
+def _remember(proof: Path | None) -> None:
+    if proof is not None and not proof.exists():
+        with suppress(OSError):  # a cache that cannot be written: it is seen again next time
+            proof.touch()

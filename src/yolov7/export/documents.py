@@ -61,12 +61,18 @@ def to_dict(subject: Subject, outcome: Certificate | str, images: str, labels: s
     return {**about, "source": {"images": images, "labels": labels}, **outcome.to_dict()}
 
 
-def is_certified(artefact: Path) -> bool:
-    """Whether a certificate beside an artefact says of these very bytes that they passed."""
+def is_certified(artefact: Path, *, pairs: int = 1) -> bool:
+    """Whether a certificate beside an artefact says of these very bytes that they passed.
+
+    Args:
+        artefact: its path.
+        pairs: detections that both networks had, at least, if AP was not measured.
+    """
     page, _ = document_paths(artefact)
     try:
         said = json.loads(page.read_bytes())
-        return bool(said["verdict"] == "passed" and said["artefact"]["sha256"] == sha256_of(artefact))
+        enough = said["verdict"] == "passed" and (said["ap"] is not None or said["pairs"] >= pairs)
+        return bool(enough and said["artefact"]["sha256"] == sha256_of(artefact))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

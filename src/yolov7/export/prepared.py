@@ -5,17 +5,48 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
+import tempfile
+import threading
 from importlib import metadata
 from pathlib import Path
 
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
-from yolov7.export.artefact import ExportOptions, Runtime
+from yolov7.errors import CheckpointError
+from yolov7.export.artefact import ArtefactBackend, ExportOptions, Runtime
 from yolov7.export.identity import weights_sha256
+from yolov7.inference.output import explained
 
 _LOG = logging.getLogger(__name__)
+
+_UNFINISHED = ".partial"
+_WRITING = threading.Lock()
+"""Threads that want the same wait for it; and tracing, by which most runtimes write, is for one at a time."""
+
+
+def open_prepared(
+    checkpoint: Checkpoint, runtime: Runtime, size: int, *, parallel: int = 1, exact: bool = False
+) -> tuple[ArtefactBackend, Path]:
+    """A checkpoint on a runtime: its artefact out of the cache, ready to run, and where that is.
+
+    What is damaged there is written anew, once.
+
+    Args:
+        checkpoint, runtime, size: see :func:`prepared`.
+        parallel, exact: see :meth:`Runtime.open`.
+
+    Raises:
+        MissingDependencyError, OutputError: as :func:`prepared`.
+    """
+    path = prepared(checkpoint, runtime, size)
+    try:
+        return runtime.open(path, parallel=parallel, exact=exact), path
+    except CheckpointError as error:
+        _LOG.warning("damaged in the cache: %s", error.message)
+        shutil.rmtree(path.parent)
+    path = prepared(checkpoint, runtime, size)
+    return runtime.open(path, parallel=parallel, exact=exact), path
 
 
 def prepared(checkpoint: Checkpoint, runtime: Runtime, size: int) -> Path:
@@ -31,32 +62,45 @@ def prepared(checkpoint: Checkpoint, runtime: Runtime, size: int) -> Path:
 
     Raises:
         MissingDependencyError: its libraries are not installed.
+        OutputError: the cache cannot be written.
     """
     runtime.require(*runtime.writes_with, *runtime.runs_with)
-    options = ExportOptions(size=size, dynamic=runtime.takes_any_size)
+    options = ExportOptions(size=size)
+    if runtime.takes_any_size:  # any multiple of the stride, to which prediction pads, whatever its size is
+        options = ExportOptions(size=checkpoint.model.architecture.size, dynamic=True)
     folder = _home() / _key(checkpoint, runtime, options)
     path = folder / f"{checkpoint.model.architecture.name}{runtime.suffix}"
-    if not path.exists():
-        _LOG.warning("converting the network for %s, once", runtime.name)
-        making = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-        shutil.rmtree(making, ignore_errors=True)
-        try:
-            making.mkdir(parents=True)
-            runtime.write(checkpoint, making / path.name, options)
-            try:
-                making.rename(folder)
-            except OSError:  # another process was quicker, or a half-empty folder was left: its file decides
-                if not path.exists():
-                    raise
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+    with _WRITING:
+        if not path.exists():
+            _LOG.warning("converting the network for %s, once", runtime.name)
+            with explained(folder):
+                _write(checkpoint, runtime, path, options)
     return path
+
+
+def _write(checkpoint: Checkpoint, runtime: Runtime, path: Path, options: ExportOptions) -> None:
+    """Write an artefact and its folder, which is there when it is complete."""
+    folder = path.parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=folder.parent, prefix=f"{folder.name}.", suffix=_UNFINISHED, ignore_cleanup_errors=True
+    ) as name:
+        made = Path(name, folder.name)
+        made.mkdir()
+        runtime.write(checkpoint, made / path.name, options)
+        if not path.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # somebody took the artefact out of it
+        try:
+            made.rename(folder)
+        except OSError:  # another process was quicker
+            if not path.exists():
+                raise
 
 
 def artefacts() -> frozenset[str]:
     """Names of the folders of all artefacts in the cache."""
     found = _home().iterdir() if _home().is_dir() else ()
-    return frozenset(folder.name for folder in found if folder.suffix != ".partial")
+    return frozenset(folder.name for folder in found if folder.suffix != _UNFINISHED)
 
 
 def _home() -> Path:

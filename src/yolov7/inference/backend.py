@@ -57,7 +57,7 @@ class TorchBackend:
     def __init__(
         self, model: Detector, device: str | torch.device = "cpu", *, half: bool = False, graphs: bool = False
     ) -> None:
-        self.device = _device(device)
+        self.device = find_device(device)
         self.dtype = torch.float32
         if half:
             self.dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
@@ -91,7 +91,12 @@ class TorchBackend:
         return images.div_(scale) if scale != 1 else images
 
 
-def _device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
+    """A device by its name: what torch calls it, or a GPU's number.
+
+    Raises:
+        UsageError: torch does not know it, or it is not there.
+    """
     try:
         found = torch.device(f"cuda:{device}" if isinstance(device, str) and device.isdecimal() else device)
         torch.empty(0, device=found)
