@@ -95,7 +95,7 @@ class Description:
             UsageError: a size that the network does not take.
         """
         model = checkpoint.model
-        size = options.size or checkpoint.size
+        size = checkpoint.size if options.size is None else options.size
         if size < 1 or size % model.strides[-1]:
             raise UsageError(
                 f"{model.architecture.name} takes sides that are multiples of {model.strides[-1]}", found=size
@@ -218,7 +218,10 @@ class ArtefactBackend(ABC):
 
     Attributes:
         precision: of the convolutions, as far as the runtime says; else of the weights.
+        largest_batch: images that a dynamic one takes at once, at most; None where there is no limit.
     """
+
+    largest_batch: int | None = None
 
     def __init__(self, description: Description) -> None:
         self.description = description
@@ -240,10 +243,10 @@ class ArtefactBackend(ABC):
                 f"this network takes sides that are multiples of {self.stride}",
                 found="{} x {}".format(*images.shape[2:]),
             )
-        batch = len(images) if self.description.shape is None else self.description.shape[0]
+        fixed = None if self.description.shape is None else self.description.shape[0]
         found: list[Tensor] = []
-        for portion in torch.split(images, batch):
-            missing = batch - len(portion)
+        for portion in torch.split(images, fixed or self.largest_batch or len(images)):
+            missing = 0 if fixed is None else fixed - len(portion)
             full = torch.cat((portion, portion[-1:].expand(missing, -1, -1, -1))) if missing else portion
             found.extend(self.infer_above(full, objectness)[: len(portion)])
         return tuple(found)

@@ -11,8 +11,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
-from functools import cache
+from contextlib import redirect_stdout, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,6 +33,9 @@ MODEL = "model.xml"
 INPUT, OUTPUT = "images", "rows"
 CALIBRATION_IMAGES = 300
 """At most so many are looked at: NNCF's own default; more change nothing."""
+
+_THE_CORE: list[Any] = []
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class OpenVino(Runtime):
@@ -177,31 +180,39 @@ def quantized(model: Any, description: Description, calibration: Path) -> Any:
     """
     import nncf
 
-    pictures = _calibration(calibration, description)
-    found = list(islice(pictures, CALIBRATION_IMAGES))
+    found = list(islice(_readable(calibration), CALIBRATION_IMAGES))
     if not found:
         raise SourceError("there is no image to calibrate with", file=calibration)
     # It would name each operation that it leaves alone, and its progress bars are no result.
     with errors_only("nncf"), redirect_stdout(sys.stderr):
         return nncf.quantize(
             model,
-            nncf.Dataset(found),
+            nncf.Dataset(
+                found, partial(_calibration_input, description)
+            ),  # read again: they may be gigabytes
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(found),
             ignored_scope=nncf.IgnoredScope(names=_decoding(model)),
         )
 
 
-def _calibration(folder: Path, description: Description) -> Iterator[Any]:
-    """Images of a folder as the network gets them; those that cannot be read are left out."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    stride = description.strides[-1] if description.shape is None else None
-    for path in paths:
-        try:
-            image, _ = letterbox(read_image(path), description.size, stride=stride, centred=False)
-        except SourceError:
-            continue
-        yield to_float_array(to_tensor([image]))
+def _readable(folder: Path) -> Iterator[Path]:
+    """Images of a folder; those that cannot be read are left out."""
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES):
+        with suppress(SourceError):
+            read_image(path)
+            yield path
+
+
+def _calibration_input(description: Description, path: Path) -> Any:
+    """An image as the network gets it, as often as its batch wants."""
+    batch, stride = 1, None
+    if description.shape is None:
+        stride = description.strides[-1]
+    else:
+        batch = description.shape[0]
+    image, _ = letterbox(read_image(path), description.size, stride=stride, centred=False)
+    return to_float_array(to_tensor([image] * batch))
 
 
 def _decoding(model: Any) -> list[str]:
@@ -266,7 +277,6 @@ def _from_bytes(model: Any) -> Any:
     return steps.build()
 
 
-@cache
 def _core() -> Any:
     """OpenVINO, once for the process and for as long as it lives.
 
@@ -276,7 +286,10 @@ def _core() -> Any:
     """
     import openvino
 
-    return openvino.Core()
+    with _ONE_AT_A_TIME:
+        if not _THE_CORE:
+            _THE_CORE.append(openvino.Core())
+        return _THE_CORE[0]
 
 
 def _save(model: Any, description: Description, path: Path) -> None:

@@ -149,6 +149,8 @@ class TensorRtBackend(SuppressingBackend):
                 f"python {path.with_name(BUILD)}",
                 file=path,
             )
+        _, _, largest = self._engine.get_tensor_profile_shape(INPUT, 0)
+        self.largest_batch = int(largest[0])
         self._context = self._engine.create_execution_context()
         self._lock = threading.Lock()
 
