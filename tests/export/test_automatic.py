@@ -87,14 +87,16 @@ def test_an_artefact_in_8_bits_of_one_shape_is_passed_over(tmp_path):
 @pytest.mark.parametrize(
     "error", [ImportError("libopenvino.so: wrong"), KeyError("vendor")], ids=["import", "any"]
 )
-def test_a_runtime_that_is_installed_and_broken_is_passed_over(monkeypatch, caplog, error):
+def test_a_runtime_that_is_installed_and_broken_is_passed_over(tmp_path, monkeypatch, caplog, error):
     def broken(*_arguments, **_options):
         raise error
 
     monkeypatch.setattr(OpenVino, "open", broken)
+    monkeypatch.setattr(OpenVino, "describe", broken)
     monkeypatch.setattr(automatic, "has_bfloat16", lambda: False)
+    (tmp_path / "best.int8.openvino").mkdir()
     with caplog.at_level(logging.WARNING):
-        backend = fastest(lively(), CPU, 128)
+        backend = fastest(lively(), CPU, 128, beside=tmp_path / "best.pt")
     assert isinstance(backend, OnnxBackend)
     assert "not used" in caplog.text
 

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.data.letterbox import to_tensor
-from yolov7.errors import Yolov7Error
 from yolov7.export.artefact import Runtime, is_installed
 from yolov7.export.documents import document_paths, is_certified
 from yolov7.export.identity import weights_sha256
@@ -115,7 +114,7 @@ def certified(checkpoint: Checkpoint, file: Path, size: int) -> Path | None:
         return None
     try:
         description = runtime.describe(artefact)
-    except Yolov7Error as error:
+    except Exception as error:  # as above
         _LOG.warning("not used: %s", error)
         return None
     fits = description.weights == weights_sha256(checkpoint.model) and size == description.size

@@ -44,7 +44,8 @@ def open_prepared(
         return runtime.open(path, parallel=parallel, exact=exact), path
     except CheckpointError as error:
         _LOG.warning("damaged in the cache: %s", error.message)
-        shutil.rmtree(path.parent)
+        with explained(path.parent):
+            shutil.rmtree(path.parent)
     path = prepared(checkpoint, runtime, size)
     return runtime.open(path, parallel=parallel, exact=exact), path
 
