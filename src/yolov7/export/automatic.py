@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,18 +64,19 @@ def fastest(
         parallel: calls at the same time.
         beside: the checkpoint's file, where it has one.
     """
-    plain = TorchBackend(checkpoint.model, device)
+    # Made where it is needed only: it takes time and memory.
+    plain = partial(TorchBackend, checkpoint.model, device)
     for make in _candidates(checkpoint, device, size, parallel, beside):
         try:
             backend, proof = make()
-            if (proof is not None and proof.exists()) or agrees(backend, plain):
+            if (proof is not None and proof.exists()) or agrees(backend, plain()):
                 _remember(proof)
                 _LOG.info("runs on %s", backend.runtime)
                 return backend
             _LOG.warning("%s disagrees with torch here, and is not used", backend.runtime)
         except Exception as error:  # a vendor's library may raise anything, and the others are there
             _LOG.warning("not used: %s", error)
-    return plain
+    return plain()
 
 
 def _candidates(

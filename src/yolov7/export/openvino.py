@@ -183,13 +183,12 @@ def quantized(model: Any, description: Description, calibration: Path) -> Any:
     found = list(islice(_readable(calibration), CALIBRATION_IMAGES))
     if not found:
         raise SourceError("there is no image to calibrate with", file=calibration)
+    images = nncf.Dataset(found, partial(_calibration_input, description))  # one by one: all may be gigabytes
     # It would name each operation that it leaves alone, and its progress bars are no result.
     with errors_only("nncf"), redirect_stdout(sys.stderr):
         return nncf.quantize(
             model,
-            nncf.Dataset(
-                found, partial(_calibration_input, description)
-            ),  # read again: they may be gigabytes
+            images,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(found),
             ignored_scope=nncf.IgnoredScope(names=_decoding(model)),
@@ -206,11 +205,7 @@ def _readable(folder: Path) -> Iterator[Path]:
 
 def _calibration_input(description: Description, path: Path) -> Any:
     """An image as the network gets it, as often as its batch wants."""
-    batch, stride = 1, None
-    if description.shape is None:
-        stride = description.strides[-1]
-    else:
-        batch = description.shape[0]
+    batch, stride = (description.shape[0], None) if description.shape else (1, description.strides[-1])
     image, _ = letterbox(read_image(path), description.size, stride=stride, centred=False)
     return to_float_array(to_tensor([image] * batch))
 
