@@ -30,7 +30,7 @@ def around(x: float, y: float, width: float = 12, height: float = 16) -> Targets
 def cells_of_first_anchor(targets: Targets, reach: float) -> list[tuple[int, int]]:
     """(row, column) of the candidates of the finest level's first anchor."""
     found = find_candidates(targets, ANCHORS, torch.tensor(STRIDES, dtype=torch.float32), GRIDS, reach)
-    return [place[3:] for place in places(found) if place[1:3] == (0, 0)]  # type: ignore[misc]
+    return [place[3:] for place in places(found) if place[1:3] == (0, 0)]
 
 
 @given(scenes(0.0, 1.0, 4.0), st.sampled_from((0.5, 1.0)))

@@ -83,7 +83,7 @@ def write_legacy(
 def saved(value: object, **options: object) -> bytes:
     """What torch.save writes."""
     buffer = io.BytesIO()
-    torch.save(value, buffer, **options)  # type: ignore[arg-type]
+    torch.save(value, buffer, **options)
     return buffer.getvalue()
 
 

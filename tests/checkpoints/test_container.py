@@ -132,7 +132,7 @@ class Tied(nn.Module):
 
 def test_a_pickled_model(options: dict[str, Any], tmp_path: Path) -> None:
     model = Tied().half()
-    model.forward = model.fused  # type: ignore[assignment]  # as the released code does when it folds
+    model.forward = model.fused  # as the released code does when it folds
     found = read_back({"model": model, "ema": None, "epoch": 7}, tmp_path / "x.pt", **options)
     assert (found["ema"], found["epoch"]) == (None, 7)
     foreign = found["model"]
@@ -147,7 +147,7 @@ def test_a_pickled_model(options: dict[str, Any], tmp_path: Path) -> None:
     attributes = attributes_of(foreign)
     assert attributes["names"] == ["cat", "dog"]
     assert attributes["yaml"] == {"nc": 2, "depth_multiple": 1.0}
-    assert torch.equal(attributes["stride"], torch.tensor([8.0, 16.0]))  # type: ignore[arg-type]
+    assert torch.equal(attributes["stride"], torch.tensor([8.0, 16.0]))
     assert attributes["best"] == np.array([0.5])
     assert attributes["forward"] == Symbol(__name__, "Tied.fused")
     assert "training" in attributes
@@ -166,7 +166,7 @@ def test_a_plain_state_dict(options: dict[str, Any], tmp_path: Path) -> None:
 
 def test_parameters_and_tensors_with_attributes(options: dict[str, Any], tmp_path: Path) -> None:
     plain, extra, grown = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3)), torch.ones(4)
-    extra.note, grown.note = "x", "y"  # type: ignore[attr-defined]
+    extra.note, grown.note = "x", "y"
     leaf = torch.ones(5, requires_grad=True)
     value = {"w": [plain, extra, grown, leaf]}
     found = read_back(value, tmp_path / "x.pt", **options)
@@ -219,7 +219,7 @@ def test_a_file_packed_again(tmp_path: Path) -> None:
         for name in packed.namelist():
             again.writestr(name.replace("archive/", "best/"), packed.read(name))
         again.comment = b"found on the internet"
-    assert torch.equal(read_checkpoint(tmp_path / "x.pt")["w"], torch.ones(2))  # type: ignore[index]
+    assert torch.equal(read_checkpoint(tmp_path / "x.pt")["w"], torch.ones(2))
 
 
 def test_records_with_wide_numbers(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_file_of_a_big_endian_machine(tmp_path: Path) -> None:
 WHOLE, PART = object(), object()
 
 
-class OldPickler(pickle._Pickler):  # type: ignore[name-defined,misc]
+class OldPickler(pickle._Pickler):
     """Writes what torch wrote: a class once with its source, and parts of storages."""
 
     def persistent_id(self, obj: object) -> object:
@@ -285,7 +285,7 @@ class Rebuilt:
         self.args = args
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return torch._utils._rebuild_tensor, self.args  # type: ignore[attr-defined]
+        return torch._utils._rebuild_tensor, self.args
 
 
 def test_what_the_first_versions_of_torch_wrote(tmp_path: Path) -> None:

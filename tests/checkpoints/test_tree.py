@@ -49,7 +49,7 @@ def test_a_state_dict_is_one_already() -> None:
 
 def test_a_module_in_itself() -> None:
     root = module()
-    root.state["_modules"]["child"] = root  # type: ignore[index]
+    root.state["_modules"]["child"] = root
     with pytest.raises(DamagedCheckpointError, match="contains itself"):
         state_dict_of(root)
 
@@ -90,7 +90,7 @@ def test_attributes() -> None:
 
 def test_walk_meets_everything_once() -> None:
     root = module({"weight": torch.ones(1)})
-    root.state["again"] = [root, root, root.state]  # type: ignore[index,call-overload]
+    root.state["again"] = [root, root, root.state]
     nodes = list(walk(root))
     assert sum(node is root for node in nodes) == 1
     assert sum(isinstance(node, torch.Tensor) for node in nodes) == 1
@@ -100,7 +100,7 @@ def test_finite_trees() -> None:
     shared = ["x"] * 10
     check_finite({"a": [shared, (shared, {"b": shared})]})
     circle = module()
-    circle.state["me"] = [circle]  # type: ignore[index]
+    circle.state["me"] = [circle]
     check_finite(circle)
 
 

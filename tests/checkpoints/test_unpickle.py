@@ -141,11 +141,11 @@ class Slotted:
     __slots__ = ("nc",)
 
 
-class Names(dict):  # type: ignore[type-arg]
+class Names(dict):
     pass
 
 
-class Layers(list):  # type: ignore[type-arg]
+class Layers(list):
     pass
 
 
@@ -165,8 +165,8 @@ class Settings:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_objects_of_other_peoples_classes_are_recorded(protocol: int) -> None:
     plain, layers = Plain(), Layers([1, 2])
-    plain.anchors = [10, 13]  # type: ignore[attr-defined]
-    layers.depth = 3  # type: ignore[attr-defined]
+    plain.anchors = [10, 13]
+    layers.depth = 3
     found = load(pickle.dumps([plain, layers, Names(a=1), Settings(640), plain], protocol))
     assert all(isinstance(item, Foreign) for item in found)
     assert (found[0].module, found[0].name) == (__name__, "Plain")
@@ -242,7 +242,7 @@ def test_legitimate_depth_is_fine() -> None:
 
 def test_modules_may_refer_to_each_other_in_circles() -> None:
     parent, child = Plain(), Plain()
-    parent.child, child.parent = child, parent  # type: ignore[attr-defined]
+    parent.child, child.parent = child, parent
     found = load(pickle.dumps(parent, 2))
     assert found.state["child"].state["parent"] is found
 

@@ -181,7 +181,7 @@ def test_wrong_input_is_said() -> None:
     with pytest.raises(UsageError, match="one shape"):
         to_tensor([])
     with pytest.raises(UsageError, match=r"expected: uint8 \(H, W, 3\)\s+found:    float64 \(8, 8, 3\)"):
-        letterbox(np.zeros((8, 8, 3)), 64)  # type: ignore[arg-type]
+        letterbox(np.zeros((8, 8, 3)), 64)
     with pytest.raises(UsageError, match="not an image"):
         letterbox(np.zeros((0, 8, 3), np.uint8), 64)
     with pytest.raises(UsageError, match="positive"):

@@ -107,7 +107,7 @@ class Elsewhere(Quick):
 
 def exported(out: Path, *names: str, **options: object) -> list[Exported]:
     options.setdefault("images", PICTURES)
-    return export(CHECKPOINT, names, out, **options)  # type: ignore[arg-type]
+    return export(CHECKPOINT, names, out, **options)
 
 
 def files(folder: Path) -> set[str]:

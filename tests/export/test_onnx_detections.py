@@ -168,9 +168,8 @@ def test_letterbox_is_that_of_prediction(height: int, width: int, size: int, str
     assert levels.shape == expected.shape
     apart = np.abs(levels.astype(int) - expected)
     assert apart.max() <= 1
-    assert (
-        apart > 0
-    ).mean() <= 0.05  # 0.003 in the mean; scales such as 2/5 put pixels half way between levels
+    # 0.003 in the mean; scales such as 2/5 put many pixels half way between two levels: rounded either way.
+    assert (apart > 0).mean() <= 0.05
     np.testing.assert_array_equal(scale, np.array((*box.scale, *box.scale), np.float32))
     assert limit.tolist() == [width, height, width, height]
 

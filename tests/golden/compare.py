@@ -82,7 +82,7 @@ def compare_network(network: Architecture) -> Iterator[Comparison]:
     boxes = np.abs(found - expected)[:, :4] / np.maximum(1, np.abs(expected[:, :4]))
     yield Comparison(name, "boxes, pixels or relative", float(boxes.max()), BOXES)
     yield Comparison(name, "probabilities", float(np.abs(found - expected)[:, 4:].max()), PROBABILITIES)
-    deployed = fuse(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    deployed = fuse(model).to(memory_format=torch.channels_last)
     change = (deployed.decode(deployed(image))[0] - decoded).abs()
     yield Comparison(name, "folded against unfolded, pixels", float(change[:, :4].max()), FUSED_PIXELS)
     yield Comparison(

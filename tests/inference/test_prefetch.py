@@ -61,7 +61,7 @@ def test_nothing_is_read_before_the_first_is_asked_for_and_no_more_than_depth_ah
         time.sleep(0.005)
     time.sleep(0.05)
     assert taken == [0, 1, 2, 3]  # one is out, three are ahead
-    ahead.close()  # type: ignore[attr-defined]
+    ahead.close()
 
 
 def test_work_overlaps() -> None:

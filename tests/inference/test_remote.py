@@ -28,7 +28,7 @@ def png(number: int = 1) -> bytes:
 
 
 def only(url: str, **options: float) -> Frame:
-    (frame,) = open_source(url, **options)  # type: ignore[arg-type]
+    (frame,) = open_source(url, **options)
     return frame
 
 

@@ -31,7 +31,7 @@ def gradients(predictions: Predictions) -> list[Tensor]:
     """Of every level of both heads."""
     found = [level.grad for level in (*predictions.lead, *predictions.aux)]
     assert all(gradient is not None for gradient in found)
-    return found  # type: ignore[return-value]
+    return found
 
 
 def weigh(scene: Scene, predictions: Predictions, guidance: Guidance = coarse_to_fine) -> Losses:
@@ -89,8 +89,8 @@ def test_without_any_positive_every_parameter_still_gets_a_gradient(variant: str
     losses.total.backward()
     assert float(losses.box) == float(losses.classes) == 0 < float(losses.objectness)
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())  # type: ignore[union-attr]
-    classes = model.lead.convs[0].weight.grad.unflatten(0, (3, 8))[:, 5:]  # type: ignore[union-attr, operator]
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    classes = model.lead.convs[0].weight.grad.unflatten(0, (3, 8))[:, 5:]
     assert not classes.any()
 
 

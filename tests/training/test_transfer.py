@@ -59,7 +59,7 @@ def test_a_deployed_network_gives_what_its_convolutions_are() -> None:
 
 
 def test_networks_that_share_nothing_are_refused() -> None:
-    class Other(type(yolov7.create("yolov7-tiny"))):  # type: ignore[misc]
+    class Other(type(yolov7.create("yolov7-tiny"))):
         def state_dict(self, *_: object, **__: object) -> dict[str, torch.Tensor]:
             return {"weight": torch.zeros(1)}
 

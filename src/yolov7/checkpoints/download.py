@@ -259,6 +259,7 @@ def _check_form(path: Path) -> None:
                     "what came is no checkpoint", expected=expected, found="a compressed zip file"
                 )
             damaged = archive.testzip()
+    # What zipfile raises on damage: also of versions, encryption and names that the damage seems to ask for.
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise DownloadError("what came is damaged", expected=expected, found=f"zip file: {error}") from error
     if damaged is not None:

@@ -74,7 +74,8 @@ class Metrics:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for json, which has no NaN: None instead."""
-        return _without_nan(dataclasses.asdict(self))  # type: ignore[no-any-return]
+        plain: dict[str, Any] = _without_nan(dataclasses.asdict(self))
+        return plain
 
 
 class CocoEvaluator:

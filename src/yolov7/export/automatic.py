@@ -41,9 +41,6 @@ BOX_TOLERANCE = 0.1, 2.0
 """Of centres and sizes: a share of the longer side, and pixels. Wrong conversions are off by cells."""
 SEEN = 0.05
 """Objectness above which a box counts: what is background may lie anywhere."""
-ENOUGH = 100
-"""Detections that both networks have, from which a certificate of 8 bits says something, if it has no AP:
-their boxes and scores are not bounded."""
 _CHECKED = "agrees-with-torch"
 
 
@@ -116,15 +113,14 @@ def certified(checkpoint: Checkpoint, file: Path, size: int) -> Path | None:
         return None
     try:
         description = runtime.describe(artefact)
-    except Exception as error:  # as above
+    except Exception as error:  # a vendor's library may raise anything
         _LOG.warning("not used: %s", error)
         return None
     fits = description.weights == weights_sha256(checkpoint.model) and size == description.size
-    if fits and description.shape is None and is_certified(artefact, pairs=ENOUGH):
+    if fits and description.shape is None and is_certified(artefact):
         return artefact
     _LOG.warning(
-        "%s is not used: it is of other weights, another size or one shape only, or its certificate does not "
-        "speak for it",
+        "%s is not used: it is of other weights, another size or one shape only, or no certificate passed",
         artefact,
     )
     return None

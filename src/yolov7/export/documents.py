@@ -61,18 +61,12 @@ def to_dict(subject: Subject, outcome: Certificate | str, images: str, labels: s
     return {**about, "source": {"images": images, "labels": labels}, **outcome.to_dict()}
 
 
-def is_certified(artefact: Path, *, pairs: int = 1) -> bool:
-    """Whether a certificate beside an artefact says of these very bytes that they passed.
-
-    Args:
-        artefact: its path.
-        pairs: detections that both networks had, at least, if AP was not measured.
-    """
+def is_certified(artefact: Path) -> bool:
+    """Whether a certificate beside an artefact says of these very bytes that they passed."""
     page, _ = document_paths(artefact)
     try:
         said = json.loads(page.read_bytes())
-        enough = said["verdict"] == "passed" and (said["ap"] is not None or said["pairs"] >= pairs)
-        return bool(enough and said["artefact"]["sha256"] == sha256_of(artefact))
+        return bool(said["verdict"] == "passed" and said["artefact"]["sha256"] == sha256_of(artefact))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -124,8 +118,8 @@ def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: s
     lines += ["Differences" + " " * 33 + "median      95 %   largest", *_spreads("", outcome)]
     lines += [] if whole is None else _spreads("whole path: ", whole)
     lines += ["", *(f"Allowed for {one.precision}: {one.reason}." for one in tolerances)]
-    if outcome.pairs == 0:
-        lines += ["", NOTHING_FOUND]
+    if not outcome.checks[0].ok:
+        lines += ["", TOO_FEW.format("Nothing" if outcome.pairs == 0 else "Too little")]
     wholly = () if whole is None else whole.examples
     parts = (
         ("Most different:", outcome.examples),
@@ -137,9 +131,9 @@ def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: s
     return "\n".join(lines) + "\n"
 
 
-NOTHING_FOUND = (
-    "Nothing is proven: the two found nothing in common. Give --images with objects that the network knows,\n"
-    "or a lower --conf."
+TOO_FEW = (
+    "{} is proven: the two have too few detections in common. Give --images with more objects that the\n"
+    "network knows, or a lower --conf."
 )
 
 

@@ -52,7 +52,7 @@ def traced(network: nn.Module, images: Tensor) -> Any:
         # Deprecated; and the check of the input's sides becomes a constant, which is all right: runtimes are
         # given sides that were checked before.
         warnings.simplefilter("ignore")
-        return torch.jit.trace(network, (images,), check_trace=False)  # type: ignore[no-untyped-call]
+        return torch.jit.trace(network, (images,), check_trace=False)
 
 
 def exported(network: nn.Module, images: Tensor, *, dynamic: bool, stride: int) -> ExportedProgram:

@@ -44,7 +44,7 @@ class TorchScript(Runtime):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deprecated, not gone
-                program = torch.jit.load(path, "cpu", said)  # type: ignore[no-untyped-call]
+                program = torch.jit.load(path, "cpu", said)
         except (RuntimeError, ValueError, OSError) as error:
             raise CheckpointError(f"torch cannot read this: {_first_line(error)}", file=path) from None
         return program, Description.from_json(said[KEY], path)

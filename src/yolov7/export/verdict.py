@@ -95,8 +95,9 @@ class Certificate:
         unmatched: int | None = ceil(bounds.unmatched * self.found[0])
         if self.ap is not None and bounds.box is None:
             unmatched = None  # AP judges better
+        few = bounds.pairs if self.ap is None else 1
         checks = [
-            Check("detections compared", self.pairs, 1, self.pairs >= 1, at_least=True),
+            Check("detections compared", self.pairs, few, self.pairs >= few, at_least=True),
             _at_most("largest box difference, pixels", self.box.largest, bounds.box),
             _at_most("largest score difference", self.score.largest, bounds.score),
             _at_most("detections lost or gained", self.lost + self.gained, unmatched),

@@ -100,6 +100,7 @@ def find_device(device: str | torch.device) -> torch.device:
     try:
         found = torch.device(f"cuda:{device}" if isinstance(device, str) and device.isdecimal() else device)
         torch.empty(0, device=found)
+    # In turn: no such name or number; torch was built without it; it has no kernels.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
             "this device cannot be used", expected=", ".join(_available()), found=f"{device} ({error})"

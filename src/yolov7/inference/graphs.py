@@ -78,7 +78,7 @@ def _recorded(network: Network, images: Tensor) -> Network:
     kept = images.clone()  # a graph reads and writes where it did when it was recorded
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.device(images.device):  # streams are of the current device: else nothing is recorded
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(3):  # libraries choose their kernels and take their workspaces

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ def averaged(model: Detector, recipe: Recipe) -> AveragedModel:
     """An exponential moving average of all parameters and buffers, batch-norm statistics too."""
 
     @torch.no_grad()
-    def average(means: list[Tensor], values: list[Tensor], updates: Tensor) -> None:
+    def average(means: Sequence[Tensor], values: Sequence[Tensor], updates: Tensor | int) -> None:
         weight = 1 - decay(recipe, int(updates) + 1)
         for mean, value in zip(means, values, strict=True):
             if mean.is_floating_point():
@@ -24,8 +25,7 @@ def averaged(model: Detector, recipe: Recipe) -> AveragedModel:
             else:  # batches counted
                 mean.copy_(value)
 
-    # torch's annotation allows for tuples too, which it never passes.
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)  # type: ignore[arg-type]
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def decay(recipe: Recipe, update: int) -> float:
