@@ -65,6 +65,7 @@ def test_a_certified_artefact_in_8_bits_comes_before_it(tmp_path, caplog):
     assert certified(checkpoint, tmp_path / "other.pt", 128) is None
 
 
+@pytest.mark.slow
 def test_an_artefact_in_8_bits_of_one_shape_is_passed_over(tmp_path):
     """It would take squares, and no scaled views: what auto gives is to take what torch takes."""
     checkpoint, pictures = seeing(), write_pictures(tmp_path / "pictures")

@@ -406,6 +406,7 @@ def test_labels_give_ap_and_their_images_are_compared(tmp_path, labelled):
     ]
 
 
+@pytest.mark.slow
 def test_ap_of_torch_is_that_on_the_same_shapes(tmp_path, labelled):
     """One looks at rectangles, the other at squares: two APs of torch."""
     names, options = ("onnx-nms", "onnx-end-to-end"), ExportOptions(dynamic=True)
