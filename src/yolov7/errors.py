@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import os
 
+from yolov7.text import printable
+
 
 class Yolov7Error(Exception):
     """Base of every error that this package raises on purpose.
@@ -50,6 +52,7 @@ class Yolov7Error(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
+        """The message, with whatever would steer a terminal escaped."""
         place = ""
         if self.file is not None:
             place = f"{self.file}: " if self.line is None else f"{self.file}:{self.line}: "
@@ -58,7 +61,7 @@ class Yolov7Error(Exception):
             text += f"\n  expected: {self.expected}"
         if self.found is not None:
             text += f"\n  found:    {self.found}"
-        return text
+        return printable(text, keep="\n")
 
 
 class UsageError(Yolov7Error):

@@ -20,7 +20,7 @@ from yolov7.evaluation.run import Evaluation
 from yolov7.evaluation.run import evaluate as evaluate_network
 from yolov7.export.suppressed import IOU as SUPPRESSING_IOU
 from yolov7.export.suppressed import SuppressingBackend
-from yolov7.inference.output import write_file
+from yolov7.files import write_file
 from yolov7.inference.predictor import Predictor
 from yolov7.loading import load
 

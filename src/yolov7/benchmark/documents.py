@@ -7,7 +7,7 @@ from pathlib import Path
 
 from yolov7.benchmark.result import Benchmark, Line, Setting, Timing
 from yolov7.errors import OutputError
-from yolov7.inference.output import write_file
+from yolov7.files import write_file
 
 HEADINGS = (
     *("runtime", "network\nms", "p95", "x", "of floor"),

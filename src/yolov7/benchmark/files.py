@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from yolov7.errors import UsageError
-from yolov7.inference.output import encoded, write_file
+from yolov7.files import write_file
+from yolov7.inference.output import encoded
 from yolov7.inference.sources import open_source
 from yolov7.photos import photos
 from yolov7.types import Image

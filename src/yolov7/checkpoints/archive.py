@@ -16,8 +16,8 @@ from io import BufferedReader
 import torch
 from torch import Tensor
 
-from yolov7.checkpoints.tree import printable
 from yolov7.errors import DamagedCheckpointError
+from yolov7.text import printable
 
 MAX_RECORDS = 65_535
 """More than the largest network has tensors, optimiser included, by a factor of ten."""

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from yolov7.checkpoints.storages import whole_numbers
-from yolov7.checkpoints.tree import describe, name_of, printable
+from yolov7.checkpoints.tree import describe, name_of
 from yolov7.errors import DamagedCheckpointError
+from yolov7.text import printable
 
 Array = npt.NDArray[Any]
 

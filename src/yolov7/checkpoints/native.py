@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,12 +19,13 @@ from torch import Tensor
 
 from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for
 from yolov7.checkpoints.rows import mismatch
-from yolov7.checkpoints.tree import printable
-from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError, OutputError
+from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError
+from yolov7.files import write_file
 from yolov7.models import ablations, blocks, csp, head, reparam
 from yolov7.models.architecture import Architecture, Block, Stage
 from yolov7.models.detector import Detector
 from yolov7.models.reparam import Reparameterizable
+from yolov7.text import printable
 
 FORMAT = "open-yolov7"
 VERSION = 1
@@ -104,14 +104,8 @@ def write(
         name: tensor.detach().to("cpu", torch.float16 if half and _is_weight(name, tensor) else tensor.dtype)
         for name, tensor in model.state_dict().items()
     }
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
-        partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError("cannot write the checkpoint", file=path, found=error) from None
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+    write_file(path, content, sync=True)
 
 
 def rebuild(

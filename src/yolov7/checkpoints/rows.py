@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from yolov7.checkpoints.released_names import from_mit, is_mit_head
-from yolov7.checkpoints.tree import printable
 from yolov7.errors import MismatchedCheckpointError
 from yolov7.models.architecture import Anchors, Architecture
+from yolov7.text import printable
 
 
 @dataclass

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from yolov7.checkpoints.archive import Archive
-from yolov7.checkpoints.tree import describe, printable
+from yolov7.checkpoints.tree import describe
 from yolov7.checkpoints.unpickle import MAX_PICKLE, Unpickler
 from yolov7.errors import CheckpointError, DamagedCheckpointError
+from yolov7.text import printable
 
 Kind = Literal["zip", "legacy", "safetensors"]
 

@@ -10,8 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from yolov7.checkpoints.tree import describe, name_of, printable
+from yolov7.checkpoints.tree import describe, name_of
 from yolov7.errors import DamagedCheckpointError
+from yolov7.text import printable
 
 _ELEMENTS = {
     "Double": torch.float64,

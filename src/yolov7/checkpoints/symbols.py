@@ -21,8 +21,9 @@ from torch import Tensor
 
 from yolov7.checkpoints import arrays
 from yolov7.checkpoints.storages import STORAGE_TYPES, Storage
-from yolov7.checkpoints.tree import Foreign, Symbol, describe, name_of, printable
+from yolov7.checkpoints.tree import Foreign, Symbol, describe, name_of
 from yolov7.errors import DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.text import printable
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from yolov7.errors import DamagedCheckpointError
+from yolov7.text import printable
 
 MAX_DEPTH = 100
 """Deepest nesting of containers, and of modules; real checkpoints need about 10."""
@@ -63,12 +64,6 @@ class Foreign:
 def name_of(value: object) -> str:
     """The dotted name that a symbol is; nothing for any other value, whose text could be endless."""
     return str(value) if isinstance(value, Symbol) else ""
-
-
-def printable(text: object, limit: int = 100) -> str:
-    """Text out of a file, fit for a message: ASCII only, no control characters, not longer than `limit`."""
-    shown = ascii(str(text)[: limit + 1])[1:-1]
-    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
 def describe(value: object) -> str:

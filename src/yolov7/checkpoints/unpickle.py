@@ -11,8 +11,9 @@ import struct
 from collections.abc import Callable
 
 from yolov7.checkpoints.opcodes import HANDLERS
-from yolov7.checkpoints.tree import check_finite, describe, printable
+from yolov7.checkpoints.tree import check_finite, describe
 from yolov7.errors import DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.text import printable
 
 BUDGET = 128 * 2**20
 """What one file may spend: about the bytes of the Python objects it makes, 32 at least for each opcode."""

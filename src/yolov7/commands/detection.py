@@ -88,7 +88,7 @@ def predict(
     centred:
         Pad images on all sides, to repeat detections of the released tool exactly.
     """
-    from yolov7.inference.output import new_run_directory
+    from yolov7.files import new_run_directory
     from yolov7.inference.sinks import open_sinks
     from yolov7.inference.sources import open_source
     from yolov7.loading import load
@@ -203,7 +203,7 @@ def val(
     per_class:
         Print a row for each class.
     """
-    from yolov7.inference.output import new_run_directory
+    from yolov7.files import new_run_directory
     from yolov7.validate import validate
 
     directory = None if report is None else new_run_directory(report)
@@ -227,7 +227,7 @@ def val(
         )
     metrics_table(outcome, per_class=per_class)
     if json_ is not None:
-        from yolov7.inference.output import write_file
+        from yolov7.files import write_file
 
         write_file(json_, json.dumps(outcome.metrics.to_dict(), indent=2).encode())
     if directory is not None:

@@ -39,7 +39,8 @@ from yolov7.data.layout import Dataset
 from yolov7.data.letterbox import long_side_size
 from yolov7.data.lock import locked
 from yolov7.data.pack import Pack, write_pack
-from yolov7.errors import DataError, SourceError
+from yolov7.errors import DataError, OutputError, SourceError
+from yolov7.files import PARTIAL, replacing
 from yolov7.types import Image, Sample
 
 _LOG = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def open_cache(
     cache = _Cache(dataset, size, Path(directory))
     try:
         pack = cache.open(progress)
-    except OSError as error:
+    except (OSError, OutputError) as error:
         _LOG.warning("no cache: %s; the images are decoded anew in every epoch", error)
         return dataset
     sound = [number for number in range(len(pack)) if number not in pack.problems]
@@ -242,15 +243,13 @@ class _Cache:
                 f"the decoded images take {_readable(needed)}, and {_readable(free)} are free",
                 str(self.directory),
             )
-        for leftover in self.directory.glob("*.partial"):  # of a build that was killed: the lock is ours
+        for leftover in self.directory.glob(f".*{PARTIAL}"):  # of a build that was killed: the lock is ours
             leftover.unlink()
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            with closing(self._images(files, self._packed(previous), progress)) as images:
-                write_pack(partial, images)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with (
+            replacing(path) as partial,
+            closing(self._images(files, self._packed(previous), progress)) as images,
+        ):
+            write_pack(partial, images)
 
     def _packed(self, previous: _Record) -> dict[str, Image]:
         """By the content's digest, the images of the previous pack."""

@@ -16,7 +16,7 @@ import torch
 
 from yolov7.export.artefact import Description
 from yolov7.export.verdict import Certificate, Check
-from yolov7.inference.output import write_file
+from yolov7.files import write_file
 
 NOT_RUN = "not run on this machine"
 VERSION = 1

@@ -34,8 +34,8 @@ from yolov7.export.formats import find_format
 from yolov7.export.suppressed import SuppressingBackend
 from yolov7.export.tolerance import TOLERANCES
 from yolov7.export.verdict import Certificate
+from yolov7.files import explained
 from yolov7.inference.backend import TorchBackend
-from yolov7.inference.output import explained
 from yolov7.inference.remote import without_password
 from yolov7.inference.sources import Source, open_source
 from yolov7.nms import check_fraction

@@ -16,7 +16,7 @@ from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.errors import CheckpointError
 from yolov7.export.artefact import ArtefactBackend, ExportOptions, Runtime
 from yolov7.export.identity import weights_sha256
-from yolov7.inference.output import explained
+from yolov7.files import explained
 
 _LOG = logging.getLogger(__name__)
 

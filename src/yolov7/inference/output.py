@@ -5,53 +5,23 @@ Directories are never overwritten, names never clash, and a file has its name wh
 
 from __future__ import annotations
 
-import itertools
 import logging
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
 
-import av
 import cv2
 
 from yolov7.errors import OutputError
+from yolov7.files import explained, safe_name
 from yolov7.inference.frames import Frame
 from yolov7.types import Detections, Image
 
 _LOG = logging.getLogger(__name__)
 _LOSSLESS_SUFFIXES = frozenset({".png", ".bmp", ".dib", ".tif", ".tiff", ".pbm", ".pgm", ".pnm", ".ppm"})
-_RESERVED = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
-"""What Windows takes for a device."""
-_LONGEST_NAME = 150
-
-
-def new_run_directory(wanted: Path) -> Path:
-    """Make a directory for a run's results: the wanted one if it is new or empty, else wanted-2, ...
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    for number in itertools.count(1):
-        directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
-        with explained(directory):
-            try:
-                directory.mkdir(parents=True)
-            except FileExistsError:
-                if not directory.is_dir() or any(directory.iterdir()):
-                    continue
-            return directory
-    raise AssertionError("there is always a next number")
-
-
-def safe_name(name: str, otherwise: str) -> str:
-    """A name that every file system takes and that leads nowhere else."""
-    name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]', "_", name)[:_LONGEST_NAME].strip(" .")
-    return f"_{name}" if _RESERVED.match(name) else name or otherwise
 
 
 class Names:
@@ -94,44 +64,6 @@ class Names:
         folder, _, name = frame.name.rpartition("/")
         parts = [safe_name(part, "_") for part in folder.split("/") if part not in ("", ".", "..")]
         return "/".join((*parts, safe_name(Path(name).stem, "image")))
-
-
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Whatever keeps a file from being written is an OutputError that names it."""
-    try:
-        yield
-    except (OSError, av.FFmpegError) as error:
-        raise OutputError(f"cannot be written: {error.strerror or error}", file=path) from error
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a whole file; it appears when it is complete.
-
-    Raises:
-        OutputError: no permission, no space, ...
-    """
-    partial = partial_path(path)
-    with explained(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(content)
-            partial.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink()
-            raise
-
-
-def partial_path(path: Path) -> Path:
-    """Where a file is written before it is complete."""
-    return path.with_name(path.name + ".partial")
-
-
-def complete(path: Path) -> None:
-    """Give a file that was written as partial its name."""
-    with explained(path):
-        partial_path(path).replace(path)
 
 
 def picture_suffix(frame: Frame) -> str:

@@ -18,18 +18,9 @@ from typing import IO, Any
 import numpy as np
 
 from yolov7.errors import UsageError, Yolov7Error
+from yolov7.files import complete, explained, partial_path, safe_name, write_file
 from yolov7.inference.frames import Frame
-from yolov7.inference.output import (
-    Names,
-    Sink,
-    complete,
-    encoded,
-    explained,
-    partial_path,
-    picture_suffix,
-    safe_name,
-    write_file,
-)
+from yolov7.inference.output import Names, Sink, encoded, picture_suffix
 from yolov7.inference.video_sink import VideoSink
 from yolov7.types import Detections
 

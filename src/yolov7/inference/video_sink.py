@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
+from yolov7.files import complete, explained, partial_path
 from yolov7.inference.frames import Frame
-from yolov7.inference.output import Names, Sink, complete, explained, partial_path
+from yolov7.inference.output import Names, Sink
 from yolov7.types import Detections, Image
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class VideoSink(Sink):
         if path != self._path:
             self.close()
             self._path = path
-            with explained(path):
+            with explained(path, av.FFmpegError):
                 self._open(path, frame)
         assert self._container is not None
         picture = self._fitted(detections.plot(frame.image))
@@ -55,13 +56,13 @@ class VideoSink(Sink):
         # The time of each frame is kept, for the rate may vary; but encoders want it to grow.
         self._last = max(self._last + 1, round(frame.video.time / _TICK))
         video_frame.pts, video_frame.time_base = self._last, _TICK
-        with explained(path):
+        with explained(path, av.FFmpegError):
             self._container.mux(self._stream.encode(video_frame))
 
     def close(self) -> None:
         if self._container is not None:
             assert self._path is not None
-            with explained(self._path):
+            with explained(self._path, av.FFmpegError):
                 self._end()
             complete(self._path)
 

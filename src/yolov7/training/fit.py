@@ -18,7 +18,7 @@ from yolov7.data.loader import TrainingLoader, explaining_lost_workers
 from yolov7.errors import Yolov7Error
 from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.run import Evaluation
-from yolov7.inference.output import new_run_directory, write_file
+from yolov7.files import new_run_directory, write_file
 from yolov7.quiet import errors_only
 from yolov7.training.config import TrainConfig
 from yolov7.training.gallery import gallery, run_page, write_pictures

@@ -17,7 +17,8 @@ from yolov7.data.layout import Dataset
 from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import SourceError
 from yolov7.evaluation.run import Evaluation
-from yolov7.inference.output import encoded, write_file
+from yolov7.files import write_file
+from yolov7.inference.output import encoded
 from yolov7.models.complexity import count_parameters
 from yolov7.models.detector import Detector
 from yolov7.training.pictures import draw_positives, draw_samples, objectness_maps

@@ -18,8 +18,8 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.data.dataset import Dataset
 from yolov7.errors import TrainingError
 from yolov7.evaluation.run import Evaluation, evaluate
+from yolov7.files import write_file
 from yolov7.inference.backend import TorchBackend
-from yolov7.inference.output import write_file
 from yolov7.models.detector import Detector
 from yolov7.training.module import TrainingModule
 from yolov7.training.prepare import Run

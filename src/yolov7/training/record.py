@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from yolov7.errors import UsageError
-from yolov7.inference.output import write_file
+from yolov7.files import write_file
 from yolov7.training.config import TrainConfig
 from yolov7.training.prepare import Run, digest
 from yolov7.training.recipes import Recipe, recipe_from

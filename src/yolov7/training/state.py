@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from yolov7.errors import DamagedCheckpointError, OutputError
+from yolov7.errors import DamagedCheckpointError
+from yolov7.files import replacing
 
 FORMAT = "open-yolov7 training state"
 
@@ -37,17 +38,8 @@ class SafeState(CheckpointIO):
         del storage_options
         tensors: dict[str, Tensor] = {}
         tree = json.dumps(_flatten(checkpoint, tensors))
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.partial")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, SafetensorError, sync=True) as partial:
             save_file(tensors, partial, {"format": FORMAT, "tree": tree})
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(target)
-        except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise OutputError("the training state cannot be written", file=path, found=error) from None
 
     def load_checkpoint(
         self,

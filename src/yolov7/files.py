@@ -1,0 +1,146 @@
+"""Write files so that a name never stands for half a file.
+
+Every file of this package is written under a partial name and renamed when it is complete: by
+:func:`write_file` from memory, by :func:`replacing` from a block of code. A file that is open for long, such
+as a video or a csv, is written at :func:`partial_path` and renamed by :func:`complete`, so that what there
+was up to a crash can still be found.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from yolov7.errors import OutputError
+
+MAX_NAME_BYTES = 255
+"""Longest file name that common file systems take."""
+PARTIAL = ".partial"
+
+_ROOM = 55
+"""Bytes that a name from elsewhere leaves for a number, an ending and the partial name."""
+_RESERVED = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
+"""Names that Windows takes for a device."""
+
+
+@contextmanager
+def explained(path: str | os.PathLike[str], *others: type[Exception]) -> Iterator[None]:
+    """Turn whatever keeps a file from being written into an OutputError that names it.
+
+    Args:
+        path: the file.
+        others: exceptions of a library that mean the same as OSError.
+    """
+    try:
+        yield
+    except _kinds(others) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot be written: {reason}", file=path) from error
+
+
+def _kinds(others: tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
+    return (OSError, *others)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], *others: type[Exception], sync: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``, which becomes ``path`` when the block ends.
+
+    After any exception, Ctrl-C included, the temporary file is removed and ``path`` is as it was.
+
+    Args:
+        path: the file to write; its folder is made.
+        others: exceptions of a library that mean the same as OSError.
+        sync: wait until the disk has it, so that not even a power failure leaves half a file.
+
+    Raises:
+        OutputError: no permission, no space, ...
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder, "notes.txt")) as partial:
+    ...         _ = partial.write_text("whole")
+    ...     Path(folder, "notes.txt").read_text()
+    'whole'
+    """
+    path = Path(path)
+    suffix = f".{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}"
+    partial = path.with_name(f".{_cut(path.name, MAX_NAME_BYTES - len(suffix) - 1)}{suffix}")
+    with explained(path, *others):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            if sync:
+                with partial.open("rb+") as file:
+                    os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+
+
+def write_file(path: str | os.PathLike[str], content: bytes, *, sync: bool = False) -> None:
+    """Write a whole file; it appears when it is complete.
+
+    Raises:
+        OutputError: no permission, no space, ...
+    """
+    with replacing(path, sync=sync) as partial:
+        partial.write_bytes(content)
+
+
+def partial_path(path: Path) -> Path:
+    """Path of a file that is open for long, before it is complete."""
+    return path.with_name(_cut(path.name, MAX_NAME_BYTES - len(PARTIAL)) + PARTIAL)
+
+
+def complete(path: Path) -> None:
+    """Rename a file that was written at :func:`partial_path`.
+
+    Raises:
+        OutputError: it cannot be renamed.
+    """
+    with explained(path):
+        partial_path(path).replace(path)
+
+
+def new_run_directory(wanted: Path) -> Path:
+    """Make a directory for a run's results: the wanted one if it is new or empty, else wanted-2, ...
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    for number in itertools.count(1):
+        directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        with explained(directory):
+            try:
+                directory.mkdir(parents=True)
+            except FileExistsError:
+                if not directory.is_dir() or any(directory.iterdir()):
+                    continue
+            return directory
+    raise AssertionError("there is always a next number")
+
+
+def safe_name(name: str, otherwise: str) -> str:
+    """Name that every file system takes and that leads nowhere else; cut where it is too long.
+
+    >>> safe_name("a/b:c", "image")
+    'a_b_c'
+    >>> safe_name("..", "image")
+    'image'
+    """
+    name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]', "_", name)
+    name = _cut(name, MAX_NAME_BYTES - _ROOM).strip(" .")
+    return f"_{name}" if _RESERVED.match(name) else name or otherwise
+
+
+def _cut(name: str, limit: int) -> str:
+    """The beginning of a name, of at most so many bytes, without half a character."""
+    return os.fsencode(name)[:limit].decode(errors="ignore") if len(os.fsencode(name)) > limit else name

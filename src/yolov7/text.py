@@ -1,0 +1,40 @@
+"""Make text that came from a file, a network or an argument safe to show."""
+
+from __future__ import annotations
+
+import re
+
+_STEERING = re.compile(
+    "["
+    "\x00-\x1f\x7f-\x9f"  # control characters, ESC among them
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # invisible, or turn the direction
+    "\ud800-\udfff\ufff9-\uffff"  # halves of characters, and what is no character
+    "\U000e0000-\U000e0fff"  # tags, invisible
+    "]"
+)
+_KEPT_JOINERS = "\u200c\u200d"
+"""Not in the pattern above: Persian words and emoji need them."""
+
+
+def printable(text: object, limit: int | None = None, *, keep: str = "") -> str:
+    r"""Escape every character that steers a terminal, hides, or cannot be encoded.
+
+    Args:
+        text: anything; its ``str`` is taken.
+        limit: longest result in characters; what is longer ends in ``...``.
+        keep: characters that stay as they are, such as ``"\n"``.
+
+    >>> printable("dog\x1b[2J")
+    'dog\\x1b[2J'
+    >>> printable("a" * 20, limit=8)
+    'aaaaa...'
+    """
+    shown = str(text)
+    if limit is not None:
+        shown = shown[: limit + 1]
+    shown = _STEERING.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), shown)
+    return shown if limit is None or len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def _escape(character: str) -> str:
+    return ascii(character)[1:-1]
