@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yolov7.errors import DataError
-from yolov7.text import printable
+from yolov7.text import did_you_mean, printable
 
 
 def test_what_steers_a_terminal_is_escaped():
@@ -32,3 +32,9 @@ def test_any_text_is_one_line_that_can_be_encoded_and_is_not_longer_than_the_lim
 def test_an_error_message_is_safe_and_keeps_its_lines():
     error = DataError("a \x1b[31mred\nclass", file="x\x07.yaml", line=2, expected="one", found="\u202etwo")
     assert str(error) == "x\\x07.yaml:2: a \\x1b[31mred\nclass\n  expected: one\n  found:    \\u202etwo"
+
+
+def test_the_nearest_choice_is_suggested_whatever_its_case():
+    assert did_you_mean("PERSN", ["car", "Person"]) == "; did you mean Person?"
+    assert did_you_mean("qqq", ["car", "Person"]) == ""
+    assert did_you_mean("x" * 10**6, ["x" * 100]) != "", "a long word is compared by its beginning"

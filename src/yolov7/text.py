@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 _STEERING = re.compile(
     "["
@@ -38,3 +40,16 @@ def printable(text: object, limit: int | None = None, *, keep: str = "") -> str:
 
 def _escape(character: str) -> str:
     return ascii(character)[1:-1]
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """The choice that was probably meant, as an addition to a message; nothing where none is near.
+
+    >>> did_you_mean("persn", ["car", "person"])
+    '; did you mean person?'
+    >>> did_you_mean("tree", ["car", "person"])
+    ''
+    """
+    by_lower = {choice.casefold(): choice for choice in choices}
+    near = difflib.get_close_matches(word.casefold()[:100], by_lower, n=1)
+    return f"; did you mean {printable(by_lower[near[0]], 100)}?" if near else ""
