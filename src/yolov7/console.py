@@ -222,6 +222,9 @@ def data_report(report: DataReport) -> None:
         anchors.add_row(f"{rows[0].variant} at {rows[0].size}", *(_percent(row.recall) for row in rows))
     if anchors.row_count:
         _show(anchors)
+    for split in report.splits:
+        if split.left_out:
+            print(split.summary)
     twice = (("the same image twice", report.duplicates), ("leak between splits", report.leaks))
     for title, groups in twice:
         for group in groups:

@@ -62,6 +62,7 @@ def validate(
     predictions: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Metrics, detections and defects of a checkpoint on labelled images.
 
@@ -83,6 +84,7 @@ def validate(
         report: directory for report.html (metrics, curves, confusions, the worst images, in one file that
             needs no network) and metrics.json.
         progress: called with the number of images done and of all.
+        say: told what was read of the data set, and what was left out.
 
     Raises:
         CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
@@ -93,6 +95,9 @@ def validate(
             if path.exists():
                 raise OutputError("there are results already, which are not overwritten", file=path)
     dataset = open_dataset(data, split)
+    if say is not None:
+        for line in dataset.account():
+            say(line)
     predictor = load(weights, runtime=runtime, size=size, device=device, half=half, augment=augment)
 
     if isinstance(predictor.backend, SuppressingBackend):

@@ -224,6 +224,7 @@ def val(
             predictions=predictions,
             report=directory,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
+            say=say,
         )
     metrics_table(outcome, per_class=per_class)
     if json_ is not None:

@@ -131,6 +131,7 @@ def open_cache(
         images=tuple(_scaled(dataset.images[number], shapes[number]) for number in sound),
         defects=(*dataset.defects, *defects),
         unlabelled=dataset.unlabelled,
+        left_out=dataset.left_out,
         pack=pack,
         numbers=tuple(sound),
         source_sizes=tuple(dataset.images[number].size for number in sound),

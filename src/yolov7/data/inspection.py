@@ -20,6 +20,7 @@ from yolov7.data.dataset import find_layout
 from yolov7.data.images import read_image
 from yolov7.data.labels import Defect, LabelledImage
 from yolov7.data.layout import Dataset
+from yolov7.data.summary import LeftOut
 from yolov7.errors import DataError, SourceError
 from yolov7.models.architecture import YOLOV7, YOLOV7_TINY, YOLOV7_W6
 
@@ -79,6 +80,8 @@ class SplitReport:
         images: that can be read.
         unlabelled: of these, without a label file.
         empty: of these, without a box, the unlabelled ones included.
+        left_out: what was met and not taken.
+        summary: the sentence that train and val print.
         boxes: crowds not counted.
         crowds: boxes around a group.
         outlines: boxes that have an outline.
@@ -99,6 +102,8 @@ class SplitReport:
     classes: tuple[ClassReport, ...]
     box_sizes: BoxSizes | None
     anchors: tuple[AnchorReport, ...]
+    left_out: tuple[LeftOut, ...]
+    summary: str
 
 
 @dataclass(frozen=True)
@@ -249,6 +254,8 @@ def _split_report(dataset: Dataset) -> SplitReport:
         classes=tuple(map(ClassReport, dataset.names, counts, image_counts)),
         box_sizes=_box_sizes(images, crowds) if len(labels) else None,
         anchors=_anchors(dataset) if len(labels) else (),
+        left_out=dataset.left_out,
+        summary=str(dataset.summary()),
     )
 
 

@@ -10,8 +10,11 @@ from typing import Literal, Protocol
 
 from yolov7.data.images import read_image
 from yolov7.data.labels import Defect, LabelledImage
+from yolov7.data.summary import LeftOut, Summary
 from yolov7.errors import DataError
 from yolov7.types import Sample
+
+_SHOWN = 10
 
 UNDIVIDED = "all"
 """The only split of a data set that has none."""
@@ -30,6 +33,7 @@ class Dataset:
         images: the images that can be read, with their labels.
         defects: what is wrong with it, and what was done about it.
         unlabelled: how many images have no label file; they count as images without objects.
+        left_out: what was met and not taken, by reason: see `summary`.
     """
 
     path: Path
@@ -40,6 +44,7 @@ class Dataset:
     images: tuple[LabelledImage, ...]
     defects: tuple[Defect, ...]
     unlabelled: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -61,6 +66,29 @@ class Dataset:
             polygons=labelled.polygons,
             crowds=labelled.crowds,
         )
+
+    def summary(self) -> Summary:
+        """Count what is in the split, and what was left out."""
+        errors = sum(defect.severity == "error" for defect in self.defects)
+        return Summary(
+            split=self.split,
+            images=len(self.images),
+            boxes=sum(map(len, self.images)),
+            classes=len(self.names),
+            unlabelled=self.unlabelled,
+            empty=max(0, sum(not len(image) for image in self.images) - self.unlabelled),
+            left_out=self.left_out,
+            errors=errors,
+            warnings=len(self.defects) - errors,
+        )
+
+    def account(self) -> list[str]:
+        """The lines that train and val print: the summary, then the first defects."""
+        lines = [str(self.summary())]
+        lines += [f"{defect.severity}: {defect}" for defect in self.defects[:_SHOWN]]
+        if len(self.defects) > _SHOWN:
+            lines.append(f"and {len(self.defects) - _SHOWN:,} more, which `yolov7 doctor` lists")
+        return lines
 
 
 class Layout(Protocol):

@@ -30,7 +30,6 @@ HELD_OUT = 0.1
 """Share of the images that is measured on where no split is there for it."""
 NOTHING = "none"
 """The split to measure on of those who want to learn from everything."""
-_SHOWN = 10
 
 BATCH_SIZE = 16
 
@@ -170,12 +169,8 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
 
 
 def _report(dataset: Dataset, say: Say) -> None:
-    boxes = sum(map(len, dataset.images))
-    say(f"{dataset.split}: {len(dataset)} images, {boxes} boxes, {len(dataset.names)} classes")
-    for defect in dataset.defects[:_SHOWN]:
-        say(f"{defect.severity}: {defect}")
-    if len(dataset.defects) > _SHOWN:
-        say(f"and {len(dataset.defects) - _SHOWN} more, which yolov7 doctor lists")
+    for line in dataset.account():
+        say(line)
 
 
 def _val_split(config: TrainConfig, layout: Layout) -> str | None:

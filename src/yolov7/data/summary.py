@@ -1,0 +1,91 @@
+"""What was read of a data set, what was left out and why: one account for train, val and doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files, or parts of them, that a reader met and did not take.
+
+    Attributes:
+        reason: words that read well behind a count: "hidden or made by the system".
+        count: how many.
+        first: one of them, for a person to look at.
+    """
+
+    reason: str
+    count: int
+    first: str
+
+    def __str__(self) -> str:
+        return f"{self.count:,} {self.reason} (such as {self.first})"
+
+
+class Tally:
+    """Counts by reason while a data set is read.
+
+    >>> tally = Tally()
+    >>> tally.add("hidden", "a/.b.jpg")
+    >>> tally.add("hidden", "a/.c.jpg")
+    >>> [str(group) for group in tally]
+    ['2 hidden (such as a/.b.jpg)']
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[str, LeftOut] = {}
+
+    def add(self, reason: str, example: object, count: int = 1) -> None:
+        """Count something that is left out."""
+        known = self._groups.get(reason)
+        before, first = (known.count, known.first) if known else (0, str(example))
+        self._groups[reason] = LeftOut(reason, before + count, first)
+
+    def __iter__(self) -> Iterator[LeftOut]:
+        return iter(self._groups.values())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of one split. Its ``str`` is the sentence that commands print.
+
+    Attributes:
+        split: name of the split.
+        images: images that can be read.
+        boxes: boxes in them, crowds included.
+        classes: class names.
+        unlabelled: of the images, those without a label file; they count as images without objects.
+        empty: of the others, those without a box.
+        left_out: what was met and not taken.
+        errors: defects by which something to learn from was lost.
+        warnings: the other defects.
+
+    >>> print(Summary("train", 4, 1, 2, unlabelled=2, empty=1))
+    train: 4 images, 1 boxes, 2 classes; 2 images without a label file, 1 without a box
+    """
+
+    split: str
+    images: int
+    boxes: int
+    classes: int
+    unlabelled: int = 0
+    empty: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    errors: int = 0
+    warnings: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.split}: {self.images:,} images, {self.boxes:,} boxes, {self.classes:,} classes"
+        lacking = [f"{self.unlabelled:,} images without a label file"] if self.unlabelled else []
+        if self.empty:
+            lacking.append(f"{self.empty:,} {'' if lacking else 'images '}without a box")
+        defects = [f"{self.errors:,} errors"] if self.errors else []
+        defects += [f"{self.warnings:,} warnings"] if self.warnings else []
+        groups = [
+            ", ".join(lacking),
+            "left out: " + ", ".join(map(str, self.left_out)) if self.left_out else "",
+            ", ".join(defects),
+        ]
+        return "; ".join([text, *filter(None, groups)])
