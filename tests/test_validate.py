@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -95,3 +96,10 @@ def test_the_command_line_gives_each_report_a_directory(fresh: tuple[Path, Path]
         assert stop.value.code == 0
         assert (tmp_path / name / "report.html").is_file()
         assert f"report: {tmp_path / name / 'report.html'}" in capsys.readouterr().err
+
+
+def test_evaluate_takes_what_validate_takes(tmp_path: Path):
+    ours, theirs = (inspect.signature(function).parameters for function in (yolov7.evaluate, validate))
+    assert list(ours.values()) == list(theirs.values())
+    with pytest.raises(TypeError, match=r"^evaluate\(\) got an unexpected keyword argument 'confidence'"):
+        yolov7.evaluate(tmp_path, tmp_path, confidence=0.1)  # type: ignore[call-arg]

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -30,19 +29,52 @@ REPORT, METRICS = "report.html", "metrics.json"
 """What a report's directory gets."""
 
 
-def evaluate(weights: str | os.PathLike[str], data: str | os.PathLike[str], **options: Any) -> Metrics:
+def evaluate(
+    weights: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    split: str = "val",
+    size: int | None = None,
+    batch_size: int | None = None,
+    conf: float = 0.001,
+    iou: float = 0.65,
+    max_detections: int = 300,
+    augment: bool = False,
+    half: bool = False,
+    runtime: str | None = None,
+    device: str | torch.device | None = None,
+    predictions: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Metrics:
     """Measure a checkpoint on labelled images by the COCO protocol.
 
     Args:
         weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
         data: data.yaml, COCO json, or the folder of a data set.
-        options: ``split``, ``size``, ``batch_size``, ``conf``, ``iou``, ``augment``, ``half``, ``device``,
-            ``predictions``...: see :func:`validate`.
+        split, size, batch_size, conf, iou, max_detections, augment, half, runtime, device, predictions,
+            report, progress: see :func:`yolov7.validate.validate`, which gives the detections and curves too.
 
     Raises:
         CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
     """
-    return validate(weights, data, **options).metrics
+    return validate(
+        weights,
+        data,
+        split=split,
+        size=size,
+        batch_size=batch_size,
+        conf=conf,
+        iou=iou,
+        max_detections=max_detections,
+        augment=augment,
+        half=half,
+        runtime=runtime,
+        device=device,
+        predictions=predictions,
+        report=report,
+        progress=progress,
+    ).metrics
 
 
 def validate(

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 import yolov7
 from tests.training.runs import StopAt, differing, weights
 from yolov7.errors import DataError, TrainingError, UsageError
+from yolov7.evaluation.run import evaluate
 from yolov7.training.config import TrainConfig
 from yolov7.training.fit import train
 from yolov7.training.module import TrainingModule
@@ -41,6 +43,28 @@ def test_a_run_leaves_everything_that_is_needed_later(options: dict[str, Any], t
     assert checkpoint.training["epoch"] == 2
     assert json.loads((result.directory / "recipe.json").read_text())["final_share"] == 0.01
     assert any("10 images" in line for line in told)
+
+
+def test_the_best_ap_is_one_number(options: dict[str, Any], tmp_path: Path) -> None:
+    """In the history, at the end, by `val`, and on the page: the same weights, AP and epoch."""
+    torch.manual_seed(0)
+    eager = yolov7.create("yolov7-tiny", classes=3)
+    with torch.no_grad():
+        for conv in eager.lead.convs:  # sure of itself: so many boxes that the threshold of NMS decides
+            conv.bias.view(3, 8)[:, 4:] += 6
+    torch.save(eager.state_dict(), tmp_path / "eager.pt")
+    options |= {"epochs": 3, "report": True, "weights": str(tmp_path / "eager.pt")}
+    result = train(TrainConfig(**options, out=tmp_path / "run"), progress=False)
+    best = max(result.history, key=lambda row: row["AP"])
+    assert result.evaluation is not None
+    assert result.evaluation.metrics.AP == best["AP"] > 0
+    again = yolov7.evaluate(result.best, options["data"], device="cpu")
+    assert [best["AP"], best["AP50"]] == [again.AP, again.AP50]
+    assert yolov7.load_checkpoint(result.best).training["epoch"] == best["epoch"]
+    defaults = [signature(measured).parameters["iou"].default for measured in (yolov7.evaluate, evaluate)]
+    assert defaults == [0.65, 0.65]
+    page = (result.directory / "report.html").read_text(encoding="utf-8")
+    assert f"epoch {best['epoch']}" in page[page.index("Best AP") :][:200]
 
 
 def test_a_second_run_has_a_directory_of_its_own(options: dict[str, Any], tmp_path: Path) -> None:

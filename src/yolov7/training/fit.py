@@ -23,7 +23,7 @@ from yolov7.quiet import errors_only
 from yolov7.training.config import TrainConfig
 from yolov7.training.gallery import gallery, run_page, write_pictures
 from yolov7.training.hardware import devices, is_first_process, precision, workers
-from yolov7.training.keeper import BEST, IOU_AT_THE_END, LAST, STATE, Keeper, measure
+from yolov7.training.keeper import BEST, LAST, STATE, Keeper, measure
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.prepare import Run, Say, prepare
@@ -201,7 +201,7 @@ def _finish(
     if trainer.is_global_zero:
         checkpoint = load_checkpoint(best)
         if run.val is not None:
-            evaluation = measure(checkpoint.model, run.val, run, module.device, IOU_AT_THE_END)
+            evaluation = measure(checkpoint.model, run.val, run, module.device)
         if run.config.report:
             batch = next(loader.epoch(0))
             shown = run.train if run.val is None else run.val

@@ -21,14 +21,13 @@ from yolov7.evaluation.run import Evaluation, evaluate
 from yolov7.files import write_file
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.detector import Detector
+from yolov7.training.history import best_epoch
 from yolov7.training.module import TrainingModule
 from yolov7.training.prepare import Run
 
 _LOG = logging.getLogger(__name__)
 
 STATE, LAST, BEST, METRICS = "state.safetensors", "last.safetensors", "best.safetensors", "metrics.csv"
-IOU_WHILE_TRAINING, IOU_AT_THE_END = 0.6, 0.65
-"""Overlap above which the lesser of two boxes goes: quicker while training, as in the protocol at the end."""
 
 
 class Keeper(pl.Callback):
@@ -45,23 +44,20 @@ class Keeper(pl.Callback):
         self.run = run
         self.directory = directory
         self.history: list[dict[str, float]] = []
-        self.best_fitness = -math.inf
-        self.best_epoch = 0
         self.spent = 0.0
         self._begun = self._epoch_begun = self._saved = time.monotonic()
 
+    @property
+    def best_epoch(self) -> int:
+        """Number of the epoch with the highest AP, whose weights are kept; 0 where nothing was measured."""
+        best = best_epoch(self.history)
+        return 0 if best is None else int(best["epoch"])
+
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "history": self.history,
-            "best_fitness": self.best_fitness,
-            "best_epoch": self.best_epoch,
-            "spent": self.spent,
-        }
+        return {"history": self.history, "spent": self.spent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = state_dict["history"]
-        self.best_fitness = state_dict["best_fitness"]
-        self.best_epoch = state_dict["best_epoch"]
         self.spent = state_dict["spent"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -89,10 +85,7 @@ class Keeper(pl.Callback):
         for logger in trainer.loggers:
             logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, step=epoch)
 
-        fitness = 0.1 * row.get("AP50", math.nan) + 0.9 * row.get("AP", math.nan)
-        improved = fitness > self.best_fitness
-        if improved:
-            self.best_fitness, self.best_epoch = fitness, epoch
+        improved = self.best_epoch == epoch
         reason = self._reason_to_stop(time.monotonic() - self._epoch_begun)
         trainer.should_stop |= trainer.strategy.broadcast(reason is not None)
         is_last |= trainer.should_stop
@@ -118,7 +111,7 @@ class Keeper(pl.Callback):
         names = ("AP", "AP50", "AP75", "AR100")
         values = [math.nan] * len(names)
         if trainer.is_global_zero:
-            metrics = measure(model, val, self.run, trainer.strategy.root_device, IOU_WHILE_TRAINING).metrics
+            metrics = measure(model, val, self.run, trainer.strategy.root_device).metrics
             values = [getattr(metrics, name) for name in names]
         values = trainer.strategy.broadcast(values)
         return dict(zip(names, values, strict=True))
@@ -149,8 +142,8 @@ class Keeper(pl.Callback):
         )
 
 
-def measure(model: Detector, dataset: Dataset, run: Run, device: torch.device, iou: float) -> Evaluation:
-    """Evaluate a network in training."""
+def measure(model: Detector, dataset: Dataset, run: Run, device: torch.device) -> Evaluation:
+    """Evaluate a network in training with the defaults of ``yolov7 val``: the same weights have one AP."""
     backend = TorchBackend(model, device)
     return evaluate(
         lambda images: backend(images, 0.001),
@@ -158,7 +151,6 @@ def measure(model: Detector, dataset: Dataset, run: Run, device: torch.device, i
         names=run.train.names,
         size=run.size,
         stride=backend.stride,
-        iou=iou,
     )
 
 

@@ -13,6 +13,7 @@ from yolov7.evaluation import plots
 from yolov7.evaluation.page import Cell, Page, Tile, number, percent
 from yolov7.evaluation.report import evaluation_sections
 from yolov7.evaluation.run import Evaluation
+from yolov7.training.history import best_epoch
 from yolov7.types import Image
 
 _COLUMNS = (
@@ -82,10 +83,9 @@ def training_report(
 def _outcome(page: Page, history: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
     page.section("Run", "" if history else "No epoch was completed.")
     tiles = []
-    measured = [row for row in history if not math.isnan(_value(row, "AP"))]
-    if measured:
-        best = max(measured, key=lambda row: _value(row, "AP"))
-        tiles.append(Tile("Best AP", percent(_value(best, "AP")).text, "%", f"epoch {best['epoch']}"))
+    best = best_epoch(history)
+    if best is not None:
+        tiles.append(Tile("Best AP", percent(_value(best, "AP")).text, "%", f"epoch {best['epoch']:.0f}"))
         tiles.append(Tile("AP50", percent(_value(best, "AP50")).text, "%", "of the same epoch"))
     if history:
         seconds = [value for row in history if not math.isnan(value := _value(row, "seconds"))]
