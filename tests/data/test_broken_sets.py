@@ -146,7 +146,7 @@ COCO = {
     "unknown image": Broken(coco(image_id=99), "error", "instances.json:6", "no image has the id 99", 2, 2),
     "unknown category": Broken(coco(category_id=2), "error", "instances.json:6", "has the id 2", 2, 2),
     "no box": Broken(coco(bbox=None), "error", "instances.json:6", "bbox must be", 2, 2),
-    "text in a box": Broken(coco(bbox=[1, 2, "3", 4]), "error", "instances.json:6", "bbox must be", 2, 2),
+    "text in a box": Broken(coco(bbox=[1, 2, "x", 4]), "error", "instances.json:6", "bbox must be", 2, 2),
     "a number that is none": Broken(
         coco(bbox=[1, 2, float("nan"), 4]), "error", "instances.json:6", "not finite", 2, 2
     ),
@@ -182,7 +182,7 @@ VOC = {
         voc("<object><name>dog</name></object>\n"), "error", "Annotations/a.xml:4", "without name", 2, 2
     ),
     "words for numbers": Broken(
-        voc(voc_object(box=(10, "x", 30, 40))), "error", "Annotations/a.xml:4", "not finite", 2, 2
+        voc(voc_object(box=(10, "x", 30, 40))), "error", "Annotations/a.xml:4", "is no number", 2, 2
     ),
     "xml cut off": Broken(
         voc_text(voc_xml(voc_object())[:-20]), "error", "Annotations/a.xml:3", "not xml", 1, 1

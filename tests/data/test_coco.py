@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.data.small_sets import HEIGHT, WIDTH, coco_content, write, write_coco, write_image
-from yolov7.data.coco import element_lines
+from yolov7.data.coco_values import element_lines
 from yolov7.data.dataset import open_dataset
 from yolov7.errors import DataError
 
@@ -103,7 +103,11 @@ BAD_ANNOTATIONS: list[tuple[Any, str, str]] = [
     ({"category_id": "dog"}, "error", "no category has the id 'dog'"),
     ({"bbox": [1, 2, 3]}, "error", "bbox must be"),
     ({"bbox": None}, "error", "bbox must be"),
-    ({"bbox": [1, 2, "3", 4]}, "error", "bbox must be"),
+    ({"bbox": [1, 2, "3 px", 4]}, "error", "bbox must be"),
+    ({"bbox": {"x": 1, "y": 2, "w": 3}}, "error", "bbox must be"),
+    ({"image_id": True}, "error", "no image has the id True"),
+    ({"image_id": 10**4000}, "error", "no image has the id 1000"),
+    ({"bbox": [0.25, 0.25, 0.25, 0.5]}, "error", "fractions of the image"),
     ({"bbox": [1, 2, 10**400, 4]}, "error", "bbox must be"),
     ({"bbox": [1, 2, float("nan"), 4]}, "error", "not finite"),
     ({"bbox": [1, 2, 3, float("inf")]}, "error", "not finite"),
@@ -145,7 +149,8 @@ BAD_IMAGES: list[tuple[Any, str, str]] = [
     ({"id": 8, "file_name": ""}, "error", "without id or file_name"),
     ({"file_name": "5.png"}, "error", "without id or file_name"),
     ({"id": 7, "file_name": "5.png"}, "error", "image id 7 is given twice"),
-    ({"id": 8, "file_name": "7.png", "height": 80, "width": 60}, "warning", "said to be 60 x 80, but"),
+    ({"id": 8, "file_name": "8.png", "height": 80, "width": 60}, "warning", "said to be 60 x 80, but"),
+    ({"id": 8, "file_name": "7.png"}, "warning", "is image 7 too: both are kept"),
 ]
 
 
@@ -203,7 +208,7 @@ def test_lines_of_elements() -> None:
         ('{"images": [], "annotations": {}}', "no list of annotations"),
         ('{"images": [], "annotations": [], "categories": []}', "no categories"),
         (
-            '{"images": [], "annotations": [],\n"categories": [{"id": "1", "name": "a"}]}',
+            '{"images": [], "annotations": [],\n"categories": [{"id": "one", "name": "a"}]}',
             "json:2: a category needs",
         ),
         ('{"images": [], "annotations": [],\n\n"categories": [{"name": "a"}]}', "json:3: a category needs"),
@@ -279,3 +284,201 @@ def test_file_names_with_folders(tmp_path: Path) -> None:
     write_image(tmp_path / "images/5.png")
     file = write(tmp_path / "instances.json", json.dumps(content))
     assert open_dataset(file).images[0].path == tmp_path / "images/sub/7.png"
+
+
+ANOTHER_PLACE = [
+    "/home/somebody/set/7.png",
+    "D:\\set\\7.png",
+    "..\\..\\7.png",
+    "https://images.example.com/a/7.png?size=l#x",
+    "/data/local-files/?d=set/7.png",
+    "set%20one/7.png",
+]
+
+
+@pytest.mark.parametrize("name", ANOTHER_PLACE)
+def test_file_names_of_another_machine_are_found_by_their_last_part(name: str, tmp_path: Path) -> None:
+    content = coco_content()
+    content["images"][0]["file_name"] = name
+    for image in ("7.png", "5.png"):
+        write_image(tmp_path / "images" / image)
+    file = write(tmp_path / "instances.json", json.dumps(content))
+    dataset = open_dataset(file)
+    assert dataset.images[0].path == tmp_path / "images/7.png"
+    (defect,) = dataset.defects
+    assert "1 file names of another place, found by their last part" in defect.message
+
+
+def test_spaces_written_as_in_an_address(tmp_path: Path) -> None:
+    content = coco_content()
+    content["images"][0]["file_name"] = "an%20image.png"
+    write_image(tmp_path / "images/an image.png")
+    write_image(tmp_path / "images/5.png")
+    dataset = open_dataset(write(tmp_path / "instances.json", json.dumps(content)))
+    assert dataset.images[0].path.name == "an image.png"
+    assert not dataset.defects
+
+
+def test_two_images_with_one_last_part_are_not_guessed(tmp_path: Path) -> None:
+    content = coco_content()
+    content["images"] += [{"id": 8, "file_name": "/one/a.png"}, {"id": 9, "file_name": "/two/a.png"}]
+    for image in ("7.png", "5.png", "a.png"):
+        write_image(tmp_path / "images" / image)
+    dataset = open_dataset(write(tmp_path / "instances.json", json.dumps(content)))
+    assert [image.image_id for image in dataset.images] == [7, 5]
+    assert [group.count for group in dataset.left_out] == [2]
+
+
+def test_most_images_gone(tmp_path: Path) -> None:
+    """The folder is not judged by the first few images alone."""
+    content = coco_content()
+    gone = [{"id": number, "file_name": f"{number}.png"} for number in range(100, 180)]
+    file = write_coco(tmp_path, content)
+    file.write_text(json.dumps({**content, "images": gone + content["images"]}))
+    dataset = open_dataset(file)
+    assert len(dataset) == 2
+    assert [(group.count, group.reason) for group in dataset.left_out] == [(80, "images that cannot be read")]
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    file = write_coco(tmp_path, coco_content())
+    with pytest.raises(DataError, match="is no folder"):
+        open_dataset(file, images=tmp_path / "gone")
+
+
+SHAPES = [
+    {"id": 0, "name": "shapes", "supercategory": "none"},
+    {"id": 1, "name": "cat", "supercategory": "shapes"},
+    {"id": 3, "name": "dog", "supercategory": "dog"},
+]
+
+
+def test_a_parent_without_objects_is_no_class(tmp_path: Path) -> None:
+    content = coco_content(categories=SHAPES)
+    dataset = open_dataset(write_coco(tmp_path, content))
+    assert (dataset.names, dataset.category_ids) == (("cat", "dog"), (1, 3))
+    assert [image.labels.tolist() for image in dataset.images] == [[1], [0]]
+    assert [group.first for group in dataset.left_out] == ["shapes"]
+    assert not dataset.defects
+    content["annotations"][0]["category_id"] = 0
+    assert open_dataset(write_coco(tmp_path, content)).names == ("shapes", "cat", "dog")
+
+
+CLEAR = [
+    ({"image_id": "7"}, "image_id in another form"),
+    ({"image_id": 7.0}, "image_id in another form"),
+    ({"category_id": "3"}, "category_id written as text"),
+    ({"bbox": ["1", "2.0", " 3", "4"]}, "boxes written as text"),
+    ({"bbox": "[1, 2, 3, 4]"}, "boxes written as text"),
+    ({"bbox": {"x": 1, "y": 2, "width": 3, "height": 4}}, "boxes written as text or with names"),
+    ({"bbox": [], "segmentation": [[1, 2, 4, 2, 4, 6]]}, "without bbox"),
+    ({"bbox": None, "segmentation": [1, 2, 4, 2, 4, 6]}, "without bbox"),
+    ({"bbox": None, "segmentation": [[1, 2], [4, 2], [4, 6]]}, "without bbox"),
+    ({"area": -1}, "areas that are no areas"),
+    ({"area": float("nan")}, "areas that are no areas"),
+    ({"iscrowd": 2}, "taken as 1"),
+    ({"iscrowd": "perhaps"}, "taken as 0"),
+    ({"iscrowd": "true"}, ""),
+    ({"iscrowd": "0"}, ""),
+]
+
+
+@pytest.mark.parametrize(("change", "remark"), CLEAR)
+def test_what_is_clear_is_read_and_said(change: dict[str, Any], remark: str, tmp_path: Path) -> None:
+    odd = {"id": 30, "image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4], "iscrowd": 0, "area": 5, **change}
+    dataset = open_dataset(write_coco(tmp_path, coco_content(annotations=[odd])))
+    image = dataset.images[0]
+    np.testing.assert_array_equal(image.boxes, [[1, 2, 4, 6]])
+    assert image.labels.tolist() == [1]
+    assert image.areas[0] == (12 if "area" in change else 5)
+    assert image.crowds.tolist() == [change.get("iscrowd") in (2, "true")]
+    assert [remark in defect.message for defect in dataset.defects] == [True] * bool(remark)
+    assert all(defect.severity == "warning" for defect in dataset.defects)
+
+
+def test_the_box_of_a_mask_is_that_of_its_pixels(tmp_path: Path) -> None:
+    from pycocotools import mask as official
+
+    rng = np.random.default_rng(3)
+    for pixels in (np.indices((HEIGHT, WIDTH)).sum(0) == 50, rng.random((HEIGHT, WIDTH)) > 0.999):
+        pixels[:, :7] = pixels[:9] = False
+        packed = official.encode(np.asfortranarray(pixels.astype(np.uint8)))
+        columns = pixels.T.reshape(-1).astype(np.int8)
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], columns))))
+        runs = np.diff(np.concatenate(([0], edges, [columns.size]))).tolist()
+        for counts in (packed["counts"].decode(), runs):
+            mask = {"size": [HEIGHT, WIDTH], "counts": counts}
+            annotation = {"id": 1, "image_id": 7, "category_id": 1, "segmentation": mask, "iscrowd": 1}
+            image = open_dataset(write_coco(tmp_path, coco_content(annotations=[annotation]))).images[0]
+            rows, places = np.nonzero(pixels)
+            expected = [[places.min(), rows.min(), places.max() + 1, rows.max() + 1]]
+            np.testing.assert_array_equal(image.boxes, expected)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"size": [HEIGHT, WIDTH], "counts": [1, 2]},
+        {"size": [0, 0], "counts": [0]},
+        {"size": [2, 2], "counts": "\x00~~~"},
+        {"size": [2, 2], "counts": "o" * 1000},
+        {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]},
+        {"size": [10**30, 10**30], "counts": [10**60]},
+        {"size": "all", "counts": None},
+    ],
+)
+def test_a_mask_that_is_none_gives_no_box(mask: Any, tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    annotation = {"id": 1, "image_id": 7, "category_id": 1, "segmentation": mask, "iscrowd": 0}
+    file = write_coco(tmp_path, coco_content(annotations=[annotation]))
+    one_defect(
+        open_dataset(file).defects, "error", f"{file}:{line_containing(file, 'image_id')}", "bbox must"
+    )
+
+
+def test_ids_as_text_stay_text(tmp_path: Path) -> None:
+    content = coco_content()
+    for entry in (*content["images"], *content["categories"]):
+        entry["id"] = str(entry["id"])
+    content["images"][0] |= {"width": str(WIDTH), "height": f"{HEIGHT}"}
+    for annotation in content["annotations"]:
+        annotation["image_id"] = str(annotation["image_id"])
+    dataset = open_dataset(write_coco(tmp_path, content))
+    assert [image.image_id for image in dataset.images] == ["7", "5"], "as the results file must have them"
+    assert dataset.category_ids == (1, 3)
+    assert [str(defect).split(": ")[1] for defect in dataset.defects] == [
+        "1 sizes of images written as text or with a point"
+    ]
+
+
+def test_a_list_of_images_without_annotations(tmp_path: Path) -> None:
+    content = {"info": {}, "licenses": [], **coco_content()}
+    del content["annotations"]
+    dataset = open_dataset(write_coco(tmp_path, content))
+    assert (len(dataset), dataset.unlabelled, dataset.names) == (2, 2, ("cat", "dog"))
+    assert "no list of annotations" in dataset.defects[0].message
+
+
+def test_a_list_that_is_there_twice(tmp_path: Path) -> None:
+    file = write_coco(tmp_path, coco_content())
+    text = file.read_text()
+    start, end = text.index('"annotations"'), text.index('"categories"')
+    file.write_text(text[:end] + text[start:])
+    (defect,) = open_dataset(file).defects
+    assert (defect.severity, defect.message) == ("error", "2 lists of annotations: the last alone is read")
+
+
+def test_a_number_of_thousands_of_digits(tmp_path: Path) -> None:
+    file = write_coco(tmp_path, coco_content())
+    file.write_text(file.read_text().replace('"id": 2', '"id": 2' + "0" * 5000))
+    line = next(i for i, text in enumerate(file.read_text().splitlines(), 1) if "000000" in text)
+    with pytest.raises(DataError, match=rf"instances.json:{line}: a number of thousands of digits"):
+        open_dataset(file)
+
+
+def test_defects_beyond_a_limit_are_counted(tmp_path: Path) -> None:
+    annotations = [{"id": number, "image_id": 99} for number in range(2500)]
+    dataset = open_dataset(write_coco(tmp_path, coco_content(annotations=annotations)))
+    assert len(dataset.defects) == 1001
+    assert "1,500 more annotations of images that are not listed" in dataset.defects[-1].message
+    (group,) = dataset.left_out
+    assert (group.count, group.first) == (2500, "annotation 0")

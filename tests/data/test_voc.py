@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,9 +59,10 @@ def test_lower_case_folders(tmp_path: Path) -> None:
 BAD_OBJECTS = [
     (voc_object(box=(10, 20, 10, 40)), "warning", "dog (10, 20, 10, 40) has no width or no height"),
     (voc_object(box=(30, 20, 10, 40)), "error", "has a negative width or height"),
-    (voc_object(box=(10, "x", 30, 40)), "error", "not finite"),
+    (voc_object(box=(10, "x", 30, 40)), "error", "dog: ymin 'x' is no number"),
     (voc_object(box=(10, "nan", 30, 40)), "error", "not finite"),
-    (voc_object(box=(10, "", 30, 40)), "error", "not finite"),
+    (voc_object(box=(10, "", 30, 40)), "error", "ymin '' is no number"),
+    (voc_object(box=(0.1, 0.2, 0.5, 0.9)), "error", "fractions of the image"),
     (voc_object(box=(100, 20, 300, 40)), "error", "lies outside"),
     (voc_object(box=(10, 20, 300, 40)), "warning", "reaches outside"),
     (voc_object(box=(-10, 20, 30, 40)), "warning", "reaches outside"),
@@ -95,13 +97,14 @@ FILE_ENTITY = """<!DOCTYPE annotation [<!ENTITY a SYSTEM "file:///etc/hostname">
 @pytest.mark.parametrize(
     ("xml", "line", "message"),
     [
-        (voc_xml(voc_object(), head=BOMB), "", "document type is not accepted"),
-        (voc_xml(voc_object("&a;"), head=FILE_ENTITY), "", "document type is not accepted"),
+        (voc_xml(voc_object(), head=BOMB), ":1", "document type is not accepted"),
+        (voc_xml(voc_object("&a;"), head="<!--\n-->" + FILE_ENTITY), ":2", "document type is not accepted"),
         (voc_xml(voc_object())[:-20], ":3", "not xml: unclosed token"),
         (voc_xml(voc_object("&undefined;")), ":3", "not xml: undefined entity"),
         ("", ":1", "not xml: no element found"),
         ("<annotation>\n<object></annotation>", ":2", "not xml: mismatched tag"),
         (b"\0\1\2\3", ":1", "not xml"),
+        ("<annotation>\n" + "<a>" * 200, ":2", "nested deeper than 100"),
     ],
 )
 def test_xml_that_cannot_be(
@@ -118,12 +121,15 @@ def test_encodings(tmp_path: Path) -> None:
         "gbk": voc_xml(voc_object("狗"), head=declared.format("gbk")).encode("gbk"),
         "latin": voc_xml(voc_object("hündin"), head=declared.format("iso-8859-1")).encode("latin-1"),
         "none": voc_xml(voc_object("kätzchen")).encode("latin-1"),
-        "unknown": voc_xml(voc_object("cat"), head=declared.format("x-nonsense")).encode(),
+        "unknown": voc_xml(voc_object("cät"), head=declared.format("x-nonsense")).encode(),
+        "hosts": voc_xml(voc_object("cät"), head=declared.format("punycode")).encode(),
+        "source": voc_xml(voc_object("cät"), head=declared.format("unicode_escape")).encode(),
         "utf16": voc_xml(voc_object("dog"), head=declared.format("utf-16")).encode("utf-16"),
     }
     dataset = open_dataset(write_voc(tmp_path, xmls))
-    assert dataset.names == ("cat", "dog", "hündin", "kätzchen", "狗")
-    assert [Path(defect.file).stem for defect in dataset.defects] == ["none", "unknown"]
+    assert dataset.names == ("cät", "dog", "hündin", "kätzchen", "狗")
+    assert [Path(defect.file).stem for defect in dataset.defects] == ["hosts", "none", "source", "unknown"]
+    assert "not punycode: read as utf-8" in dataset.defects[0].message
 
 
 def test_missing_images(tmp_path: Path, one_defect: Callable[..., None]) -> None:
@@ -144,6 +150,49 @@ def test_unreadable_image(tmp_path: Path, one_defect: Callable[..., None]) -> No
     dataset = open_dataset(tmp_path)
     assert len(dataset) == 1
     one_defect(dataset.defects, "error", broken, "truncated")
+
+
+def test_names_with_spaces_and_lists_of_other_tools(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    names = ("IMG 1", "IMG 2", "IMG 3", "IMG 4")
+    write_voc(tmp_path, {name: voc_xml(voc_object()) for name in names})
+    lines = ["IMG 1", "IMG 2  -1", "D:\\voc\\JPEGImages\\IMG 3.jpg", "IMG 4.jpg", "IMG 1"]
+    file = write(tmp_path / "ImageSets/Main/val.txt", "\n".join(lines))
+    dataset = open_dataset(tmp_path)
+    assert [image.image_id for image in dataset.images] == list(names)
+    one_defect(dataset.defects, "warning", f"{file}:5", "IMG 1 is listed again")
+
+
+@pytest.mark.parametrize(("named", "taken"), [("a.png", "a.png"), ("a.jpg", "a.jpg"), ("b.bmp", "a.jpg")])
+def test_images_that_differ_in_their_ending(
+    named: str, taken: str, tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
+    xml = voc_xml(voc_object()).replace("<annotation>", f"<annotation><filename>{named}</filename>")
+    write_image(write_voc(tmp_path, {"a": xml}) / "JPEGImages/a.png")
+    dataset = open_dataset(tmp_path)
+    assert [image.path.name for image in dataset.images] == [taken]
+    other = tmp_path / "JPEGImages" / ("a.jpg" if taken == "a.png" else "a.png")
+    one_defect(dataset.defects, "error", other, f"shares its name with {tmp_path}/JPEGImages/{taken}")
+    assert [(group.count, group.first) for group in dataset.left_out] == [(1, str(other))]
+
+
+def test_where_nothing_can_be_read_the_first_reason_is_told(tmp_path: Path) -> None:
+    write_voc(tmp_path, dict.fromkeys("ab", voc_xml(voc_object(), head=f"<!-- -->\n{BOMB}")))
+    with pytest.raises(DataError, match=r"a\.xml:2: no object.*2 of 2 .*a document type is not accepted"):
+        open_dataset(tmp_path)
+
+
+def test_ten_thousand_names_and_text_between_elements(tmp_path: Path) -> None:
+    names = [f"c{number:05}" for number in range(10_000)]
+    random.Random(0).shuffle(names)
+    dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(*map(voc_object, names), *["x<b/>"] * 50_000)}))
+    assert [dataset.names[label] for label in dataset.images[0].labels] == names
+    assert dataset.names == tuple(sorted(names))
+
+
+def test_defects_beyond_a_limit_are_counted(tmp_path: Path) -> None:
+    dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object(), *["<object/>\n"] * 5000)}))
+    assert len(dataset.defects) == 1001
+    assert dataset.defects[-1].message == "a.jpg: 4,000 more errors"
 
 
 def test_no_object_anywhere(tmp_path: Path) -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Any
 
-import numpy as np
-
-from yolov7.data.labels import Defect, LabelCollector, image_sizes, is_file, read_text
+from yolov7.data import coco_values as values
+from yolov7.data.coco_annotations import AnnotationReader, Image
+from yolov7.data.coco_files import Found, find_images
+from yolov7.data.coco_ledger import Ledger
+from yolov7.data.labels import Defect, LabelCollector, image_sizes, read_text
 from yolov7.data.layout import UNDIVIDED, Dataset, plain_split
 from yolov7.errors import DataError
-from yolov7.types import FloatArray
+from yolov7.text import printable
 
+_LIST_OF_IMAGES = {"info", "licenses", "images", "categories"}
+"""What COCO's lists of test images hold."""
 _UNDIVIDED_NAMES = ("instances", "annotations", "_annotations.coco", "labels", "coco", "dataset", "result")
 
 
@@ -57,7 +58,7 @@ def _split_of(file: Path) -> str:
         return file.parent.name
     if file.stem in _UNDIVIDED_NAMES:
         return UNDIVIDED
-    return re.sub(r"^(instances|annotations)_|_(annotations|coco|instances)$", "", file.stem)
+    return re.sub(r"^(instances|annotations|image_info)_|_(annotations|coco|instances)$", "", file.stem)
 
 
 def _looks_like_coco(file: Path) -> bool:
@@ -74,231 +75,196 @@ class _Reader:
         self.folder = images
         self.split = split
         self.defects: list[Defect] = []
-        self.text = read_text(file, self.defects)
-        self.lines: dict[str, list[int]] = {}
+        self.text = read_text(file, self.defects, most=values.MOST_BYTES)
+        self.ledger = Ledger(file, self.text, self.defects)
 
     def dataset(self, path: Path) -> Dataset:
-        try:
-            content = json.loads(self.text)
-        except json.JSONDecodeError as error:
-            raise DataError(f"not json: {error.msg}", file=self.file, line=error.lineno) from error
-        except RecursionError as error:
-            raise DataError("not COCO: nested too deep", file=self.file) from error
-        for key in ("images", "annotations", "categories"):
-            if not isinstance(content, dict) or not isinstance(content.get(key), list):
-                raise DataError(
-                    f"not COCO: no list of {key}",
-                    file=self.file,
-                    expected="an object with the lists images, annotations and categories",
-                    found=", ".join(map(str, content))
-                    if isinstance(content, dict)
-                    else type(content).__name__,
-                )
-        names = self._read_categories(content["categories"])
-        collectors = self._read_images(content["images"])
-        self._read_annotations(content["annotations"], list(names), collectors)
+        content = self._content()
+        annotations = content.get("annotations", [])
+        names = self._read_categories(content["categories"], annotations)
+        images = self._read_images(content["images"])
+        AnnotationReader(self.ledger, images, {number: label for label, number in enumerate(names)}).read(
+            annotations
+        )
+        sound = [
+            image.collector.labelled_image(image.path, image.image_id)
+            for image in images.values()
+            if image.collector is not None
+        ]
+        self.ledger.close()
         return Dataset(
             path=path,
             kind="coco",
             split=self.split,
             names=tuple(names.values()),
             category_ids=tuple(names),
-            images=tuple(
-                collector.labelled_image(image, number)
-                for number, (image, collector) in collectors.items()
-                if collector is not None
-            ),
+            images=tuple(sound),
             defects=tuple(self.defects),
+            unlabelled=0 if "annotations" in content else len(sound),
+            left_out=tuple(self.ledger.left_out),
         )
 
-    def _read_categories(self, categories: list[Any]) -> dict[int, str]:
+    def _content(self) -> dict[str, list[Any]]:
+        """The three lists. Those of annotations may be missing: COCO's lists of test images have none."""
+        content = values.parse(self.text, self.file)
+        for key in ("images", "annotations", "categories"):
+            if key == "annotations" and content.keys() <= _LIST_OF_IMAGES:
+                continue
+            if not isinstance(content, dict) or not isinstance(content.get(key), list):
+                raise DataError(
+                    f"not COCO: no list of {key}",
+                    file=self.file,
+                    expected="an object with the lists images, annotations and categories",
+                    found=", ".join(map(str, list(content)[:20]))
+                    if isinstance(content, dict)
+                    else type(content).__name__,
+                )
+        for key in ("images", "categories", "annotations"):
+            if self.text.count(f'"{key}"') > 1 and (times := values.keys(self.text).count(key)) > 1:
+                self.ledger.note("error", f"{times} lists of {key}: the last alone is read")
+        if "annotations" not in content:
+            self.ledger.note("warning", "no list of annotations: nothing can be learnt or measured")
+        return dict(content)
+
+    def _read_categories(self, categories: list[Any], annotations: list[Any]) -> dict[int, str]:
         """Category id -> name, in order of the ids, which is the order of the labels."""
         names: dict[int, str] = {}
+        children: dict[str, set[str]] = {}
         for index, category in enumerate(categories):
-            number, name = _get(category, "id"), _get(category, "name")
-            if _is_int(name):
+            given, name = _get(category, "id"), _get(category, "name")
+            number = values.whole(given)
+            if values.is_whole(name):
                 name = str(name)
-            if not _is_int(number) or not isinstance(name, str) or names.get(number, name) != name:
+            if number is None or not isinstance(name, str) or names.get(number, name) != name:
                 raise DataError(
                     "a category needs a name and a number of its own",
                     file=self.file,
-                    line=self._line_of("categories", index),
-                    found=f"id {number!r}, name {name!r}",
+                    line=self.ledger.line_of("categories", index),
+                    found=f"id {values.short(given)}, name {values.short(name)}",
+                )
+            if number in names:
+                self.ledger.warn(
+                    "categories", index, "categories that are listed twice", f"category {number}: again"
+                )
+            if name != printable(name):
+                self.ledger.warn(
+                    "categories", index, "names with control characters", f"category name {name!r}"
                 )
             names[number] = name
+            above = _get(category, "supercategory")
+            if isinstance(above, str) and above != name:
+                children.setdefault(above, set()).add(name)
         if not names:
             raise DataError("no categories", file=self.file)
+        for number in _parents(names, children, annotations):
+            self.ledger.left_out.add(
+                "categories without an object that only stand above others", names.pop(number)
+            )
         for name, times in Counter(names.values()).items():
             if times > 1:
-                self._report("warning", "categories", 0, f"{times} categories are called {name!r}")
+                message = f"{times} categories are called {name!r}"
+                self.ledger.warn("categories", 0, "names of several categories", message)
         return dict(sorted(names.items()))
 
-    def _read_images(self, images: list[Any]) -> dict[int | str, tuple[Path, LabelCollector | None]]:
-        """Image id -> path and what will collect its labels; None for an image that cannot be read."""
+    def _read_images(self, images: list[Any]) -> dict[int | str, Image]:
+        """Image id -> file, and what will collect its labels."""
         entries: dict[int | str, tuple[int, str]] = {}
         for index, image in enumerate(images):
-            number, name = _get(image, "id"), _get(image, "file_name")
-            if not (_is_int(number) or isinstance(number, str)) or not isinstance(name, str) or not name:
-                self._report("error", "images", index, "an image without id or file_name: left out")
+            number = values.identity(_get(image, "id"))
+            name = _get(image, "file_name") or _get(image, "coco_url")
+            if number is None or not isinstance(name, str):
+                message = "an image without id or file_name: left out"
+                self.ledger.lose("images", index, "images without id or file_name", message)
             elif number in entries:
-                self._report("error", "images", index, f"image id {number} is given twice: {name} left out")
+                if entries[number][1] == name:
+                    message = f"image {values.short(number)}: listed again"
+                    self.ledger.warn("images", index, "images that are listed twice", message)
+                    continue
+                message = f"image id {values.short(number)} is given twice: {name} left out"
+                self.ledger.lose("images", index, "images whose id another has", message)
             else:
                 entries[number] = index, name
-        folder = self._find_folder([name for _, name in entries.values()])
-        paths = [folder / name.replace("\\", "/") for _, name in entries.values()]
+        found = find_images([name for _, name in entries.values()], self._folders(), self.file)
+        if found.by_last_part:
+            count = len(found.by_last_part)
+            message = f"{count:,} file names of another place, found by their last part in {found.folder}"
+            self.ledger.note("warning", message)
+        return self._measure_images(images, entries, found)
 
-        collectors: dict[int | str, tuple[Path, LabelCollector | None]] = {}
-        line_of = partial(self._line_of, "annotations")
-        for (number, (index, _)), path, size in zip(entries.items(), paths, image_sizes(paths), strict=True):
+    def _measure_images(
+        self, images: list[Any], entries: dict[int | str, tuple[int, str]], found: Found
+    ) -> dict[int | str, Image]:
+        """Read the headers of the files."""
+        unique = list(dict.fromkeys(found.paths))
+        sizes = dict(zip(unique, image_sizes(unique), strict=True))
+        ambiguous = set(found.ambiguous)
+        first: dict[Path, int | str] = {}
+        read: dict[int | str, Image] = {}
+        for place, ((number, (index, name)), path) in enumerate(
+            zip(entries.items(), found.paths, strict=True)
+        ):
+            given, size = images[index]["id"], sizes[path]
+            image_id = given if isinstance(given, str) else number
+            subject = f"image {values.short(given)}:"
+            if place in ambiguous:
+                size = f"{name} is one of several with this last part"
             if isinstance(size, str):
-                self._report("error", "images", index, f"image {number}: {path}: {size}: left out")
-                collectors[number] = path, None
-                continue
-            claimed = _get(images[index], "height"), _get(images[index], "width")
-            if claimed != size and claimed != (None, None):
-                self._report(
-                    "warning",
-                    "images",
-                    index,
-                    f"image {number} is said to be {claimed[1]} x {claimed[0]}, but {path} is "
-                    f"{size[1]} x {size[0]}: its boxes may not fit",
+                self.ledger.lose(
+                    "images", index, "images that cannot be read", f"{subject} {path}: {size}: left out"
                 )
-            collectors[number] = path, LabelCollector(self.file, size, self.defects, line_of)
-        return collectors
+                read[number] = Image(image_id, path, None)
+                continue
+            if first.setdefault(path, number) != number:
+                message = f"{subject} {path} is image {values.short(first[path])} too: both are kept"
+                self.ledger.warn("images", index, "images that another id has too", message)
+            self._compare_size(index, images[index], f"{subject[:-1]} is said to be", path, size)
+            collector = LabelCollector(self.file, size, self.defects, self.ledger.annotation_line)
+            read[number] = Image(image_id, path, collector)
+        return read
 
-    def _read_annotations(
-        self,
-        annotations: list[Any],
-        category_ids: list[int],
-        collectors: dict[int | str, tuple[Path, LabelCollector | None]],
+    def _compare_size(
+        self, index: int, image: dict[str, Any], subject: str, path: Path, size: tuple[int, int]
     ) -> None:
-        labels = {number: label for label, number in enumerate(category_ids)}
-        ids: set[Any] = set()
-        for index, annotation in enumerate(annotations):
-            report = partial(self._report, "error", "annotations", index)
-            if not isinstance(annotation, dict):
-                report("an annotation that is no object: dropped")
-                continue
-            number = annotation.get("id")
-            subject = f"annotation {number!r}:"
-            image_id, category = annotation.get("image_id"), annotation.get("category_id")
-            if not isinstance(image_id, (int, str)) or image_id not in collectors:
-                report(f"{subject} no image has the id {image_id!r}: dropped")
-                continue
-            if not _is_int(category) or category not in labels:
-                report(f"{subject} no category has the id {category!r}: dropped")
-                continue
-            if isinstance(number, (int, str)) and number is not None:
-                if number in ids:
-                    self._report("warning", "annotations", index, f"{subject} another has the same id: kept")
-                ids.add(number)
-            box = annotation.get("bbox")
-            if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-                report(f"{subject} bbox must be [x, y, width, height], not {str(box)[:60]}: dropped")
-                continue
-            collector = collectors[image_id][1]
-            if collector is None:
-                continue  # its image was reported
-            x, y, width, height = map(float, box)
-            area = annotation.get("area")
-            crowd = annotation.get("iscrowd") in (1, "1")
-            parts = None if crowd else annotation.get("segmentation")
-            outline = _outline(parts)
-            if outline is None and isinstance(parts, list) and parts:
-                problem = (
-                    "an outline with fewer than 3 points, or with what is no number: its box alone is used"
-                )
-                self._report("warning", "annotations", index, f"{subject} {problem}")
-            collector.add(
-                labels[category],
-                (x, y, x + width, y + height),
-                place=index,
-                subject=f"{subject} box",
-                polygon=outline,
-                crowd=crowd,
-                area=float(area) if _is_number(area) and math.isfinite(area) else width * height,
+        given = image.get("height"), image.get("width")
+        if given == (None, None):
+            return
+        height, width = map(values.whole, given)
+        if (height, width) != size:
+            self.ledger.warn(
+                "images",
+                index,
+                "images that have another size than is said",
+                f"{subject} {values.short(given[1])} x {values.short(given[0])}, but {path} is "
+                f"{size[1]} x {size[0]}: its boxes may not fit",
+            )
+        elif given != size:
+            self.ledger.remark(
+                "sizes of images written as text or with a point: read as whole numbers", path.name
             )
 
-    def _find_folder(self, names: list[str]) -> Path:
-        """The folder in which the most of the first images are."""
-        if self.folder is not None:
-            return self.folder
-        file, split = self.file, _split_of(self.file)
-        names_of_folders = dict.fromkeys((split, plain_split(split)))
-        subfolders = [*(f"images/{name}" for name in names_of_folders), "images", *names_of_folders, "."]
-        folders = [base / subfolder for base in (file.parent, file.parent.parent) for subfolder in subfolders]
-        sample = [name.replace("\\", "/") for name in names[:20]]
-        present = [sum(is_file(folder / name) for name in sample) for folder in folders]
-        if sample and not any(present):
-            raise DataError(
-                "its images were not found; name their folder",
-                file=file,
-                expected=f"{sample[0]} in one of {', '.join(map(str, folders))}",
-            )
-        return folders[present.index(max(present))]
-
-    def _report(self, severity: Literal["error", "warning"], key: str, index: int, message: str) -> None:
-        self.defects.append(Defect(str(self.file), self._line_of(key, index), message, severity))
-
-    def _line_of(self, key: str, index: int) -> int:
-        """The line at which the element of a list begins."""
-        if key not in self.lines:
-            self.lines[key] = element_lines(self.text, key)
-        return self.lines[key][index]
+    def _folders(self) -> list[Path]:
+        """Where the images may be, the most likely first."""
+        split = _split_of(self.file)
+        splits = dict.fromkeys(
+            (split, plain_split(split), split.replace("-dev", ""), plain_split(self.split))
+        )
+        subfolders = [*(f"images/{name}" for name in splits), "images", *splits, "."]
+        if self.folder is None:
+            bases = [self.file.parent, self.file.parent.parent]
+        elif self.folder.is_dir():
+            bases, subfolders = [self.folder], [".", *subfolders[:-1]]
+        else:
+            raise DataError("the folder of the images is no folder", file=self.folder)
+        return [base / subfolder for base in bases for subfolder in subfolders]
 
 
-def element_lines(text: str, key: str) -> list[int]:
-    """The line at which each element of a list begins; `text` is a valid json object that holds the list."""
-    decode = json.JSONDecoder().raw_decode
-    blank = re.compile(r"[\s,:]*")
-
-    def skip(position: int) -> int:
-        found = blank.match(text, position)
-        return found.end() if found else position
-
-    lines: list[int] = []
-    position = skip(text.index("{") + 1)
-    while text[position] != "}":
-        name, position = decode(text, position)
-        position = skip(position)
-        if name != key:
-            position = skip(decode(text, position)[1])
-            continue
-        lines, line, counted = [], 1, 0
-        position = skip(position + 1)
-        while text[position] != "]":
-            line += text.count("\n", counted, position)
-            counted = position
-            lines.append(line)
-            position = skip(decode(text, position)[1])
-        position = skip(position + 1)
-    return lines
-
-
-def _outline(segmentation: Any) -> FloatArray | None:
-    """COCO's list of polygons -> one closed outline, parts joined by lines of no width; None for a mask."""
-    if not isinstance(segmentation, list):
-        return None
-    try:
-        with np.errstate(over="ignore"):
-            parts = [np.array(part, np.float32).reshape(-1, 2) for part in segmentation]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if not parts or not all(len(part) >= 3 and np.isfinite(part).all() for part in parts):
-        return None
-    first, *others = parts
-    # From the first point to each other part, around it, and the same way back.
-    detours = [row for part in others for row in (first[:1], part, part[:1])]
-    return np.concatenate((first, *detours, first[:1])) if others else first
+def _parents(names: dict[int, str], children: dict[str, set[str]], annotations: list[Any]) -> set[int]:
+    """Categories that are no classes: others are kinds of them, and no annotation is one."""
+    parents: set[int] = {number for number, name in names.items() if name in children}
+    if parents:
+        parents.difference_update(values.whole(_get(annotation, "category_id")) for annotation in annotations)
+    return parents if len(parents) < len(names) else set()
 
 
 def _get(value: Any, key: str) -> Any:
     return value.get(key) if isinstance(value, dict) else None
-
-
-def _is_int(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, float) or (_is_int(value) and abs(value) < 2**53)

@@ -26,6 +26,15 @@ ROUNDING = 1.0
 """Pixels by which a box may reach outside its image unreported: tools round, and some count from 1."""
 
 
+MOST_REPORTED = 1_000
+"""Defects of one kind, in an image or a file, that are listed; the rest are counted."""
+_NOT_FOR_FILES = {
+    *("punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined"),
+    *("base64", "bz2", "hex", "quopri", "rot13", "uu", "zlib"),
+}
+"""Python's codecs that are no encodings of text files; some take quadratic time."""
+
+
 @dataclass(frozen=True)
 class Defect:
     """Something wrong in a data set.
@@ -103,14 +112,20 @@ class LabelCollector:
         self._areas: list[float] = []
         self._polygons: list[FloatArray | None] = []
         self._seen: set[tuple[float, ...]] = set()
+        self._reported: dict[Literal["error", "warning"], int] = {"error": 0, "warning": 0}
 
     def error(self, message: str, place: int) -> None:
         """Report what was lost."""
-        self._defects.append(Defect(str(self.file), self._line_of(place), message, "error"))
+        self._report(message, place, "error")
 
     def warning(self, message: str, place: int) -> None:
         """Report what was kept, repaired, superfluous or empty."""
-        self._defects.append(Defect(str(self.file), self._line_of(place), message, "warning"))
+        self._report(message, place, "warning")
+
+    def _report(self, message: str, place: int, severity: Literal["error", "warning"]) -> None:
+        self._reported[severity] += 1
+        if self._reported[severity] <= MOST_REPORTED:
+            self._defects.append(Defect(str(self.file), self._line_of(place), message, severity))
 
     def add(
         self,
@@ -166,6 +181,10 @@ class LabelCollector:
 
     def labelled_image(self, path: Path, image_id: int | str) -> LabelledImage:
         """The image with the labels that were kept."""
+        for severity, count in self._reported.items():
+            if count > MOST_REPORTED:
+                problem = f"{path.name}: {count - MOST_REPORTED:,} more {severity}s"
+                self._defects.append(Defect(str(self.file), None, problem, severity))
         has_polygons = any(polygon is not None for polygon in self._polygons)
         return LabelledImage(
             path=path,
@@ -177,6 +196,17 @@ class LabelCollector:
             areas=np.array(self._areas, np.float64),
             polygons=tuple(self._polygons) if has_polygons else (),
         )
+
+
+def in_fractions(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
+    """Whether a box that should be in pixels is in fractions: all of it lies in the first pixel of its image.
+
+    Args:
+        box: ``xyxy``.
+        size: (height, width) of the image.
+    """
+    x1, y1, x2, y2 = box
+    return max(size) > 1 and min(x1, y1) > -0.01 and x1 < x2 < 1.01 and y1 < y2 < 1.01
 
 
 def polygon_box(polygon: FloatArray) -> tuple[float, float, float, float]:
@@ -217,16 +247,36 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def read_text(path: Path, defects: list[Defect]) -> str:
+def read_text(path: Path, defects: list[Defect], *, most: int = 1 << 32) -> str:
     """A text file's content; encodings other than UTF-8 are accepted with a warning.
+
+    Args:
+        path: the file.
+        defects: the list that grows.
+        most: bytes that it may have.
 
     Raises:
         DataError: it cannot be read.
     """
+    return decode_text(read_bytes(path, most), path, defects)
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """A file's content.
+
+    Raises:
+        DataError: it cannot be read, is no regular file, or has more than `most` bytes.
+    """
     try:
-        return decode_text(path.read_bytes(), path, defects)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", file=path) from error
+        if not path.is_file():
+            raise DataError("cannot be read: no regular file", file=path)
+        if (size := path.stat().st_size) > most:
+            raise DataError(
+                "the file is too large", file=path, expected=f"at most {most:,} bytes", found=size
+            )
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {getattr(error, 'strerror', error)}", file=path) from error
 
 
 def decode_text(data: bytes, path: Path, defects: list[Defect], encoding: str = "utf-8-sig") -> str:
@@ -236,10 +286,25 @@ def decode_text(data: bytes, path: Path, defects: list[Defect], encoding: str = 
     elif len(data) > 1 and not (any(data[1::2]) and any(data[::2])):
         encoding = "utf-16-be" if any(data[1::2]) else "utf-16-le"
         defects.append(Defect(str(path), None, f"no byte order mark: read as {encoding}", "warning"))
+    for attempt in dict.fromkeys((encoding, "utf-8-sig")):
+        try:
+            if _is_for_text(attempt):
+                text = data.decode(attempt)
+                break
+        except UnicodeError:
+            continue
+    else:
+        attempt, text = "latin-1", data.decode("latin-1")  # never fails
+    if attempt != encoding:
+        problem = f"not {encoding.removesuffix('-sig')}: read as {attempt.removesuffix('-sig')}"
+        defects.append(Defect(str(path), None, problem, "warning"))
+    return text
+
+
+def _is_for_text(encoding: str) -> bool:
+    """Whether there is such an encoding of text, and not one of host names or of program source."""
     try:
-        return data.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
-        defects.append(
-            Defect(str(path), None, f"not {encoding.removesuffix('-sig')}: read as latin-1", "warning")
-        )
-        return data.decode("latin-1")  # never fails
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError):
+        return False
+    return name.replace("_", "-") not in _NOT_FOR_FILES

@@ -10,25 +10,31 @@ over all splits, so that a label means the same in each.
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from xml.parsers import expat
 
 from yolov7.data.images import IMAGE_SUFFIXES
-from yolov7.data.labels import Defect, LabelCollector, decode_text, image_ids, image_sizes, read_text
+from yolov7.data.labels import Defect, LabelCollector, image_ids, image_sizes, in_fractions, read_text
 from yolov7.data.layout import UNDIVIDED, Dataset
+from yolov7.data.summary import Tally
+from yolov7.data.voc_xml import Document, VocAnnotation, number, read_document
 from yolov7.errors import DataError
+from yolov7.text import printable
+
+_Stems = dict[str, tuple[Path, ...]]
+"""Files by their names without ending; several where only the ending differs."""
 
 
 @dataclass(frozen=True)
 class VocLayout:
-    """Which images and xml files belong to which split."""
+    """Which images and xml files belong to which split, and what is wrong with the lists that say so."""
 
     path: Path
     members: dict[str, tuple[_Member, ...]]
+    defects: dict[str, list[Defect]] = field(default_factory=dict)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -36,38 +42,36 @@ class VocLayout:
         return tuple(self.members)
 
     @cached_property
-    def annotations(self) -> dict[Path, _Document]:
+    def annotations(self) -> dict[Path, Document]:
         """Each xml file of all splits."""
         files = {member.xml for members in self.members.values() for member in members if member.xml}
-        return {file: _read(file) for file in sorted(files)}
+        return {file: read_document(file) for file in sorted(files)}
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Class names of all splits, sorted."""
-        roots = [document.root for document in self.annotations.values() if document.root]
-        return tuple(
-            sorted({name for root in roots for item in root.all("object") if (name := item.text("name"))})
-        )
+        said = [document.annotation for document in self.annotations.values() if document.annotation]
+        return tuple(sorted({item.name for annotation in said for item in annotation.objects if item.name}))
 
     def read(self, split: str) -> Dataset:
         """Read the split's xml files and the headers of its images."""
-        defects: list[Defect] = []
         if not self.names:
-            raise DataError("no object in any xml file", file=self.path)
-        present: list[_Member] = []
+            raise self._no_object()
+        defects, left_out = list(self.defects.get(split, ())), Tally()
+        present: list[tuple[_Member, Path]] = []
         for member in self.members[split]:
-            if member.image is None:
-                defects.append(
-                    Defect(str(member.source), member.line, f"no image for {member.name}", "error")
-                )
+            if not member.images:
+                message = f"no image for {member.name}"
+                left_out.add("names without an image", member.name)
+                defects.append(Defect(str(member.source), member.line, message, "error"))
             else:
-                present.append(member)
-        paths = [member.image for member in present if member.image]
+                present.append((member, self._image_of(member, defects, left_out)))
+        paths = [path for _, path in present]
+        labels = {name: label for label, name in enumerate(self.names)}
         images, unlabelled = [], 0
-        for member, path, number, size in zip(
-            present, paths, image_ids(paths), image_sizes(paths), strict=True
-        ):
+        for (member, path), image_id, size in zip(present, image_ids(paths), image_sizes(paths), strict=True):
             if isinstance(size, str):
+                left_out.add("images that cannot be read", path)
                 defects.append(Defect(str(path), None, f"{size}: left out", "error"))
                 continue
             collector = LabelCollector(member.xml or path, size, defects)
@@ -76,10 +80,16 @@ class VocLayout:
             else:
                 document = self.annotations[member.xml]
                 defects += document.defects
-                if document.root is None:
+                if document.annotation is None:
+                    left_out.add("images whose xml file cannot be read", member.xml)
                     continue  # what is in the image is not known
-                _collect(document.root, collector, self.names)
-            images.append(collector.labelled_image(path, number))
+                _collect(document.annotation, collector, labels)
+            images.append(collector.labelled_image(path, image_id))
+        defects += [
+            Defect(str(self.path), None, f"the class name {name!r} has control characters", "warning")
+            for name in self.names
+            if name != printable(name)
+        ]
         return Dataset(
             path=self.path,
             kind="voc",
@@ -89,18 +99,54 @@ class VocLayout:
             images=tuple(images),
             defects=tuple(defects),
             unlabelled=unlabelled,
+            left_out=tuple(left_out),
         )
+
+    def _no_object(self) -> DataError:
+        """The reason is the first thing that is wrong with any of the files."""
+        documents = self.annotations.values()
+        broken = sum(document.annotation is None for document in documents)
+        defects = [defect for document in documents for defect in document.defects]
+        first = min(defects, key=lambda defect: defect.severity != "error", default=None)  # errors come first
+        if first is None:
+            return DataError("no object in any xml file", file=self.path)
+        return DataError(
+            f"no object in any xml file; {broken} of {len(documents)} cannot be read, the first problem: "
+            f"{first.message}",
+            file=first.file,
+            line=first.line,
+        )
+
+    def _image_of(self, member: _Member, defects: list[Defect], left_out: Tally) -> Path:
+        """The image of a stem. Of several the one that the xml names, else the first; the others are said."""
+        document = self.annotations[member.xml] if member.xml else None
+        named = document.annotation.filename if document and document.annotation else ""
+        chosen = next((path for path in member.images if path.name == named), member.images[0])
+        for other in (*member.images, *member.xmls):
+            if other not in (chosen, member.xml):
+                kept = chosen if other in member.images else member.xml
+                left_out.add("files that share the name of another", other)
+                message = f"shares its name with {kept}, which is taken: left out"
+                defects.append(Defect(str(other), None, message, "error"))
+        return chosen
 
 
 @dataclass(frozen=True)
 class _Member:
-    """An image of a split; image or xml may be missing. `source` and `line` say where it is named."""
+    """An image of a split; image or xml may be missing, and of either there may be several that differ in
+    their ending. `source` and `line` say where it is named.
+    """
 
     name: str
-    image: Path | None
-    xml: Path | None
+    images: tuple[Path, ...]
+    xmls: tuple[Path, ...]
     source: Path
     line: int | None = None
+
+    @property
+    def xml(self) -> Path | None:
+        """The first of its xml files."""
+        return self.xmls[0] if self.xmls else None
 
 
 def find_layout(path: Path) -> VocLayout | None:
@@ -109,7 +155,7 @@ def find_layout(path: Path) -> VocLayout | None:
         return None
     for xmls, images in (("Annotations", "JPEGImages"), ("Annotations", "images"), ("annotations", "images")):
         if any((path / xmls).glob("*.xml")) and (path / images).is_dir():
-            return VocLayout(path, _devkit_members(path, path / xmls, path / images))
+            return _devkit(path, path / xmls, path / images)
     if members := _loose_members(path):
         return VocLayout(path, {UNDIVIDED: members})
     for base in (path, path / "images"):
@@ -119,21 +165,37 @@ def find_layout(path: Path) -> VocLayout | None:
     return None
 
 
-def _devkit_members(path: Path, xml_folder: Path, image_folder: Path) -> dict[str, tuple[_Member, ...]]:
+def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
     images, xmls = _by_stem(image_folder, IMAGE_SUFFIXES), _by_stem(xml_folder, {".xml"})
     lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
     # aeroplane_train.txt and the like say in which images of train a class is.
     lists = [file for file in lists if not re.fullmatch(r".+_(train|val|trainval|test)", file.stem)]
     if not lists:
-        return {UNDIVIDED: _pair(images, xmls)}
-    members = {}
+        return VocLayout(path, {UNDIVIDED: _pair(images, xmls)})
+    known = images.keys() | xmls.keys()
+    members, defects = {}, {}
     for file in lists:
-        lines = read_text(file, []).splitlines()
-        named = {line.split()[0]: number for number, line in enumerate(lines, 1) if line.strip()}
+        wrong: list[Defect] = []
+        named: dict[str, int] = {}
+        for line, text in enumerate(read_text(file, wrong).splitlines(), 1):
+            if name := _listed_name(text.strip(), known):
+                if name in named:
+                    wrong.append(Defect(str(file), line, f"{name} is listed again", "warning"))
+                named.setdefault(name, line)
         members[file.stem] = tuple(
-            _Member(name, images.get(name), xmls.get(name), file, line) for name, line in named.items()
+            _Member(name, images.get(name, ()), xmls.get(name, ()), file, line)
+            for name, line in named.items()
         )
-    return members
+        defects[file.stem] = wrong
+    return VocLayout(path, members, defects)
+
+
+def _listed_name(text: str, known: Set[str]) -> str:
+    """The name that a line means: all of it, or without the 1 or -1 behind it, or without folder, suffix."""
+    shorter = re.sub(r"\s+-?[01]$", "", text)
+    last = shorter.replace("\\", "/").rsplit("/", 1)[-1]
+    stem = last.rsplit(".", 1)[0]
+    return next((name for name in (text, shorter, last, stem) if name in known), shorter)
 
 
 def _loose_members(folder: Path) -> tuple[_Member, ...]:
@@ -142,111 +204,44 @@ def _loose_members(folder: Path) -> tuple[_Member, ...]:
     return _pair(images, xmls) if images.keys() & xmls.keys() else ()
 
 
-def _pair(images: dict[str, Path], xmls: dict[str, Path]) -> tuple[_Member, ...]:
+def _pair(images: _Stems, xmls: _Stems) -> tuple[_Member, ...]:
     return tuple(
-        _Member(name, images.get(name), xmls.get(name), xmls.get(name) or images[name])
+        _Member(name, images.get(name, ()), xmls.get(name, ()), (xmls.get(name) or images[name])[0])
         for name in sorted(images.keys() | xmls.keys())
     )
 
 
-def _by_stem(folder: Path, suffixes: set[str] | frozenset[str]) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in suffixes}
+def _by_stem(folder: Path, suffixes: Set[str]) -> _Stems:
+    stems: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*")):
+        if path.suffix.lower() in suffixes:
+            stems.setdefault(path.stem, []).append(path)
+    return {stem: tuple(paths) for stem, paths in stems.items()}
 
 
-def _collect(root: _Element, collector: LabelCollector, names: tuple[str, ...]) -> None:
-    size = root.first("size")
-    if size is not None:
-        claimed = size.number("height"), size.number("width")
-        height, width = collector.size
-        if claimed != (height, width) and claimed != (0, 0) and None not in claimed:
-            collector.warning(
-                f"the image is said to be {claimed[1]:g} x {claimed[0]:g}, but is {width} x {height}: "
-                "its boxes may not fit",
-                size.line,
-            )
-    for item in root.all("object"):
-        name, corners = item.text("name"), item.first("bndbox")
-        if not name or corners is None:
+def _collect(annotation: VocAnnotation, collector: LabelCollector, labels: Mapping[str, int]) -> None:
+    height, width = collector.size
+    if annotation.size not in (None, (height, width), (0, 0)) and None not in annotation.size:
+        claimed = annotation.size
+        collector.warning(
+            f"the image is said to be {claimed[1]:g} x {claimed[0]:g}, but is {width} x {height}: "
+            "its boxes may not fit",
+            annotation.size_line,
+        )
+    for item in annotation.objects:
+        if not item.name or item.corners is None:
             collector.error("an object without name and bndbox: dropped", item.line)
             continue
-        box = [corners.number(key) for key in ("xmin", "ymin", "xmax", "ymax")]
-        x1, y1, x2, y2 = (math.nan if value is None else value for value in box)
-        collector.add(names.index(name), (x1, y1, x2, y2), place=corners.line, subject=name)
-
-
-@dataclass
-class _Element:
-    """An xml element that knows its line, which the standard library's do not."""
-
-    tag: str
-    line: int
-    content: str = ""
-    children: list[_Element] = field(default_factory=list)
-
-    def all(self, tag: str) -> list[_Element]:
-        return [child for child in self.children if child.tag == tag]
-
-    def first(self, tag: str) -> _Element | None:
-        return next((child for child in self.children if child.tag == tag), None)
-
-    def text(self, tag: str) -> str:
-        child = self.first(tag)
-        return child.content.strip() if child else ""
-
-    def number(self, tag: str) -> float | None:
-        try:
-            return float(self.text(tag))
-        except ValueError:
-            return None
-
-
-@dataclass(frozen=True)
-class _Document:
-    """An xml file: its root, or None where it cannot be read; and what is wrong with it."""
-
-    root: _Element | None
-    defects: tuple[Defect, ...]
-
-
-def _read(file: Path) -> _Document:
-    defects: list[Defect] = []
-    try:
-        data = file.read_bytes()
-        declared = re.match(rb"\s*<\?xml[^>]*encoding=[\"']([\w.-]+)", data)
-        text = decode_text(data, file, defects, declared[1].decode() if declared else "utf-8-sig")
-        return _Document(_parse(text), tuple(defects))
-    except expat.ExpatError as error:
-        message = f"not xml: {expat.ErrorString(error.code)}: image left out"
-        defects.append(Defect(str(file), error.lineno, message, "error"))
-    except (OSError, DataError) as error:
-        defects.append(Defect(str(file), None, f"{error}: image left out", "error"))
-    return _Document(None, tuple(defects))
-
-
-def _parse(text: str) -> _Element:
-    """The root of an xml text. Document types, and with them entities, are refused."""
-    parser = expat.ParserCreate()
-    top = _Element("", 0)
-    stack = [top]
-
-    def start(tag: str, _: object) -> None:
-        element = _Element(tag, parser.CurrentLineNumber)
-        stack[-1].children.append(element)
-        stack.append(element)
-
-    def end(_: str) -> None:
-        stack.pop()
-
-    def characters(content: str) -> None:
-        stack[-1].content += content
-
-    def refuse(*_: object) -> None:
-        raise DataError("a document type is not accepted in xml: it can hide bombs of entities")
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = characters
-    parser.StartDoctypeDeclHandler = refuse
-    parser.buffer_text = True
-    parser.Parse(text, True)
-    return top.children[0]
+        wrong = [f"{key} {text[:40]!r}" for key, text in item.corners.items() if number(text) is None]
+        if wrong:
+            collector.error(f"{item.name}: {', '.join(wrong)} is no number: dropped", item.box_line)
+            continue
+        x1, y1, x2, y2 = (float(text) for text in item.corners.values())
+        if in_fractions((x1, y1, x2, y2), collector.size):
+            collector.error(
+                f"{item.name} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) lies in the first pixel: fractions of the "
+                "image, where pixels belong? dropped",
+                item.box_line,
+            )
+            continue
+        collector.add(labels[item.name], (x1, y1, x2, y2), place=item.box_line, subject=item.name)

@@ -1,0 +1,76 @@
+"""What is wrong in a COCO json, with its line: listed up to a limit, counted beyond it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+from yolov7.data.coco_values import element_lines
+from yolov7.data.labels import MOST_REPORTED, Defect
+from yolov7.data.summary import Tally
+
+Severity = Literal["error", "warning"]
+
+
+class Ledger:
+    """Takes down the defects of one json file.
+
+    Args:
+        file: the json.
+        text: its content.
+        defects: the list that grows.
+    """
+
+    def __init__(self, file: Path, text: str, defects: list[Defect]) -> None:
+        self.file = file
+        self.defects = defects
+        self.left_out = Tally()
+        self._remarks = Tally()
+        self._reported: Counter[tuple[Severity, str]] = Counter()
+        self._text = text
+        self._lines: dict[str, list[int]] = {}
+
+    def lose(self, key: str, index: int, kind: str, message: str) -> None:
+        """Report an element of a list that is lost, and count it among what was left out."""
+        self.left_out.add(kind, message.split(": ")[0])
+        self._report("error", key, index, kind, message)
+
+    def warn(self, key: str, index: int, kind: str, message: str) -> None:
+        """Report an element of a list that was kept or repaired."""
+        self._report("warning", key, index, kind, message)
+
+    def remark(self, what: str, example: str) -> None:
+        """Count what was read though it is not written as it should be; said once."""
+        self._remarks.add(what, example)
+
+    def note(self, severity: Severity, message: str, line: int | None = None) -> None:
+        """Report something about the file."""
+        self.defects.append(Defect(str(self.file), line, message, severity))
+
+    def close(self) -> None:
+        """Say how many there were beyond the limit, and the remarks."""
+        for (severity, kind), count in self._reported.items():
+            if count > MOST_REPORTED:
+                self.note(severity, f"{count - MOST_REPORTED:,} more {kind}")
+        for remark in self._remarks:
+            self.note("warning", str(remark))
+
+    def annotation_line(self, index: int) -> int:
+        """The line at which an annotation begins."""
+        return self.line_of("annotations", index)
+
+    def line_of(self, key: str, index: int) -> int:
+        """The line at which the element of a list begins."""
+        if key not in self._lines:
+            try:
+                self._lines[key] = element_lines(self._text, key)
+            except RecursionError:  # nested just so deep that it could be read
+                self._lines[key] = []
+        lines = self._lines[key]
+        return lines[index] if index < len(lines) else 1
+
+    def _report(self, severity: Severity, key: str, index: int, kind: str, message: str) -> None:
+        self._reported[severity, kind] += 1
+        if self._reported[severity, kind] <= MOST_REPORTED:
+            self.note(severity, message, self.line_of(key, index))
