@@ -61,7 +61,7 @@ def test_boxes_and_polygons(tmp_path: Path) -> None:
         ("nan 0.5 0.5 0.2 0.2", "error", "class nan is not one of 0..1"),
         ("1 0.95 0.5 0.2 0.2", "warning", "reaches outside"),
         ("1 0.1 0.1 1.2 0.2 0.3 0.9", "warning", "reaches outside"),
-        ("1 12 10 60 20 30 50", "error", "outline is not in fractions"),
+        ("1 12 10 60 20 30 50", "error", "polygon is not in fractions"),
         (DOG.strip(), "warning", "repeats"),
     ],
 )
@@ -209,9 +209,9 @@ def test_equal_stems_in_several_folders_have_ids_of_their_own(tmp_path: Path) ->
             r"data.yaml:2: val: images/gone does not exist",
         ),
         ("val: images\nnames: [a]\ntrain: 3\n", "no split 'test'.*\n.*one of train, val"),
-        ("val: 3\nnames: [a]\n", "data.yaml:1: a split is a path"),
+        ("val: {a: b}\nnames: [a]\n", "data.yaml:1: a split is a path"),
         ("val: labels\nnames: [a]\n", "data.yaml:1: no images"),
-        ("names: [a]\n", "no split 'val'"),
+        ("names: [a]\n", "no split"),
     ],
 )
 def test_a_data_yaml_that_cannot_be(yaml: str, message: str, tmp_path: Path) -> None:

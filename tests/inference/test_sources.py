@@ -199,6 +199,15 @@ def test_a_list_file_is_relative_to_itself_or_to_the_current_folder(folder: Path
     assert all(frame.error is None for frame in source)
 
 
+def test_a_list_may_be_utf_16_name_folders_turn_slashes_and_be_quoted(folder: Path) -> None:
+    for encoding in ("utf-16", "utf-16-le", "utf-8-sig"):
+        text = 'photos\n# May\n"photos\\img2.png"\r\n'
+        (folder / "list.txt").write_bytes(text.encode(encoding))
+        source = open_source("list.txt")
+        assert names(source) == ["IMG1.PNG", "img2.png", "img10.png", "photos/img2.png"]
+        assert all(frame.error is None for frame in source)
+
+
 def test_a_bad_line_of_a_list_file_is_an_error_with_file_and_line(folder: Path) -> None:
     (folder / "list.txt").write_text("photos/img2.png\nphotos/img3.png\nphotos/readme.md\nftp://host/a.png\n")
     frames = list(open_source("list.txt"))

@@ -50,7 +50,7 @@ def doctor(
     json_:
         Print JSON instead of text.
     """
-    if path.is_dir() or path.suffix.lower() in (".yaml", ".yml", ".json"):
+    if path.is_dir() or path.suffix.lower() in (".yaml", ".yml", ".json", ".data"):
         from yolov7.data.inspection import inspect_dataset
 
         report = inspect_dataset(path)

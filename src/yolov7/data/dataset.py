@@ -9,10 +9,12 @@ open_dataset("VOC2007", split="trainval")                   Pascal VOC, or xml f
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from yolov7.data import coco, voc, yolo_txt
+from yolov7.data import coco, voc, yolo_layouts
+from yolov7.data.folders import is_hidden
 from yolov7.data.labels import Defect, LabelledImage
 from yolov7.data.layout import Dataset, Layout, choose_split
 from yolov7.errors import DataError
@@ -34,14 +36,33 @@ def find_layout(path: str | os.PathLike[str], *, images: str | os.PathLike[str] 
     if not root.exists():
         raise DataError("no such file or folder", file=path)
     folder = None if images is None else Path(images)
-    layout = yolo_txt.find_layout(root) or voc.find_layout(root) or coco.find_layout(root, images=folder)
-    if layout is None:
-        raise DataError(
-            "no data set here",
-            file=path,
-            expected="a COCO json file, a YOLO data.yaml, a Pascal VOC folder, or a folder with one of these",
-        )
-    return layout
+    if (layout := _layout_at(root, folder)) is not None:
+        return layout
+    inside = [(below, found) for below in _subfolders(root) if (found := _layout_at(below, folder))]
+    if len(inside) > 1:
+        names = ", ".join(below.name for below, _ in inside[:10])
+        raise DataError("several data sets here; name one of them", file=path, found=names)
+    if inside:
+        return inside[0][1]
+    raise DataError(
+        "no data set here",
+        file=path,
+        expected="a COCO json file, a YOLO data.yaml, a Pascal VOC folder, or a folder with one of these",
+        found=yolo_layouts.what_is_missing(root),
+    )
+
+
+def _layout_at(path: Path, images: Path | None) -> Layout | None:
+    return yolo_layouts.find_layout(path) or voc.find_layout(path) or coco.find_layout(path, images=images)
+
+
+def _subfolders(path: Path) -> list[Path]:
+    if not path.is_dir() or path.resolve() in (Path(path.resolve().anchor), Path.home()):
+        return []
+    try:
+        return sorted(below for below in path.iterdir() if below.is_dir() and not is_hidden(below.name))
+    except OSError:
+        return []
 
 
 def open_dataset(
@@ -80,7 +101,8 @@ def match_classes(dataset_names: Sequence[str], model_names: Sequence[str]) -> t
     known = [_plain_name(name) for name in model_names]
     if wanted == known or (len(wanted) == len(known) and all(name.isdecimal() for name in known)):
         return tuple(range(len(known)))
-    missing = [name for name, plain in zip(dataset_names, wanted, strict=True) if plain not in known]
+    unknown = set(wanted).difference(known)
+    missing = [name for name, plain in zip(dataset_names, wanted, strict=True) if plain in unknown]
     if missing:
         raise DataError(
             f"{len(missing)} of the data set's {len(wanted)} classes are unknown to the model",
@@ -88,14 +110,14 @@ def match_classes(dataset_names: Sequence[str], model_names: Sequence[str]) -> t
             found="of the data set only: " + _listed(missing),
         )
     for names, plain_names in ((dataset_names, wanted), (model_names, known)):
-        repeated = sorted(
-            {name for name, plain in zip(names, plain_names, strict=True) if plain_names.count(plain) > 1}
-        )
+        counts = Counter(plain_names)
+        repeated = sorted({name for name, plain in zip(names, plain_names, strict=True) if counts[plain] > 1})
         if repeated:
             raise DataError(
                 "class names that stand for several classes cannot be matched", found=_listed(repeated)
             )
-    return tuple(wanted.index(name) if name in wanted else -1 for name in known)
+    labels = {name: label for label, name in enumerate(wanted)}
+    return tuple(labels.get(name, -1) for name in known)
 
 
 def _plain_name(name: str) -> str:

@@ -1,281 +1,245 @@
-"""YOLO's data.yaml and label files -> labelled images.
+"""YOLO's label files -> labelled images.
 
-data.yaml     train, val, test: a folder, a list of images (.txt), a glob, or a list of these; names; nc
 images/...    labels/...: for each image a .txt of the same name, a line an object:
-              class centre-x centre-y width height         in fractions of the image
-              class x1 y1 x2 y2 x3 y3 ...                  or its outline
+              class centre-x centre-y width height                     in fractions of the image
+              class x1 y1 x2 y2 x3 y3 ...                              or its polygon
+              class centre-x centre-y width height x1 y1 [v1] ...      or, with kpt_shape, box and keypoints
 """
 
 from __future__ import annotations
 
-import re
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
-from yolov7.data.images import IMAGE_SUFFIXES
-from yolov7.data.labels import Defect, LabelCollector, image_ids, image_sizes, is_file, polygon_box, read_text
+from yolov7.data.folders import is_hidden
+from yolov7.data.keypoints import SURE, KeypointSuspicion, has_visibilities, keypoint_columns
+from yolov7.data.label_files import NOT_LABELS, LabelFiles, counterparts, expected_label_file, plain_stem
+from yolov7.data.labels import Defect, LabelCollector, image_ids, image_sizes, polygon_box, read_text
 from yolov7.data.layout import Dataset
-from yolov7.errors import DataError
+from yolov7.data.lists import lines_of
+from yolov7.data.summary import Tally
+from yolov7.data.yolo_description import Description
+from yolov7.data.yolo_images import ImageFinder
 
-_SPLITS = ("train", "val", "valid", "validation", "test")
-_TOLERANCE = 1e-3  # of a fraction beyond 0..1: tools round
+MAX_LABEL_BYTES = 100_000_000
+"""Size of one image's label file."""
+_TOLERANCE = 1e-3  # of a fraction beyond 0..1, on either side: tools round
+_SHOWN = 20  # stray label files of a folder that are listed
 
 
 @dataclass(frozen=True)
 class YoloLayout:
-    """A data.yaml."""
+    """A data.yaml, or what stands for one.
+
+    Attributes:
+        path: what was opened.
+        describe: reads what it says.
+    """
 
     path: Path
-    file: Path
+    describe: Callable[[], Description]
+
+    @cached_property
+    def description(self) -> Description:
+        """What it says.
+
+        Raises:
+            DataError: it cannot be understood; with file and line.
+        """
+        return self.describe()
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Those of the usual names that the file gives."""
-        return tuple(split for split in _SPLITS if self.content.get(split))
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        """What the file says.
-
-        Raises:
-            DataError: it is no yaml, or no mapping.
-        """
-        text = read_text(self.file, [])
-        try:
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            problem = getattr(error, "problem", None) or str(error)
-            raise DataError(f"not yaml: {problem}", file=self.file, line=mark and mark.line + 1) from error
-        if not isinstance(content, dict):
-            raise DataError("not a data.yaml", file=self.file, expected="a mapping with names, train, val")
-        return content
-
-    def line_of(self, key: str) -> int | None:
-        """The line at which a key stands."""
-        for number, line in enumerate(read_text(self.file, []).splitlines(), 1):
-            if re.match(rf"[\"']?{key}[\"']?\s*:", line):
-                return number
-        return None
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Class names by label.
-
-        Raises:
-            DataError: there are none, or they do not agree with nc.
-        """
-        names, count = self.content.get("names"), self.content.get("nc")
-        if isinstance(names, dict):
-            if sorted(names, key=str) != sorted(range(len(names)), key=str):
-                raise DataError(
-                    "the names are not numbered 0, 1, 2, ...",
-                    file=self.file,
-                    line=self.line_of("names"),
-                    found=", ".join(map(str, names)),
-                )
-            names = [names[label] for label in range(len(names))]
-        if names is None and isinstance(count, int) and count > 0:
-            names = range(count)
-        if not isinstance(names, (list, range)) or not names:
-            raise DataError("no class names", file=self.file, expected="names: a list, or a mapping from 0")
-        if count is not None and count != len(names):
-            raise DataError(
-                "the number of classes is not that of the names",
-                file=self.file,
-                line=self.line_of("nc"),
-                expected=f"nc: {len(names)}, for the names {', '.join(map(str, names))[:200]}",
-                found=f"nc: {count}",
-            )
-        return tuple(map(str, names))
+        """Names of the splits that it has."""
+        return tuple(self.description.splits)
 
     def read(self, split: str) -> Dataset:
         """Read the split's label files and the headers of its images."""
-        return _Reader(self, split).dataset()
-
-
-def find_layout(path: Path) -> YoloLayout | None:
-    """A yaml file, or the one of a folder."""
-    if path.is_file():
-        return YoloLayout(path, path) if path.suffix.lower() in (".yaml", ".yml") else None
-    for name in ("data.yaml", "data.yml", "dataset.yaml"):
-        if (path / name).is_file():
-            return YoloLayout(path, path / name)
-    found = [*path.glob("*.yaml"), *path.glob("*.yml")]
-    return YoloLayout(path, found[0]) if len(found) == 1 else None
+        return _Reader(self.path, self.description, split).dataset()
 
 
 class _Reader:
     """Reads one split."""
 
-    def __init__(self, layout: YoloLayout, split: str) -> None:
-        self.layout = layout
+    def __init__(self, path: Path, description: Description, split: str) -> None:
+        self.path = path
+        self.description = description
         self.split = split
-        self.names = layout.names
-        self.defects: list[Defect] = []
+        self.classes = range(len(description.names))
+        self.defects = list(description.defects)
+        self.tally = Tally()
+        self.files = LabelFiles()
+        self.suspicion = KeypointSuspicion()
+        self.first_polygon: tuple[Path, int] | None = None
+        self.keypoint_rows = 0
 
     def dataset(self) -> Dataset:
-        paths = self._images()
+        finder = ImageFinder(self.description, self.split, self.defects, self.tally)
+        paths = finder.images()
         images, missing = [], []
+        users: dict[Path, list[Path]] = defaultdict(list)
         for path, number, size in zip(paths, image_ids(paths), image_sizes(paths), strict=True):
             if isinstance(size, str):
                 self.defects.append(Defect(str(path), None, f"{size}: left out", "error"))
+                self.tally.add("images that cannot be read", path)
                 continue
-            file = label_file(path)
-            collector = LabelCollector(file, size, self.defects)
-            if file.is_file():
-                self._read_labels(file, collector)
-            else:
+            file = self.files.of(path)
+            collector = LabelCollector(file or path, size, self.defects)
+            if file is None:
                 missing.append(path)
+            else:
+                users[file].append(path)
+                self._read_labels(file, collector)
             images.append(collector.labelled_image(path, number))
         if images and len(missing) == len(images):
-            raise DataError(
-                f"none of the {len(images)} images of {self.split!r} has a label file",
-                file=self.layout.file,
-                line=self.layout.line_of(self.split),
-                expected=f"for {missing[0]} the file {label_file(missing[0])}",
+            raise finder.error(
+                f"none of the {len(images):,} images of {self.split!r} has a label file",
+                expected=f"for {missing[0]} the file {expected_label_file(missing[0])}",
             )
-        self._report_strays(paths)
+        self._report_shared(users)
+        self._report_strays(paths, finder.folders)
+        self._report_keypoints()
         return Dataset(
-            path=self.layout.path,
+            path=self.path,
             kind="yolo",
             split=self.split,
-            names=self.names,
-            category_ids=tuple(range(len(self.names))),
+            names=self.description.names,
+            category_ids=tuple(self.classes),
             images=tuple(images),
             defects=tuple(self.defects),
             unlabelled=len(missing),
+            left_out=tuple(self.tally),
         )
-
-    def _images(self) -> list[Path]:
-        """The images that the yaml names, each once."""
-        entries = self.layout.content[self.split]
-        paths: list[Path] = []
-        for entry in entries if isinstance(entries, list) else [entries]:
-            if not isinstance(entry, str):
-                raise self._error("a split is a path, or a list of paths", found=repr(entry))
-            paths += self._expand(entry)
-        unique = list(dict.fromkeys(paths))
-        if len(unique) < len(paths):
-            message = (
-                f"{len(paths) - len(unique)} images of {self.split!r} are named more than once: taken once"
-            )
-            self.defects.append(
-                Defect(str(self.layout.file), self.layout.line_of(self.split), message, "warning")
-            )
-        if not unique:
-            raise self._error("no images", found=f"none with a known ending in {entries}")
-        return unique
-
-    def _expand(self, entry: str) -> list[Path]:
-        candidates = [base / name for base in self._bases() for name in (entry, entry.removeprefix("../"))]
-        if any(sign in entry for sign in "*?["):
-            for candidate in candidates:
-                root = Path(candidate.anchor)
-                found = sorted(root.glob(str(candidate.relative_to(root))))
-                if images := [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]:
-                    return images
-        for candidate in candidates:
-            if candidate.is_dir():
-                return sorted(path for path in candidate.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-            if candidate.is_file():
-                if candidate.suffix.lower() in IMAGE_SUFFIXES:
-                    return [candidate]
-                return self._read_list(candidate)
-        raise self._error(
-            f"{self.split}: {entry} does not exist",
-            expected="one of " + ", ".join(dict.fromkeys(str(candidate) for candidate in candidates)),
-        )
-
-    def _bases(self) -> list[Path]:
-        """Where relative paths may begin: the yaml's `path`, its own folder, the working folder."""
-        here = self.layout.file.parent
-        root = self.layout.content.get("path")
-        return [*([here / root] if isinstance(root, str) else []), here, Path()]
-
-    def _read_list(self, file: Path) -> list[Path]:
-        paths = []
-        for number, line in enumerate(read_text(file, self.defects).splitlines(), 1):
-            name = line.strip().replace("\\", "/")
-            if not name:
-                continue
-            candidates = [base / name for base in (file.parent, *self._bases())]
-            found = next((candidate for candidate in candidates if is_file(candidate)), None)
-            if found is None:
-                self.defects.append(Defect(str(file), number, f"no such image: {name}: left out", "error"))
-            else:
-                paths.append(found)
-        return paths
 
     def _read_labels(self, file: Path, collector: LabelCollector) -> None:
-        for number, line in enumerate(read_text(file, self.defects).splitlines(), 1):
-            fields = line.split()
-            if not fields:
-                continue
+        for number, line in lines_of(read_text(file, self.defects, most=MAX_LABEL_BYTES)):
             try:
-                values = [float(field) for field in fields]
+                values = [float(field) for field in line.split()]
+                if "_" in line:  # which Python takes between digits
+                    raise ValueError
             except ValueError:
-                collector.error(f"not numbers: {line.strip()[:60]!r}: dropped", number)
+                collector.error(f"not numbers: {line[:60]!r}: dropped", number)
                 continue
             self._read_label(values, number, collector)
 
     def _read_label(self, values: list[float], line: int, collector: LabelCollector) -> None:
         label, *fractions = values
-        is_box = len(fractions) == 4
-        if not is_box and (len(fractions) < 6 or len(fractions) % 2):
-            collector.error(
-                f"{len(values)} columns, where a box has 5 and an outline 7, 9, 11, ...: dropped", line
-            )
-        elif label not in range(len(self.names)):
-            collector.error(f"class {label:g} is not one of 0..{len(self.names) - 1}: dropped", line)
-        elif not np.isfinite(fractions).all():
-            collector.error("a number that is not finite: dropped", line)
-        elif is_box and (min(fractions) < 0 or max(fractions) > 1 + _TOLERANCE):
-            shown = " ".join(f"{value:g}" for value in fractions)
-            collector.error(f"box {shown} is not in fractions of the image, 0..1: dropped", line)
-        elif max(map(abs, fractions)) > 2:
-            collector.error("outline is not in fractions of the image, 0..1: dropped", line)
-        else:
-            height, width = collector.size
-            if is_box:
-                x, y, w, h = fractions
-                box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
-                collector.add(int(label), box, place=line)
-            else:
-                polygon = (np.array(fractions).reshape(-1, 2) * (width, height)).astype(np.float32)
-                collector.add(
-                    int(label), polygon_box(polygon), place=line, subject="outline's box", polygon=polygon
-                )
+        problem = self._problem_of_columns(values)
+        if problem is None and label not in self.classes:
+            problem = f"class {label:g} is not one of 0..{len(self.classes) - 1}"
+        if problem is None and not np.isfinite(fractions).all():
+            problem = "a number that is not finite"
+        if problem is not None:
+            return collector.error(f"{problem}: dropped", line)
+        if self.description.keypoints is not None and len(fractions) > 4:
+            self.keypoint_rows += 1
+            fractions = fractions[:4]
+        if len(fractions) == 4:
+            return self._read_box(int(label), fractions, line, collector)
+        return self._read_polygon(int(label), fractions, line, collector)
 
-    def _report_strays(self, paths: list[Path]) -> None:
+    def _problem_of_columns(self, values: list[float]) -> str | None:
+        """Why a row cannot be one, by the count of its columns; None where it can."""
+        count = len(values)
+        if count == 5:
+            return None
+        if self.description.keypoints is not None:
+            wanted = keypoint_columns(self.description.keypoints)
+            if count != wanted:
+                shape = list(self.description.keypoints)
+                return f"{count} columns, where kpt_shape {shape} has {wanted}, a box 5"
+        elif count < 7 or not count % 2:
+            hint = "; keypoints need kpt_shape in data.yaml" if has_visibilities(values[1:]) else ""
+            return f"{count} columns, where a box has 5 and a polygon 7, 9, 11, ...{hint}"
+        return None
+
+    def _read_box(self, label: int, fractions: list[float], line: int, collector: LabelCollector) -> None:
+        if min(fractions) < -_TOLERANCE or max(fractions) > 1 + _TOLERANCE:
+            shown = " ".join(f"{value:g}" for value in fractions)
+            return collector.error(f"box {shown} is not in fractions of the image, 0..1: dropped", line)
+        height, width = collector.size
+        x, y, w, h = (min(max(value, 0.0), 1.0) for value in fractions)
+        box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
+        return collector.add(label, box, place=line)
+
+    def _read_polygon(self, label: int, fractions: list[float], line: int, collector: LabelCollector) -> None:
+        if max(map(abs, fractions)) > 2:
+            return collector.error("polygon is not in fractions of the image, 0..1: dropped", line)
+        self.first_polygon = self.first_polygon or (collector.file, line)
+        self.suspicion.look(fractions)
+        height, width = collector.size
+        polygon = (np.array(fractions).reshape(-1, 2) * (width, height)).astype(np.float32)
+        return collector.add(
+            label, polygon_box(polygon), place=line, subject="polygon's box", polygon=polygon
+        )
+
+    def _report_keypoints(self) -> None:
+        """Keypoints that are not read; and polygons that are none, it seems."""
+        if self.keypoint_rows:
+            self.tally.add("rows of keypoints, of which the box is read", self.path, self.keypoint_rows)
+        if self.first_polygon is None or not self.suspicion.alive:
+            return
+        file, line = self.first_polygon
+        rows = self.suspicion.rows
+        message = (
+            f"{rows:,} rows, all that have more than 5 columns, look like boxes with keypoints but are "
+            f"read as polygons: if they are keypoints, data.yaml needs kpt_shape: {self.suspicion.shape}"
+        )
+        self.defects.append(Defect(str(file), line, message, "error" if rows >= SURE else "warning"))
+
+    def _report_shared(self, users: dict[Path, list[Path]]) -> None:
+        """Images that share a label file, such as a.jpg and a.png: both get its labels."""
+        for file, images in users.items():
+            if len(images) > 1:
+                names = ", ".join(path.name for path in images[:5])
+                message = f"is the label file of {len(images):,} images: {names}"
+                self.defects.append(Defect(str(file), None, message, "warning"))
+
+    def _report_strays(self, paths: list[Path], named: list[Path]) -> None:
         """Label files without an image: the image is missing, or called otherwise."""
-        folders = {label_file(path).parent: path.parent for path in paths}
-        for labels, images in sorted(folders.items()):
+        pairs = {
+            labels: images
+            for images in dict.fromkeys(path.parent for path in paths)
+            for labels in counterparts(images)
+        }
+        for images in named:
+            for labels in counterparts(images):
+                for folder in _subfolders(labels):
+                    pairs.setdefault(folder, images / folder.relative_to(labels))
+        for labels, images in sorted(pairs.items()):
             if labels == images:
                 continue  # where all is in one folder, a text file may be anything
-            stems = {path.stem for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES}
-            for file in sorted(labels.glob("*.txt")):
-                if file.stem not in stems and file.stem != "classes":
-                    self.defects.append(
-                        Defect(str(file), None, f"labels without an image in {images}", "error")
-                    )
+            stems = _stems(images)
+            strays = [
+                file
+                for stem, file in self.files.inside(labels).items()
+                if stem not in stems and stem.lower() not in NOT_LABELS
+            ]
+            for file in sorted(strays)[:_SHOWN]:
+                self.defects.append(Defect(str(file), None, f"labels without an image in {images}", "error"))
+            if len(strays) > _SHOWN:
+                message = f"{len(strays) - _SHOWN:,} more label files without an image in {images}"
+                self.defects.append(Defect(str(labels), None, message, "error"))
 
-    def _error(self, message: str, *, expected: object = None, found: object = None) -> DataError:
-        line = self.layout.line_of(self.split)
-        return DataError(message, file=self.layout.file, line=line, expected=expected, found=found)
+
+def _subfolders(folder: Path, depth: int = 3) -> list[Path]:
+    """A folder and those in it that are neither hidden nor linked; none where there is none."""
+    try:
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError:
+        inside = []
+    below = [path for path in inside if not is_hidden(path.name) and not path.is_symlink() and path.is_dir()]
+    return [folder, *(path for sub in below if depth for path in _subfolders(sub, depth - 1))]
 
 
-def label_file(image: Path) -> Path:
-    """Where an image's labels are: in labels/ for the last images/ of its path, or else beside it."""
-    parts = image.parts
-    if "images" in parts:
-        last = len(parts) - 1 - parts[::-1].index("images")
-        file = Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt")
-        if file.is_file() or not image.with_suffix(".txt").is_file():
-            return file
-    return image.with_suffix(".txt")
+def _stems(folder: Path) -> set[str]:
+    """Names without endings of all that lies in a folder and is no text."""
+    try:
+        return {plain_stem(path.name) for path in folder.iterdir() if path.suffix.lower() != ".txt"}
+    except OSError:
+        return set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import logging
 import os
 import re
 import sys
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from yolov7.data.images import IMAGE_SUFFIXES, image_size, read_image
-from yolov7.errors import SourceError, UsageError, Yolov7Error
+from yolov7.data.labels import Defect, decode_text
+from yolov7.data.lists import entries_of, find_listed, is_list, read_list
+from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
 from yolov7.inference.arrays import is_picture, to_images, to_rgb
 from yolov7.inference.frames import Frame
 from yolov7.inference.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
@@ -31,6 +34,8 @@ from yolov7.inference.remote import (
 )
 from yolov7.inference.video import PLAYLIST_SUFFIXES, VIDEO_SUFFIXES, Video, VideoOptions, Webcam
 from yolov7.types import Image
+
+_LOG = logging.getLogger(__name__)
 
 Ready = TypeVar("Ready")
 
@@ -76,8 +81,7 @@ _Part = _Still | Video | Webcam | _Later
 class Source:
     """Frames of whatever was handed in; iterate over it.
 
-    Pictures are read when it is their turn: memory does not grow with their number. What cannot be read is a
-    frame with an error, and the rest is done.
+    Pictures are read when it is their turn. What cannot be read is a frame with an error.
 
     Attributes:
         live: whether it is a camera or a stream: it ends when someone ends it.
@@ -155,8 +159,8 @@ def open_source(
     Args:
         source: one of
 
-            - path of an image, of a video, or of a text file (.txt) with a path or URL in each line, relative
-              to the text file or else to the current folder; lines that begin with # are left out
+            - path of an image, of a video, or of a text file (.txt) with a path, folder or URL in each line,
+              relative to the text file or else to the current folder; # begins a comment
             - folder: its images and videos in natural order (2 before 10); no hidden files, no sub-folders
             - glob, such as "photos/*.jpg"; "photos/**" includes sub-folders
             - http(s) URL of an image, a video or a playlist (HLS, DASH); rtsp or rtmp URL
@@ -278,15 +282,15 @@ class _Opener:
             return Video(str(path), name, self.options)
         raise unreadable_suffix(path)
 
-    def _entry(self, entry: str, folder: Path) -> _Part:
-        """The part that a line of a list stands for."""
+    def _entry(self, entry: str, folder: Path) -> list[_Part]:
         if scheme_of(entry) is not None:
-            return self._url(entry)
-        wanted = Path(entry)
-        path = folder / wanted if (folder / wanted).exists() else wanted
-        if not path.is_file():
-            raise missing(folder / wanted)
-        return self._file(path, path.name if wanted.is_absolute() else wanted.as_posix())
+            return [self._url(entry)]
+        if (path := find_listed(entry, (folder, Path()))) is None:
+            raise missing(folder / entry)
+        if path.is_dir():
+            return [self._file(file, file.name) for file in files_in_folder(path)]
+        wanted = Path(entry.replace("\\", "/"))
+        return [self._file(path, path.name if wanted.is_absolute() else wanted.as_posix())]
 
     def _url(self, url: str) -> _Part:
         check_scheme(url)
@@ -319,30 +323,26 @@ class _Opener:
         content = sys.stdin.buffer.read()
         if not content:
             raise SourceError("standard input is empty", expected="an image, or a path or URL in each line")
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text or re.match(r"P[1-6]\s", text):  # the last: PNM, whose pixels may be text
+        if not is_list(content):
             return [_Still("-", "stdin", partial(read_image, content, name="standard input"))]
-        return self._listed(text, "standard input", Path())
+        entries = entries_of(decode_text(content, Path("-"), []))
+        return self._listed(entries, "standard input", Path())
 
     def _list_file(self, path: Path) -> list[_Part]:
+        defects: list[Defect] = []
         try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SourceError(f"the list cannot be read: {error}", file=path) from error
-        return self._listed(text, str(path), path.parent)
+            entries = read_list(path, defects)
+        except DataError as error:
+            raise SourceError(error.message, file=path, expected=error.expected) from error
+        for defect in defects:
+            _LOG.warning("%s", defect)
+        return self._listed(entries, str(path), path.parent)
 
-    def _listed(self, text: str, file: str, folder: Path) -> list[_Part]:
-        """The parts of a list with a path or URL in each line."""
+    def _listed(self, entries: Iterable[tuple[int, str]], file: str, folder: Path) -> list[_Part]:
         parts: list[_Part] = []
-        for number, line in enumerate(text.split("\n"), start=1):
-            entry = line.strip()
-            if not entry or entry.startswith("#"):
-                continue
+        for number, entry in entries:
             try:
-                parts.append(self._entry(entry, folder))
+                parts += self._entry(entry, folder)
             except (Yolov7Error, OSError) as error:
                 parts.append(_broken(entry, _in_list(error, entry, file, number)))
         if not parts:
@@ -386,7 +386,6 @@ def _broken(source: str, error: Yolov7Error) -> _Still:
 
 
 def _in_list(error: Yolov7Error | OSError, entry: str, file: str, line: int) -> SourceError:
-    """The error of an entry, with the place of that entry."""
     if isinstance(error, OSError):
         return SourceError(f"{entry[:100]}: cannot be looked up: {error.strerror}", file=file, line=line)
     message = f"{error.file}: {error.message}" if error.file else error.message

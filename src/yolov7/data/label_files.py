@@ -1,0 +1,89 @@
+"""Which label file belongs to an image: found by folder, for a data set has very many of both."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path, PurePath
+
+from yolov7.data.folders import is_hidden
+
+_COUNTERPARTS = {
+    "images": ("labels",),
+    "Images": ("Labels", "labels"),
+    "IMAGES": ("LABELS", "labels"),
+    "JPEGImages": ("labels",),
+}
+NOT_LABELS = frozenset(("classes", "predefined_classes", "notes", "readme", "labels", "train", "val", "test"))
+"""Stems, lower case, of text files that lie among label files and are none."""
+
+
+class LabelFiles:
+    """Label files by folder: each folder is listed once."""
+
+    def __init__(self) -> None:
+        self._listed: dict[Path, dict[str, Path]] = {}
+        self._searched: dict[Path, list[Path]] = {}
+
+    def of(self, image: Path) -> Path | None:
+        """The label file of an image: in labels/ for the last images/ of its path, or else beside it.
+
+        Where the image is reached by links, then also where it really lies.
+        """
+        name = plain_stem(image.name)
+        for folder in self._folders(image.parent):
+            if name in (files := self.inside(folder)):
+                return files[name]
+        if image.is_symlink():
+            real = image.resolve()
+            return None if real.is_symlink() else self.of(real)
+        return None
+
+    def inside(self, folder: Path) -> dict[str, Path]:
+        """The text files of a folder by their stems; none where there is no folder."""
+        if folder not in self._listed:
+            try:
+                with os.scandir(folder) as entries:
+                    names = sorted(
+                        (entry.name for entry in entries), key=lambda name: (name.endswith(".txt"), name)
+                    )
+            except OSError:
+                names = []
+            self._listed[folder] = {
+                plain_stem(name): folder / name
+                for name in names
+                if name[-4:].lower() == ".txt" and not is_hidden(name)
+            }
+        return self._listed[folder]
+
+    def _folders(self, parent: Path) -> list[Path]:
+        """Where the labels of a folder's images may be."""
+        if parent not in self._searched:
+            real = parent.resolve()
+            places = [*counterparts(parent), parent]
+            if real != parent.absolute():
+                places += [*counterparts(real), real]
+            self._searched[parent] = list(dict.fromkeys(places))
+        return self._searched[parent]
+
+
+def counterparts(images: Path) -> list[Path]:
+    """Folders of labels for a folder of images: ``images/train`` -> ``labels/train``."""
+    parts = images.parts
+    for place in reversed(range(len(parts))):
+        if parts[place] in _COUNTERPARTS:
+            return [
+                Path(*parts[:place], labels, *parts[place + 1 :]) for labels in _COUNTERPARTS[parts[place]]
+            ]
+    return []
+
+
+def expected_label_file(image: Path) -> Path:
+    """Where a label file is looked for first."""
+    return next(iter(counterparts(image.parent)), image.parent) / f"{image.stem}.txt"
+
+
+def plain_stem(name: str) -> str:
+    """A file's name without its ending, its accents composed: systems and archives differ in that."""
+    stem = PurePath(name).stem
+    return stem if stem.isascii() else unicodedata.normalize("NFC", stem)

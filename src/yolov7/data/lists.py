@@ -1,0 +1,115 @@
+"""Lists of files, a path in each line: the one reader of them for data sets and for predict."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PureWindowsPath
+
+from yolov7.data.labels import Defect, is_file, read_text
+from yolov7.errors import DataError
+
+MAX_LIST_BYTES = 1 << 28
+"""Size of a list."""
+
+
+def lines_of(text: str) -> Iterator[tuple[int, str]]:
+    """(number from 1, line without surrounding blanks) of each line that is not empty."""
+    # Not splitlines(), for which some characters of file names end lines too.
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        if stripped := line.strip():
+            yield number, stripped
+
+
+def entries_of(text: str) -> Iterator[tuple[int, str]]:
+    """(line, entry) of a list: without comments, which begin with #, and without quotation marks around.
+
+    >>> list(entries_of('# May\\n"a b.jpg"\\n\\nc.jpg'))
+    [(2, 'a b.jpg'), (4, 'c.jpg')]
+    """
+    for number, line in lines_of(text):
+        if line.startswith("#"):
+            continue
+        quoted = len(line) > 2 and line[0] == line[-1] and line[0] in "\"'"
+        yield number, line[1:-1] if quoted else line
+
+
+def read_list(path: Path, defects: list[Defect]) -> list[tuple[int, str]]:
+    """(line, entry) of each entry of a list file.
+
+    Raises:
+        DataError: it cannot be read, is no text, or is too large.
+    """
+    text = read_text(path, defects, most=MAX_LIST_BYTES)
+    if "\0" in text:
+        raise DataError("the list cannot be read: it is no text", file=path)
+    return list(entries_of(text))
+
+
+def is_list(content: bytes) -> bool:
+    """Whether bytes are a text, as a list is, rather than an image.
+
+    >>> is_list(b"a.jpg"), is_list("a.jpg".encode("utf-16")), is_list(bytes((0xFF, 0xD8, 0xFF, 0)))
+    (True, True, False)
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return False
+    return "\0" not in text and not re.match(r"P[1-6]\s", text)  # PNM, whose pixels may be text
+
+
+def spellings(path: str) -> list[str]:
+    """The path as it is written, then with the separators of this machine.
+
+    >>> spellings("images\\\\a.jpg")
+    ['images\\\\a.jpg', 'images/a.jpg']
+    """
+    return [path, path.replace("\\", "/")] if "\\" in path else [path]
+
+
+def tails(path: str) -> list[str]:
+    """Ever shorter ends of a path of another machine, longest first.
+
+    >>> tails("/home/x/images/a.jpg")
+    ['home/x/images/a.jpg', 'x/images/a.jpg', 'images/a.jpg', 'a.jpg']
+    >>> tails("data/a.jpg")
+    ['a.jpg']
+    """
+    windows = PureWindowsPath(path)
+    parts = [part for part in windows.parts[bool(windows.anchor) :] if part not in (".", "..")]
+    whole = not windows.anchor and ".." not in windows.parts
+    return ["/".join(parts[first:]) for first in range(int(whole), len(parts))]
+
+
+def in_home(path: str) -> Path:
+    """The path, with ``~`` as the home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user
+        return Path(path)
+
+
+def find_listed(entry: str, folders: Iterable[Path]) -> Path | None:
+    """The file or folder that an entry names, in the first of some folders that has it."""
+    for name in spellings(entry):
+        for folder in folders:
+            if exists(folder / name):
+                return folder / name
+    return None
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; no, where the name is not possible."""
+    return is_file(path) or is_folder(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; no, where the name is not possible."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False

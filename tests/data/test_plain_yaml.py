@@ -1,0 +1,110 @@
+"""YAML whose scalars stay text, and whose size is bounded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from yolov7.data.plain_yaml import MAX_BYTES, MAX_NODES, read_yaml
+from yolov7.errors import DataError
+
+FILE = Path("data.yaml")
+WORDS = [
+    "yes",
+    "No",
+    "on",
+    "OFF",
+    "true",
+    "null",
+    "Null",
+    "~",
+    "1e3",
+    "1_000",
+    "0o17",
+    "017",
+    "0x1F",
+    "1:30",
+    "+1",
+]
+WORDS += ["2001-12-14", "2001-99-99", ".inf", ".NaN", "1.0", "0b1", "=", "é"]
+
+
+def test_scalars_stay_as_they_are_written() -> None:
+    document = read_yaml("names:\n" + "".join(f"- {word}\n" for word in WORDS) + "nc: 0023\n", FILE)
+    assert document.content == {"names": WORDS, "nc": "0023"}
+    assert document.lines == {"names": 1, "nc": len(WORDS) + 2}
+    assert read_yaml("a:\nb: ''\nc: [x, 'y: z']\n", FILE).content == {"a": None, "b": "", "c": ["x", "y: z"]}
+    assert read_yaml("a: !!str 1\nb: !!int '2'\n? c\n: !!seq [d]\n", FILE).content == {
+        "a": "1",
+        "b": "2",
+        "c": ["d"],
+    }
+    assert read_yaml("", FILE).content is None
+
+
+def test_aliases_and_merges() -> None:
+    text = "base: &base {a: 1, b: 2}\nx: {<<: *base, b: 3}\ny: {<<: [*base, {c: 4}]}\nz: *base\n"
+    content = read_yaml(text, FILE).content
+    assert content["x"] == {"a": "1", "b": "3"}
+    assert content["y"] == {"a": "1", "b": "2", "c": "4"}
+    assert content["z"] == content["base"]
+
+
+def bomb(levels: int) -> str:
+    lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
+    lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]" for i in range(1, levels)]
+    return "\n".join(lines)
+
+
+def test_aliases_cost_nothing() -> None:
+    content = read_yaml(bomb(100), FILE).content
+    assert len(content["a99"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("a: 1\nb: [\n", 3, "not yaml"),
+        ("a: 1\nb:\n\tc: 1\n", 3, "not yaml: found character"),
+        ("a: 1\nb: x\0y\n", 2, "UTF-8"),
+        ("a: caf\x85\x9f\n", 1, "UTF-8"),
+        ('a: 1\nb: "\\uD800"\n', 2, "not yaml"),
+        (
+            "a: 1\nb: 2\na: 3\n",
+            3,
+            r"the key 'a' stands here a second time\s+found:    the first is in line 1",
+        ),
+        ("a: 1\n---\nb: 2\n", 2, "a second document"),
+        (
+            "a: !!python/object/apply:os.system [x]\n",
+            1,
+            "the tag tag:yaml.org,2002:python/object/apply:os.system",
+        ),
+        ("a: !!binary aGk=\n", 1, "the tag tag:yaml.org,2002:binary is not read"),
+        ("a: !mine b\n", 1, "the tag !mine"),
+        ("a: !!set {b, c}\n", 1, "the tag"),
+        ("a: *b\n", 1, "alias|not yaml"),
+        ("a: &a [*a]\n", 1, r"the alias \*a has no anchor"),
+        ("? [a, b]\n: c\n", 1, "a key that is no text"),
+        ("a: {<<: b}\n", 1, "<< merges mappings only"),
+        ("a: " + "[" * 6000, 1, "more than 32 lists"),
+        ("- " * 6000 + "x", 1, "more than 32 lists"),
+        ("? " * 6000 + "x", 1, "more than 32 lists"),
+        ("a: [" + "x," * MAX_NODES + "x]", 1, "more than 200,000 values"),
+        ("%YAML " + "9" * 5000 + ".1\n---\na: 1\n", 1, "not yaml"),
+        ("#" * (MAX_BYTES + 1), None, "too long"),
+    ],
+)
+def test_what_is_refused_is_an_error_with_file_and_line(text: str, line: int | None, message: str) -> None:
+    with pytest.raises(DataError, match=message) as refused:
+        read_yaml(text, FILE)
+    assert refused.value.file == "data.yaml"
+    assert refused.value.line == line
+    assert len(str(refused.value)) < 500
+
+
+def test_merged_keys_are_bounded() -> None:
+    keys = ", ".join(f"k{i}: 0" for i in range(2000))
+    with pytest.raises(DataError, match="more than 200,000 values"):
+        read_yaml(f"a: &a {{{keys}}}\n" + "".join(f"b{i}: {{<<: *a}}\n" for i in range(200)), FILE)
