@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -15,7 +17,17 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL import ImageOps, features
 
-from yolov7.data.images import IMAGE_SUFFIXES, MAX_PIXELS, image_size, read_image
+from tests.bounded import run_bounded
+from tests.data.hostile_images import header_of_another, many_scans, one_bit_png, tag_bomb
+from yolov7.data.decoding import MAX_DECODING_BYTES, Budget
+from yolov7.data.images import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    count_frames,
+    image_size,
+    read_frames,
+    read_image,
+)
 from yolov7.errors import SourceError
 
 HEIGHT, WIDTH = 40, 60
@@ -202,7 +214,7 @@ def broken_files(noise: np.ndarray) -> dict[str, tuple[bytes, str]]:
         "half.png": (png[: len(png) // 2], "truncated"),
         "flipped.png": (png[:300] + bytes(50) + png[350:], "damaged"),
         "half.webp": (encode(image, "WEBP")[:400], "damaged"),
-        "half.tiff": (encode(image, "TIFF", compression="tiff_lzw")[:4000], "damaged"),
+        "half.tiff": (encode(image, "TIFF", compression="tiff_lzw")[:4000], "truncated"),
         "half.bmp": (encode(image, "BMP")[:4000], "truncated"),
         "half.gif": (encode(image, "GIF")[:1500], "damaged"),
         "bomb.png": (bytes(bomb), "too large"),
@@ -265,3 +277,236 @@ def test_damage_of_any_kind_is_an_image_or_a_source_error(
     assert image.dtype == np.uint8
     assert image.ndim == 3
     assert image.shape[2] == 3
+
+
+# Damage, and what only looks like it
+
+
+def noisy(rng: np.random.Generator) -> bytes:
+    smooth = cv2.resize(rng.integers(0, 256, (9, 12, 3), np.uint8), (240, 180))
+    return encode(Pillow.fromarray(smooth), "JPEG", quality=90)
+
+
+def in_scan(jpeg: bytes, share: float) -> int:
+    """A place within the compressed pixels."""
+    begin = jpeg.find(b"\xff\xda") + 14
+    return begin + int(share * (len(jpeg) - 2 - begin))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda jpeg: jpeg[: in_scan(jpeg, 0.5)] + b"\xff\xd9", "truncated image: premature end"),
+        (lambda jpeg: jpeg[: in_scan(jpeg, 0.99)] + b"\xff\xd9", "truncated image: premature end"),
+        (lambda jpeg: jpeg[: in_scan(jpeg, 0.5)] + jpeg[in_scan(jpeg, 0.6) :], "image: "),
+        (lambda jpeg: jpeg[: in_scan(jpeg, 0.4)] + bytes(200) + jpeg[in_scan(jpeg, 0.4) + 200 :], "image: "),
+        (lambda jpeg: jpeg[:-2] + b"\x77" * 40 + jpeg[-2:], "extraneous bytes"),
+        (lambda jpeg: jpeg.replace(b"JFIF\0\1\1", b"JFIF\0\7\1")[:-900] + b"\xff\xd9", "premature end"),
+    ],
+)
+def test_pixels_that_are_missing_or_damaged_behind_a_sound_end(
+    damage: object, reason: str, rng: np.random.Generator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SourceError, match=rf"^frame: .*{reason}"):
+        read_image(damage(noisy(rng)), name="frame")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "blemish",
+    [
+        lambda jpeg: jpeg[:-2] + bytes(64) + jpeg[-2:],
+        lambda jpeg: jpeg[:-2] + b"\xff" * 7 + jpeg[-2:],
+        lambda jpeg: jpeg + b"\0 and a trailer",
+        lambda jpeg: jpeg.replace(b"JFIF\0\1\1", b"JFIF\0\7\1"),
+        lambda jpeg: jpeg[: in_scan(jpeg, 0) - 3] + bytes(3) + jpeg[in_scan(jpeg, 0) :],
+    ],
+)
+def test_blemishes_that_cost_no_pixel(
+    blemish: object, rng: np.random.Generator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    jpeg = noisy(rng)
+    assert blemish(jpeg) != jpeg
+    np.testing.assert_array_equal(read_image(blemish(jpeg)), read_image(jpeg))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("at_least", [1, 40, 100])
+def test_pixels_at_reduced_size_are_those_of_opencv(at_least: int, rng: np.random.Generator) -> None:
+    jpeg = noisy(rng)
+    flag = {1: cv2.IMREAD_REDUCED_COLOR_8, 40: cv2.IMREAD_REDUCED_COLOR_4, 100: cv2.IMREAD_REDUCED_COLOR_2}
+    expected = cv2.imdecode(np.frombuffer(jpeg, np.uint8), flag[at_least])[..., ::-1]
+    np.testing.assert_array_equal(read_image(jpeg, at_least=at_least), expected)
+
+
+def test_a_wrong_checksum_of_a_png_is_damage_only_where_pixels_depend_on_it(colours: np.ndarray) -> None:
+    png = encode(Pillow.fromarray(colours), "PNG", dpi=(72, 72))
+    at = png.find(b"IDAT")
+    length = int.from_bytes(png[at - 4 : at], "big")
+    broken = png[: at + 4 + length] + b"\0\0\0\0" + png[at + 8 + length :]
+    with pytest.raises(SourceError, match="wrong checksum of its IDAT"):
+        read_image(broken)
+    at = png.find(b"pHYs")
+    np.testing.assert_array_equal(read_image(png[: at + 13] + b"\0\0\0\0" + png[at + 17 :]), colours)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "code"), [(3, "H"), (4, "I"), (1, "B"), (9, "i")])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_orientation_in_any_whole_number(
+    order: str, kind: int, code: str, orientation: int, tmp_path: Path, colours: np.ndarray
+) -> None:
+    value = struct.pack(order + code, orientation).ljust(4, b"\0")
+    directory = struct.pack(order + "HIHHHI", 42, 8, 1, 0x112, kind, 1) + value + bytes(4)
+    exif = b"Exif\0\0" + (b"II" if order == "<" else b"MM") + directory
+    plain = encode(Pillow.fromarray(colours), "JPEG")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:])
+    upright = np.rot90(read_image(plain), 2 if orientation == 3 else -1)
+    np.testing.assert_array_equal(read_image(path), upright)
+    assert image_size(path) == upright.shape[:2]
+
+
+# What is read otherwise, or not at all
+
+
+def tiff(bands: int, bits: int, kind: int, pixels: bytes, side: int = 4, **extra: int) -> bytes:
+    """A TIFF with pixels of any sort."""
+    tags = {256: side, 257: side, 258: bits, 259: 1, 262: 1 + (bands > 2), 277: bands, 278: side, 339: kind}
+    tags |= {273: 0, 279: len(pixels)} | {int(tag): value for tag, value in extra.items()}
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (tiff(5, 8, 1, bytes(80)), "5 bands of 8 bits, whole numbers"),
+        (tiff(2, 8, 1, bytes(32)), "2 bands of 8 bits, whole numbers"),
+        (tiff(3, 32, 3, bytes(192)), "3 bands of 32 bits, floating point"),
+        (tiff(1, 64, 3, bytes(128)), "1 band of 64 bits, floating point"),
+    ],
+)
+def test_a_tiff_of_other_pixels_says_what_it_is(data: bytes, found: str) -> None:
+    with pytest.raises(SourceError, match=rf"kind that is not read\n  expected: .*\n  found:    {found}"):
+        read_image(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIF"),
+        (b"\xff\x0a\xfa\x7f\x01", "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"II*\0\x10\0\0\0CR\2\0", "raw files"),
+        (b"\0\0\0\x18ftypcrx ", "raw files"),
+        (tiff(1, 8, 1, bytes(16), **{"50706": 1}), "DNG"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="">', "SVG"),
+        (b"%PDF-1.4", "PDF"),
+        (b"8BPS\0\1", "Photoshop"),
+    ],
+)
+def test_pictures_of_kinds_that_are_not_read_say_which(data: bytes, kind: str) -> None:
+    with pytest.raises(SourceError, match=rf"{kind}.* not read; convert it to JPEG or PNG"):
+        read_image(data + bytes(16))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_frames_of_an_animation(kind: str, colours: np.ndarray, tmp_path: Path) -> None:
+    frames = [np.full_like(colours, level) for level in (10, 120, 240)]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    images = [Pillow.fromarray(frame) for frame in frames]
+    path = tmp_path / "moves"
+    path.write_bytes(
+        encode(images[0], kind, save_all=True, append_images=images[1:], duration=200, **options)
+    )
+    assert count_frames(path) == 3
+    read = list(read_frames(path))
+    assert [round(seconds, 3) for _, seconds in read] == [0.0, 0.2, 0.4]
+    for (pixels, _), frame in zip(read, frames, strict=True):
+        np.testing.assert_array_equal(pixels, frame)
+    np.testing.assert_array_equal(read_image(path), frames[0])
+
+
+def test_pages_of_a_tiff_without_its_overviews(colours: np.ndarray, tmp_path: Path) -> None:
+    image = Pillow.fromarray(colours)
+    path = tmp_path / "scan.tif"
+    path.write_bytes(encode(image, "TIFF", save_all=True, append_images=[image, image]))
+    assert count_frames(path) == 3
+    path.write_bytes(tiff(1, 8, 1, bytes(16), **{"254": 0}))
+    assert count_frames(path) == 1
+
+
+# Limits
+
+
+def test_a_budget_is_shared_and_given_back() -> None:
+    budget, inside, leave = Budget(10), threading.Event(), threading.Event()
+
+    def large() -> None:
+        with budget.taken(99):  # more than there is: alone
+            inside.set()
+            leave.wait(30)
+
+    thread = threading.Thread(target=large)
+    thread.start()
+    assert inside.wait(30)
+    assert budget.left == 0
+    leave.set()
+    with budget.taken(4):
+        assert budget.left == 6
+    thread.join()
+    assert budget.left == 10
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (many_scans(1000, 64), "too many scans\n  expected: at most 100"),
+        (header_of_another(17300), "too little data for its size"),
+        (tag_bomb(3000, 5000), "tags that claim more than the file holds"),
+    ],
+)
+def test_small_files_that_claim_much_are_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(SourceError, match=reason):
+        read_image(data)
+
+
+def test_size_and_pixels_have_one_limit(tmp_path: Path, colours: np.ndarray) -> None:
+    path = tmp_path / "wide.png"
+    wide = bytearray(encode(Pillow.fromarray(colours), "PNG"))
+    wide[16:24] = struct.pack(">II", 17000, 17000)  # fewer than MAX_PIXELS
+    wide[29:33] = struct.pack(">I", zlib.crc32(wide[12:29]))
+    path.write_bytes(wide)
+    for read in (image_size, read_image):
+        with pytest.raises(SourceError, match=rf"at most {MAX_DECODING_BYTES:,} bytes of memory"):
+            read(path)
+
+
+READ = """
+import yolov7.data.images, yolov7.errors
+try:
+    answer = yolov7.data.images.read_image(arguments[0]).shape
+except yolov7.errors.SourceError as error:
+    answer = error.message
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="measured with what Linux says of a process")
+@pytest.mark.parametrize("kind", ["one-bit.png", "group4.tif", "grey.jpg", "scans.jpg", "large.gif"])
+def test_no_small_file_takes_much_memory_or_time(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / kind
+    if kind == "one-bit.png":
+        path.write_bytes(one_bit_png(17300))
+    elif kind == "scans.jpg":
+        path.write_bytes(many_scans(3000))
+    else:
+        mode, side = {"group4.tif": ("1", 17000), "grey.jpg": ("L", 17300), "large.gif": ("L", 17000)}[kind]
+        options = {"compression": "group4"} if kind == "group4.tif" else {}
+        Pillow.new(mode, (side, side)).save(path, **options)
+    assert path.stat().st_size < 10_000_000
+    outcome = run_bounded(READ, path, memory=MAX_DECODING_BYTES + 200_000_000)
+    assert outcome.answer in ([17300, 17300, 3], [17000, 17000, 3], "a JPEG of too many scans")
+    assert outcome.peak < 1_650_000_000

@@ -1,23 +1,23 @@
 """Image files -> uint8 (H, W, 3) RGB, upright, without surprises.
 
-OpenCV decodes JPEG (1.5 to 2.5 times as fast as Pillow, the same pixels). Pillow decodes the rest: what
-OpenCV makes of GIF, AVIF and EXIF differs between its versions, and its libpng writes to stderr. Headers are
-read first, so that an image's size is known before memory is given to it.
+libjpeg-turbo decodes JPEG (`yolov7.data.jpeg`), Pillow the rest. Headers are read first, so that an image's
+size is known before memory is given to it: `yolov7.data.decoding` bounds what one image takes, and what all
+take together.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -27,47 +27,56 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from yolov7.data import jpeg, png, tiff
+from yolov7.data.decoding import DECODING, MAX_FILE_BYTES, MAX_PIXELS, check_amount
+from yolov7.data.exif import ORIENTATION, SIDEWAYS, orientation_of, upright, valid_orientation
+from yolov7.data.foreign import SNIFFED, foreign_kind, not_read
 from yolov7.errors import SourceError
 from yolov7.types import Image
 
-MAX_PIXELS = 300_000_000
-"""Images with more are refused unread: a small file can claim to be huge. A phone's 200 megapixels pass."""
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "count_frames",
+    "image_size",
+    "is_image",
+    "read_frames",
+    "read_image",
+]
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset((
-    ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
     ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 ))
 # fmt: on
 """Endings (lower case) by which a folder's images are known. What a file is, its first bytes say."""
 
-_JPEG = b"\xff\xd8\xff"
 # Pillow's Image.open chooses as well, but warns and stops at a number of pixels that is a global setting.
 _READERS: dict[bytes, type[ImageFile]] = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
-    b"II*\0": TiffImageFile,
-    b"MM\0*": TiffImageFile,
+    **dict.fromkeys(tiff.MAGICS, TiffImageFile),
     b"GIF8": GifImageFile,
     b"BM": BmpImageFile,
     b"\xff\x4f\xff\x51": Jpeg2KImageFile,
     b"\0\0\0\x0cjP  \r\n\x87\n": Jpeg2KImageFile,
     **{b"P%d" % kind: PpmImageFile for kind in range(1, 7)},
 }
-_READERS_BY_BRAND: dict[bytes, type[ImageFile]] = {b"WEBP": WebPImageFile}  # bytes 8 to 12 of the file
+_ANIMATED = (GifImageFile, PngImageFile, WebPImageFile)
+_AVIF: type[ImageFile] | None = None
 try:
     from PIL.AvifImagePlugin import AvifImageFile
 
-    _READERS_BY_BRAND |= {b"avif": AvifImageFile, b"avis": AvifImageFile}
-except ImportError:  # Pillow before 11.3: an AVIF is then an image of an unknown kind
+    _AVIF = AvifImageFile
+except ImportError:  # Pillow before 11.3
     pass
 
-# JPEG markers, the byte behind 0xFF.
-_APP1, _START_OF_SCAN, _END_OF_IMAGE = 0xE1, 0xDA, 0xD9
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_MARKERS_WITHOUT_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
-
-_ORIENTATION = 0x0112
-_SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange width and height
+_STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+"""Bytes in which Pillow keeps a pixel, by its mode; 4 for all others."""
+_EXTRA_BYTES: dict[str, int] = {"WEBP": 13, "AVIF": 9, "JPEG2000": 17}
+"""Bytes a pixel that a decoder takes beside that, as measured, by Pillow's name of the format."""
+_STRIP_PIXELS = 1 << 20
+"""Pixels that are converted to RGB at a time."""
 
 
 def read_image(
@@ -77,6 +86,7 @@ def read_image(
 
     EXIF orientation is applied; of an animation the first frame is taken; alpha is dropped (colours as
     stored); grey becomes RGB; 16 bits keep their upper 8; floating point must range over 0..1 or 0..255.
+    Waits where other threads of this process decode in all the memory that is given to it.
 
     Args:
         source: path, or the file's content.
@@ -86,152 +96,279 @@ def read_image(
             pixels. Other formats are decoded whole.
 
     Raises:
-        SourceError: it does not exist, is no image, is truncated or damaged, or has more than MAX_PIXELS.
+        SourceError: it does not exist, is no image, is truncated or damaged, or is too large: it has more
+            than MAX_PIXELS, or its decoding takes more than MAX_DECODING_BYTES.
     """
-    if isinstance(source, bytes):
-        with _naming(name):
-            return _decode(io.BytesIO(source), at_least)
-    with _open_file(source) as file, _naming(name or source):
-        _find_reader(file)  # before the whole of what may be a film is read
-        return _decode(io.BytesIO(file.read()), at_least)
+    with _opened(source, name) as file:
+        reader = _find_reader(file)
+        if reader is not None:
+            return _decode(file, reader)
+        header = jpeg.read_header(file)
+        turned = 3 * header.height * header.width * (header.orientation in SIDEWAYS)
+        needed = header.decoding_bytes + turned
+        check_amount(header.height, header.width, needed)
+        with DECODING.taken(needed):
+            file.seek(0)
+            return upright(jpeg.decode(file.read(), header, at_least), header.orientation)
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of what `read_image` will give, from the file's header alone.
 
     Raises:
+        SourceError: it does not exist, is no image, its header is damaged, or it is too large.
+    """
+    with _opened(path) as file:
+        return _measure(file).upright_size
+
+
+def decoding_bytes(path: str | os.PathLike[str]) -> int:
+    """Memory that `read_image` will take, from the file's header alone; 0 where it will fail."""
+    try:
+        with _opened(path) as file:
+            return _measure(file).needed
+    except SourceError:
+        return 0
+
+
+def is_image(start: bytes) -> bool:
+    """Whether a file that begins so (16 bytes or more) is an image that `read_image` knows."""
+    try:
+        _find_reader(io.BytesIO(start))
+    except SourceError:
+        return False
+    return True
+
+
+def count_frames(path: str | os.PathLike[str]) -> int:
+    """Frames of an animation (GIF, WebP, APNG, AVIF) or pages of a TIFF; 1 for any other image.
+
+    Raises:
         SourceError: it does not exist, is no image, or its header is damaged.
     """
-    with _open_file(path) as file, _naming(path):
-        return _upright_size(file)
+    with _opened(path) as file:
+        reader = _find_reader(file)
+        if reader is None:
+            return 1
+        if reader is TiffImageFile:
+            return tiff.count_pages(file)
+        return int(getattr(_open(file, reader).image, "n_frames", 1)) if _moves(reader) else 1
+
+
+def read_frames(path: str | os.PathLike[str]) -> Iterator[tuple[Image, float]]:
+    """The frames of an animation, each as `read_image` would give it, and seconds from the first.
+
+    Raises:
+        SourceError: a frame is damaged; those before it were given.
+    """
+    with _opened(path) as file:
+        reader = _find_reader(file)
+        if reader is None or not _moves(reader):
+            yield read_image(path), 0.0
+            return
+        opened = _open(file, reader)
+        seconds = 0.0
+        for number in range(int(getattr(opened.image, "n_frames", 1))):
+            with DECODING.taken(2 * opened.needed):  # the frame before is kept to be drawn upon
+                opened.image.seek(number)
+                opened.image.load()
+                pixels = upright(_rgb(opened.image.copy()), opened.orientation)
+            yield pixels, seconds
+            seconds += float(opened.image.info.get("duration") or 100) / 1000
+
+
+def _moves(reader: type[ImageFile]) -> bool:
+    return reader in _ANIMATED or reader is _AVIF
+
+
+@contextmanager
+def _opened(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Iterator[BinaryIO]:
+    """The file, or the bytes as one. Whatever goes wrong inside is a SourceError that names it."""
+    shown = name if isinstance(source, bytes) else name or source
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else _open_file(source) as file:
+            yield file
+    except SourceError as error:
+        raise SourceError(error.message, file=shown, expected=error.expected, found=error.found) from error
+    except MemoryError:
+        raise SourceError("not enough memory to decode this image", file=shown) from None
+    except Exception as error:  # Pillow's readers raise nearly anything on damaged data
+        raise SourceError(f"unreadable or damaged image: {error}", file=shown) from error
 
 
 def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
     """The file, if it is one. Python opens it, for OpenCV cannot where a path is not ASCII on Windows."""
     try:
         if Path(path).is_dir():
-            raise SourceError("this is a folder, not an image", file=path)
+            raise SourceError("this is a folder, not an image")
         if Path(path).exists() and not Path(path).is_file():  # a pipe or a device may never end
-            raise SourceError("this is not a regular file", file=path)
+            raise SourceError("this is not a regular file")
+        length = Path(path).stat().st_size
+        if length > MAX_FILE_BYTES:
+            raise SourceError(
+                "file too large for an image",
+                expected=f"at most {MAX_FILE_BYTES:,} bytes",
+                found=f"{length:,} bytes",
+            )
         return Path(path).open("rb")
     except FileNotFoundError as error:
-        raise SourceError("no such file", file=path) from error
+        raise SourceError("no such file") from error
     except (OSError, ValueError) as error:
-        raise SourceError(f"cannot be opened: {error}", file=path) from error
-
-
-@contextmanager
-def _naming(name: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Whatever goes wrong inside is a SourceError that names the file."""
-    try:
-        yield
-    except SourceError as error:
-        raise SourceError(error.message, file=name, expected=error.expected, found=error.found) from error
-    except Exception as error:  # Pillow's readers raise nearly anything on damaged data
-        raise SourceError(f"unreadable or damaged image: {error}", file=name) from error
+        raise SourceError(f"cannot be opened: {error}") from error
 
 
 def _find_reader(file: BinaryIO) -> type[ImageFile] | None:
     """Pillow's class for what the file's first bytes say it is; None for JPEG, which is read here."""
     file.seek(0)
-    start = file.read(16)
+    start = file.read(SNIFFED)
     file.seek(0)
     if not start:
         raise SourceError("the file is empty")
-    if start.startswith(_JPEG):
+    if start.startswith(jpeg.MAGIC):
         return None
+    if start[4:8] == b"ftyp" and _AVIF is not None and _is_avif(start):
+        return _AVIF
+    kind = foreign_kind(start)
+    if kind is not None:
+        raise not_read(kind)
     for magic, reader in _READERS.items():
         if start.startswith(magic):
             return reader
-    brand = start[8:12]
-    if brand in _READERS_BY_BRAND:
-        return _READERS_BY_BRAND[brand]
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return WebPImageFile
     if start[4:8] == b"ftyp":
-        raise SourceError("HEIF and video files are not read as images; convert it to JPEG or PNG")
-    raise SourceError("not an image of a known kind", found=f"a file that begins with {start!r}")
-
-
-def _check_size(height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
         raise SourceError(
-            "image too large to be decoded",
-            expected=f"at most {MAX_PIXELS:,} pixels",
-            found=f"{width} x {height} = {width * height:,} pixels",
+            "this is a video, or an image of a kind that is not read; convert it to JPEG or PNG"
         )
+    raise SourceError("not an image of a known kind", found=f"a file that begins with {start[:16]!r}")
 
 
-def _decode(file: io.BytesIO, at_least: int | None) -> Image:
+def _is_avif(start: bytes) -> bool:
+    """Whether one of the brands in an ISO file's first box is that of AVIF."""
+    brands = start[8 : min(len(start), int.from_bytes(start[:4], "big"))]
+    return any(brands[at : at + 4] in (b"avif", b"avis") for at in range(0, len(brands), 4))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """An image as its header has it: size as stored, and memory that decoding takes."""
+
+    height: int
+    width: int
+    orientation: int
+    needed: int
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        sideways = self.orientation in SIDEWAYS
+        return (self.width, self.height) if sideways else (self.height, self.width)
+
+
+@dataclass(frozen=True)
+class _Opened(_Measured):
+    """One of Pillow's images, whose header was read."""
+
+    image: ImageFile
+
+
+def _measure(file: BinaryIO) -> _Measured:
     reader = _find_reader(file)
     if reader is None:
-        return _decode_jpeg(file, at_least)
-    image = reader(file)
-    _check_size(image.height, image.width)
-    image.load()
-    if image.mode[0] in "IF":
-        pixels = np.repeat(_to_uint8(np.asarray(image))[..., np.newaxis], 3, axis=2)
+        header = jpeg.read_header(file)
+        needed = header.decoding_bytes + 3 * header.height * header.width * (header.orientation in SIDEWAYS)
+        check_amount(header.height, header.width, needed)
+        return _Measured(header.height, header.width, header.orientation, needed)
+    opened = _open(file, reader)
+    if reader is PngImageFile and opened.orientation == 1:  # EXIF may be behind the pixels
+        late = orientation_of(png.exif_of(file))
+        return _Measured(opened.height, opened.width, late, opened.needed)
+    return opened
+
+
+def _open(file: BinaryIO, reader: type[ImageFile]) -> _Opened:
+    """Read the header, and refuse what is too large."""
+    file.seek(0)
+    strip = 0
+    if reader is TiffImageFile:
+        tags = tiff.read_directory(file)
+        file.seek(0)
+        image: ImageFile = _open_tiff(file, tags)
+        # Whether .size is upright already depends on Pillow's version.
+        height, width = tags.get(tiff.HEIGHT, image.height), tags.get(tiff.WIDTH, image.width)
+        orientation = valid_orientation(tags.get(ORIENTATION, 1))
+        strip = tiff.strip_bytes(tags)
     else:
-        image.info.pop("transparency", None)  # else Pillow warns that a palette loses it
-        pixels = np.array(image.convert("RGB"))
-    if isinstance(image, TiffImageFile):  # Pillow turned it while loading
+        image = _open_png(file) if reader is PngImageFile else reader(file)
+        width, height = image.size
+        orientation = orientation_of(image.info.get("exif", b""))
+    stored = _STORED_BYTES.get(image.mode, 4)
+    a_pixel = stored + _EXTRA_BYTES.get(image.format or "", 0) + 3 * (1 + (orientation in SIDEWAYS))
+    needed = height * width * a_pixel + strip
+    check_amount(height, width, needed)
+    return _Opened(height, width, orientation, needed, image)
+
+
+def _open_png(file: BinaryIO) -> PngImageFile:
+    try:
+        return PngImageFile(file)
+    except (SyntaxError, ValueError):  # because of a text, or its checksum, too
+        return PngImageFile(io.BytesIO(png.essential(file)))
+
+
+def _open_tiff(file: BinaryIO, tags: Any) -> TiffImageFile:
+    try:
+        return TiffImageFile(file)
+    except (SyntaxError, KeyError) as error:  # Pillow knows no such pixels
+        raise SourceError(
+            "the pixels of this TIFF are of a kind that is not read",
+            expected="1, 3 or 4 bands of 8 or 16 bits, or one of 1 to 32",
+            found=tiff.describe(tags),
+        ) from error
+
+
+def _decode(file: BinaryIO, reader: type[ImageFile]) -> Image:
+    if reader is PngImageFile:
+        png.check_pixels(file)
+    opened = _open(file, reader)
+    image = opened.image
+    with DECODING.taken(opened.needed):
+        if isinstance(image, TiffImageFile):
+            # Else Pillow warns and stops at a number of pixels that is a global setting.
+            image.im = PIL.Image.new(image.mode, getattr(image, "_tile_size", image.size), None).im
+        image.load()
+        pixels = _rgb(image)
+        if isinstance(image, TiffImageFile):  # Pillow turned it while loading
+            return pixels
+        return upright(pixels, orientation_of(image.info.get("exif", b"")))
+
+
+def _rgb(image: PIL.Image.Image) -> Image:
+    """A loaded image's pixels, uint8 (H, W, 3); by strips, for the whole at once takes twice the memory."""
+    image.info.pop("transparency", None)  # else Pillow warns that a palette loses it
+    rows = max(1, _STRIP_PIXELS // image.width)
+    tops = range(0, image.height, rows)
+
+    def strip(top: int) -> PIL.Image.Image:
+        return image.crop((0, top, image.width, min(top + rows, image.height)))
+
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    if image.mode[0] in "IF":
+        ranges = [(levels.min(), levels.max()) for levels in (np.asarray(strip(top)) for top in tops)]
+        low, high = np.min(ranges), np.max(ranges)
+        for top in tops:
+            pixels[top : top + rows] = _to_uint8(np.asarray(strip(top)), low, high)[..., np.newaxis]
         return pixels
-    return _upright(pixels, _exif_orientation(image.info.get("exif", b"")))
+    if image.mode in ("LAB", "HSV"):
+        raise SourceError(
+            "colours of a kind that is not read", expected="grey, RGB, CMYK or YCbCr", found=image.mode
+        )
+    for top in tops:
+        pixels[top : top + rows] = np.asarray(strip(top).convert("RGB"))
+    return pixels
 
 
-def _decode_jpeg(file: io.BytesIO, at_least: int | None) -> Image:
-    height, width, orientation = _read_jpeg_header(file)
-    _check_size(height, width)
-    data = file.getvalue()
-    # OpenCV 4.10 fills what is missing with whatever was in memory.
-    if data.find(b"\xff\xd9", file.tell()) < 0:
-        raise SourceError("truncated image: the JPEG data has no end")
-    # RGB at once: a conversion of its own would wake OpenCV's threads, which the network's then wait for.
-    reduced = 0 if at_least is None else _reduction(max(height, width), at_least)
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | reduced
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if pixels is None:
-        raise SourceError("damaged image: OpenCV cannot decode the JPEG data")
-    return _upright(np.asarray(pixels, np.uint8), orientation)
-
-
-def _reduction(long_side: int, at_least: int) -> int:
-    """OpenCV's flag for the smallest size that suffices; that for colour undoes "grayscale" in its name."""
-    flags = {
-        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    }
-    return next((flag for factor, flag in flags.items() if long_side >= factor * at_least), 0)
-
-
-def _read_jpeg_header(file: BinaryIO) -> tuple[int, int, int]:
-    """(height, width, orientation) as stored; the file is left where the compressed pixels begin."""
-    height = width = 0
-    orientation = 1
-    file.seek(2)
-    while byte := file.read(1):
-        if byte != b"\xff":
-            continue  # libjpeg, too, looks for the next marker
-        while byte == b"\xff":
-            byte = file.read(1)
-        marker = byte[0] if byte else _END_OF_IMAGE
-        if marker in _MARKERS_WITHOUT_LENGTH:
-            continue
-        if marker == _END_OF_IMAGE:
-            break
-        if marker == _START_OF_SCAN:
-            return height, width, orientation
-        length = int.from_bytes(file.read(2), "big") - 2
-        segment = file.read(length) if length > 0 else b""
-        if marker in _START_OF_FRAME:
-            height, width = struct.unpack_from(">HH", segment, 1)
-        elif marker == _APP1 and segment.startswith(b"Exif"):
-            orientation = _exif_orientation(segment)
-    raise SourceError("truncated image: the JPEG header has no end")
-
-
-def _to_uint8(levels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Grey levels of more than 8 bits -> uint8, without stretching them."""
-    low, high = levels.min(), levels.max()
+def _to_uint8(levels: npt.NDArray[Any], low: Any, high: Any) -> npt.NDArray[np.uint8]:
+    """Grey levels of more than 8 bits -> uint8, not stretched; `low` and `high` are the whole image's."""
     if levels.dtype.kind == "f":
         if low >= 0 and high <= 1:
             return np.round(levels * 255).astype(np.uint8)
@@ -243,60 +380,3 @@ def _to_uint8(levels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if low < 0 or high > 0xFFFF:
         raise SourceError("integer pixels of unknown meaning", expected="0..65535", found=f"{low}..{high}")
     return (levels >> 8).astype(np.uint8)
-
-
-def _upright(pixels: Image, orientation: int) -> Image:
-    """The image turned as EXIF says: where row 0 and column 0 of what is stored belong."""
-    if orientation in _SIDEWAYS:
-        pixels = np.asarray(cv2.transpose(pixels), np.uint8)
-    # As stored, mirrored, upside down, flipped; then the same four after the transposition.
-    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
-    return pixels if flip is None else np.asarray(cv2.flip(pixels, flip), np.uint8)
-
-
-def _upright_size(file: BinaryIO) -> tuple[int, int]:
-    reader = _find_reader(file)
-    if reader is None:
-        height, width, orientation = _read_jpeg_header(file)
-    else:
-        image = reader(file)
-        width, height = image.size
-        if isinstance(image, TiffImageFile):  # whether .size is upright already depends on Pillow's version
-            width, height = image.tag_v2[256], image.tag_v2[257]
-            orientation = image.tag_v2.get(_ORIENTATION, 1)
-        else:
-            exif = image.info.get("exif") or (
-                _late_png_exif(file) if isinstance(image, PngImageFile) else b""
-            )
-            orientation = _exif_orientation(exif)
-    _check_size(height, width)
-    return (width, height) if orientation in _SIDEWAYS else (height, width)
-
-
-def _late_png_exif(file: BinaryIO) -> bytes:
-    """EXIF of a PNG that has it behind the pixels, found by going from chunk to chunk."""
-    file.seek(8)
-    while len(head := file.read(8)) == 8:
-        length = int.from_bytes(head[:4], "big")
-        if head[4:] == b"eXIf":
-            return file.read(length)
-        file.seek(length + 4, os.SEEK_CUR)
-    return b""
-
-
-def _exif_orientation(exif: bytes) -> int:
-    """Orientation 1..8 in a block of EXIF; 1 where there is none or the block is damaged."""
-    block = exif.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
-    if order is None:
-        return 1
-    try:
-        (directory,) = struct.unpack_from(order + "I", block, 4)
-        (entries,) = struct.unpack_from(order + "H", block, directory)
-        for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
-            tag, value = struct.unpack_from(order + "H6xH", block, entry)
-            if tag == _ORIENTATION:
-                return value if 1 <= value <= 8 else 1
-    except struct.error:
-        pass
-    return 1

@@ -187,14 +187,16 @@ def _digests(paths: Iterable[Path], defects: list[Defect]) -> dict[Path, bytes]:
 
     def examine(path: Path) -> tuple[bytes, str]:
         try:
-            data = path.read_bytes()
+            read_image(path)
+            digest = hashlib.blake2b(digest_size=16)
+            with path.open("rb") as file:
+                while part := file.read(1 << 20):
+                    digest.update(part)
+        except SourceError as error:
+            return b"", error.message if error.found is None else f"{error.message} ({error.found})"
         except OSError as error:
             return b"", f"cannot be read: {error.strerror}"
-        try:
-            read_image(data)
-        except SourceError as error:
-            return b"", error.message
-        return hashlib.blake2b(data, digest_size=16).digest(), ""
+        return digest.digest(), ""
 
     digests = {}
     ordered = sorted(paths)

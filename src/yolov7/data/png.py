@@ -1,0 +1,57 @@
+"""PNG: its chunks, read without decoding."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from yolov7.errors import SourceError
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kind and length of each chunk of a PNG; the file is left where the chunk's content begins."""
+    position = 8
+    while True:
+        file.seek(position)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        length = int.from_bytes(head[:4], "big")
+        yield head[4:], length
+        position += length + 12
+
+
+def check_pixels(file: BinaryIO) -> None:
+    """Compare the checksums of what pixels depend on, which Pillow does not.
+
+    Raises:
+        SourceError: one is wrong.
+    """
+    for kind, length in _chunks(file):
+        if kind == b"IEND":
+            return
+        if kind not in (b"IHDR", b"PLTE", b"IDAT"):
+            continue
+        checksum, left = zlib.crc32(kind), length
+        while left and (part := file.read(min(left, 1 << 20))):
+            checksum, left = zlib.crc32(part, checksum), left - len(part)
+        stored = file.read(4)
+        if len(stored) == 4 and int.from_bytes(stored, "big") != checksum:
+            raise SourceError(f"damaged image: wrong checksum of its {kind.decode()} data")
+
+
+def essential(file: BinaryIO) -> bytes:
+    """The same PNG without what no pixel and no orientation depends on."""
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, length in _chunks(file):
+        if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"eXIf"):
+            content = file.read(length)
+            checksum = zlib.crc32(content, zlib.crc32(kind))
+            parts += [len(content).to_bytes(4, "big"), kind, content, checksum.to_bytes(4, "big")]
+    return b"".join(parts)
+
+
+def exif_of(file: BinaryIO) -> bytes:
+    """EXIF of a PNG, wherever it is; b"" where there is none."""
+    return next((file.read(length) for kind, length in _chunks(file) if kind == b"eXIf"), b"")

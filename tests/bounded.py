@@ -1,0 +1,53 @@
+"""A piece of Python in a process of its own, within bounds of memory and time, and what it took."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+_PROLOGUE = """
+import json, sys, resource
+def status(key):
+    with open("/proc/self/status") as file:
+        return 1024 * int(next(line for line in file if line.startswith(key)).split()[1])
+import cv2, torch, yolov7.data.images
+memory, *arguments = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + int(memory),) * 2)
+"""
+_EPILOGUE = """
+print(json.dumps([answer, status("VmHWM")]))
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the code left in `answer`, and the most memory that its process had, in bytes."""
+
+    answer: Any
+    peak: int
+
+
+def run_bounded(code: str, *arguments: object, memory: int = 1_500_000_000, seconds: float = 30) -> Outcome:
+    """Run code that puts something into `answer`; its `arguments` are texts. Linux only.
+
+    Args:
+        code: Python.
+        arguments: for the code.
+        memory: bytes of address space beyond what the imported libraries take.
+        seconds: after which it has failed.
+
+    Raises:
+        AssertionError: it failed, or took too long or too much.
+    """
+    command = [sys.executable, "-c", _PROLOGUE + code + _EPILOGUE, str(memory), *map(str, arguments)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"not done after {seconds} s") from None
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    answer, peak = json.loads(done.stdout)
+    return Outcome(answer, peak)
