@@ -88,14 +88,15 @@ def has_visibilities(fractions: list[float]) -> bool:
 
 
 def _crosses_itself(points: npt.NDArray[np.float64]) -> bool:
-    """Whether two sides of a polygon cross, other than where they meet."""
-    following = np.roll(points, -1, axis=0)
-
-    def side(origin: npt.NDArray[np.float64], end: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """On which side of each line (first axis) each point (second axis) is."""
-        (dx, dy), (px, py) = (end - origin).T[:, :, None], (points[None] - origin[:, None]).transpose(2, 0, 1)
-        return np.asarray(np.sign(dx * py - dy * px))
-
-    sides = side(points, following)
-    parted = sides * np.roll(sides, -1, axis=1) < 0  # the ends of the second on both sides of the first
-    return bool((parted & parted.T).any())
+    """Whether two sides of a polygon cross or touch that are not neighbours."""
+    points = points[(points != np.roll(points, -1, axis=0)).any(axis=1)]  # some close it by the first point
+    starts, ends = points, np.roll(points, -1, axis=0)
+    (dx, dy), (px, py) = (ends - starts).T[:, :, None], (points[None] - starts[:, None]).transpose(2, 0, 1)
+    turns = dx * py - dy * px  # on which side of each line (first axis) each point (second axis) is
+    turns[np.abs(turns) < 1e-12] = 0
+    parted = turns * np.roll(turns, -1, axis=1) <= 0
+    low, high = np.minimum(starts, ends), np.maximum(starts, ends)
+    near = ((low[:, None] <= high[None]) & (low[None] <= high[:, None])).all(axis=2)
+    steps = np.subtract.outer(np.arange(len(points)), np.arange(len(points))) % max(len(points), 1)
+    apart = (steps > 1) & (steps < len(points) - 1)
+    return bool((parted & parted.T & near & apart).any())

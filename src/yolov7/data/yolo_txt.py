@@ -130,6 +130,13 @@ class _Reader:
     def _read_label(self, values: list[float], line: int, collector: LabelCollector) -> None:
         label, *fractions = values
         problem = self._problem_of_columns(values)
+        if (
+            problem is None
+            and 2 in fractions
+            and has_visibilities(fractions)
+            and not self.description.keypoints
+        ):
+            problem = "a box with keypoints and their visibilities, which needs kpt_shape in data.yaml"
         if problem is None and label not in self.classes:
             problem = f"class {label:g} is not one of 0..{len(self.classes) - 1}"
         if problem is None and not np.isfinite(fractions).all():
