@@ -98,10 +98,13 @@ def test_a_device_that_is_none(file, runtime):
 
 
 def test_a_size_that_is_none(file, tmp_path):
-    with pytest.raises(UsageError, match="too small"):
-        load(file, size=0)
+    for size in (0, 31, (320, 320), "320"):
+        with pytest.raises(UsageError, match="invalid image size"):
+            load(file, size=size)
+    with pytest.raises(UsageError, match="invalid confidence threshold"):
+        load(file, conf="0.3")
     OpenVino().write(lively(), tmp_path / "n.openvino", ExportOptions(dynamic=True))
-    with pytest.raises(UsageError, match="too small"):
+    with pytest.raises(UsageError, match="invalid image size"):
         load(tmp_path / "n.openvino", size=0)
 
 

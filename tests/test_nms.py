@@ -265,9 +265,9 @@ def test_no_images() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, math.inf])
 def test_threshold_outside_0_to_1(value: float) -> None:
-    with pytest.raises(UsageError, match=r"confidence threshold cannot be\n.*0 to 1\n"):
+    with pytest.raises(UsageError, match=r"invalid confidence threshold\n.*0 to 1\n"):
         non_max_suppression(torch.zeros(1, 3, 7), value, 0.5)
-    with pytest.raises(UsageError, match=r"IoU threshold cannot be\n.*0 to 1\n"):
+    with pytest.raises(UsageError, match=r"invalid IoU threshold\n.*0 to 1\n"):
         non_max_suppression(torch.zeros(1, 3, 7), 0.5, value)
 
 

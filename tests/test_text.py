@@ -37,4 +37,5 @@ def test_an_error_message_is_safe_and_keeps_its_lines():
 def test_the_nearest_choice_is_suggested_whatever_its_case():
     assert did_you_mean("PERSN", ["car", "Person"]) == "; did you mean Person?"
     assert did_you_mean("qqq", ["car", "Person"]) == ""
+    assert did_you_mean("confidence", ["iou", "conf"]) == "; did you mean conf?"
     assert did_you_mean("x" * 10**6, ["x" * 100]) != "", "a long word is compared by its beginning"

@@ -6,6 +6,7 @@ import builtins
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -35,6 +36,38 @@ def test_length_names_and_selection(two):
     assert two[:0].names == two.names
     assert len(Detections.empty(["a"])) == 0
     assert Detections.empty().name_of(7) == "7"
+
+
+def test_iterating_and_whole_numbers_give_single_detections(two):
+    assert [(one.name, one.label, round(one.score, 6)) for one in two] == [
+        ("dog", 1, 0.9),
+        ("cat", 0, 0.123456),
+    ]
+    assert two[-1].box.tolist() == [0, 0, 5, 5]
+    assert two[np.int64(0)] == two[:1]
+    assert two[0].to_coco(1) == two.to_coco(1)[:1]
+    with pytest.raises(IndexError):
+        two[2]
+    assert two[[1, 0]].class_names == ["cat", "dog"]
+    assert len(two[[]]) == 0
+    assert two[[False, True]] == two[1:]
+
+
+def test_equality_is_by_value_and_repr_is_short(two):
+    assert two == two[:]
+    assert two != two[::-1]
+    assert two != "two"
+    assert repr(two) == "<Detections 2: 1 dog, 1 cat>"
+    assert repr(two[0]) == "<Detection 1: 1 dog>"
+
+
+def test_plot_takes_arrays_and_pillow_images_and_says_what_else_it_needs(two):
+    image = np.full((80, 100, 3), 90, np.uint8)
+    grey = PIL.Image.fromarray(image).convert("L")
+    np.testing.assert_array_equal(two.plot(grey), two.plot(image))
+    for wrong in (None, "a.jpg"):
+        with pytest.raises(UsageError, match="drawn on an image"):
+            two.plot(wrong)
 
 
 def test_from_tensors_of_any_precision():

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
     from yolov7.errors import Yolov7Error
     from yolov7.evaluation.coco import Metrics
-    from yolov7.inference.predictor import Predictor, Result
+    from yolov7.inference.predictor import Predictor
+    from yolov7.inference.result import Result
     from yolov7.loading import load
     from yolov7.models.architecture import Architecture, compound_scale
     from yolov7.models.detector import Detector, create, fuse
     from yolov7.nms import non_max_suppression
+    from yolov7.thresholds import Thresholds
     from yolov7.training.config import TrainConfig
     from yolov7.training.fit import train
     from yolov7.types import Detections, Predictions
@@ -34,7 +36,8 @@ _HOMES = {
     "Metrics": "yolov7.evaluation.coco",
     "Predictions": "yolov7.types",
     "Predictor": "yolov7.inference.predictor",
-    "Result": "yolov7.inference.predictor",
+    "Result": "yolov7.inference.result",
+    "Thresholds": "yolov7.thresholds",
     "TrainConfig": "yolov7.training.config",
     "Yolov7Error": "yolov7.errors",
     "compound_scale": "yolov7.models.architecture",
@@ -56,6 +59,7 @@ __all__ = [
     "Predictions",
     "Predictor",
     "Result",
+    "Thresholds",
     "TrainConfig",
     "Yolov7Error",
     "compound_scale",
@@ -78,4 +82,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__doc__", "__file__", "__name__", "__path__", "__spec__"]

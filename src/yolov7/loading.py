@@ -23,6 +23,7 @@ from yolov7.inference.backend import Backend, TorchBackend, default_device, find
 from yolov7.inference.predictor import Predictor
 from yolov7.models.detector import create
 from yolov7.models.zoo import NETWORKS, VARIANTS
+from yolov7.thresholds import PREDICTION, Thresholds, check_whole
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,11 +37,11 @@ def load(
     device: str | torch.device | None = None,
     half: bool = False,
     augment: bool = False,
-    conf: float = 0.25,
-    iou: float = 0.45,
-    classes: Sequence[str | int] | None = None,
+    conf: float = PREDICTION.conf,
+    iou: float = PREDICTION.iou,
+    classes: Sequence[str | int] | str | None = None,
     agnostic: bool = False,
-    max_detections: int = 300,
+    max_detections: int = PREDICTION.max_detections,
     centred: bool = False,
 ) -> Predictor:
     """Make any checkpoint, or an artefact of ``yolov7 export``, ready for images.
@@ -55,18 +56,25 @@ def load(
             into which a checkpoint is converted once; or ``auto``, the fastest that is installed here and was
             seen to agree with torch, in 16 bits where the processor has them; or in 8 bits, where such an
             artefact with a certificate that passed lies beside the file. An artefact has its own.
-        parallel: images that are worked on at the same time; not on torch.
+        parallel: images that are worked on at the same time, each by one thread; not on torch. The command
+            ``predict`` takes the number of processors, at most 8, where there are several images: more images
+            per second, though each takes longer.
         size: longest side that images are scaled to, pixels; the checkpoint's own where not given.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; a GPU where there is one.
         half: 16 bits: float16 on a GPU; on a CPU bfloat16, where runtimes have it.
         augment: look at each image three times, mirrored and scaled.
-        conf, iou, classes, agnostic, max_detections, centred: see :class:`Predictor`.
+        conf, iou, classes, agnostic, max_detections: see :class:`~yolov7.thresholds.Thresholds`. They can be
+            changed for each call of the predictor.
+        centred: see :class:`Predictor`.
 
     Raises:
         CheckpointError: the file cannot be used, or is not there.
         DownloadError: a released checkpoint cannot be fetched.
         UsageError: an argument that cannot be.
     """
+    thresholds = Thresholds(conf, iou, max_detections, classes, agnostic)
+    if size is not None:
+        check_whole("image size in pixels", size)
     if not isinstance(weights, Checkpoint) and (artefact := runtime_of(Path(weights))) is not None:
         network = _artefact(artefact, Path(weights), runtime, size, parallel, half)
     else:
@@ -79,11 +87,7 @@ def load(
         backend,
         network.names,
         network.size,
-        conf=conf,
-        iou=iou,
-        classes=classes,
-        agnostic=agnostic,
-        max_detections=max_detections,
+        thresholds,
         centred=centred,
         parallel=1 if isinstance(network.backend, TorchBackend) else parallel,
     )

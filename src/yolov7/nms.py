@@ -26,6 +26,7 @@ from torch import Tensor
 
 from yolov7.boxes import cxcywh_to_xyxy, pairwise_iou
 from yolov7.errors import UsageError
+from yolov7.thresholds import check_fraction, check_whole
 
 BLOCK = 256
 """Candidates that are settled among themselves at once: their overlaps stay in a processor's cache."""
@@ -101,7 +102,7 @@ def select_candidates(
         UsageError: as in ``non_max_suppression``.
     """
     check_fraction("confidence threshold", conf)
-    check_limit("limit of candidates", max_candidates)
+    check_whole("limit of candidates", max_candidates)
     if rows.ndim != 2 or rows.shape[1] < 6:
         raise UsageError("not decoded rows", expected="(N, 5 + classes)", found=tuple(rows.shape))
     num_classes = rows.shape[1] - 5
@@ -153,7 +154,7 @@ def suppress(
         UsageError: a threshold outside [0, 1] or a limit below 1.
     """
     check_fraction("IoU threshold", iou)
-    check_limit("limit of detections", max_detections)
+    check_whole("limit of detections", max_detections)
     boxes = boxes.float()
 
     def overlaps(a: Tensor, b: Tensor) -> Tensor:
@@ -220,15 +221,3 @@ def _wanted(classes: Sequence[int], num_classes: int, device: torch.device) -> T
     wanted = torch.zeros(num_classes, dtype=torch.bool)
     wanted[list(classes)] = True
     return wanted.to(device)
-
-
-def check_fraction(name: str, value: float) -> None:
-    """Raises: UsageError: it is not from 0 to 1."""
-    if not 0 <= value <= 1:
-        raise UsageError(f"{name} cannot be", expected="a number from 0 to 1", found=value)
-
-
-def check_limit(name: str, value: int) -> None:
-    """Raises: UsageError: it is below 1."""
-    if value < 1:
-        raise UsageError(f"{name} cannot be", expected="at least 1", found=value)

@@ -38,6 +38,10 @@ def printable(text: object, limit: int | None = None, *, keep: str = "") -> str:
     return shown if limit is None or len(shown) <= limit else shown[: limit - 3] + "..."
 
 
+def _begins(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
 def _escape(character: str) -> str:
     return ascii(character)[1:-1]
 
@@ -51,5 +55,8 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     ''
     """
     by_lower = {choice.casefold(): choice for choice in choices}
-    near = difflib.get_close_matches(word.casefold()[:100], by_lower, n=1)
+    typed = word.casefold()[:100]
+    near = difflib.get_close_matches(typed, by_lower, n=1)
+    if not near and len(typed) > 2:  # a shorter or longer form, such as conf and confidence
+        near = [choice for choice in by_lower if len(choice) > 2 and _begins(choice, typed)][:1]
     return f"; did you mean {printable(by_lower[near[0]], 100)}?" if near else ""

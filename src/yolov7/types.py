@@ -8,9 +8,10 @@ are validated where they are made, at the border, once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,11 @@ from torch import Tensor
 
 from yolov7.drawing import draw_boxes
 from yolov7.errors import MissingDependencyError, UsageError
+from yolov7.text import printable
 
 if TYPE_CHECKING:
     import pandas
+    import PIL.Image
     import supervision
 
 Image = npt.NDArray[np.uint8]
@@ -154,15 +157,24 @@ class Assignment:
         return len(self.level)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Detections:
     """Boxes that a detector found in one image, best first.
+
+    Iterating gives each :class:`Detection`; so does a whole number as index. Slices, masks and lists of
+    numbers give Detections.
 
     Attributes:
         boxes: float32 (N, 4) ``xyxy`` pixels.
         scores: float32 (N,) in [0, 1].
         labels: int64 (N,), contiguous from 0.
         names: class names by label.
+
+    >>> import numpy as np
+    >>> boxes = np.array([[10, 10, 60, 40], [0, 0, 5, 5]], np.float32)
+    >>> found = Detections(boxes, np.array([0.9, 0.4], np.float32), np.array([1, 0]), ("car", "dog"))
+    >>> [one.name for one in found], found[0].box.tolist(), len(found[found.scores > 0.5])
+    (['dog', 'car'], [10.0, 10.0, 60.0, 40.0], 1)
     """
 
     boxes: FloatArray
@@ -198,14 +210,45 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, index: npt.NDArray[Any] | slice | Sequence[int]) -> Detections:
-        """The detections that a numpy index, mask or slice picks."""
-        return replace(
-            self,
-            boxes=self.boxes[index],
-            scores=self.scores[index],
-            labels=self.labels[index],
-        )
+    def __iter__(self) -> Iterator[Detection]:
+        return (self[number] for number in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Detection: ...
+
+    @overload
+    def __getitem__(self, index: npt.NDArray[Any] | slice | Sequence[int]) -> Detections: ...
+
+    def __getitem__(self, index: SupportsIndex | npt.NDArray[Any] | slice | Sequence[int]) -> Detections:
+        """Pick one detection by its number, or several by a slice, a mask (N,) or numbers."""
+        kind = Detections
+        if isinstance(index, SupportsIndex) and not isinstance(index, np.ndarray):
+            number = range(len(self))[index]  # IndexError beyond the end; from the end where negative
+            index, kind = slice(number, number + 1), Detection
+        elif isinstance(index, Sequence):
+            index = np.asarray(index, dtype=None if len(index) else np.int64)
+        return kind(self.boxes[index], self.scores[index], self.labels[index], self.names)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {len(self)}: {self.summary()}>"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether boxes, scores, labels and names are the same, number by number."""
+        if not isinstance(other, Detections):
+            return NotImplemented
+        pairs = ((self.boxes, other.boxes), (self.scores, other.scores), (self.labels, other.labels))
+        return self.names == other.names and all(np.array_equal(mine, theirs) for mine, theirs in pairs)
+
+    __hash__ = None  # type: ignore[assignment]  # the declared way to say that arrays have no hash
+
+    def summary(self) -> str:
+        """Count the classes, the most frequent first: ``2 cat, 1 dog``.
+
+        >>> Detections.empty().summary()
+        'nothing'
+        """
+        counts = Counter(self.class_names).most_common()
+        return ", ".join(f"{count} {printable(name)}" for name, count in counts) or "nothing"
 
     def name_of(self, label: int) -> str:
         """Name of a class, or its number where names are not known."""
@@ -265,7 +308,49 @@ class Detections:
         table = pandas.DataFrame(self.boxes, columns=["x1", "y1", "x2", "y2"])
         return table.assign(score=self.scores, label=self.labels, name=self.class_names)
 
-    def plot(self, image: Image) -> Image:
-        """A copy of the RGB image with the boxes, names and scores drawn on it. (H, W, 3) -> (H, W, 3)."""
+    def plot(self, image: Image | PIL.Image.Image | None = None) -> Image:
+        """Draw boxes, names and scores on a copy of the image.
+
+        Args:
+            image: uint8 (H, W, 3) RGB, or a Pillow image: the one that the boxes are of.
+
+        Returns:
+            uint8 (H, W, 3) RGB.
+
+        Raises:
+            UsageError: not such an image, or none.
+        """
+        if image is not None and not isinstance(image, np.ndarray) and hasattr(image, "convert"):
+            image = np.asarray(image.convert("RGB"))
+        if not isinstance(image, np.ndarray):
+            raise UsageError(
+                "detections are drawn on an image",
+                expected="plot(image) with uint8 (H, W, 3) RGB or a Pillow image; or plot() of a Result",
+                found="no image" if image is None else type(image).__name__,
+            )
         texts = [f"{name} {score:.2f}" for name, score in zip(self.class_names, self.scores, strict=True)]
         return draw_boxes(image, self.boxes, texts, self.labels)
+
+
+class Detection(Detections):
+    """One detection: Detections of length one, with its values at hand."""
+
+    @property
+    def box(self) -> FloatArray:
+        """float32 (4,): x1, y1, x2, y2 in pixels."""
+        return self.boxes.reshape(4)
+
+    @property
+    def score(self) -> float:
+        """Confidence in [0, 1]."""
+        return float(self.scores[0])
+
+    @property
+    def label(self) -> int:
+        """Label of its class."""
+        return int(self.labels[0])
+
+    @property
+    def name(self) -> str:
+        """Name of its class."""
+        return self.name_of(self.label)

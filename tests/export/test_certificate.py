@@ -26,6 +26,7 @@ from yolov7.export.verdict import Certificate
 from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.nms import ScoredBoxes, non_max_suppression
+from yolov7.thresholds import Thresholds
 from yolov7.types import Image
 
 CHECKPOINT = seeing()
@@ -263,7 +264,7 @@ class AtOnce(EndToEndBackend):
         return tuple(map(partial(pad_sequence, batch_first=True), zip(*found, strict=True)))
 
     def detect_in(self, image: Image, conf: float) -> ScoredBoxes:
-        found = Predictor(TORCH, NAMES, SIZE, conf=conf, iou=self.iou)(image)
+        found = Predictor(TORCH, NAMES, SIZE, Thresholds(conf=conf, iou=self.iou))(image)
         boxes = torch.from_numpy(found.boxes) + torch.tensor((self.off, 0, self.off, 0))
         return ScoredBoxes(boxes, torch.from_numpy(found.scores), torch.from_numpy(found.labels))
 

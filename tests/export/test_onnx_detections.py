@@ -31,6 +31,7 @@ from yolov7.export.onnx_graphs import joined, letterbox_graph, suppression_graph
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.nms import ScoredBoxes, non_max_suppression
+from yolov7.thresholds import Thresholds
 from yolov7.types import Detections, Image
 
 CONF = 0.3
@@ -201,7 +202,7 @@ def checkpoint():
 
 @pytest.fixture(scope="module")
 def predictor(checkpoint):
-    return Predictor(TorchBackend(checkpoint.model), NAMES, 128, conf=CONF)
+    return Predictor(TorchBackend(checkpoint.model), NAMES, 128, Thresholds(conf=CONF))
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +314,7 @@ def test_thresholds_of_a_caller(artefacts, predictor):
     assert {value.name for value in session.get_overridable_initializers()} == {"conf", "iou", "margin"}
     usual = Predictor(predictor.backend, NAMES, 128)
     assert_same(found_in(session.run(None, inputs), 0), usual(picture))
-    strict = Predictor(predictor.backend, NAMES, 128, conf=0.6, iou=0.1)
+    strict = Predictor(predictor.backend, NAMES, 128, Thresholds(conf=0.6, iou=0.1))
     found = found_in(session.run(None, inputs | {"conf": scalar(0.6), "iou": scalar(0.1)}), 0)
     assert_same(found, strict(picture))
     assert len(found) < len(usual(picture))
@@ -323,9 +324,9 @@ def test_thresholds_of_a_caller(artefacts, predictor):
 def test_as_a_backend(checkpoint, artefacts, runtime):
     backend = runtime.open(artefacts[runtime.name])
     assert backend.shape == ((128, 128) if isinstance(runtime, OnnxEndToEnd) else None)
-    other, reference = Predictor(backend, NAMES, 128, conf=CONF), TorchBackend(checkpoint.model)
+    other, reference = Predictor(backend, NAMES, 128, Thresholds(conf=CONF)), TorchBackend(checkpoint.model)
     reference.shape = backend.shape  # the same padding
-    predictor = Predictor(reference, NAMES, 128, conf=CONF)
+    predictor = Predictor(reference, NAMES, 128, Thresholds(conf=CONF))
     pictures = [noise(96, 128, 3), noise(300, 400, 4), noise(128, 60, 5), noise(50, 60, 6)]
     for picture in pictures:  # boxes that reach out of their image are suppressed as torch's are
         assert_same(other(picture), predictor(picture), box=0.05)

@@ -12,11 +12,12 @@ from tests.inference.media import picture
 from yolov7.errors import CheckpointError, DownloadError, SourceError, UsageError
 from yolov7.inference.augment import VIEWS, Augmented
 from yolov7.inference.backend import TorchBackend
-from yolov7.inference.predictor import Predictor, class_labels
+from yolov7.inference.predictor import Predictor
 from yolov7.inference.sources import open_source
 from yolov7.loading import load
 from yolov7.models.detector import create, fuse
 from yolov7.nms import non_max_suppression
+from yolov7.thresholds import Thresholds
 from yolov7.types import Detections
 
 NAMES = ("red", "green", "blue")
@@ -109,25 +110,43 @@ def test_a_wrong_path_is_known_before_the_first_result(tmp_path):
 
 
 def test_classes_by_name_and_number():
-    assert class_labels(["blue", 0, "1"], NAMES) == [2, 0, 1]
-    for wrong in ("pink", "3", -1, 7):
-        with pytest.raises(UsageError, match="no such class"):
-            class_labels([wrong], NAMES)
     image = spotted(96, 96, (10, 10, 50, 50))
-    assert len(Predictor(BrightSpot(), NAMES, 96, classes=["green"])(image)) == 1
-    assert len(Predictor(BrightSpot(), NAMES, 96, classes=["red"])(image)) == 0
+    assert len(Predictor(BrightSpot(), NAMES, 96, Thresholds(classes=["green"]))(image)) == 1
+    assert len(Predictor(BrightSpot(), NAMES, 96, Thresholds(classes=["red"]))(image)) == 0
 
 
-@pytest.mark.parametrize("size", [0, -5, 31])
+def test_thresholds_can_be_changed_for_each_call():
+    predictor = Predictor(BrightSpot(), NAMES, 96)
+    image = spotted(96, 96, (10, 10, 50, 50))
+    assert [len(predictor(image, classes=name)) for name in ("green", "red")] == [1, 0]
+    assert len(predictor(image, conf=1.0)) == 0
+    assert len(predictor(image, thresholds=Thresholds(conf=1.0))) == 0
+    assert len(predictor(image, thresholds=Thresholds(conf=1.0), conf=0.2)) == 1
+    assert len(predictor(image)) == 1, "a call changes nothing for the next"
+    with pytest.raises(UsageError, match="no such threshold; did you mean conf"):
+        predictor.predict(image, confidence=0.5)
+    with pytest.raises(UsageError, match="no such class"):
+        predictor.predict(image, classes="pink")
+
+
+def test_results_are_iterated_and_say_so():
+    results = Predictor(BrightSpot(), NAMES, 96).predict(spotted(96, 96, (10, 10, 50, 50)))
+    with pytest.raises(UsageError, match="list"):
+        results[0]
+    assert [len(result.detections) for result in results] == [1]
+    assert repr(Predictor(BrightSpot(), NAMES, 96)).startswith("<Predictor ")
+
+
+@pytest.mark.parametrize("size", [0, -5, 31, (96, 96), "96", 96.0, True])
 def test_sizes_below_the_stride_are_refused(size):
-    with pytest.raises(UsageError, match="too small"):
+    with pytest.raises(UsageError, match="invalid image size"):
         Predictor(BrightSpot(), NAMES, size)
 
 
 @pytest.mark.parametrize("wrong", [{"conf": 25}, {"iou": -0.1}, {"max_detections": 0}], ids=str)
 def test_wrong_thresholds_are_known_at_once(wrong):
-    with pytest.raises(UsageError, match="cannot be"):
-        Predictor(BrightSpot(), NAMES, 96, **wrong)
+    with pytest.raises(UsageError, match="invalid"):
+        Predictor(BrightSpot(), NAMES, 96).predict(spotted(96, 96, (10, 10, 50, 50)), **wrong)
 
 
 def test_augmented_views_come_back_to_the_same_place():
@@ -217,7 +236,7 @@ def test_real_weights_find_what_is_there(coco_weights):
 def test_predictor_equals_doing_it_by_hand(tiny):
     """The optimised path (few rows decoded) against decode, NMS and un-letterboxing in full."""
     image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    found = Predictor(TorchBackend(tiny), NAMES, 128, conf=0.0)(image)
+    found = Predictor(TorchBackend(tiny), NAMES, 128, Thresholds(conf=0.0))(image)
     deployed = fuse(tiny)
     with torch.no_grad():
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255

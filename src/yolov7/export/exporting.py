@@ -38,8 +38,8 @@ from yolov7.files import explained
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.remote import without_password
 from yolov7.inference.sources import Source, open_source
-from yolov7.nms import check_fraction
 from yolov7.photos import photos
+from yolov7.thresholds import check_fraction
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,0 +1,153 @@
+"""What a predictor gives for each image."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from yolov7.errors import UsageError
+from yolov7.files import write_file
+from yolov7.inference.frames import Frame
+from yolov7.inference.output import encoded
+from yolov7.text import printable
+from yolov7.types import Detections, Image
+
+if TYPE_CHECKING:
+    import pandas
+
+NOTEBOOK_SIDE = 1280
+"""Long side in pixels of the picture that a notebook shows: a page of large photos stays light."""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Milliseconds that an image spent in each stage; its share where several went through together.
+
+    ``read`` (decode) and ``prepare`` (letterbox) happen in the background while the network works on earlier
+    images.
+    """
+
+    read: float
+    prepare: float
+    network: float
+    nms: float
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Result:
+    """Detections in one image.
+
+    Attributes:
+        detections: in pixels of the image.
+        image: uint8 (H, W, 3) RGB.
+        source: where it came from.
+        index: number of the image in this run, from 0; of images that could not be read there is no result.
+        timings: milliseconds by stage.
+        frame: the image with all that its source knows, such as its place in a video.
+    """
+
+    detections: Detections
+    image: Image
+    source: str
+    index: int
+    timings: Timings
+    frame: Frame
+
+    def plot(self) -> Image:
+        """Return a copy of the image with boxes, names and scores drawn on it, uint8 (H, W, 3) RGB."""
+        return self.detections.plot(self.image)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the image with its boxes as a JPEG or PNG file, by the ending of the path.
+
+        Raises:
+            OutputError: it cannot be written.
+            UsageError: another ending.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix not in (".jpg", ".jpeg", ".png"):
+            raise UsageError("unknown picture format", expected=".jpg, .jpeg or .png", found=os.fspath(path))
+        write_file(path, encoded(self.plot(), suffix))
+
+    def to_json(self) -> str:
+        """Return a JSON object: source, index, width, height and a list of detections.
+
+        Each detection has label, name, score and box (x1, y1, x2, y2 in pixels).
+        """
+        height, width = self.image.shape[:2]
+        return json.dumps(
+            {
+                "source": self.source,
+                "index": self.index,
+                "width": width,
+                "height": height,
+                "detections": [
+                    {
+                        "label": one.label,
+                        "name": one.name,
+                        "score": round(one.score, 5),
+                        "box": [round(value, 3) for value in one.box.tolist()],
+                    }
+                    for one in self.detections
+                ],
+            }
+        )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a table with one row per detection: x1, y1, x2, y2, score, label, name.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        return self.detections.to_pandas()
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"<Result {printable(self.source, 80)}, {width} x {height}: {self.detections.summary()}>"
+
+    def _repr_png_(self) -> bytes:
+        """Picture for notebooks, at most ``NOTEBOOK_SIDE`` pixels."""
+        picture = self.plot()
+        scale = NOTEBOOK_SIDE / max(picture.shape[:2])
+        if scale < 1:
+            height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
+            picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        return encoded(picture, ".png")
+
+    def _repr_html_(self) -> str:
+        """Caption and table for notebooks, which show the picture beside them."""
+        rows = "".join(
+            f"<tr><td>{html.escape(printable(one.name))}</td><td>{one.score:.2f}</td>"
+            f"<td>{', '.join(f'{value:.0f}' for value in one.box)}</td></tr>"
+            for one in self.detections
+        )
+        head = "<tr><th>name</th><th>score</th><th>x1, y1, x2, y2</th></tr>"
+        return f"<p>{html.escape(repr(self)[1:-1])}</p><table>{head}{rows}</table>"
+
+
+class Results(Iterator[Result]):
+    """Results one after the other, as images are read: iterate, or make a list."""
+
+    def __init__(self, results: Iterator[Result]) -> None:
+        self._results = results
+
+    def __iter__(self) -> Results:
+        return self
+
+    def __next__(self) -> Result:
+        return next(self._results)
+
+    def __getitem__(self, index: object) -> Result:
+        raise UsageError(
+            "results come one by one, so that memory does not grow with their number",
+            expected="for result in predictor.predict(...), or list(predictor.predict(...))[0]",
+            found=f"[{index!r:.40}]",
+        )

@@ -1,0 +1,130 @@
+"""Thresholds that decide which candidates become detections, and the checks of numbers that users give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, TypedDict
+
+from yolov7.errors import UsageError
+from yolov7.text import did_you_mean
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_SHOWN_NAMES = 20
+"""Class names that an error lists at most."""
+
+
+def check_fraction(name: str, value: object) -> None:
+    """Raise a UsageError unless the value is a number in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise UsageError(f"invalid {name}", expected="a number from 0 to 1", found=_shown(value))
+
+
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """Raise a UsageError unless the value is a whole number that is large enough."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise UsageError(f"invalid {name}", expected=f"a whole number, at least {least}", found=_shown(value))
+
+
+def _shown(value: object) -> str:
+    """A number as it is; of anything else the type too, for "0.3" and 0.3 look alike."""
+    bare = isinstance(value, Real) and not isinstance(value, bool)
+    return str(value) if bare else f"{value!r:.100} ({type(value).__name__})"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Settings of non-maximum suppression (NMS), for one call or for all calls of a predictor.
+
+    Attributes:
+        conf: confidence that a detection must exceed, in [0, 1].
+        iou: IoU above which the lower-scoring of two boxes is dropped, in [0, 1].
+        max_detections: most detections per image, best first, at least 1.
+        classes: names or labels of the only classes wanted; all where None. A single one may be given bare.
+        agnostic: boxes suppress those of other classes too.
+
+    Raises:
+        UsageError: a value outside its range or of another type.
+
+    >>> Thresholds(conf=0.5, classes="person").labels(["car", "person"])
+    [1]
+    """
+
+    conf: float = 0.25
+    iou: float = 0.45
+    max_detections: int = 300
+    classes: Sequence[str | int] | str | int | None = None
+    agnostic: bool = False
+
+    def __post_init__(self) -> None:
+        check_fraction("confidence threshold", self.conf)
+        check_fraction("IoU threshold", self.iou)
+        check_whole("limit of detections", self.max_detections)
+        if isinstance(self.classes, Iterable) and not isinstance(self.classes, str):
+            object.__setattr__(self, "classes", tuple(self.classes))
+        elif self.classes is not None:
+            object.__setattr__(self, "classes", (self.classes,))
+
+    def but(self, **changes: Unpack[ThresholdChanges]) -> Thresholds:
+        """Return a copy in which some values are others.
+
+        Raises:
+            UsageError: there is no such threshold, or an invalid value.
+        """
+        known = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise UsageError(f"no such threshold{hint}", expected=", ".join(known), found=name)
+        return replace(self, **changes)
+
+    def labels(self, names: Sequence[str]) -> list[int] | None:
+        """Labels of the classes that are wanted, ascending; None for all.
+
+        A name that several classes have stands for all of them.
+
+        Args:
+            names: class names by label.
+
+        Raises:
+            UsageError: there is no such class.
+        """
+        if self.classes is None:
+            return None
+        assert isinstance(self.classes, tuple)
+        return sorted({label for wanted in self.classes for label in _labels_of(wanted, names)})
+
+
+class ThresholdChanges(TypedDict, total=False):
+    """Keyword arguments that replace single thresholds."""
+
+    conf: float
+    iou: float
+    max_detections: int
+    classes: Sequence[str | int] | str | int | None
+    agnostic: bool
+
+
+PREDICTION = Thresholds()
+"""Defaults for finding objects."""
+COCO = Thresholds(conf=0.001, iou=0.65)
+"""Thresholds of the paper's evaluation."""
+
+
+def _labels_of(wanted: object, names: Sequence[str]) -> list[int]:
+    found = [label for label, name in enumerate(names) if name == wanted]
+    if found or isinstance(wanted, bool):
+        pass
+    elif isinstance(wanted, Integral) or (isinstance(wanted, str) and wanted.isdecimal() and len(wanted) < 9):
+        found = [int(wanted)] if 0 <= int(wanted) < len(names) else []
+    if found:
+        return found
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    raise UsageError(
+        f"no such class{did_you_mean(wanted, names) if isinstance(wanted, str) else ''}",
+        expected=", ".join(names[:_SHOWN_NAMES]) + more or "no class at all",
+        found=wanted,
+    )

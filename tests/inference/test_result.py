@@ -1,0 +1,58 @@
+"""What a person does with one result: look, save, pass on."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from yolov7.errors import OutputError, UsageError
+from yolov7.inference.frames import Frame
+from yolov7.inference.result import NOTEBOOK_SIDE, Result, Timings
+from yolov7.types import Detections
+
+NAMES = ("<b>dog\x1b[2J", "cat")
+
+
+def result(height: int = 60, width: int = 90) -> Result:
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    boxes = np.array([[5, 6, 50, 40], [1, 2, 3.25, 4]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.5], np.float32), np.array([0, 1]), NAMES)
+    frame = Frame(image, "a.png", "a.png", 3)
+    return Result(found, image, "a.png", 3, Timings(0, 0, 0, 0), frame)
+
+
+def test_repr_is_one_short_line():
+    assert repr(result()) == r"<Result a.png, 90 x 60: 1 <b>dog\x1b[2J, 1 cat>"
+
+
+def test_saving_writes_the_plot(tmp_path):
+    one = result()
+    one.save(tmp_path / "new" / "a.png")
+    saved = np.asarray(PIL.Image.open(tmp_path / "new" / "a.png"))
+    np.testing.assert_array_equal(saved, one.plot())
+    assert not np.array_equal(saved, one.image)
+    one.save(tmp_path / "a.JPG")
+    with pytest.raises(UsageError, match="unknown picture format"):
+        one.save(tmp_path / "a.gif")
+    with pytest.raises(OutputError):
+        one.save(tmp_path / "a.JPG" / "b.png")
+
+
+def test_json_has_every_detection():
+    document = json.loads(result().to_json())
+    assert (document["source"], document["width"], document["height"]) == ("a.png", 90, 60)
+    assert document["detections"][1] == {"label": 1, "name": "cat", "score": 0.5, "box": [1, 2, 3.25, 4]}
+    assert list(result().to_pandas().name) == list(NAMES)
+
+
+def test_a_notebook_gets_a_picture_of_bounded_size_and_an_escaped_table():
+    page = result()._repr_html_()
+    assert "&lt;b&gt;dog" in page
+    assert "<b>" not in page
+    assert "\x1b" not in page
+    picture = PIL.Image.open(io.BytesIO(result(100, 4000)._repr_png_()))
+    assert picture.size == (NOTEBOOK_SIDE, 32)
