@@ -4,12 +4,148 @@ from __future__ import annotations
 
 import errno
 import http.client
+import io
+import re
 import socket
 import ssl
-from typing import IO
+import time
+from functools import partial
+from typing import IO, Any
 from urllib import request
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+
+from yolov7.errors import UsageError
+
+_SAFE = "%/:=&?~#+!$,;'@()*[]|"
+
+
+def parsed(url: str) -> SplitResult:
+    """The parts of an http, https, rtsp or rtmp URL.
+
+    Raises:
+        UsageError: it is not a valid one.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+        if not host or re.search(r"[\s\x00-\x1f\\^`{|}<>\"%]", host):
+            raise ValueError("no valid name of a server")
+        host.encode("idna")
+    except (ValueError, UnicodeError) as error:
+        raise UsageError(
+            f"{without_login(url)}: not a valid URL",
+            expected="such as https://server/photo.jpg",
+            found=without_login(str(error)),
+        ) from None
+    return parts
+
+
+def without_login(url: str) -> str:
+    """A URL as it may be shown and written down: without user and password, even if it is not valid."""
+    return re.sub(r"(?<=//)[^/?#\s]*@", "", url)
+
+
+def quoted(url: str) -> str:
+    """The URL without its login, in ASCII: a space is %20, a server's name in letters of its own is IDNA."""
+    parts = parsed(url)
+    server = parts.netloc.rpartition("@")[2]
+    if not server.isascii():
+        server = parts.hostname.encode("idna").decode() if parts.hostname else ""
+        server += f":{parts.port}" if parts.port else ""
+    return urlunsplit(
+        (
+            parts.scheme,
+            server,
+            quote(parts.path, _SAFE),
+            quote(parts.query, _SAFE),
+            quote(parts.fragment, _SAFE),
+        )
+    )
+
+
+class Deadline:
+    """One moment until which everything of an exchange has to be done.
+
+    Args:
+        seconds: from now.
+        silence: seconds without any data after which it is over sooner.
+    """
+
+    def __init__(self, seconds: float, silence: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._silence = silence
+
+    def patience(self) -> float:
+        """Seconds to wait for what comes next.
+
+        Raises:
+            TimeoutError: none.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TooSlowError("the transfer is too slow")
+        return min(left, self._silence)
+
+
+class TooSlowError(TimeoutError):
+    """Data came all the time, but not enough."""
+
+
+class _TimedReader(io.RawIOBase):
+    """What comes out of a socket, until the deadline."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket, deadline: Deadline) -> None:
+        self._raw, self._socket, self._deadline = raw, connection, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._socket.settimeout(self._deadline.patience())
+        try:
+            return self._raw.readinto(buffer)
+        except TimeoutError:
+            self._deadline.patience()  # it may be the deadline that came
+            raise
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """A response whose lines, headers and chunks are all read within the deadline."""
+
+    def __init__(self, sock: socket.socket, *args: Any, deadline: Deadline, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, deadline))
+
+
+def _timed(
+    kind: type[http.client.HTTPConnection], deadline: Deadline, host: str, **options: Any
+) -> http.client.HTTPConnection:
+    connection = kind(host, **{**options, "timeout": deadline.patience()})
+    connection.response_class = partial(_TimedResponse, deadline=deadline)  # type: ignore[assignment]
+    return connection
+
+
+class _TimedHTTPHandler(request.HTTPHandler):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, req: request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_timed, http.client.HTTPConnection, self._deadline), req)
+
+
+class _TimedHTTPSHandler(request.HTTPSHandler):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def https_open(self, req: request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_timed, http.client.HTTPSConnection, self._deadline), req)
 
 
 class RedirectHandler(request.HTTPRedirectHandler):
@@ -24,19 +160,27 @@ class RedirectHandler(request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> request.Request | None:
-        if req.type == "https" and urlsplit(newurl).scheme != "https":
-            fp.close()
-            raise URLError(f"it leads away from https, to {newurl}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        fp.close()  # urllib would read all of a page that nobody wants
+        try:
+            target = quoted(newurl)  # a login in it would be shown in messages
+        except UsageError:
+            raise URLError(f"it leads to {without_login(newurl)}, which is not a valid URL") from None
+        if req.type == "https" and urlsplit(target).scheme != "https":
+            raise URLError(f"it leads away from https, to {target}")
+        return super().redirect_request(req, fp, code, msg, headers, target)
 
 
-def opener() -> request.OpenerDirector:
-    """urllib for http and https alone: any other kind of URL finds no handler."""
+def opener(deadline: Deadline | None = None) -> request.OpenerDirector:
+    """urllib for http and https alone: any other kind of URL finds no handler.
+
+    Args:
+        deadline: of everything that is done with it: connecting, headers, redirections, bodies.
+    """
     director = request.OpenerDirector()
     for handler in (
         request.ProxyHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(),
+        request.HTTPHandler() if deadline is None else _TimedHTTPHandler(deadline),
+        request.HTTPSHandler() if deadline is None else _TimedHTTPSHandler(deadline),
         request.HTTPDefaultErrorHandler(),
         request.HTTPErrorProcessor(),
         request.UnknownHandler(),
@@ -57,6 +201,8 @@ def failure(error: BaseException, timeout: float) -> str:
         return "the server's name is not known here; is there a connection to the internet?"
     if isinstance(error, ConnectionRefusedError):
         return "the server refuses the connection"
+    if isinstance(error, TooSlowError):
+        return str(error)
     if isinstance(error, TimeoutError):
         return f"no answer for {timeout:g} s"
     if isinstance(error, ssl.SSLCertVerificationError):

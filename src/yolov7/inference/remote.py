@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import re
-import time
+import zlib
+from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from pathlib import PurePosixPath
 from urllib import request
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
+from yolov7.data.foreign import SNIFFED, foreign_kind
+from yolov7.data.images import is_image
 from yolov7.errors import SourceError, UsageError
-from yolov7.web import failure, opener
+from yolov7.web import Deadline, failure, opener, parsed, quoted, without_login
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps"})
 """Streams that do not wait for a slow consumer."""
@@ -23,6 +26,10 @@ MAX_DOWNLOAD = 256 * 1024 * 1024
 
 _VIDEO_TYPES = re.compile(
     r"video/|multipart/x-mixed-replace|application/(dash\+xml|vnd\.apple\.mpegurl|x-mpegurl)"
+)
+_VIDEO_STARTS = re.compile(
+    rb".{4}ftyp|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV\x01|OggS|\0\0\x01[\xb3\xba]|G.{187}G|#EXTM3U|.{4}(moov|mdat)",
+    re.DOTALL,
 )
 _PATIENCE = 10
 """A whole transfer may take this many timeouts: a server that drips is not waited for."""
@@ -36,21 +43,19 @@ def scheme_of(source: str) -> str | None:
 
 
 def check_scheme(url: str) -> None:
-    """Raises: UsageError: a kind of URL that is not read here, such as file: or ftp:."""
+    """Raises: UsageError: not a valid URL, or of a kind that is not read here, such as file: or ftp:."""
     if scheme_of(url) not in SCHEMES:
         raise UsageError(
             f"{without_password(url)}: this kind of URL is not read",
             expected=", ".join(f"{scheme}://" for scheme in sorted(SCHEMES)),
             found=f"{scheme_of(url)}://",
         )
+    parsed(url)
 
 
 def without_password(url: str) -> str:
     """The URL as it may be shown and written down: without user and password. Paths stay as they are."""
-    if scheme_of(url) is None:
-        return url
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return url if scheme_of(url) is None else without_login(url)
 
 
 def url_path(url: str) -> PurePosixPath:
@@ -64,47 +69,49 @@ def url_name(url: str) -> str:
 
 
 def fetch_image(url: str, *, timeout: float, max_bytes: int = MAX_DOWNLOAD) -> bytes | None:
-    """The content at an http or https URL; None, unread, where the server says that it is a video.
+    """The content at an http or https URL; None, unread, where it is a video.
+
+    Its first bytes say which it is; the server's word counts only where they do not.
 
     Args:
-        timeout: seconds without any data after which to give up.
+        timeout: seconds without any data after which to give up; ten times as long may all of it take.
         max_bytes: the most that is fetched.
 
     Raises:
         SourceError: no such page, no connection, too slow, too large, cut off, or a page instead of an image.
     """
     shown = without_password(url)
-    deadline = time.monotonic() + _PATIENCE * timeout
     try:
-        with opener().open(_request(url), timeout=timeout) as response:
-            kind = response.headers.get_content_type()
-            if _VIDEO_TYPES.match(kind):
-                return None
-            if kind.startswith("text/"):
-                raise SourceError(f"{shown}: this is a page", expected="an image or a video", found=kind)
-            return _read(response, shown, deadline, max_bytes)
-    except (OSError, HTTPException, ValueError) as error:
+        with opener(Deadline(_PATIENCE * timeout, timeout)).open(_request(url)) as response:
+            return _read(response, shown, max_bytes)
+    except (OSError, HTTPException, ValueError, zlib.error) as error:
         if isinstance(error, HTTPError):
             error.close()
-        raise SourceError(f"{shown}: cannot be fetched: {failure(error, timeout)}") from error
+        raise SourceError(f"{shown}: cannot be fetched: {without_login(failure(error, timeout))}") from error
 
 
-def _read(response: HTTPResponse, shown: str, deadline: float, max_bytes: int) -> bytes:
-    content = bytearray()
+def _read(response: HTTPResponse, shown: str, max_bytes: int) -> bytes | None:
+    """The body, if its beginning is not that of a video or a page."""
     promised = int(response.headers.get("Content-Length", -1))
+    squeezed = response.headers.get("Content-Encoding", "identity").lower() in ("gzip", "deflate", "x-gzip")
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if squeezed else None  # 32: of either kind
+    content, fetched, known = bytearray(), 0, False
     while promised <= max_bytes and len(content) <= max_bytes:
         chunk = response.read1(_CHUNK)
+        fetched += len(chunk)
+        content += chunk if unpack is None else unpack.decompress(chunk, max_bytes + 1 - len(content))
+        if not known and (len(content) >= SNIFFED or not chunk):
+            known = True
+            if _is_video(bytes(content[:SNIFFED]), response.headers, shown):
+                return None
         if not chunk:
-            if 0 <= len(content) < promised:
+            if 0 <= fetched < promised:
                 raise SourceError(
                     f"{shown}: the transfer was cut off",
                     expected=f"{promised:,} bytes",
-                    found=f"{len(content):,} bytes",
+                    found=f"{fetched:,} bytes",
                 )
             return bytes(content)
-        content += chunk
-        if time.monotonic() > deadline:
-            raise SourceError(f"{shown}: the transfer is too slow", found=f"{len(content):,} bytes so far")
     raise SourceError(
         f"{shown}: too large for an image",
         expected=f"at most {max_bytes:,} bytes",
@@ -112,9 +119,25 @@ def _read(response: HTTPResponse, shown: str, deadline: float, max_bytes: int) -
     )
 
 
+def _is_video(start: bytes, headers: Message, shown: str) -> bool:
+    """Whether what begins so is a video, and not an image.
+
+    Raises:
+        SourceError: it is neither, but a page.
+    """
+    if is_image(start) or foreign_kind(start):
+        return False
+    kind = headers.get_content_type()
+    if _VIDEO_TYPES.match(kind) or _VIDEO_STARTS.match(start):
+        return True
+    if ("Content-Type" in headers and kind.startswith("text/")) or start.lstrip()[:1] == b"<":
+        raise SourceError(f"{shown}: this is a page", expected="an image or a video", found=kind)
+    return False
+
+
 def _request(url: str) -> request.Request:
-    parts = urlsplit(url)
-    wanted = request.Request(without_password(url), headers={"User-Agent": "open-yolov7"})
+    parts = parsed(url)
+    wanted = request.Request(quoted(url), headers={"User-Agent": "open-yolov7"})
     if parts.username is not None:  # cameras: http://user:password@camera/snapshot.jpg
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         # "unredirected": not handed on to another server
