@@ -92,10 +92,44 @@ def test_bad_images_are_reported_and_the_rest_is_done(tmp_path):
     assert [r.index for r in results] == [0, 1, 3, 4]
     assert [f.source for f in failed] == [str(tmp_path / "2.png")]
     assert all(len(r.detections) == 1 and r.timings.network > 0 and r.timings.read > 0 for r in results)
-    with pytest.warns(UserWarning, match=r"skipped: .*2\.png"):
-        assert len(list(predictor.predict(tmp_path))) == 4
     with pytest.raises(SourceError, match=r"2\.png"):
         predictor(tmp_path / "2.png")
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_each_image_has_its_result_whether_it_can_be_read_or_not(batch_size, parallel, caplog):
+    good = spotted(64, 96, (10, 10, 50, 40))
+    bad = np.full((64, 96, 3), np.nan, np.float32)
+    predictor = Predictor(BrightSpot(), NAMES, 96, parallel=parallel)
+    results = list(predictor.predict([good, bad, bad, good, bad], batch_size=batch_size))
+    assert [result.index for result in results] == [0, 1, 2, 3, 4]
+    assert [result.error is None for result in results] == [True, False, False, True, False]
+    assert [len(result.detections) for result in results] == [1, 0, 0, 1, 0]
+    failed = results[1]
+    assert failed.image.shape == (0, 0, 3)
+    assert "unknown meaning" in repr(failed)
+    assert "unknown meaning" in failed.to_json()
+    assert failed._repr_png_() is None
+    with pytest.raises(UsageError, match="unknown meaning"):
+        failed.plot()
+    assert sum("cannot be read" in record.message for record in caplog.records) == 3
+
+
+def test_a_size_beyond_all_memory_says_how_much_it_needs():
+    with pytest.raises(
+        UsageError, match=r"images of 9000000 x 6000000 pixels\n  expected: 810000.0 GB or more"
+    ):
+        Predictor(BrightSpot(), NAMES, 9_000_000)(spotted(64, 96, (10, 10, 50, 40)))
+
+
+def test_an_allocation_that_fails_is_explained():
+    class Greedy(BrightSpot):
+        def __call__(self, images, conf):
+            torch.empty(1 << 60)
+
+    with pytest.raises(UsageError, match=r"not enough memory for images of 96 x 64 pixels\n"):
+        Predictor(Greedy(), NAMES, 96)(spotted(64, 96, (10, 10, 50, 40)))
 
 
 def test_one_image_is_expected_where_one_is_asked_for():

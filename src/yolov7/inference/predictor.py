@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from yolov7.data.letterbox import letterbox, share_shape, to_tensor
+import numpy as np
+
+from yolov7.data.letterbox import letterbox, long_side_size, share_shape, to_tensor
 from yolov7.errors import UsageError
 from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.frames import Frame
 from yolov7.inference.result import Result, Results, Timings
 from yolov7.inference.sources import Source, open_source
+from yolov7.memory import enough_memory
 from yolov7.models.detector import Detector
 from yolov7.nms import non_max_suppression
 from yolov7.thresholds import PREDICTION, ThresholdChanges, Thresholds, check_whole
@@ -22,6 +26,11 @@ from yolov7.types import Detections, Image, Letterbox
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+_BYTES_A_PIXEL = 15
+"""Least memory for an input of the network: a pixel of three bytes, and the same as three floats."""
+
+_LOG = logging.getLogger(__name__)
 
 READERS = 2
 """Threads that decode images ahead of the network: one large photo then does not hold up the next."""
@@ -112,8 +121,9 @@ class Predictor:
                 tensor, or an open :class:`~yolov7.inference.sources.Source`. Arrays are RGB; OpenCV's are BGR
                 and want ``image[..., ::-1]``.
             batch_size: images that go through the network together.
-            on_error: called with each frame that cannot be read (``frame.error``); the rest goes on. Warns
-                where not given.
+            on_error: called with each frame that cannot be read (``frame.error``), of which there is then no
+                result. Where not given, its result has an ``error`` and no detections, and a warning is
+                logged: each image has its result, in order.
             thresholds: for this call; the predictor's own where not given.
             changes: any of conf, iou, classes, agnostic, max_detections, for this call.
 
@@ -125,24 +135,30 @@ class Predictor:
         limits = (thresholds or self.thresholds).but(**changes)
         limits.labels(self.names)
         # Opened here, not when the first result is asked for: a wrong path is known at once.
-        return Results(self._results(open_source(source), limits, batch_size, on_error or _warn))
+        return Results(self._results(open_source(source), limits, batch_size, on_error))
 
     def _results(
-        self, source: Source, limits: Thresholds, batch_size: int, on_error: Callable[[Frame], None]
+        self,
+        source: Source,
+        limits: Thresholds,
+        batch_size: int,
+        on_error: Callable[[Frame], None] | None,
     ) -> Iterator[Result]:
         if self.parallel > 1 and batch_size == 1:
             yield from self._results_in_parallel(source, limits, on_error)
             return
         frames = source.read_ahead(self._prepare, depth=batch_size + 3, workers=READERS)
         while batch := list(islice(frames, batch_size)):
+            prepared = [frame for frame in batch if isinstance(frame, _Prepared)]
+            results = self._detect(prepared, limits) if prepared else iter(())
             for frame in batch:
-                if not isinstance(frame, _Prepared):
-                    on_error(frame)
-            if prepared := [frame for frame in batch if isinstance(frame, _Prepared)]:
-                yield from self._detect(prepared, limits)
+                if isinstance(frame, _Prepared):
+                    yield next(results)
+                else:
+                    yield from self._failed(frame, on_error)
 
     def _results_in_parallel(
-        self, source: Source, limits: Thresholds, on_error: Callable[[Frame], None]
+        self, source: Source, limits: Thresholds, on_error: Callable[[Frame], None] | None
     ) -> Iterator[Result]:
         """Each image by one thread, from file to boxes."""
 
@@ -154,7 +170,17 @@ class Predictor:
             if isinstance(found, Result):
                 yield found
             else:
-                on_error(found)
+                yield from self._failed(found, on_error)
+
+    def _failed(self, frame: Frame, on_error: Callable[[Frame], None] | None) -> Iterator[Result]:
+        """The result of an image that cannot be read, unless somebody is told of it otherwise."""
+        if on_error is not None:
+            on_error(frame)
+            return
+        _LOG.warning("cannot be read: %s", frame.error)
+        timings = Timings(frame.read_ms, 0, 0, 0)
+        nothing = np.zeros((0, 0, 3), np.uint8)
+        yield Result(Detections.empty(self.names), nothing, frame.source, frame.index, timings, frame)
 
     def _prepare(self, frame: Frame) -> _Prepared | Frame:
         """Letterbox a frame, in the background; one that could not be read stays what it is."""
@@ -163,14 +189,24 @@ class Predictor:
         start = time.perf_counter()
         shape = self.backend.shape
         stride = self.backend.stride if shape is None else None  # one shape only: padded to all of it
-        image, box = letterbox(frame.image, shape or self.size, stride=stride, centred=self.centred)
+        with self._enough_memory(frame.image):
+            image, box = letterbox(frame.image, shape or self.size, stride=stride, centred=self.centred)
         box = box.of_source(frame.size)
         return _Prepared(frame, image, box, 1000 * (time.perf_counter() - start))
 
+    def _enough_memory(self, *images: Image) -> AbstractContextManager[None]:
+        """Explain a size that memory does not suffice for."""
+        height, width = self.backend.shape or long_side_size(images[0].shape[:2], self.size)
+        purpose = f"images of {width} x {height} pixels"
+        if len(images) > 1:
+            purpose += f", {len(images)} at a time"
+        return enough_memory(purpose, _BYTES_A_PIXEL * height * width * len(images))
+
     def _detect(self, batch: Sequence[_Prepared], limits: Thresholds) -> Iterator[Result]:
         start = time.perf_counter()
-        images, boxes = share_shape([(one.image, one.letterbox) for one in batch], centred=self.centred)
-        rows = self.backend(to_tensor(images), limits.conf)
+        with self._enough_memory(*(one.image for one in batch)):
+            images, boxes = share_shape([(one.image, one.letterbox) for one in batch], centred=self.centred)
+            rows = self.backend(to_tensor(images), limits.conf)
         network = time.perf_counter()
         found = non_max_suppression(
             rows,
@@ -207,7 +243,3 @@ class _Prepared:
 def _raise(frame: Frame) -> None:
     assert frame.error is not None
     raise frame.error
-
-
-def _warn(frame: Frame) -> None:
-    warnings.warn(f"skipped: {frame.error}", stacklevel=3)

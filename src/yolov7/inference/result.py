@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from yolov7.errors import UsageError
+from yolov7.errors import UsageError, Yolov7Error
 from yolov7.files import write_file
 from yolov7.inference.frames import Frame
 from yolov7.inference.output import encoded
@@ -49,9 +49,12 @@ class Result:
         detections: in pixels of the image.
         image: uint8 (H, W, 3) RGB.
         source: where it came from.
-        index: number of the image in this run, from 0; of images that could not be read there is no result.
+        index: number of the image in this run, from 0.
         timings: milliseconds by stage.
         frame: the image with all that its source knows, such as its place in a video.
+
+    An image that cannot be read has a result too: `error` says why, there are no detections, and `image` is
+    empty, (0, 0, 3).
     """
 
     detections: Detections
@@ -61,8 +64,19 @@ class Result:
     timings: Timings
     frame: Frame
 
+    @property
+    def error(self) -> Yolov7Error | None:
+        """Why the image cannot be read; None where it was."""
+        return self.frame.error
+
     def plot(self) -> Image:
-        """Return a copy of the image with boxes, names and scores drawn on it, uint8 (H, W, 3) RGB."""
+        """Return a copy of the image with boxes, names and scores drawn on it, uint8 (H, W, 3) RGB.
+
+        Raises:
+            SourceError: there is no image, for this reason.
+        """
+        if self.error is not None:
+            raise self.error
         return self.detections.plot(self.image)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -80,7 +94,8 @@ class Result:
     def to_json(self) -> str:
         """Return a JSON object: source, index, width, height and a list of detections.
 
-        Each detection has label, name, score and box (x1, y1, x2, y2 in pixels).
+        Each detection has label, name, score and box (x1, y1, x2, y2 in pixels). An image that cannot be read
+        has an error too, a text.
         """
         height, width = self.image.shape[:2]
         return json.dumps(
@@ -89,6 +104,7 @@ class Result:
                 "index": self.index,
                 "width": width,
                 "height": height,
+                **({} if self.error is None else {"error": str(self.error)}),
                 "detections": [
                     {
                         "label": one.label,
@@ -111,10 +127,14 @@ class Result:
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]
+        if self.error is not None:
+            return f"<Result {printable(self.source, 80)}: {printable(self.error.message, 200)}>"
         return f"<Result {printable(self.source, 80)}, {width} x {height}: {self.detections.summary()}>"
 
-    def _repr_png_(self) -> bytes:
-        """Picture for notebooks, at most ``NOTEBOOK_SIDE`` pixels."""
+    def _repr_png_(self) -> bytes | None:
+        """Picture for notebooks, at most ``NOTEBOOK_SIDE`` pixels; none where there is no image."""
+        if self.error is not None:
+            return None
         picture = self.plot()
         scale = NOTEBOOK_SIDE / max(picture.shape[:2])
         if scale < 1:
