@@ -2,11 +2,12 @@
 
 A pack is named by what is in it: a digest over the content of every image, the long side and the format. So
 a changed image makes another pack, and a data set that was merely moved or touched finds its old one. Beside
-the packs lies, for each data set and size, a record of its files as they were last seen (length, time of
-change, digest): only files that differ from it are read again, only images with new content decoded again.
+the packs lies, for each data set and size, a record of what is in its pack: only images with new content are
+decoded again. Only files that have changed are read again (`data.contents`).
 
     <directory>/<digest of the images>.pack
     <directory>/<digest of path, split, size>.json       the record; it names its pack
+    <directory>/<digest of path, split>.files            the files as they were last seen
     <directory>/lock                                     held by the process that builds
 
 Each data set has one pack a size: a pack that no record names any more is removed, and so are records that no
@@ -16,32 +17,29 @@ run has used for 30 days. The directory may be deleted at any time.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from yolov7.data.ahead import map_ahead
+from yolov7.data.contents import RECORDS, digest_of, image_digests
 from yolov7.data.images import read_image
-from yolov7.data.labels import Defect, LabelledImage
+from yolov7.data.labels import Defect
 from yolov7.data.layout import Dataset
-from yolov7.data.letterbox import long_side_size
 from yolov7.data.lock import locked
 from yolov7.data.pack import Pack, write_pack
+from yolov7.data.scaled import REPLACED, ScaledDataset, parts_of, scaled, scaled_size, shrunk
 from yolov7.errors import DataError, OutputError, SourceError
-from yolov7.files import PARTIAL, replacing
-from yolov7.types import Image, Sample
+from yolov7.files import PARTIAL, replacing, write_file
+from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 1  # of the pixels: another way to scale is another number
@@ -53,53 +51,39 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CachedDataset(Dataset):
+class CachedDataset(ScaledDataset):
     """A data set whose images come out of a pack, scaled, as read-only views that cost no copy.
-
-    What ``images`` tells, sizes and boxes and outlines, is in pixels of the scaled images too.
 
     Attributes:
         pack: the images.
         numbers: each image's number in the pack, (N,).
-        source_sizes: (height, width) of each image's file.
     """
 
     pack: Pack
     numbers: tuple[int, ...]
-    source_sizes: tuple[tuple[int, int], ...]
 
-    def __getitem__(self, index: int) -> Sample:
-        """The scaled image with its labels.
+    def pixels(self, index: int) -> Image:
+        """The scaled image.
 
         Raises:
             SourceError: the pack is damaged, and the image cannot be decoded either.
         """
-        labelled = self.images[index]
         try:
-            image = self.pack[self.numbers[index]]
+            return self.pack[self.numbers[index]]
         except DataError as error:
             _LOG.warning("%s; decoding the files instead, the next run packs them again", error)
             with suppress(OSError):
                 self.pack.path.unlink()
-            image = shrunk(read_image(labelled.path), max(labelled.size))
-        return Sample(
-            image=image,
-            boxes=labelled.boxes,
-            labels=labelled.labels,
-            image_id=labelled.image_id,
-            source_size=self.source_sizes[index],
-            polygons=labelled.polygons,
-            crowds=labelled.crowds,
-        )
+            return super().pixels(index)
 
 
 def open_cache(
     dataset: Dataset, size: int, directory: str | os.PathLike[str], progress: Progress | None = None
-) -> Dataset:
+) -> ScaledDataset:
     """The data set with images scaled so that their long side is at most `size`, decoded once and for all.
 
     Several processes may call it at once: one builds, the others wait and share. Where there is no room, or
-    the directory cannot be written, a warning says so and the data set is given back as it is.
+    the directory cannot be written, a warning says so and the same images are decoded whenever asked for.
 
     Args:
         dataset: what to cache.
@@ -115,68 +99,31 @@ def open_cache(
         pack = cache.open(progress)
     except (OSError, OutputError) as error:
         _LOG.warning("no cache: %s; the images are decoded anew in every epoch", error)
-        return dataset
+        return scaled(dataset, size)
     sound = [number for number in range(len(pack)) if number not in pack.problems]
     defects = [
         Defect(str(dataset.images[number].path), None, f"{problem}: left out", "error")
         for number, problem in pack.problems.items()
     ]
-    shapes = [(height, width) for height, width in pack.shapes.tolist()]
+    whole = scaled(dataset, size)
     return CachedDataset(
-        path=dataset.path,
-        kind=dataset.kind,
-        split=dataset.split,
-        names=dataset.names,
-        category_ids=dataset.category_ids,
-        images=tuple(_scaled(dataset.images[number], shapes[number]) for number in sound),
-        defects=(*dataset.defects, *defects),
-        unlabelled=dataset.unlabelled,
-        left_out=dataset.left_out,
+        **parts_of(
+            whole,
+            images=tuple(whole.images[number] for number in sound),
+            defects=(*dataset.defects, *defects),
+        ),
         pack=pack,
         numbers=tuple(sound),
-        source_sizes=tuple(dataset.images[number].size for number in sound),
+        source_sizes=tuple(whole.source_sizes[number] for number in sound),
     )
-
-
-def _scaled(labelled: LabelledImage, size: tuple[int, int]) -> LabelledImage:
-    """What is known of an image, when its (height, width) is another."""
-    if labelled.size == size:
-        return labelled
-    y, x = size[0] / labelled.size[0], size[1] / labelled.size[1]
-    scale = np.array((x, y), np.float32)
-    return replace(
-        labelled,
-        size=size,
-        boxes=labelled.boxes * np.tile(scale, 2),
-        areas=labelled.areas * (x * y),
-        polygons=tuple(None if outline is None else outline * scale for outline in labelled.polygons),
-    )
-
-
-def shrunk(image: Image, size: int) -> Image:
-    """The image with a long side of `size`, by area; as it is where that is no longer."""
-    if max(image.shape[:2]) <= size:
-        return image
-    height, width = long_side_size(image.shape[:2], size)
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A file as it was when its content had this digest."""
-
-    path: str
-    length: int
-    changed: int  # nanoseconds
-    digest: str
 
 
 @dataclass(frozen=True)
 class _Record:
-    """A pack, and the files whose images are in it, in its order."""
+    """A pack, and the digests of the files whose images are in it, in its order."""
 
     pack: str = ""
-    files: tuple[_Seen, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class _Cache:
@@ -187,7 +134,7 @@ class _Cache:
         self.size = size
         self.directory = directory
         key = json.dumps([str(dataset.path.resolve()), dataset.split, size])
-        self.record = directory / f"{_digest(key.encode())}.json"
+        self.record = directory / f"{digest_of(key.encode())}.json"
 
     def open(self, progress: Progress | None) -> Pack:
         """The pack, built where there is none.
@@ -198,7 +145,7 @@ class _Cache:
         self.directory.mkdir(parents=True, exist_ok=True)
         with locked(self.directory / "lock"):
             previous = self._read_record()
-            files = self._look({seen.path: seen for seen in previous.files})
+            files = image_digests(self.dataset, self.directory)
             record = _Record(self._name(files), tuple(files))
             path = self.directory / f"{record.pack}.pack"
             try:
@@ -209,34 +156,18 @@ class _Cache:
             if record == previous:
                 self.record.touch()
             else:
-                self._write_record(record)
+                write_file(self.record, json.dumps(asdict(record)).encode())
             self._remove_unused()
             return pack
 
-    def _name(self, files: list[_Seen]) -> str:
+    def _name(self, files: list[str]) -> str:
         sizes = [image.size for image in self.dataset.images]
-        content = [_FORMAT, self.size, [file.digest for file in files], sizes]
-        return _digest(json.dumps(content).encode())
+        content = [_FORMAT, self.size, files, sizes]
+        return digest_of(json.dumps(content).encode())
 
-    def _look(self, known: dict[str, _Seen]) -> list[_Seen]:
-        """Each image file as it is now; what has not changed is not read."""
-
-        def look(path: Path) -> _Seen:
-            try:
-                status = path.stat()
-                seen = known.get(str(path))
-                if seen and (seen.length, seen.changed) == (status.st_size, status.st_mtime_ns):
-                    return seen
-                return _Seen(str(path), status.st_size, status.st_mtime_ns, _digest(path.read_bytes()))
-            except OSError:
-                return _Seen(str(path), -1, -1, "")
-
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="cache") as pool:
-            return list(pool.map(look, [image.path for image in self.dataset.images]))
-
-    def _build(self, path: Path, files: list[_Seen], previous: _Record, progress: Progress | None) -> None:
+    def _build(self, path: Path, files: list[str], previous: _Record, progress: Progress | None) -> None:
         """Decode what the previous pack does not have, and write the new one; it gets its name when whole."""
-        needed = sum(height * width * 3 for height, width in map(self._scaled_size, range(len(files))))
+        needed = sum(3 * math.prod(scaled_size(image.size, self.size)) for image in self.dataset.images)
         free = shutil.disk_usage(self.directory).free
         if needed > free:
             raise OSError(
@@ -244,7 +175,7 @@ class _Cache:
                 f"the decoded images take {_readable(needed)}, and {_readable(free)} are free",
                 str(self.directory),
             )
-        for leftover in self.directory.glob(f".*{PARTIAL}"):  # of a build that was killed: the lock is ours
+        for leftover in self.directory.glob(f".*.pack.*{PARTIAL}"):  # of a killed build
             leftover.unlink()
         with (
             replacing(path) as partial,
@@ -257,30 +188,30 @@ class _Cache:
         try:
             pack = Pack(self.directory / f"{previous.pack}.pack")
             numbers = [number for number in range(len(pack)) if number not in pack.problems]
-            return {previous.files[number].digest: pack[number] for number in numbers}
+            return {previous.files[number]: pack[number] for number in numbers}
         except (DataError, IndexError):
             return {}
 
     def _images(
-        self, files: list[_Seen], packed: dict[str, Image], progress: Progress | None
+        self, files: list[str], packed: dict[str, Image], progress: Progress | None
     ) -> Generator[Image | str, None, None]:
         """The scaled images in order, or why there is none; decoded by threads, a few ahead."""
 
         def image(number: int) -> Image | str:
-            digest, labelled = files[number].digest, self.dataset.images[number]
+            digest, labelled = files[number], self.dataset.images[number]
             if digest in packed:
                 return packed[digest]
             if not digest:
                 return "cannot be read"
             data = labelled.path.read_bytes()
-            if _digest(data) != digest:
+            if digest_of(data) != digest:
                 raise OSError(errno.EBUSY, "the file changes while it is read", str(labelled.path))
             try:
                 pixels = read_image(data)
             except SourceError as error:
                 return error.message if error.found is None else f"{error.message} ({error.found})"
             if pixels.shape[:2] != labelled.size:
-                return "it was replaced by one of another size"
+                return REPLACED
             return shrunk(pixels, self.size)
 
         with closing(map_ahead(image, range(len(files)), threads=_THREADS, ahead=4 * _THREADS)) as images:
@@ -289,40 +220,27 @@ class _Cache:
                 if progress:
                     progress(done, len(files))
 
-    def _scaled_size(self, number: int) -> tuple[int, int]:
-        size = self.dataset.images[number].size
-        return size if max(size) <= self.size else long_side_size(size, self.size)
-
     def _read_record(self) -> _Record:
         """What the last run left; nothing where there is no record that makes sense."""
         try:
             record: dict[str, Any] = json.loads(self.record.read_bytes())
-            return _Record(str(record["pack"]), tuple(_Seen(*seen) for seen in record["files"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            return _Record(str(record["pack"]), tuple(map(str, record["files"])))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return _Record()
-
-    def _write_record(self, record: _Record) -> None:
-        partial = self.record.with_suffix(".partial")
-        partial.write_text(json.dumps({"pack": record.pack, "files": [astuple(s) for s in record.files]}))
-        partial.replace(self.record)
 
     def _remove_unused(self) -> None:
         """Records that no run has used for long, and packs that no record names."""
         named = set()
-        for record in self.directory.glob("*.json"):
+        for record in (*self.directory.glob("*.json"), *self.directory.glob(RECORDS)):
             if time.time() - record.stat().st_mtime > _KEPT:
                 record.unlink()
-            else:
-                with suppress(ValueError, KeyError, TypeError):
+            elif record.suffix == ".json":
+                with suppress(ValueError, KeyError, TypeError, RecursionError):
                     named.add(json.loads(record.read_bytes())["pack"])
         for pack in self.directory.glob("*.pack"):
             if pack.stem not in named:
                 with suppress(OSError):  # Windows keeps what another process has mapped
                     pack.unlink()
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _readable(count: float) -> str:

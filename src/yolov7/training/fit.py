@@ -15,6 +15,8 @@ from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.data.cache import open_cache
 from yolov7.data.loader import TrainingLoader, explaining_lost_workers
+from yolov7.data.scaled import scaled
+from yolov7.data.soundness import require_sound
 from yolov7.errors import Yolov7Error
 from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.run import Evaluation
@@ -164,11 +166,13 @@ def _fit(trainer: pl.Trainer, module: TrainingModule, loader: TrainingLoader, st
 def _training_data(run: Run, trainer: pl.Trainer) -> Iterator[TrainingLoader]:
     """The loader of this process, over cached images where that is wanted."""
     config = run.config
-    source = run.train
     if config.cache:
         source = open_cache(run.train, run.size, cache_directory() / "images")
+        require_sound(source, ignore=config.ignore_defects)
         for defect in source.defects[len(run.train.defects) :]:
             _LOG.warning("%s", defect)
+    else:
+        source = scaled(run.train, run.size)
     loader = TrainingLoader(
         source,
         size=run.size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +13,9 @@ from pathlib import Path
 import torch
 
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
+from yolov7.data.contents import image_digests
 from yolov7.data.dataset import find_layout, match_classes
 from yolov7.data.layout import UNDIVIDED, Dataset, Layout, choose_split
 from yolov7.data.soundness import require_sound
@@ -110,12 +113,19 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
 
 
 def digest(dataset: Dataset) -> str:
-    """A fingerprint of the images and labels of a data set, which a resumed run must find again."""
+    """A fingerprint of the images and labels of a data set, which a resumed run must find again.
+
+    It covers the content of every image file, boxes, classes, polygons and crowds, in their order; not where
+    the files lie. They are read once, and again when they have changed.
+    """
     text = hashlib.blake2b(digest_size=16)
-    text.update("\0".join(dataset.names).encode())
-    for image in dataset.images:
-        text.update(str(image.image_id).encode())
-        text.update(image.boxes.tobytes() + image.labels.tobytes())
+    text.update(json.dumps(dataset.names).encode())
+    contents = image_digests(dataset, cache_directory() / "images")
+    for image, content in zip(dataset.images, contents, strict=True):
+        outlines = [None if outline is None else len(outline) for outline in image.polygons]
+        text.update(json.dumps([content, str(image.image_id), image.size, len(image), outlines]).encode())
+        for values in (image.boxes, image.labels, image.crowds, *image.polygons):
+            text.update(b"" if values is None else values.tobytes())
     return text.hexdigest()
 
 

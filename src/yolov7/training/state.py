@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,22 @@ from yolov7.errors import DamagedCheckpointError
 from yolov7.files import replacing
 
 FORMAT = "open-yolov7 training state"
+_PREVIOUS = "previous-"
 
 
 class SafeState(CheckpointIO):
     """Reads and writes what Lightning remembers of a run as one safetensors file.
 
-    The tensors lie in the file as they are; the tree that they hang in is JSON in its metadata. A file is
-    complete on the disk before it takes the place of the one before.
+    The tensors lie in the file as they are; the tree that they hang in is JSON in its metadata, with a
+    checksum over both. A file is complete on the disk before it takes the place of the one before; that stays
+    beside it: :func:`previous`.
+
+    Attributes:
+        given: whether a state was read, so that what goes wrong next may be its fault.
     """
+
+    def __init__(self) -> None:
+        self.given = False
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
@@ -38,8 +48,10 @@ class SafeState(CheckpointIO):
         del storage_options
         tensors: dict[str, Tensor] = {}
         tree = json.dumps(_flatten(checkpoint, tensors))
+        metadata = {"format": FORMAT, "tree": tree, "checksum": _checksum(tree, tensors)}
         with replacing(path, SafetensorError, sync=True) as partial:
-            save_file(tensors, partial, {"format": FORMAT, "tree": tree})
+            save_file(tensors, partial, metadata)
+            _keep(Path(path))
 
     def load_checkpoint(
         self,
@@ -54,6 +66,7 @@ class SafeState(CheckpointIO):
             DamagedCheckpointError: it is not one, or not a whole one.
         """
         del map_location, weights_only  # it lies in memory first, and nothing but values is ever read
+        self.given = True
         try:
             with safe_open(os.fspath(path), framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -61,16 +74,55 @@ class SafeState(CheckpointIO):
                     raise DamagedCheckpointError(
                         "not a training state", file=path, expected=FORMAT, found=metadata.get("format")
                     )
-                tree = json.loads(metadata["tree"])
-                state = _unflatten(tree, file.get_tensor)
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
+            found = _checksum(metadata["tree"], tensors)
+            if found != metadata["checksum"]:
+                raise DamagedCheckpointError(
+                    "the training state is not what was written",
+                    file=path,
+                    expected=f"checksum {metadata['checksum']}",
+                    found=found,
+                )
+            state = _unflatten(json.loads(metadata["tree"]), tensors)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedCheckpointError("not a whole training state", file=path, found=error) from None
-        assert isinstance(state, dict)
+        if not isinstance(state, dict):
+            raise DamagedCheckpointError("not a whole training state", file=path, found=type(state).__name__)
         return state
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Delete the state, if it is there."""
         Path(path).unlink(missing_ok=True)
+
+
+def previous(path: Path) -> Path:
+    """Where the state lies that was written before the one at `path`."""
+    return path.with_name(_PREVIOUS + path.name)
+
+
+def _keep(path: Path) -> None:
+    """Give the present state a second name; where there are no links, that one alone for a moment."""
+    if not path.exists():
+        return
+    link = previous(path).with_name(f".{previous(path).name}")
+    with suppress(OSError):
+        link.unlink(missing_ok=True)
+        link.hardlink_to(path)
+        link.replace(previous(path))
+        return
+    path.replace(previous(path))
+
+
+def _checksum(tree: str, tensors: Mapping[str, Tensor]) -> str:
+    """A checksum over the tree and the tensors, with their names, types and shapes."""
+    value = zlib.crc32(tree.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        value = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), value)
+        if tensor.numel():
+            value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, value)
+    return f"{value:08x}"
 
 
 def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -88,13 +140,15 @@ def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
     raise TypeError(f"a training state holds tensors and plain values, not {type(value).__name__}")
 
 
-def _unflatten(tree: Any, tensor: Callable[[str], Tensor]) -> Any:
+def _unflatten(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
     if not isinstance(tree, dict):
         return tree
     ((kind, content),) = tree.items()
     if kind == "tensor":
-        return tensor(content).clone(memory_format=torch.preserve_format)
+        return tensors[content].clone(memory_format=torch.preserve_format)
     if kind == "dict":
-        return {key: _unflatten(item, tensor) for key, item in content}
-    items = [_unflatten(item, tensor) for item in content]
+        return {key: _unflatten(item, tensors) for key, item in content}
+    if kind not in ("list", "tuple"):
+        raise ValueError(f"unknown kind {kind!r}")
+    items = [_unflatten(item, tensors) for item in content]
     return tuple(items) if kind == "tuple" else items

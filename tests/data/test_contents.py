@@ -1,0 +1,79 @@
+"""Digests of images: changes are noticed, and only what has changed is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.data.small_sets import write_image, write_yolo
+from yolov7.data.contents import image_digests
+from yolov7.data.dataset import open_dataset
+
+NAMES = "abc"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_yolo(tmp_path / "data", dict.fromkeys(NAMES, "0 0.5 0.5 0.2 0.2\n"))
+
+
+def image_of(data: Path, name: str) -> Path:
+    return data.parent / f"images/val/{name}.png"
+
+
+def content(data: Path) -> list[str]:
+    """By hand."""
+    files = [image_of(data, name) for name in NAMES]
+    return [hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files]
+
+
+def alter(file: Path, *, age: float) -> None:
+    """Another byte; length and time of change stay."""
+    status, data = file.stat(), bytearray(file.read_bytes())
+    data[-20] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert abs(time.time() - status.st_mtime - age) < 1800
+
+
+def test_what_has_changed_is_read_again(data: Path, tmp_path: Path) -> None:
+    for name in NAMES:
+        os.utime(image_of(data, name), (time.time() - 3600,) * 2)
+    first = image_digests(open_dataset(data), tmp_path / "cache")
+    assert first == content(data)
+    write_image(image_of(data, "a"), seed=9)
+    alter(image_of(data, "b"), age=3600)
+    second = image_digests(open_dataset(data), tmp_path / "cache")
+    assert second == [content(data)[0], *first[1:]]
+    assert image_digests(open_dataset(data), tmp_path / "another") == content(data)
+
+
+def test_a_file_that_has_just_changed_may_change_again_within_the_same_tick(
+    data: Path, tmp_path: Path
+) -> None:
+    image_digests(open_dataset(data), tmp_path / "cache")
+    alter(image_of(data, "b"), age=0)
+    assert image_digests(open_dataset(data), tmp_path / "cache") == content(data)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[[1]]", b"{", b"[" * 100_000])
+def test_a_damaged_record_is_written_anew(data: Path, tmp_path: Path, damage: bytes) -> None:
+    first = image_digests(open_dataset(data), tmp_path / "cache")
+    (record,) = (tmp_path / "cache").iterdir()
+    record.write_bytes(damage)
+    assert image_digests(open_dataset(data), tmp_path / "cache") == first
+    assert len(record.read_bytes()) > 100
+
+
+def test_files_that_are_gone_and_a_cache_that_cannot_be_written(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = open_dataset(data)
+    image_of(data, "b").unlink()
+    digests = image_digests(dataset, data)  # a file where a folder should be
+    assert [bool(digest) for digest in digests] == [True, False, True]
+    assert "read again at the next start" in caplog.text
