@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from yolov7.errors import DamagedCheckpointError, OutputError
-from yolov7.training.state import SafeState
+from yolov7.training.state import FORMAT, SafeState, checksum, previous
 
 
 def state() -> dict[str, object]:
@@ -69,9 +70,41 @@ def test_a_truncated_state_is_refused(tmp_path: Path, size: int) -> None:
         SafeState().load_checkpoint(path)
 
 
-def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
+@pytest.mark.parametrize("where", [0.1, 0.3, 0.6, 0.9, 0.999])
+def test_an_altered_byte_is_noticed(tmp_path: Path, where: float) -> None:
+    """Behind the length of the header, which alone says where the tensors are."""
+    path = tmp_path / "state"
+    SafeState().save_checkpoint(state() | {"weights": torch.randn(2000)}, path)
+    content = bytearray(path.read_bytes())
+    content[8 + int(where * (len(content) - 8))] ^= 0x11
+    path.write_bytes(content)
+    with pytest.raises(DamagedCheckpointError):
+        SafeState().load_checkpoint(path)
 
+
+def test_the_state_before_stays(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    for epoch in (1, 2, 3):
+        SafeState().save_checkpoint({"epoch": epoch}, path)
+    assert SafeState().load_checkpoint(path) == {"epoch": 3}
+    assert SafeState().load_checkpoint(previous(path)) == {"epoch": 2}
+    assert sorted(tmp_path.iterdir()) == sorted([path, previous(path)])
+
+
+@pytest.mark.parametrize(
+    "tree",
+    ["[]", '{"dict": [["a", {"tensor": "7"}]]}', '{"set": []}', '{"dict": [[[], 1]]}', "{", "[" * 99_999],
+)
+def test_a_made_up_tree_is_refused(tmp_path: Path, tree: str) -> None:
+    path = tmp_path / "state"
+    metadata = {"format": FORMAT, "tree": tree, "checksum": checksum(tree, {})}
+    save_file({}, path, metadata)
+    with pytest.raises(DamagedCheckpointError) as raised:
+        SafeState().load_checkpoint(path)
+    assert raised.value.file == str(path)
+
+
+def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
     with pytest.raises(DamagedCheckpointError, match="not a training state"):
         SafeState().load_checkpoint(tmp_path / "a.safetensors")

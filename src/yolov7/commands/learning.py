@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -13,7 +13,16 @@ from yolov7.options import Switch, weight_file
 from yolov7.training.config import TrainConfig
 
 
-def train(config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig()) -> int:  # noqa: B008 - frozen
+class _Asked(TrainConfig):
+    """A training run, as it was typed: a run that goes on is asked for defaults too, when they are named."""
+
+    def __new__(cls, *_: Any, **named: Any) -> _Asked:
+        self = super().__new__(cls)
+        object.__setattr__(self, "named", frozenset(named))
+        return self
+
+
+def train(config: Annotated[_Asked, Parameter(name="*")] = _Asked()) -> int:  # noqa: B008 - frozen
     """Train a detector on labelled images, or go on with a run that was stopped.
 
     The directory gets best.safetensors and last.safetensors, metrics.csv, the configuration, pictures, and
@@ -22,16 +31,17 @@ def train(config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig()) -
     from yolov7.training.fit import train as train_detector
     from yolov7.training.hardware import is_first_process
 
-    if config.weights is not None:
-        config = replace(config, weights=str(weight_file(config.weights)))
-    result = train_detector(config, say=say, progress=not is_quiet())
+    asked: TrainConfig = config
+    if config.weights is not None and config.resume is None:
+        asked = replace(config, weights=str(weight_file(config.weights)))
+    result = train_detector(asked, say=say, progress=not is_quiet())
     if not is_first_process():
         return 0
     if result.evaluation is not None:
         metrics_table(result.evaluation, per_class=True)
     say(f"results in {result.directory}")
-    if not result.finished:
-        say(f"{len(result.history)} epochs are done; to go on: yolov7 train --resume {result.directory}")
+    if result.advice is not None:
+        say(result.advice)
     return 0
 
 

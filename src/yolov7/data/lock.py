@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,33 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def held(file: Path) -> Iterator[str | None]:
+    """Hold a lock file, or yield who holds it. A process that is killed holds it no longer, nor do its forks.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    place = str(file.resolve())
+    with file.open("a+b") as stream:
+        if place in _HELD or not _try_to_own(stream):
+            stream.seek(0)
+            yield stream.read(200).decode(errors="replace") or "another process"
+            return
+        _HELD.add(place)
+        try:
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {platform.node()}".encode())
+            stream.flush()
+            yield None
+        finally:
+            _HELD.discard(place)
+
+
+_HELD: set[str] = set()
+"""Lock files of this process: to the system it never disagrees with itself."""
+
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -34,6 +63,9 @@ if sys.platform == "win32":
             return False
         return True
 
+    def _try_to_own(stream: IO[bytes]) -> bool:
+        return _try_to_lock(stream, wait=False)
+
 else:
     import fcntl
 
@@ -43,5 +75,14 @@ else:
         except BlockingIOError:
             return False
         except OSError:  # a file system without locks: go on, files get their names when they are whole
+            return True
+        return True
+
+    def _try_to_own(stream: IO[bytes]) -> bool:
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return False
+        except OSError:
             return True
         return True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class TrainConfig:
         batch_size: images a step and process; 16, or on a GPU what fits into it, by default.
         size: side of the training images, pixels; the network's own by default.
         out: directory of the run; where it holds something already, DIR-2 and so on.
-        resume: directory of a run to continue, exactly as if it had never stopped.
+        resume: directory of a run to continue, exactly as if it had never stopped; with more epochs, a
+            finished one too. Its options stay, but for data, workers, cache, ignore_defects, patience,
+            time_budget, save_interval and report.
         split: part of the data set to learn from.
         val_split: part to measure on, or none; "val", else "test", else a tenth held out, by default.
         ignore_defects: train on what is sound where labels or images are broken.
@@ -49,6 +51,9 @@ class TrainConfig:
         auto_anchor: fit anchors to the data where the network's own reach too few boxes.
         report: draw the run's page at the end.
     """
+
+    named: ClassVar[frozenset[str]] = frozenset()
+    """Names of what was asked for though it may be the default; where nobody knows, none."""
 
     data: Path | str | None = None
     _: KW_ONLY

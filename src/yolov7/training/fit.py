@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -15,27 +16,33 @@ from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.data.cache import open_cache
 from yolov7.data.loader import TrainingLoader, explaining_lost_workers
+from yolov7.data.lock import held
 from yolov7.data.scaled import scaled
 from yolov7.data.soundness import require_sound
-from yolov7.errors import Yolov7Error
+from yolov7.errors import DamagedCheckpointError, OutputError, TrainingError, UsageError, Yolov7Error
 from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.run import Evaluation
-from yolov7.files import new_run_directory, write_file
+from yolov7.files import explained, new_run_directory, write_file
 from yolov7.quiet import errors_only
 from yolov7.training.config import TrainConfig
 from yolov7.training.gallery import gallery, run_page, write_pictures
 from yolov7.training.hardware import devices, is_first_process, precision, workers
-from yolov7.training.keeper import BEST, LAST, STATE, Keeper, measure
+from yolov7.training.interrupts import catching_interrupts
+from yolov7.training.keeper import BEST, LAST, Keeper, measure
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.prepare import Run, Say, prepare
 from yolov7.training.progress import ProgressBar
 from yolov7.training.recipes import Recipe
-from yolov7.training.record import require_same_data, store, stored
-from yolov7.training.state import SafeState
+from yolov7.training.record import can_be_stored, find_run, require_same_data, store, stored
+from yolov7.training.resuming import Past, find_past, require_more
+from yolov7.training.state import SafeState, previous
 from yolov7.types import Batch
 
 _LOG = logging.getLogger(__name__)
+_NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+LOCK = ".lock"
+"""File of a run that its process holds."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class TrainResult:
         evaluation: of the best weights on the images to measure on, if there are any.
         history: a row for each epoch, as in metrics.csv.
         finished: whether all epochs were trained.
+        advice: how to go on where they were not.
     """
 
     directory: Path
@@ -56,6 +64,7 @@ class TrainResult:
     evaluation: Evaluation | None
     history: tuple[dict[str, float], ...]
     finished: bool
+    advice: str | None = None
 
 
 def train(
@@ -80,45 +89,118 @@ def train(
     Raises:
         Yolov7Error: with file, line, expected and found. What was reached before is kept.
     """
-    is_first = is_first_process()
-    if say is None or not is_first:
+    if say is None or not is_first_process():
         say = _silence
-    resumed = None if config.resume is None else Path(config.resume)
     if config.report:
         require_matplotlib()
-    if resumed is not None:
-        config, recipe = stored(config, recipe, resumed)
-    state = None if resumed is None or not (resumed / STATE).exists() else resumed / STATE
-    run = prepare(config, recipe, say, continued=state and state.with_name(LAST))
-    if resumed is not None:
-        require_same_data(run, resumed)
-    directory = resumed or Path()
-    if is_first and resumed is None:
-        directory = new_run_directory(Path(config.out))
-        store(run, directory)
-    keeper = Keeper(run, directory)
-    bar = [ProgressBar(keeper)] if progress and is_first else []
-    with _quiet_lightning():
-        # The keeper after others: it writes everything down when one of them ends the run.
-        trainer = _trainer(run, _loggers(loggers, directory), [*(callbacks or []), keeper, *bar])
-    with _training_data(run, trainer) as loader:
-        batch = run.batch_size * trainer.world_size
-        schedule = Schedule(run.recipe, run.recipe.epochs, len(loader), batch)
-        say(f"{len(loader)} batches of {batch} an epoch, warm-up over the first {schedule.warmup}")
-        module = TrainingModule(
-            run.model,
-            schedule,
-            run.size,
-            freeze=config.freeze,
-            unfreeze_after=config.unfreeze_after,
-            frozen_statistics=config.frozen_statistics,
+    with catching_interrupts() as interrupts, _opened(config, recipe, say) as (run, directory, past):
+        keeper = Keeper(run, directory)
+        bar = [ProgressBar(keeper)] if progress and is_first_process() else []
+        with _quiet_lightning():
+            # The keeper after others: it writes everything down when one of them ends the run.
+            around = [interrupts, *(callbacks or []), keeper, *bar]
+            trainer = _trainer(run, _loggers(loggers, directory), around)
+        with _training_data(run, trainer) as loader:
+            module = _module(run, trainer, loader, past, say)
+            keeper.images = _same_images(loader.sampler.length, past)
+            try:
+                _fit(trainer, module, loader, keeper, past.state)
+                interrupts.check()
+            except (KeyboardInterrupt, Yolov7Error):
+                say(f"{len(keeper.history)} epochs are done; to go on: {_how_to_go_on(keeper)}")
+                raise
+            return _finish(trainer, module, keeper, loader)
+
+
+@contextmanager
+def _opened(config: TrainConfig, recipe: Recipe | None, say: Say) -> Iterator[tuple[Run, Path, Past]]:
+    """A new run, or one that goes on; nobody else may train it meanwhile."""
+    if config.resume is None:
+        run = prepare(config, recipe, say)
+        directory = new_run_directory(Path(config.out)) if is_first_process() else Path()
+        with _alone(directory):
+            if is_first_process():
+                store(run, directory)
+            yield run, directory, Past()
+        return
+    directory = find_run(Path(config.resume))
+    with _alone(directory):
+        before = stored(config, recipe, directory)
+        past = find_past(directory)
+        require_more(before, past)
+        run = prepare(before.config, before.recipe, say, continued=past.network)
+        require_same_data(run, directory)
+        if is_first_process() and before.changes:
+            store(run, directory)
+        for change in before.changes:
+            say(f"from now on {change}")
+        done, epochs = len(past.history), run.recipe.epochs
+        say(f"{directory} goes on after epoch {done} of {epochs}")
+        if done == epochs:
+            say(f"finished already: all {epochs} epochs are done; --epochs N trains more")
+        yield run, directory, replace(past, planned=before.epochs)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Hold the lock of a run; the first process does it for the others.
+
+    Raises:
+        TrainingError: another run holds it.
+        OutputError: the directory cannot be written.
+    """
+    if not is_first_process():
+        yield
+        return
+    with ExitStack() as stack:
+        with explained(directory):
+            holder = stack.enter_context(held(directory / LOCK))
+        if holder is not None:
+            raise TrainingError("this run is being trained already", file=directory, found=holder)
+        yield
+
+
+def _module(run: Run, trainer: pl.Trainer, loader: TrainingLoader, past: Past, say: Say) -> TrainingModule:
+    """The network with its schedule, which is told."""
+    batch = run.batch_size * trainer.world_size
+    schedule = Schedule(run.recipe, run.recipe.epochs, len(loader), batch)
+    say(f"{len(loader)} batches of {batch} an epoch, warm-up over the first {schedule.warmup}")
+    if past.history and past.planned != run.recipe.epochs:
+        say(
+            f"{run.recipe.epochs} epochs instead of {past.planned}: the schedule is computed anew over all "
+            f"of them; the learning rate was {past.history[-1]['learning_rate']:.3g}, and goes on with "
+            f"{schedule.at(len(past.history) * len(loader)).learning_rate:.3g}"
         )
-        try:
-            _fit(trainer, module, loader, state)
-        except (KeyboardInterrupt, Yolov7Error):
-            say(f"{len(keeper.history)} epochs are done; to go on: yolov7 train --resume {directory}")
-            raise
-        return _finish(trainer, module, keeper, loader)
+    config = run.config
+    return TrainingModule(
+        run.model,
+        schedule,
+        run.size,
+        freeze=config.freeze,
+        unfreeze_after=config.unfreeze_after,
+        frozen_statistics=config.frozen_statistics,
+    )
+
+
+def _same_images(count: int, past: Past) -> int:
+    """How many images there are, which must be as many as there were: the order of samples hangs on it.
+
+    Raises:
+        UsageError: there were more or fewer.
+    """
+    if past.images not in (None, count):
+        raise UsageError(
+            "other images can be decoded than when the run began; only the cache tells beforehand which",
+            expected=f"{past.images} images; --cache or --no-cache, as it was then",
+            found=count,
+        )
+    return count
+
+
+def _how_to_go_on(keeper: Keeper) -> str:
+    if can_be_stored(keeper.run.recipe):
+        return keeper.how_to_go_on()
+    return f'train(TrainConfig(resume="{keeper.directory}"), recipe) from Python, with the same recipe'
 
 
 def _trainer(run: Run, loggers: list[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -154,12 +236,32 @@ class _EpochBatches:
         yield from self.loader.epoch(self.trainer.current_epoch)
 
 
-def _fit(trainer: pl.Trainer, module: TrainingModule, loader: TrainingLoader, state: Path | None) -> None:
+def _fit(
+    trainer: pl.Trainer, module: TrainingModule, loader: TrainingLoader, keeper: Keeper, state: Path | None
+) -> None:
     with _quiet_lightning(), explaining_lost_workers():
         try:
             trainer.fit(module, _EpochBatches(loader, trainer), ckpt_path=state)
         except SystemExit:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt from None
+        except Yolov7Error:
+            raise
+        except OSError as error:
+            if error.errno in _NOT_WRITABLE:
+                raise OutputError(
+                    f"the run cannot be written: {error.strerror}", file=error.filename or keeper.directory
+                ) from error
+            raise
+        except Exception as error:
+            saver = trainer.strategy.checkpoint_io
+            if state is None or keeper.trains or not (isinstance(saver, SafeState) and saver.given):
+                raise
+            raise DamagedCheckpointError(
+                "not a training state of this run",
+                file=state,
+                expected=f"its own; without this file the run goes on from {previous(state).name}",
+                found=f"{type(error).__name__}: {str(error)[:200]}",
+            ) from error
 
 
 @contextmanager
@@ -214,13 +316,17 @@ def _finish(
             write_pictures(directory / "pictures", pictures)
             page = run_page(run, keeper.history, evaluation, pictures)
             write_file(directory / "report.html", page.encode())
+    finished = len(keeper.history) == run.recipe.epochs
     return TrainResult(
         directory=directory,
         best=best,
         last=directory / LAST,
         evaluation=evaluation,
         history=tuple(keeper.history),
-        finished=len(keeper.history) == run.recipe.epochs,
+        finished=finished,
+        advice=None
+        if finished
+        else f"{len(keeper.history)} epochs are done; to go on: {_how_to_go_on(keeper)}",
     )
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import math
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,12 @@ class Keeper(pl.Callback):
     Args:
         run: what is trained.
         directory: of the run.
+
+    Attributes:
+        history: a row for each epoch.
+        spent: seconds, over all parts of the run.
+        images: how many samples are made of.
+        trains: whether an epoch has begun.
     """
 
     def __init__(self, run: Run, directory: Path) -> None:
@@ -45,6 +52,8 @@ class Keeper(pl.Callback):
         self.directory = directory
         self.history: list[dict[str, float]] = []
         self.spent = 0.0
+        self.images = 0
+        self.trains = False
         self._begun = self._epoch_begun = self._saved = time.monotonic()
 
     @property
@@ -54,17 +63,25 @@ class Keeper(pl.Callback):
         return 0 if best is None else int(best["epoch"])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history, "spent": self.spent}
+        return {"history": self.history, "spent": self.spent, "images": self.images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = state_dict["history"]
         self.spent = state_dict["spent"]
+        self.images = state_dict["images"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begun, self._saved = time.monotonic() - self.spent, -math.inf
+        for optimizer in trainer.optimizers:
+            _require_matching(optimizer)
+        reason = self._reason_to_stop(self.history[-1]["seconds"]) if self.history else None
+        if reason is not None:
+            trainer.should_stop = True
+            _LOG.warning("stopped before epoch %d: %s", len(self.history) + 1, reason)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_begun = time.monotonic()
+        self.trains = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
@@ -117,13 +134,27 @@ class Keeper(pl.Callback):
         return dict(zip(names, values, strict=True))
 
     def _reason_to_stop(self, seconds: float) -> str | None:
-        config = self.run.config
-        waited = sum(row["epoch"] > self.best_epoch and "AP" in row for row in self.history)
+        """Why another epoch of so many seconds must not be."""
+        config, waited = self.run.config, self._waited()
         if config.patience is not None and waited >= config.patience:
             return f"no better AP in {waited} evaluations"
         if config.time_budget is not None and self.spent + seconds > 60 * config.time_budget:
             return f"another epoch would exceed {config.time_budget:g} minutes"
         return None
+
+    def _waited(self) -> int:
+        """Evaluations since the best one."""
+        return sum(row["epoch"] > self.best_epoch and "AP" in row for row in self.history)
+
+    def how_to_go_on(self) -> str:
+        """The command that continues the run; with more patience or time, where it would end at once."""
+        config, options = self.run.config, [f"--resume {shlex.quote(str(self.directory))}"]
+        if config.patience is not None and self._waited() >= config.patience:
+            options.append(f"--patience {self._waited() + config.patience}")
+        seconds = self.history[-1]["seconds"] if self.history else 0.0
+        if config.time_budget is not None and self.spent + seconds > 60 * config.time_budget:
+            options.append(f"--time-budget {math.ceil(self.spent / 60 + config.time_budget)}")
+        return f"yolov7 train {' '.join(options)}"
 
     def _checkpoint(self, model: Detector, row: dict[str, float]) -> Checkpoint:
         run = self.run
@@ -152,6 +183,18 @@ def measure(model: Detector, dataset: Dataset, run: Run, device: torch.device) -
         size=run.size,
         stride=backend.stride,
     )
+
+
+def _require_matching(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse the state of another network's optimiser, which PyTorch takes without looking.
+
+    Raises:
+        ValueError: a momentum has another shape than its parameter.
+    """
+    for parameter, values in optimizer.state.items():
+        for value in values.values():
+            if isinstance(value, torch.Tensor) and value.shape not in (parameter.shape, ()):
+                raise ValueError(f"momentum of shape {tuple(value.shape)}, not {tuple(parameter.shape)}")
 
 
 def _require_finite(model: Detector, epoch: int) -> None:

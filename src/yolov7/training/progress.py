@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,10 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from yolov7.training.keeper import Keeper
 from yolov7.training.module import TrainingModule
 
+_GAP = "  "
+_LONG_BAR, _SHORT_BAR, _WIDE = 24, 8, 110
+
 
 class ProgressBar(pl.Callback):
     """A bar for the batches of the epoch, with losses, speed, and the time left of the whole run; a line when
-    an epoch is over. Without a terminal the lines alone.
+    an epoch is over. Without a terminal the lines alone. What a narrow terminal has no room for is left out,
+    the least important first.
 
     Args:
         keeper: knows the metrics.
@@ -34,7 +39,7 @@ class ProgressBar(pl.Callback):
         console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=_LONG_BAR if console.width >= _WIDE else _SHORT_BAR),
             MofNCompleteColumn(),
             TextColumn("{task.fields[facts]}", style="dim"),
             console=console,
@@ -69,23 +74,36 @@ class ProgressBar(pl.Callback):
             left = ((trainer.max_epochs or 0) - self._first_epoch) * batches - done
             speed = tally.images * trainer.world_size / (now - self._epoch_begun)
             measured = [row["AP"] for row in self.keeper.history if "AP" in row]
-            facts = f"AP {_percent(measured[-1])}  " if measured else ""
-            facts += (
-                f"loss {total:.3f} (box {box:.3f}, objectness {objectness:.3f}, classes {classes:.3f})  "
-                f"{speed:.1f} images/s  {_clock((now - self._begun) / done * left)} left"
-            )
+            parts = [
+                (2, f"AP {_percent(measured[-1])}" if measured else ""),
+                (1, f"loss {total:.3f}"),
+                (4, f"(box {box:.3f}, objectness {objectness:.3f}, classes {classes:.3f})"),
+                (3, f"{speed:.0f} images/s"),
+                (0, f"{_clock((now - self._begun) / done * left)} left"),
+            ]
+            facts = fitting(parts, self._room(trainer))
         self._progress.update(self._task, completed=batch_idx + 1, facts=facts)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._progress is None:
             return
         row = self.keeper.history[-1]
-        text = f"epoch {row['epoch']:.0f}/{trainer.max_epochs}  loss {row['total']:.4f}"
+        parts = [(0, f"epoch {row['epoch']:.0f}/{trainer.max_epochs}"), (0, f"loss {row['total']:.4f}")]
         if "AP" in row:
-            text += f"  AP {_percent(row['AP'])}  AP50 {_percent(row['AP50'])}"
-            text += f"  best AP in epoch {self.keeper.best_epoch}" if self.keeper.best_epoch else ""
-        text += f"  {row['images_per_second']:.1f} images/s  {_clock(row['seconds'])}"
-        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            best = f"best epoch {self.keeper.best_epoch}" if self.keeper.best_epoch else ""
+            parts += [(0, f"AP {_percent(row['AP'])}"), (2, f"AP50 {_percent(row['AP50'])}"), (1, best)]
+        parts += [(3, f"{row['images_per_second']:.0f} images/s"), (1, _clock(row["seconds"]))]
+        console = self._progress.console
+        text = fitting(parts, console.width if console.is_terminal else None)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _room(self, trainer: pl.Trainer) -> int:
+        """Columns beside the epoch, the bar and the batches."""
+        assert self._progress is not None
+        width = self._progress.console.width
+        bar = _LONG_BAR if width >= _WIDE else _SHORT_BAR
+        epochs, batches = len(str(trainer.max_epochs)), len(str(trainer.num_training_batches))
+        return width - (len("epoch /") + 2 * epochs) - bar - (1 + 2 * batches) - 3
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
@@ -99,6 +117,21 @@ class ProgressBar(pl.Callback):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+def fitting(parts: Sequence[tuple[int, str]], width: int | None) -> str:
+    """Parts of a line, without those that it has no room for; the highest numbers go first.
+
+    >>> fitting([(0, "loss 1.234"), (2, "58 images/s"), (1, "1:30 left")], 24)
+    'loss 1.234  1:30 left'
+    """
+    kept = [part for part in parts if part[1]]
+    while True:
+        line = _GAP.join(text for _, text in kept)
+        least = max(rank for rank, _ in kept)
+        if width is None or len(line) <= width or least == 0:
+            return line
+        kept = [part for part in kept if part[0] != least]
 
 
 def _percent(fraction: float) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, replace
+import math
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from yolov7.errors import UsageError
+from yolov7.errors import DataError, UsageError, Yolov7Error
 from yolov7.files import write_file
 from yolov7.training.config import TrainConfig
 from yolov7.training.prepare import Run, digest
-from yolov7.training.recipes import Recipe, recipe_from
+from yolov7.training.recipes import Recipe, changed, recipe_from
 
 CONFIG, RECIPE = "config.json", "recipe.json"
 MAY_CHANGE = (
@@ -24,50 +26,99 @@ MAY_CHANGE = (
     "save_interval",
     "report",
 )
-"""What a resumed run may be asked anew; the rest decides about numbers and stays as it was."""
+"""What a resumed run may be asked anew, besides epochs; the rest decides about numbers and stays."""
+_PATHS = ("data", "out", "resume")
+_DIGESTS = {"data_digest": "train", "val_digest": "val"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run as it goes on.
+
+    Attributes:
+        config, recipe: the run's own, with what was asked anew.
+        epochs: how many the run had before.
+        changes: what was asked anew, as a person would say it.
+    """
+
+    config: TrainConfig
+    recipe: Recipe
+    epochs: int
+    changes: tuple[str, ...]
 
 
 def store(run: Run, directory: Path) -> None:
-    """Write down what was asked for and what was resolved, before anything else happens."""
+    """Write down what was asked for and what was resolved, before anything else happens.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     values = {
         key: str(value) if isinstance(value, Path) else value for key, value in asdict(run.config).items()
     }
     assert run.config.data is not None
-    values["data"] = str(Path(run.config.data).resolve())
-    values["data_digest"] = digest(run.train)
+    values |= {"data": str(Path(run.config.data).resolve()), "resume": None}
+    values |= _digests(run)
     write_file(directory / CONFIG, json.dumps(values, indent=2).encode())
     write_file(directory / RECIPE, json.dumps(run.recipe.to_dict(), indent=2).encode())
 
 
-def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> tuple[TrainConfig, Recipe]:
-    """The configuration of a run to continue; a few things may be asked anew.
-
-    A recipe with a function of one's own must be given again: its file holds the function's name alone.
+def find_run(path: Path) -> Path:
+    """Directory of a run, given itself or a file in it such as last.safetensors.
 
     Raises:
-        UsageError: there is no such run.
+        UsageError: there is no run.
     """
-    try:
-        values = json.loads((directory / CONFIG).read_text())
-        recipe = recipe or recipe_from(json.loads((directory / RECIPE).read_text()))
-    except (OSError, ValueError) as error:
+    directory = path.parent if path.is_file() else path
+    if not (directory / CONFIG).is_file():
         raise UsageError(
-            "no run that could be continued", file=directory, expected=f"{CONFIG} and {RECIPE}", found=error
-        ) from None
-    defaults = TrainConfig()
+            "no run that could be continued",
+            file=path,
+            expected=f"the directory of a run, with {CONFIG} and {RECIPE}",
+            found=f"no {CONFIG}" if directory.is_dir() else "no such file or folder",
+        )
+    return directory
+
+
+def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored:
+    """The configuration of a run to continue; a few things may be asked anew.
+
+    Args:
+        asked: options that are not at their defaults, or that it says were named, are wanted.
+        recipe: the run's own once more; needed where it has functions that no file can hold.
+        directory: of the run.
+
+    Raises:
+        UsageError: the files of the run are damaged, or something else is wanted than the run began with.
+        DataError: the data set is not there any more.
+    """
+    config = _config(directory / CONFIG)
+    own = _recipe(directory / RECIPE, recipe, config, directory)
+    had = replace(config, epochs=config.epochs or own.epochs)
+    changes, refused = {}, []
     for field in fields(TrainConfig):
-        value = getattr(asked, field.name)
-        if value != getattr(defaults, field.name) and field.name in MAY_CHANGE:
-            values[field.name] = value
-    known = {field.name for field in fields(TrainConfig)}
-    config = TrainConfig(**{key: _typed(key, value) for key, value in values.items() if key in known})
-    return replace(config, resume=directory), recipe
-
-
-def _typed(name: str, value: Any) -> Any:
-    if name in ("data", "out", "resume") and value is not None:
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+        name, value, before = field.name, getattr(asked, field.name), getattr(had, field.name)
+        wanted = value != field.default or name in asked.named
+        if name == "resume" or not wanted or _same(name, value, before, directory):
+            continue
+        if name in MAY_CHANGE or name == "epochs":
+            changes[name] = value
+        else:
+            refused.append(f"{_option(name, value)}, where the run has {_text(before)}")
+    if refused:
+        possible = ", ".join("--" + name.replace("_", "-") for name in ("epochs", *MAY_CHANGE))
+        raise UsageError(
+            "a run goes on with the options that it began with",
+            file=directory / CONFIG,
+            expected=f"beside --resume none but {possible}",
+            found="; ".join(refused),
+        )
+    config = replace(had, **changes, resume=directory)
+    _require_data(config, directory)
+    said = tuple(
+        f"{_option(name, value)}, which was {_text(getattr(had, name))}" for name, value in changes.items()
+    )
+    return Stored(config, replace(own, epochs=config.epochs or own.epochs), own.epochs, said)
 
 
 def require_same_data(run: Run, directory: Path) -> None:
@@ -76,11 +127,140 @@ def require_same_data(run: Run, directory: Path) -> None:
     Raises:
         UsageError: images or labels are not the same.
     """
-    before = json.loads((directory / CONFIG).read_text()).get("data_digest")
-    if before != digest(run.train):
+    before, now = _read(directory / CONFIG), _digests(run)
+    for key, split in _DIGESTS.items():
+        if before.get(key) != now[key]:
+            raise UsageError(
+                f"the data set has changed since the run began (split {split}): a run goes on with the same",
+                file=run.config.data,
+                expected=f"images and labels with the fingerprint {before.get(key)}",
+                found=now[key],
+            )
+
+
+def can_be_stored(recipe: Recipe) -> bool:
+    """Whether a recipe's file is all of it: a function of one's own may be out of reach."""
+    try:
+        return recipe_from(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    except (Yolov7Error, TypeError, ValueError):
+        return False
+
+
+def _digests(run: Run) -> dict[str, str | None]:
+    return {"data_digest": digest(run.train), "val_digest": None if run.val is None else digest(run.val)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of the run.
+
+    Raises:
+        UsageError: it is no JSON object.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError("no run that could be continued", file=path, found=error) from None
+    if not isinstance(values, dict):
         raise UsageError(
-            "the data set has changed since the run began: a run goes on with what it began with",
-            file=run.config.data,
-            expected=f"images and labels with the fingerprint {before}",
-            found=digest(run.train),
+            "no run that could be continued", file=path, expected="an object", found=type(values).__name__
         )
+    return values
+
+
+def _config(path: Path) -> TrainConfig:
+    """The run's options, each of the type that it must have."""
+    values, hints = _read(path), get_type_hints(TrainConfig)
+    found: dict[str, Any] = {}
+    for field in fields(TrainConfig):
+        name = field.name
+        if name not in values or not _fits(values[name], hints[name]):
+            raise UsageError(
+                "no run that could be continued",
+                file=path,
+                expected=f"{name}: {getattr(hints[name], '__name__', hints[name])}".replace("typing.", ""),
+                found=_text(values[name])[:100] if name in values else f"no {name}",
+            )
+        value = values[name]
+        found[name] = Path(value) if name in _PATHS and value is not None else value
+        if isinstance(value, list):
+            found[name] = tuple(value)
+    if found["data"] is None:
+        raise UsageError("no run that could be continued", file=path, expected="data: a path", found="none")
+    return TrainConfig(**found)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value out of JSON is one of a type of the configuration."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is Literal:
+        return isinstance(value, str) and value in get_args(hint)
+    if get_origin(hint) is tuple:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if hint is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return value is None if hint is NoneType else type(value) is (str if hint is Path else hint)
+
+
+def _recipe(path: Path, given: Recipe | None, config: TrainConfig, directory: Path) -> Recipe:
+    """The run's recipe: the one in its file, or the same as an object."""
+    values = _read(path)
+    if given is None:
+        try:
+            return recipe_from(values)
+        except (Yolov7Error, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise UsageError(
+                "the run's recipe cannot be read",
+                file=path,
+                expected="a recipe; one with functions of its own is given again, from Python: "
+                f'train(TrainConfig(resume="{directory}"), recipe)',
+                found=error,
+            ) from None
+    epochs = values.get("epochs")
+    given = changed(given, config.set)
+    if type(epochs) is int:
+        given = replace(given, epochs=epochs)
+    differing = _differing(json.loads(json.dumps(given.to_dict())), values)
+    if differing:
+        raise UsageError("the recipe is not the one that the run began with", file=path, found=differing)
+    return given
+
+
+def _differing(one: Any, other: Any, prefix: str = "") -> str:
+    """Names of values that are not the same."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        parts = (_differing(one.get(k), other.get(k), f"{prefix}.{k}") for k in {**one, **other})
+        return ", ".join(filter(None, parts))
+    return "" if one == other else f"{prefix[1:]} {_text(one)} instead of {_text(other)}"
+
+
+def _same(name: str, value: Any, before: Any, directory: Path) -> bool:
+    """Whether an option asks for what is so already."""
+    if name in _PATHS:
+        there = {Path(before).resolve()} if before is not None else set()
+        return Path(value).resolve() in there | ({directory.resolve()} if name == "out" else set())
+    return bool(str(value) == str(before) if isinstance(value, Path) else value == before)
+
+
+def _require_data(config: TrainConfig, directory: Path) -> None:
+    assert config.data is not None
+    if not Path(config.data).exists():
+        raise DataError(
+            "the data set is not there any more",
+            file=config.data,
+            expected=f"where it is now: yolov7 train DATA --resume {directory}",
+        )
+
+
+def _option(name: str, value: Any) -> str:
+    """An option as it is typed: --size 96, --no-cache."""
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{option}" if value else f"--no-{option}"
+    return f"--{option} {_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

@@ -48,7 +48,7 @@ class SafeState(CheckpointIO):
         del storage_options
         tensors: dict[str, Tensor] = {}
         tree = json.dumps(_flatten(checkpoint, tensors))
-        metadata = {"format": FORMAT, "tree": tree, "checksum": _checksum(tree, tensors)}
+        metadata = {"format": FORMAT, "tree": tree, "checksum": checksum(tree, tensors)}
         with replacing(path, SafetensorError, sync=True) as partial:
             save_file(tensors, partial, metadata)
             _keep(Path(path))
@@ -76,7 +76,7 @@ class SafeState(CheckpointIO):
                     )
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
-            found = _checksum(metadata["tree"], tensors)
+            found = checksum(metadata["tree"], tensors)
             if found != metadata["checksum"]:
                 raise DamagedCheckpointError(
                     "the training state is not what was written",
@@ -114,7 +114,7 @@ def _keep(path: Path) -> None:
     path.replace(previous(path))
 
 
-def _checksum(tree: str, tensors: Mapping[str, Tensor]) -> str:
+def checksum(tree: str, tensors: Mapping[str, Tensor]) -> str:
     """A checksum over the tree and the tensors, with their names, types and shapes."""
     value = zlib.crc32(tree.encode())
     for name in sorted(tensors):
