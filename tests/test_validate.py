@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import yolov7
-from tests.data.small_sets import coco_content, write_coco
+from tests.data.small_sets import coco_content, write_coco, write_image
 from yolov7.cli import main
 from yolov7.models.detector import create
 from yolov7.validate import validate
@@ -103,3 +103,60 @@ def test_evaluate_takes_what_validate_takes(tmp_path: Path):
     assert list(ours.values()) == list(theirs.values())
     with pytest.raises(TypeError, match=r"^evaluate\(\) got an unexpected keyword argument 'confidence'"):
         yolov7.evaluate(tmp_path, tmp_path, confidence=0.1)  # type: ignore[call-arg]
+
+
+def test_a_list_of_images_gives_detections_and_no_ap(fresh: tuple[Path, Path], tmp_path: Path, caplog):
+    weights, data = fresh
+    content = json.loads(data.read_text())
+    del content["annotations"], content["info"]
+    listed = data.with_name("image_info_test-dev.json")
+    listed.write_text(json.dumps(content))
+    run = {"size": 64, "device": "cpu"}
+    with pytest.raises(yolov7.errors.DataError, match=r"nothing to measure against.*\s.*--predictions FILE"):
+        validate(weights, listed, **run)
+    outcome = validate(weights, listed, **run, predictions=tmp_path / "p.json")
+    assert "there is no AP" in caplog.text
+    assert np.isnan(outcome.metrics.AP)
+    validate(weights, data, **run, predictions=tmp_path / "with.json")
+    entries = json.loads((tmp_path / "p.json").read_text())
+    assert entries == json.loads((tmp_path / "with.json").read_text())
+    assert entries
+    assert {entry["category_id"] for entry in entries} <= {1, 3}
+
+
+def test_a_parent_and_classes_without_boxes_do_not_stop_it(fresh: tuple[Path, Path], tmp_path: Path, caplog):
+    weights, data = fresh
+    content = json.loads(data.read_text())
+    plain = validate(weights, data, size=64, device="cpu", report=tmp_path / "plain")
+    for category in content["categories"]:
+        category["supercategory"] = "things"
+    content["categories"] += [{"id": 0, "name": "things"}, {"id": 2, "name": "of the other split"}]
+    more = data.with_name("more.json")
+    more.write_text(json.dumps(content))
+    outcome = validate(weights, more, size=64, device="cpu", report=tmp_path / "more")
+    assert outcome.metrics.to_dict() == plain.metrics.to_dict()
+    assert "1 classes of the data set have no box here and are unknown to the network" in caplog.text
+
+
+def test_images_elsewhere_and_the_released_mapping_on_the_command_line(
+    fresh: tuple[Path, Path], tmp_path: Path, capsys, caplog
+):
+    weights, data = fresh
+    alone = write_coco(tmp_path / "labels", json.loads(data.read_text()), images="../pictures")
+    write_image(tmp_path / "pictures/7.png", size=(59, 80))  # its short side is truncated, its scale uneven
+    written = {}
+    for options in ((), ("--released-mapping",)):
+        found = tmp_path / f"{len(options)}.json"
+        arguments = [str(weights), str(alone), "--images", str(tmp_path / "pictures"), "--size", "70"]
+        with pytest.raises(SystemExit) as stop:
+            main(["val", *arguments, "--device", "cpu", "--predictions", str(found), *options])
+        assert stop.value.code == 0
+        written[options] = json.loads(found.read_text())
+    assert written[()] != written["--released-mapping",]
+    assert "an image size of 70 is no multiple of 32: 96 is taken" in caplog.text
+    with pytest.raises(SystemExit):
+        main(["doctor", str(alone)])
+    assert "name their folder with --images DIR" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", str(alone), "--images", str(tmp_path / "pictures")])
+    assert stop.value.code == 0

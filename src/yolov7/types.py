@@ -70,7 +70,7 @@ class Letterbox:
     source_size: tuple[int, int]
     size: tuple[int, int]
     scale: tuple[float, float]
-    padding: tuple[int, int]
+    padding: tuple[float, float]
 
     def of_source(self, size: tuple[int, int]) -> Letterbox:
         """The same for an image of (height, width), of which a smaller copy was letterboxed."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from yolov7.data.dataset import Dataset, open_dataset
-from yolov7.errors import OutputError
+from yolov7.data.dataset import Dataset, match_classes, open_dataset
+from yolov7.errors import DataError, OutputError
 from yolov7.evaluation.coco import Metrics, coco_results
 from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.report import evaluation_report
@@ -34,11 +34,13 @@ def evaluate(
     data: str | os.PathLike[str],
     *,
     split: str = "val",
+    images: str | os.PathLike[str] | None = None,
     size: int | None = None,
     batch_size: int | None = None,
     conf: float = 0.001,
     iou: float = 0.65,
     max_detections: int = 300,
+    released_mapping: bool = False,
     augment: bool = False,
     half: bool = False,
     runtime: str | None = None,
@@ -46,14 +48,16 @@ def evaluate(
     predictions: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Metrics:
     """Measure a checkpoint on labelled images by the COCO protocol.
 
     Args:
         weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
         data: data.yaml, COCO json, or the folder of a data set.
-        split, size, batch_size, conf, iou, max_detections, augment, half, runtime, device, predictions,
-            report, progress: see :func:`yolov7.validate.validate`, which gives the detections and curves too.
+        split, images, size, batch_size, conf, iou, max_detections, released_mapping, augment, half, runtime,
+            device, predictions, report, progress, say: see :func:`yolov7.validate.validate`, which gives the
+            detections and curves too.
 
     Raises:
         CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
@@ -62,11 +66,13 @@ def evaluate(
         weights,
         data,
         split=split,
+        images=images,
         size=size,
         batch_size=batch_size,
         conf=conf,
         iou=iou,
         max_detections=max_detections,
+        released_mapping=released_mapping,
         augment=augment,
         half=half,
         runtime=runtime,
@@ -74,6 +80,7 @@ def evaluate(
         predictions=predictions,
         report=report,
         progress=progress,
+        say=say,
     ).metrics
 
 
@@ -82,11 +89,13 @@ def validate(
     data: str | os.PathLike[str],
     *,
     split: str = "val",
+    images: str | os.PathLike[str] | None = None,
     size: int | None = None,
     batch_size: int | None = None,
     conf: float = 0.001,
     iou: float = 0.65,
     max_detections: int = 300,
+    released_mapping: bool = False,
     augment: bool = False,
     half: bool = False,
     runtime: str | None = None,
@@ -102,12 +111,15 @@ def validate(
         weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
         data: data.yaml, COCO json, or the folder of a data set.
         split: part of the data set.
+        images: folder of the images of a COCO json, where they are not found beside it.
         size: long side of the images, pixels; the checkpoint's own where not given.
         batch_size: images that go through the network together; as many as give the pixels of 32 at 640 where
             not given. Images of a batch share a rectangle, so AP moves by some thousandths with it.
         conf: confidence that a detection must exceed; the protocol wants nearly all.
         iou: overlap above which the lesser of two boxes of a class goes.
         max_detections: of an image.
+        released_mapping: map boxes back to the image as the released evaluation does, half a pixel of the
+            network off where padding is odd: to repeat published numbers, which are lower for it.
         augment: look at each image three times, mirrored and scaled.
         half: 16 bits: float16 on a GPU, bfloat16 on a CPU.
         runtime: what runs the network: see :func:`yolov7.load`.
@@ -126,11 +138,9 @@ def validate(
         for path in (Path(report, REPORT), Path(report, METRICS)):
             if path.exists():
                 raise OutputError("there are results already, which are not overwritten", file=path)
-    dataset = open_dataset(data, split)
-    if say is not None:
-        for line in dataset.account():
-            say(line)
+    dataset = _truth(data, split, images, predictions, say)
     predictor = load(weights, runtime=runtime, size=size, device=device, half=half, augment=augment)
+    dataset = _of_known_classes(dataset, predictor.names)
 
     if isinstance(predictor.backend, SuppressingBackend):
         _LOG.warning(
@@ -153,6 +163,7 @@ def validate(
         conf=conf,
         iou=iou,
         max_detections=max_detections,
+        released_mapping=released_mapping,
         progress=progress,
     )
     if predictions is not None:
@@ -164,6 +175,7 @@ def validate(
             "IoU of suppression": iou,
             "detections an image": f"at most {max_detections}",
             "mirrored and scaled too": augment,
+            "boxes mapped back": "as released" if released_mapping else "exactly",
         }
         page = evaluation_report(
             f"{Path(weights).name} on {dataset.path.name}",
@@ -176,6 +188,39 @@ def validate(
         write_file(Path(report, REPORT), page.encode())
         write_file(Path(report, METRICS), json.dumps(outcome.metrics.to_dict(), indent=2).encode())
     return outcome
+
+
+def _truth(
+    data: str | os.PathLike[str],
+    split: str,
+    images: str | os.PathLike[str] | None,
+    predictions: str | os.PathLike[str] | None,
+    say: Callable[[str], None] | None,
+) -> Dataset:
+    """The labelled images; images without any label, as in COCO's test sets, where detections are written."""
+    dataset = open_dataset(data, split, images=images)
+    if say is not None:
+        for line in dataset.account():
+            say(line)
+    if dataset.unlabelled == len(dataset):
+        if predictions is None:
+            raise DataError(
+                "nothing to measure against: none of the images has labels",
+                file=data,
+                expected="labels; or --predictions FILE, to write the detections alone",
+            )
+        _LOG.warning("none of the images has labels: the detections are written, and there is no AP")
+    elif not any(map(len, dataset.images)):
+        _LOG.warning("no image has a box: there is no AP")
+    return dataset
+
+
+def _of_known_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """The data set without classes that the network does not know; a box of one is an error."""
+    known = sorted(set(match_classes(dataset.names, names, dataset.has_boxes())) - {-1})
+    if left := len(dataset.names) - len(known):
+        _LOG.warning("%d classes of the data set have no box here and are unknown to the network", left)
+    return dataset.of_classes(known)
 
 
 def _facts(weights: str | os.PathLike[str], predictor: Predictor, dataset: Dataset) -> dict[str, object]:

@@ -104,3 +104,24 @@ def test_classes_are_matched_by_name(dataset: list[str], model: list[str], mappi
 def test_classes_that_do_not_match(dataset: list[str], model: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         match_classes(dataset, model)
+
+
+def test_a_folder_of_images_is_for_coco_alone(tmp_path: Path) -> None:
+    file = write_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2"})
+    with pytest.raises(DataError, match="named for COCO json only"):
+        open_dataset(file, images=tmp_path / "images")
+
+
+def test_classes_of_which_there_is_no_box() -> None:
+    assert match_classes(["shapes", "cat"], ["cat", "dog"], [False, True]) == (1, -1)
+    with pytest.raises(DataError, match=r"1 of the data set's 2 classes.*\s.*\s.*only: shapes"):
+        match_classes(["shapes", "cat"], ["cat", "dog"], [True, True])
+
+
+def test_a_data_set_of_fewer_classes(tmp_path: Path) -> None:
+    yaml = "val: images/val\nnames: [cat, dog, cow]\n"
+    dataset = open_dataset(write_yolo(tmp_path, {"a": "2 0.5 0.5 0.2 0.2\n0 0.2 0.2 0.1 0.1"}, yaml=yaml))
+    assert dataset.has_boxes() == (True, False, True)
+    less = dataset.of_classes([2, 0])
+    assert (less.names, less.category_ids) == (("cow", "cat"), (2, 0))
+    assert less.images[0].labels.tolist() == [0, 1]

@@ -14,8 +14,10 @@ from yolov7.data.letterbox import (
     letterbox,
     letterbox_evaluation,
     long_side_size,
+    released_way_back,
     share_shape,
     to_tensor,
+    whole_strides,
 )
 from yolov7.errors import UsageError
 from yolov7.types import Image, Letterbox
@@ -186,3 +188,28 @@ def test_wrong_input_is_said() -> None:
         letterbox(np.zeros((0, 8, 3), np.uint8), 64)
     with pytest.raises(UsageError, match="positive"):
         letterbox(image, 0)
+
+
+def test_the_released_way_back_takes_padding_unrounded_and_one_scale() -> None:
+    """By the letter: x = (u - (W - w) / 2) / (h / h0) with the resized w x h, and the same for y."""
+    image = np.zeros((301, 433, 3), np.uint8)
+    _, box = letterbox_evaluation(image, 416, (320, 448))
+    height, width = 301 * 416 // 433, 416  # the short side truncated
+    assert box.padding == ((448 - width) // 2, (320 - height) // 2)
+    boxes = np.float32([[40, 50, 90, 120], [16, 15.5, 432, 304.5]])
+    gain = height / 301
+    expected = (boxes - np.float32([(448 - width) / 2, (320 - height) / 2] * 2)) / gain
+    expected = np.clip(expected, 0, [433, 301, 433, 301])
+    np.testing.assert_allclose(released_way_back(box).to_source(boxes), expected, atol=1e-4)
+    apart = np.abs(box.to_source(boxes) - expected).max() * gain
+    assert 0.5 <= apart < 1, "half a pixel of the network, for 31 rows of padding are odd"
+
+
+def test_sizes_are_rounded_up_to_whole_strides_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert [whole_strides(size, 64) for size in (64, 416, 449, 640)] == [64, 448, 512, 640]
+    assert [record.getMessage() for record in caplog.records] == [
+        "an image size of 416 is no multiple of 64: 448 is taken",
+        "an image size of 449 is no multiple of 64: 512 is taken",
+    ]
+    with pytest.raises(UsageError, match=r"invalid image size.*\n.*at least 64\n  found:    63"):
+        whole_strides(63, 64)

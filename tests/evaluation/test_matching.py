@@ -26,6 +26,28 @@ def test_the_best_score_chooses_first_and_takes_what_it_overlaps_most():
     assert match(image, found).tolist() == [0, 1, UNMATCHED]
 
 
+def test_of_equal_overlaps_the_last_is_taken_as_pycocotools_does():
+    """Two objects on either side of a detection, at the same distance."""
+    boxes, middle = [(0, 0, 100, 100), (10, 0, 110, 100)], (5, 0, 105, 100)
+    content = {
+        "images": [{"id": 1}],
+        "categories": [{"id": 1}],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": 1, "bbox": [x, 0, 100, 100], "area": 10_000, "iscrowd": 0}
+            for i, (x, *_) in enumerate(boxes, 1)
+        ],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = content
+        truth.createIndex()
+        found = [{"image_id": 1, "category_id": 1, "bbox": [5, 0, 100, 100], "score": 0.9}]
+        official = COCOeval(truth, truth.loadRes(found), "bbox")
+        official.evaluate()
+    assert official.evalImgs[0]["dtMatches"][0].tolist() == [2]
+    assert match(labelled(boxes, [CAT, CAT]), detected((middle, 0.9, CAT))).tolist() == [1]
+
+
 def test_the_threshold_itself_is_enough():
     image = labelled([(0, 0, 100, 100)], [CAT])
     half = detected(((0, 0, 100, 50), 0.9, CAT))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,45 @@ def test_thresholds_are_used(dataset: Dataset) -> None:
 def test_classes_that_the_network_does_not_know(dataset: Dataset) -> None:
     with pytest.raises(DataError, match=r"1 of the data set's 2 classes.*\s.*red, blue\s.*only: green"):
         evaluate(ColourDetector(), dataset, names=["red", "blue"], size=320, stride=32)
+
+
+def test_classes_without_a_box_need_not_be_known(dataset: Dataset) -> None:
+    more = replace(dataset, names=(*dataset.names, "shapes"), category_ids=(0, 1, 2))
+    network = ColourDetector()
+    run = {"names": network.names, "size": 320, "stride": 32}
+    ours, plain = evaluate(network, more, **run).metrics, evaluate(network, dataset, **run).metrics
+    assert (ours.AP, ours.AR100) == (plain.AP, plain.AR100)
+    assert [(one.name, one.boxes) for one in ours.per_class] == [("green", 7), ("red", 7), ("shapes", 0)]
+
+
+def test_a_batch_has_the_pixels_of_32_images_at_640(dataset: Dataset) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def blind(images: Tensor) -> Tensor:
+        shapes.append(tuple(images.shape))
+        return torch.zeros(len(images), 0, 7)
+
+    images = dataset.images * 2
+    many = replace(
+        dataset, images=tuple(replace(image, image_id=number) for number, image in enumerate(images[:9]))
+    )
+    for size, expected in ((1280, [8, 1]), (2560, [2, 2, 2, 2, 1]), (320, [9])):
+        shapes.clear()
+        evaluate(blind, many, names=["green", "red"], size=size, stride=32)
+        assert [shape[0] for shape in shapes] == expected
+
+
+def test_the_released_mapping_is_half_a_pixel_off_where_padding_is_odd(dataset: Dataset) -> None:
+    network = ColourDetector()
+    run = {"names": network.names, "size": 320, "stride": 32, "batch_size": 1}
+    exact = evaluate(network, dataset, **run).detections
+    released = evaluate(network, dataset, **run, released_mapping=True).detections
+    for image in dataset.images:
+        (height, width), scale = image.size, 320 / max(image.size)
+        short = min(height, width) * 320 // max(height, width)
+        odd = (rectangular_batches([image.size], 320, 32, 1)[0].shape[height > width] - short) % 2
+        moved = np.abs(exact[image.image_id].boxes - released[image.image_id].boxes).max() * scale
+        assert moved > 0.45 if odd else moved < 1.5, (image.size, moved)
 
 
 def test_a_failing_network_leaves_no_thread_behind(dataset: Dataset) -> None:

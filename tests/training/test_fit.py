@@ -220,7 +220,7 @@ def test_a_recipe_of_ones_own(options: dict[str, Any], tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"data": None}, "data set"),
-        ({"size": 100}, "multiples of 32"),
+        ({"size": 31}, "invalid image size"),
         ({"epochs": 0}, "epochs"),
         ({"batch_size": -1}, "batch_size"),
         ({"workers": -1}, "workers"),

@@ -86,7 +86,8 @@ def predict(
     max_detections:
         At most so many an image.
     centred:
-        Pad images on all sides, to repeat detections of the released tool exactly.
+        Pad images on all sides, as the released tool does: the network sees the same pixels. Its boxes are
+        up to 0.75 pixel of the network off on the way back, which is not repeated.
     """
     from yolov7.files import new_run_directory
     from yolov7.inference.sinks import open_sinks
@@ -167,6 +168,8 @@ def val(
     predictions: Annotated[Path | None, Parameter(show_default=False)] = None,
     report: Annotated[Path | None, Parameter(show_default=False)] = None,
     per_class: Switch = False,
+    images: Annotated[Path | None, Parameter(show_default=False)] = None,
+    released_mapping: Switch = False,
 ) -> int:
     """Measure a detector on labelled images by the COCO protocol.
 
@@ -202,6 +205,11 @@ def val(
         Directory for report.html, which shows it all, and metrics.json; where it holds some already, DIR-2.
     per_class:
         Print a row for each class.
+    images:
+        Folder of the images of a COCO json, where they are not found beside it.
+    released_mapping:
+        Map boxes back to the image as the released evaluation does, half a pixel of the network off where
+        padding is odd: to repeat published numbers, which are lower for it.
     """
     from yolov7.files import new_run_directory
     from yolov7.validate import validate
@@ -223,6 +231,8 @@ def val(
             device=device,
             predictions=predictions,
             report=directory,
+            images=images,
+            released_mapping=released_mapping,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
             say=say,
         )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from yolov7.console import (
     checkpoint_facts,
@@ -39,6 +42,7 @@ def doctor(
     path: Path,
     /,
     *,
+    images: Annotated[Path | None, Parameter(show_default=False)] = None,
     json_: JsonSwitch = False,
 ) -> int:
     """Say what a checkpoint is, without running it; or what is wrong with a data set.
@@ -47,13 +51,15 @@ def doctor(
     ----------
     path:
         A weight file; or a data set: data.yaml, COCO json, or a folder.
+    images:
+        Folder of the images of a COCO json, where they are not found beside it.
     json_:
         Print JSON instead of text.
     """
     if path.is_dir() or path.suffix.lower() in (".yaml", ".yml", ".json", ".data"):
         from yolov7.data.inspection import inspect_dataset
 
-        report = inspect_dataset(path)
+        report = inspect_dataset(path, images=images)
         if json_:
             print(json.dumps(report.to_dict(), indent=2))
         else:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from yolov7.console import is_quiet, reproduction_table, say
 from yolov7.errors import UsageError
-from yolov7.options import Commas, JsonSwitch, weight_file
+from yolov7.options import Commas, JsonSwitch, Switch, weight_file
 
 if TYPE_CHECKING:
     from yolov7.reproduce.result import Reproduction
@@ -38,6 +38,7 @@ def reproduce(
     processes: int | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
     device: str | None = None,
+    released_mapping: Switch = False,
     out: Path | None = None,
     json_: JsonSwitch = False,
 ) -> None:
@@ -78,6 +79,8 @@ def reproduce(
         Change numbers of the recipe of all rows, NAME=VALUE.
     device:
         Where to measure: cpu, cuda, cuda:1...
+    released_mapping:
+        Measure WEIGHTS as the paper's numbers were: boxes half a pixel off where padding is odd.
     out:
         Directory of the runs and pictures; runs/NAME by default. Runs that are there already are not
         repeated, interrupted ones go on.
@@ -100,13 +103,22 @@ def reproduce(
         from yolov7.reproduce.precision import reproduce_table_10
 
         first = checkpoints[0] if checkpoints else None
-        _present(reproduce_table_10(first, data, device=device, say=say), as_json=json_)
+        _present(
+            reproduce_table_10(first, data, device=device, released_mapping=released_mapping, say=say),
+            as_json=json_,
+        )
         return
     if train is None:
         from yolov7.reproduce.table import reproduce_table
 
         result = reproduce_table(
-            tables[name], weights=checkpoints, data=data, photos=photos, device=device, say=say
+            tables[name],
+            weights=checkpoints,
+            data=data,
+            photos=photos,
+            device=device,
+            released_mapping=released_mapping,
+            say=say,
         )
         _present(result, as_json=json_)
         return

@@ -53,7 +53,10 @@ def find_layout(path: str | os.PathLike[str], *, images: str | os.PathLike[str] 
 
 
 def _layout_at(path: Path, images: Path | None) -> Layout | None:
-    return yolo_layouts.find_layout(path) or voc.find_layout(path) or coco.find_layout(path, images=images)
+    other = yolo_layouts.find_layout(path) or voc.find_layout(path)
+    if other is not None and images is not None:
+        raise DataError("the folder of the images can be named for COCO json only", file=path, found=images)
+    return other or coco.find_layout(path, images=images)
 
 
 def _subfolders(path: Path) -> list[Path]:
@@ -88,11 +91,22 @@ def open_dataset(
     return dataset
 
 
-def match_classes(dataset_names: Sequence[str], model_names: Sequence[str]) -> tuple[int, ...]:
+def match_classes(
+    dataset_names: Sequence[str], model_names: Sequence[str], needed: Sequence[bool] | None = None
+) -> tuple[int, ...]:
     """For each label of a model, the label of a data set with the same name, or -1 where it has none.
 
     Names are compared without regard to case, spaces and underscores. The model may know more classes than
     the data set, not fewer. A model without names (just numbers) is matched by order.
+
+    Args:
+        dataset_names: class names by label.
+        model_names: the same of the model.
+        needed: which of the data set's classes the model must know, such as those that have a box; all by
+            default.
+
+    >>> match_classes(["shapes", "cat", "dog"], ["Dog", "cat", "cow"], [False, True, True])
+    (2, 1, -1)
 
     Raises:
         DataError: the data set has classes that the model does not know; it lists them.
@@ -101,8 +115,12 @@ def match_classes(dataset_names: Sequence[str], model_names: Sequence[str]) -> t
     known = [_plain_name(name) for name in model_names]
     if wanted == known or (len(wanted) == len(known) and all(name.isdecimal() for name in known)):
         return tuple(range(len(known)))
-    unknown = set(wanted).difference(known)
-    missing = [name for name, plain in zip(dataset_names, wanted, strict=True) if plain in unknown]
+    unknown = set(wanted) - set(known)
+    missing = [
+        name
+        for name, plain, is_needed in zip(dataset_names, wanted, needed or [True] * len(wanted), strict=True)
+        if plain in unknown and is_needed
+    ]
     if missing:
         raise DataError(
             f"{len(missing)} of the data set's {len(wanted)} classes are unknown to the model",
@@ -110,14 +128,20 @@ def match_classes(dataset_names: Sequence[str], model_names: Sequence[str]) -> t
             found="of the data set only: " + _listed(missing),
         )
     for names, plain_names in ((dataset_names, wanted), (model_names, known)):
-        counts = Counter(plain_names)
-        repeated = sorted({name for name, plain in zip(names, plain_names, strict=True) if counts[plain] > 1})
+        times = Counter(plain_names)
+        repeated = sorted(
+            {
+                name
+                for name, plain in zip(names, plain_names, strict=True)
+                if times[plain] > 1 and plain not in unknown
+            }
+        )
         if repeated:
             raise DataError(
                 "class names that stand for several classes cannot be matched", found=_listed(repeated)
             )
-    labels = {name: label for label, name in enumerate(wanted)}
-    return tuple(labels.get(name, -1) for name in known)
+    label_of = {name: label for label, name in enumerate(wanted)}
+    return tuple(label_of.get(name, -1) for name in known)
 
 
 def _plain_name(name: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
+
+import numpy as np
 
 from yolov7.data.images import read_image
 from yolov7.data.labels import Defect, LabelledImage
@@ -65,6 +67,26 @@ class Dataset:
             source_size=labelled.size,
             polygons=labelled.polygons,
             crowds=labelled.crowds,
+        )
+
+    def has_boxes(self) -> tuple[bool, ...]:
+        """Whether there is a box of it, for each label."""
+        present: set[int] = set()
+        for image in self.images:
+            present.update(image.labels.tolist())
+        return tuple(label in present for label in range(len(self.names)))
+
+    def of_classes(self, labels: Sequence[int]) -> Dataset:
+        """The data set as if it had these classes only, in this order; none of the others may have a box."""
+        if list(labels) == list(range(len(self.names))):
+            return self
+        new = np.full(len(self.names), -1)
+        new[list(labels)] = np.arange(len(labels))
+        return replace(
+            self,
+            names=tuple(self.names[label] for label in labels),
+            category_ids=tuple(self.category_ids[label] for label in labels),
+            images=tuple(replace(image, labels=new[image.labels]) for image in self.images),
         )
 
     def summary(self) -> Summary:

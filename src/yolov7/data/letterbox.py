@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,10 @@ import torch
 from torch import Tensor
 
 from yolov7.errors import UsageError
+from yolov7.thresholds import check_whole
 from yolov7.types import Image, Letterbox
+
+_LOG = logging.getLogger(__name__)
 
 GREY = 114
 """The padding's colour, in all three channels."""
@@ -66,6 +70,37 @@ def letterbox_evaluation(
         inner = max(1, round(inner[0] * ratio)), max(1, round(inner[1] * ratio))
     shrinks = inner[0] * inner[1] < image.shape[0] * image.shape[1]
     return _place(image, inner, (height, width), cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def released_way_back(box: Letterbox) -> Letterbox:
+    """The way back that the released evaluation takes, by which the published numbers were measured.
+
+    One scale for both axes, that of the height; and the padding unrounded, though whole pixels were put
+    there: half a pixel of the network off wherever the padding is odd.
+
+    Args:
+        box: how the image was letterboxed (`letterbox_evaluation`).
+    """
+    (height, width), (source_height, source_width) = box.size, box.source_size
+    inner_height, inner_width = round(source_height * box.scale[1]), round(source_width * box.scale[0])
+    padding = (width - inner_width) / 2, (height - inner_height) / 2
+    return replace(box, scale=(box.scale[1], box.scale[1]), padding=padding)
+
+
+def whole_strides(size: int, stride: int) -> int:
+    """An image size as a network takes it: rounded up to a multiple of its largest stride, which is said.
+
+    Raises:
+        UsageError: it is no whole number, or less than the stride.
+
+    >>> whole_strides(640, 32)
+    640
+    """
+    check_whole("image size in pixels", size, least=stride)
+    rounded = math.ceil(size / stride) * stride
+    if rounded != size:
+        _LOG.warning("an image size of %d is no multiple of %d: %d is taken", size, stride, rounded)
+    return rounded
 
 
 def long_side_size(source_size: Sequence[int], size: int) -> tuple[int, int]:

@@ -120,12 +120,21 @@ class CocoEvaluator:
         for entries in (truth, found):
             for number, entry in enumerate(entries, 1):
                 entry["id"] = number
+        count = len(found)
+        objects = np.bincount(
+            [entry["category_id"] for entry in truth if not entry["iscrowd"]], minlength=len(self.names)
+        )
+        # Time and memory of the protocol grow with the classes; those without an object have no number.
+        measured = np.flatnonzero(objects).tolist() or [0]
+        truth, found = (
+            [entry for entry in entries if objects[entry["category_id"]]] for entries in (truth, found)
+        )
         for entry in found:
             entry["area"], entry["iscrowd"] = entry["bbox"][2] * entry["bbox"][3], 0
 
         common = {
             "images": [{"id": number} for number in range(1, len(ids) + 1)],
-            "categories": [{"id": label, "name": name} for label, name in enumerate(self.names)],
+            "categories": [{"id": label, "name": self.names[label]} for label in measured],
         }
         evaluation = COCOeval_faster(
             COCO({**common, "annotations": truth}, print_function=_silent),
@@ -135,12 +144,10 @@ class CocoEvaluator:
         )
         evaluation.evaluate()
         evaluation.accumulate()
-        objects = np.bincount(
-            [entry["category_id"] for entry in truth if not entry["iscrowd"]], minlength=len(self.names)
-        )
         # Thresholds, recalls, classes, areas (all, small, medium, large), limits (1, 10, 100).
         precision = np.asarray(evaluation.eval["precision"])
         recall = np.asarray(evaluation.eval["recall"])  # thresholds, classes, areas, limits
+        place_of = {label: place for place, label in enumerate(measured)}
         metrics = Metrics(
             AP=_mean(precision[:, :, :, 0, 2]),
             AP50=_mean(precision[0, :, :, 0, 2]),
@@ -155,20 +162,16 @@ class CocoEvaluator:
             ARm=_mean(recall[:, :, 2, 2]),
             ARl=_mean(recall[:, :, 3, 2]),
             per_class=tuple(
-                ClassMetrics(
-                    name=name,
-                    AP=_mean(precision[:, :, label, 0, 2]),
-                    AP50=_mean(precision[0, :, label, 0, 2]),
-                    boxes=int(objects[label]),
-                )
+                _class_metrics(name, precision, place_of.get(label), int(objects[label]))
                 for label, name in enumerate(self.names)
             ),
             images=len(ids),
             boxes=int(objects.sum()),
-            detections=len(found),
+            detections=count,
         )
         curves = precision[:, :, :, 0, 2]
-        return metrics, PrecisionRecall(self.names, np.where(curves > -1, curves, np.nan))
+        names = tuple(self.names[label] for label in measured)
+        return metrics, PrecisionRecall(names, np.where(curves > -1, curves, np.nan))
 
 
 def coco_results(detections: Mapping[int | str, Detections], dataset: Dataset) -> list[dict[str, Any]]:
@@ -196,6 +199,17 @@ def _truth(image: LabelledImage, number: int) -> Iterable[dict[str, Any]]:
             "area": area,
             "iscrowd": int(crowd),
         }
+
+
+def _class_metrics(
+    name: str, precision: npt.NDArray[np.float64], place: int | None, objects: int
+) -> ClassMetrics:
+    """One class; `place` is its place among those measured, None where it has no object."""
+    if place is None:
+        return ClassMetrics(name, math.nan, math.nan, 0)
+    return ClassMetrics(
+        name, _mean(precision[:, :, place, 0, 2]), _mean(precision[0, :, place, 0, 2]), objects
+    )
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:

@@ -27,7 +27,7 @@ class PrecisionRecall:
     """Precision that is reached at each recall or beyond, as the COCO protocol measures it.
 
     Attributes:
-        names: class names by label.
+        names: names of the C classes that have an object; the first class where none has.
         precision: (10, 101, C), by :data:`IOUS`, :data:`RECALLS` and class; NaN where a class has no object.
     """
 

@@ -14,7 +14,7 @@ from yolov7.data.ahead import map_ahead
 from yolov7.data.dataset import Dataset, match_classes
 from yolov7.data.images import read_image
 from yolov7.data.labels import Defect, LabelledImage
-from yolov7.data.letterbox import letterbox_evaluation, to_tensor
+from yolov7.data.letterbox import letterbox_evaluation, released_way_back, to_tensor
 from yolov7.data.rectangular import RectangularBatch, rectangular_batches
 from yolov7.errors import SourceError
 from yolov7.evaluation.coco import CocoEvaluator, Metrics
@@ -56,6 +56,7 @@ def evaluate(
     conf: float = 0.001,
     iou: float = 0.65,
     max_detections: int = 300,
+    released_mapping: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Detect in every image of a data set, and measure by the COCO protocol.
@@ -76,17 +77,19 @@ def evaluate(
         conf: confidence that detections must exceed.
         iou: overlap above which the lesser of two boxes of a class goes.
         max_detections: at most so many an image.
+        released_mapping: map boxes back as the released evaluation does (`released_way_back`).
         progress: called with the number of images done and of all.
 
     Raises:
-        DataError: the data set has classes that the network does not know.
+        DataError: the data set has boxes of classes that the network does not know.
     """
-    label_of = np.array(match_classes(dataset.names, names), np.int64)
+    label_of = np.array(match_classes(dataset.names, names, dataset.has_boxes()), np.int64)
     wanted = None if (label_of >= 0).all() else np.flatnonzero(label_of >= 0).tolist()
     evaluator = CocoEvaluator(dataset.names)
     detections: dict[int | str, Detections] = {}
     defects: list[Defect] = []
     batch_size = batch_size or max(1, round(PIXELS / size**2))
+    way_back = released_way_back if released_mapping else _as_it_is
     batches = rectangular_batches([image.size for image in dataset.images], size, stride, batch_size)
     if shape is not None:
         batches = [RectangularBatch(batch.indices, shape) for batch in batches]
@@ -105,7 +108,7 @@ def evaluate(
                 rows, conf, iou, multi_label=True, classes=wanted, max_detections=max_detections
             )
             for (labelled, _, letterbox), boxes in zip(sound, found, strict=True):
-                mine = Detections.from_tensors(*boxes, names=names).to_source(letterbox)
+                mine = Detections.from_tensors(*boxes, names=names).to_source(way_back(letterbox))
                 mine = Detections(mine.boxes, mine.scores, label_of[mine.labels], dataset.names)
                 detections[labelled.image_id] = mine
                 evaluator.add(labelled, mine)
@@ -114,6 +117,10 @@ def evaluate(
             progress(done, len(dataset))
     metrics, precision_recall = evaluator.measure()
     return Evaluation(metrics, detections, tuple(defects), precision_recall)
+
+
+def _as_it_is(letterbox: Letterbox) -> Letterbox:
+    return letterbox
 
 
 _Prepared = tuple[Image, Letterbox] | SourceError

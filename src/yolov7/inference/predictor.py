@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from yolov7.data.letterbox import letterbox, long_side_size, share_shape, to_tensor
+from yolov7.data.letterbox import letterbox, long_side_size, share_shape, to_tensor, whole_strides
 from yolov7.errors import UsageError
 from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.frames import Frame
@@ -63,7 +63,7 @@ class Predictor:
         check_whole("number of images at a time", parallel)
         self.backend = backend
         self.names = tuple(names)
-        self.size = size
+        self.size = whole_strides(size, backend.stride) if backend.shape is None else size
         self.thresholds = thresholds
         thresholds.labels(self.names)  # a class that does not exist is known now, not at the first image
         self.centred = centred

@@ -18,6 +18,7 @@ def reproduce_table_10(
     data: str | os.PathLike[str] | None,
     *,
     device: str | None = None,
+    released_mapping: bool = False,
     say: Callable[[str], None],
 ) -> Reproduction:
     """Precision and IoU threshold; the paper's rows alone where there are no weights and data.
@@ -36,7 +37,14 @@ def reproduce_table_10(
         numbers = [Number("AP", "paper", setting.AP)]
         if weights is not None and data is not None:
             say(f"{network}: {label}")
-            metrics = validate(weights, data, half=setting.half, iou=setting.iou, device=device).metrics
+            metrics = validate(
+                weights,
+                data,
+                half=setting.half,
+                iou=setting.iou,
+                device=device,
+                released_mapping=released_mapping,
+            ).metrics
             numbers.append(Number("AP", "measured", round(100 * metrics.AP, 2)))
         lines.append(Line(label, network, size, tuple(numbers)))
     notes = ["The paper's numbers are YOLOv7-X on COCO val2017."]

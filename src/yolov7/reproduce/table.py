@@ -33,6 +33,7 @@ def reproduce_table(
     data: str | os.PathLike[str] | None = None,
     photos: Sequence[Image] = (),
     device: str | None = None,
+    released_mapping: bool = False,
     say: Say,
 ) -> Reproduction:
     """A table with parameters and operations counted here.
@@ -42,6 +43,7 @@ def reproduce_table(
         weights: checkpoints of its networks, whose AP is measured on `data`.
         data: labelled images, read as by ``yolov7 val``.
         photos: uint8 (H, W, 3) RGB, for frames per second of every network with fresh weights, batch 1.
+        released_mapping: map boxes back as the published numbers were measured, half a pixel off.
         device: to measure on; a GPU where there is one.
         say: told what is being measured.
 
@@ -66,8 +68,12 @@ def reproduce_table(
         assert data is not None
         for i in mine:
             say(f"AP of {name} at {lines[i].size}")
-            lines[i] = _with(lines[i], _measured_ap(path, data, lines[i].size, device))
-        notes.append(f"AP measured: {Path(path).name} on {Path(data).name}, by the COCO protocol.")
+            lines[i] = _with(lines[i], _measured_ap(path, data, lines[i].size, device, released_mapping))
+        way = "as released, half a pixel off" if released_mapping else "exactly"
+        notes.append(
+            f"AP measured: {Path(path).name} on {Path(data).name}, by the COCO protocol; boxes are mapped "
+            f"back {way}. The paper's were mapped as released (--released-mapping), by which AP is lower."
+        )
     if photos:
         for i, row in enumerate(table.rows):
             say(f"frames per second of {row.architecture.name} at {row.pixels}")
@@ -101,9 +107,13 @@ def _with(line: Line, numbers: tuple[Number, ...]) -> Line:
 
 
 def _measured_ap(
-    weights: str | os.PathLike[str], data: str | os.PathLike[str], size: int, device: str
+    weights: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    size: int,
+    device: str,
+    released_mapping: bool,
 ) -> tuple[Number, ...]:
-    metrics = validate(weights, data, size=size, device=device).metrics
+    metrics = validate(weights, data, size=size, device=device, released_mapping=released_mapping).metrics
     return tuple(Number(name, "measured", round(100 * getattr(metrics, name), 1)) for name in PERCENT)
 
 

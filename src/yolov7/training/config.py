@@ -26,9 +26,10 @@ class TrainConfig:
         size: side of the training images, pixels; the network's own by default.
         out: directory of the run; where it holds something already, DIR-2 and so on.
         resume: directory of a run to continue, exactly as if it had never stopped; with more epochs, a
-            finished one too. Its options stay, but for data, workers, cache, ignore_defects, patience,
-            time_budget, save_interval and report.
+            finished one too. Its options stay, but for data, images, workers, cache, ignore_defects,
+            patience, time_budget, save_interval and report.
         split: part of the data set to learn from.
+        images: folder of the images of a COCO json, where they are not found beside it.
         val_split: part to measure on, or none; "val", else "test", else a tenth held out, by default.
         ignore_defects: train on what is sound where labels or images are broken.
         devices: how many GPUs or processes, or which: 2, "0,3"; auto takes all GPUs or one CPU process.
@@ -69,6 +70,7 @@ class TrainConfig:
     resume: Path | str | None = None
     split: str = "train"
     val_split: str | None = None
+    images: Path | str | None = None
     ignore_defects: bool = False
     devices: str = "auto"
     nodes: int = 1

@@ -18,6 +18,7 @@ from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
 from yolov7.data.contents import image_digests
 from yolov7.data.dataset import find_layout, match_classes
 from yolov7.data.layout import UNDIVIDED, Dataset, Layout, choose_split
+from yolov7.data.letterbox import whole_strides
 from yolov7.data.soundness import require_sound
 from yolov7.errors import DataError, UsageError
 from yolov7.models.architecture import YOLOV7, Anchors, Architecture, scale
@@ -79,11 +80,7 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     checkpoint = None if beginning is None else load_checkpoint(beginning)
     architecture = _architecture(config, checkpoint)
     size = config.size or (checkpoint.size if checkpoint is not None else architecture.size)
-    if size % architecture.strides[-1]:
-        raise UsageError(
-            f"{architecture.name} trains on sides that are multiples of {architecture.strides[-1]}",
-            found=size,
-        )
+    size = whole_strides(size, architecture.strides[-1])
     if recipe is None:
         name = config.recipe or recipe_for(architecture, fine_tuning=checkpoint is not None)
         recipe = find_recipe(name)
@@ -154,7 +151,7 @@ def _check(config: TrainConfig) -> None:
 def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
     """What is learnt from, and what is measured on."""
     assert config.data is not None
-    layout = find_layout(config.data)
+    layout = find_layout(config.data, images=config.images)
     undivided = layout.splits == (UNDIVIDED,)
     train = layout.read(UNDIVIDED if undivided else choose_split(config.split, layout.splits, config.data))
     require_sound(train, ignore=config.ignore_defects)
@@ -173,7 +170,7 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
         return rest, held_out
     val = layout.read(split)
     require_sound(val, ignore=config.ignore_defects)
-    match_classes(val.names, train.names)
+    match_classes(val.names, train.names, val.has_boxes())
     _report(val, say)
     return train, val
 

@@ -18,6 +18,7 @@ from yolov7.training.recipes import Recipe, changed, recipe_from
 CONFIG, RECIPE = "config.json", "recipe.json"
 MAY_CHANGE = (
     "data",
+    "images",
     "workers",
     "cache",
     "ignore_defects",
@@ -27,7 +28,7 @@ MAY_CHANGE = (
     "report",
 )
 """What a resumed run may be asked anew, besides epochs; the rest decides about numbers and stays."""
-_PATHS = ("data", "out", "resume")
+_PATHS = ("data", "images", "out", "resume")
 _DIGESTS = {"data_digest": "train", "val_digest": "val"}
 
 
@@ -58,6 +59,8 @@ def store(run: Run, directory: Path) -> None:
     }
     assert run.config.data is not None
     values |= {"data": str(Path(run.config.data).resolve()), "resume": None}
+    if run.config.images is not None:
+        values["images"] = str(Path(run.config.images).resolve())
     values |= _digests(run)
     write_file(directory / CONFIG, json.dumps(values, indent=2).encode())
     write_file(directory / RECIPE, json.dumps(run.recipe.to_dict(), indent=2).encode())
