@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from PIL import Image as Pillow
 
-from tests.inference.media import picture, write_video
+from tests.inference.media import number_of, picture, write_video
 from yolov7.errors import SourceError, UsageError
 from yolov7.inference.frames import Frame
 from yolov7.inference.sources import Source, open_source
@@ -137,6 +136,64 @@ def test_folders_and_globs_without_pictures(folder: Path) -> None:
 def test_other_endings_are_refused(folder: Path) -> None:
     with pytest.raises(SourceError, match=r"readme\.md: neither an image nor a video.*\n.*\n.*\.md"):
         open_source("photos/readme.md")
+
+
+def test_pictures_of_kinds_that_are_not_read_are_counted_with_the_reason(folder: Path) -> None:
+    for name in ("b.heic", "c.CR2", "d.pdf", "e.jxl"):
+        (folder / "photos" / name).write_bytes(b"\0" * 40)
+    (folder / "photos" / "f.heic").write_bytes((folder / "photos" / "img2.png").read_bytes())
+    (folder / "list.txt").write_text("photos/b.heic\nphotos/img2.png\n")
+    for source in ("photos", "photos/*", ["photos/b.heic", "photos/img2.png"], "list.txt"):
+        frames = {frame.name: frame.error for frame in open_source(source)}
+        wrong = {name.split("/")[-1]: str(error) for name, error in frames.items() if error}
+        assert "HEIF (HEIC) images are not read; convert it to JPEG or PNG" in wrong["b.heic"]
+        assert "f.heic" not in wrong, "content decides"
+        if "photos" in source:
+            assert set(wrong) == {"b.heic", "c.CR2", "d.pdf", "e.jxl"}
+    with pytest.raises(SourceError, match=r"c\.CR2: raw files of a camera are not read"):
+        open_source("photos/c.CR2")
+
+
+def test_frames_of_an_animation_are_those_of_a_film(folder: Path) -> None:
+    frames = [Pillow.fromarray(picture(number)) for number in range(5)]
+    for name in ("a.gif", "b.png", "c.webp"):
+        frames[0].save(name, save_all=True, append_images=frames[1:], duration=100)
+        read = list(open_source(name))
+        assert [frame.video.number for frame in read] == [0, 1, 2, 3, 4]
+        assert [frame.index for frame in read] == [0, 1, 2, 3, 4]
+        assert [number_of(frame.image) for frame in read] == [0, 1, 2, 3, 4]
+    assert [frame.video.number for frame in open_source("a.gif", every=2)] == [0, 2, 4]
+
+
+def test_pages_that_are_not_read_are_counted(folder: Path) -> None:
+    page = Pillow.fromarray(picture(1))
+    page.save("scan.tif", save_all=True, append_images=[page, page])
+    first, rest = open_source("scan.tif")
+    np.testing.assert_array_equal(first.image, picture(1))
+    assert "2 more pages in this file are not read" in str(rest.error)
+
+
+def test_content_decides_where_the_ending_says_nothing(folder: Path) -> None:
+    write_video(folder / "clip.mp4", 3)
+    (folder / "clip.mp4").rename(folder / "clip.recording")
+    assert open_source("clip.recording").total == 3
+    (folder / "photos" / "img2.png").rename(folder / "download")
+    assert only(open_source("download")).error is None
+    for name in ("raw.h264", "raw.264"):
+        write_video(folder / name, 3, container="h264")
+        assert sum(frame.error is None for frame in open_source(name)) == 3
+
+
+def test_a_number_is_a_camera_only_where_it_can_be_one(folder: Path) -> None:
+    with pytest.raises(
+        SourceError, match=r"384 does not exist\n  expected: .*a camera has a number of one or two"
+    ):
+        open_source("384")
+    with pytest.raises(SourceError, match="384 does not exist"):
+        open_source(["photos", "384"])
+    with pytest.raises(UsageError, match=r"must be the only source\n  found:    webcam:64"):
+        open_source(["photos", "64"])
+    assert open_source("0").live
 
 
 def test_a_broken_image_is_a_frame_with_an_error_and_the_rest_is_done(folder: Path) -> None:
@@ -527,20 +584,6 @@ def test_read_ahead_prepares_in_the_background_and_keeps_the_order(tmp_path: Pat
 def test_a_source_is_given_back_as_it_is() -> None:
     source = open_source(picture(0))
     assert open_source(source) is source
-
-
-def test_overhead_for_each_image_is_small() -> None:
-    pictures = [picture(0)] * 2000
-
-    def seconds(read_ahead: bool) -> float:
-        source = open_source(pictures)
-        start = time.perf_counter()
-        frames = source.read_ahead(lambda frame: frame) if read_ahead else iter(source)
-        assert sum(frame.image is not None for frame in frames) == 2000
-        return time.perf_counter() - start
-
-    for read_ahead in (False, True):
-        assert min(seconds(read_ahead) for _ in range(3)) / 2000 < 0.0002
 
 
 MEMORY_SCRIPT = """

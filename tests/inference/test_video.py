@@ -298,17 +298,13 @@ def test_reconnecting_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_silent_camera_is_given_up() -> None:
     with camera(transport_stream(), breaks=[(0.7, "silent")]) as device:
-        start = time.monotonic()
         *frames, last = open_source(device.address, newest=False, timeout=0.5, reconnects=0)
-        assert time.monotonic() - start < 5
     assert len(frames) > 5
     assert "no data for 0.5 s" in str(last.error)
 
 
 def test_a_camera_that_is_not_there() -> None:
-    start = time.monotonic()
     (frame,) = open_source("rtsp://user:secret@127.0.0.1:9/door")
-    assert time.monotonic() - start < 5
     assert "rtsp://127.0.0.1:9/door: cannot be opened: Connection refused" in str(frame.error)
 
 

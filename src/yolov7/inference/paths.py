@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from yolov7.data.foreign import FOREIGN_SUFFIXES
 from yolov7.data.images import IMAGE_SUFFIXES
 from yolov7.errors import SourceError
 from yolov7.inference.video import VIDEO_SUFFIXES
 
 READABLE_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+_WANTED = READABLE_SUFFIXES | FOREIGN_SUFFIXES.keys()
+"""Of files that a person means by a folder: pictures that are not read count as left out."""
 _ENDINGS = "files that end in " + " ".join(sorted(READABLE_SUFFIXES))
 
 
@@ -73,15 +76,20 @@ def missing(path: Path) -> SourceError:
     except OSError:
         neighbours = {}
     similar = difflib.get_close_matches(path.name.casefold(), neighbours, n=3, cutoff=0.6)
+    camera = (
+        "a path; a camera has a number of one or two digits" if re.fullmatch("[0-9]{3,}", path.name) else None
+    )
     return SourceError(
-        f"{path} does not exist", found=" or ".join(str(neighbours[name]) for name in similar) or None
+        f"{path} does not exist",
+        expected=camera,
+        found=" or ".join(str(neighbours[name]) for name in similar) or None,
     )
 
 
 def unreadable_suffix(path: Path) -> SourceError:
     """The error for a file that is neither an image nor a video by its ending."""
     return SourceError(
-        "neither an image nor a video nor a list of them, by its ending",
+        "neither an image nor a video nor a list of them, by its ending and its content",
         file=path,
         expected=f"{_ENDINGS}; .txt for a list",
         found=path.suffix or "no ending",
@@ -89,5 +97,5 @@ def unreadable_suffix(path: Path) -> SourceError:
 
 
 def _readable(paths: Iterable[Path]) -> list[Path]:
-    files = (path for path in paths if suffix_of(path) in READABLE_SUFFIXES and not path.is_dir())
+    files = (path for path in paths if suffix_of(path) in _WANTED and not path.is_dir())
     return sorted(files, key=natural_order)

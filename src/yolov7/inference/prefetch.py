@@ -21,13 +21,24 @@ _PATIENCE = 2.0
 """Seconds that an early exit waits for a thread; one that hangs in a network read ends by its own timeout."""
 
 
-@overload
-def prefetch(items: Iterable[Item], depth: int = ..., *, workers: int = ...) -> Iterator[Item]: ...
+MAX_AHEAD_BYTES = 1_200_000_000
+"""Memory that items may take, together, which are read ahead; one at least is, whatever it takes."""
 
 
 @overload
 def prefetch(
-    items: Iterable[Item], depth: int = ..., *, prepare: Callable[[Item], Ready], workers: int = ...
+    items: Iterable[Item], depth: int = ..., *, workers: int = ..., weigh: Callable[[Item], int] | None = ...
+) -> Iterator[Item]: ...
+
+
+@overload
+def prefetch(
+    items: Iterable[Item],
+    depth: int = ...,
+    *,
+    prepare: Callable[[Item], Ready],
+    workers: int = ...,
+    weigh: Callable[[Item], int] | None = ...,
 ) -> Iterator[Ready]: ...
 
 
@@ -37,6 +48,7 @@ def prefetch(
     *,
     prepare: Callable[[Any], Any] | None = None,
     workers: int = 1,
+    weigh: Callable[[Any], int] | None = None,
 ) -> Iterator[Any]:
     """The items, taken and prepared in the background, in their order.
 
@@ -50,6 +62,8 @@ def prefetch(
         prepare: what to do with each item in the background, such as letterboxing; with several workers to
             several items at once.
         workers: how many threads.
+        weigh: bytes of memory that an item takes; an item waits while it and those ahead of the consumer
+            would take more than MAX_AHEAD_BYTES.
 
     Raises:
         UsageError: depth or workers below 1.
@@ -60,7 +74,7 @@ def prefetch(
             expected="depth >= 1, workers >= 1",
             found=f"depth {depth}, workers {workers}",
         )
-    return _consume(_ReadAhead(items, depth, prepare, workers))
+    return _consume(_ReadAhead(items, depth, prepare, workers, weigh or (lambda _: 0)))
 
 
 def newest(items: Iterable[Item]) -> Iterator[Item]:
@@ -145,7 +159,12 @@ class _ReadAhead(_Background[Ready]):
     """
 
     def __init__(
-        self, items: Iterable[Any], depth: int, prepare: Callable[[Any], Ready] | None, workers: int
+        self,
+        items: Iterable[Any],
+        depth: int,
+        prepare: Callable[[Any], Ready] | None,
+        workers: int,
+        weigh: Callable[[Any], int],
     ) -> None:
         super().__init__(items, workers)
         self._prepare = prepare
@@ -154,6 +173,8 @@ class _ReadAhead(_Background[Ready]):
         self._taken = 0
         self._given = 0
         self._ready: dict[int, tuple[Any, BaseException | None]] = {}
+        self._weigh = weigh
+        self._weights: dict[int, int] = {}  # of what is taken and not yet given
 
     def next(self) -> Ready:
         with self._changed:
@@ -161,6 +182,8 @@ class _ReadAhead(_Background[Ready]):
                 self._changed.wait(_POLL)
             value: Ready
             value, error = self._ready.pop(self._given)
+            self._weights.pop(self._given, None)
+            self._changed.notify_all()
         self._given += 1
         self._room.release()
         if error is not None:
@@ -171,6 +194,8 @@ class _ReadAhead(_Background[Ready]):
         self._stopped = True
         for _ in self._threads:
             self._room.release()
+        with self._changed:
+            self._changed.notify_all()
         super().stop()
 
     def _work(self) -> None:
@@ -184,6 +209,8 @@ class _ReadAhead(_Background[Ready]):
                 if error is not None:
                     self._stopped = True  # nothing comes after the end or an error
                 number, self._taken = self._taken, self._taken + 1
+                if error is None:
+                    self._await_memory(number, self._weigh(item))
             if error is None and self._prepare is not None:
                 try:
                     item = self._prepare(item)
@@ -191,8 +218,20 @@ class _ReadAhead(_Background[Ready]):
                     error = problem
             with self._changed:
                 self._ready[number] = item, error
-                self._changed.notify()
+                self._changed.notify_all()
             del item, error
+
+    def _await_memory(self, number: int, weight: int) -> None:
+        """Wait until there is memory for an item beside those ahead, all of which are of lower number."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._stopped
+                    or not self._weights
+                    or sum(self._weights.values()) + weight <= MAX_AHEAD_BYTES
+                )
+            )
+            self._weights[number] = weight
 
 
 class _Newest(_Background[Ready]):

@@ -13,15 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-from yolov7.data.images import IMAGE_SUFFIXES, image_size, read_image
+from yolov7.data.foreign import FOREIGN_SUFFIXES
+from yolov7.data.images import IMAGE_SUFFIXES, read_image
 from yolov7.data.labels import Defect, decode_text
 from yolov7.data.lists import entries_of, find_listed, is_list, read_list
 from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
 from yolov7.inference.arrays import is_picture, to_images, to_rgb
 from yolov7.inference.frames import Frame
 from yolov7.inference.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
+from yolov7.inference.pictures import Load, Still, broken, picture_by_content, still_file
 from yolov7.inference.prefetch import prefetch
 from yolov7.inference.remote import (
     MAX_DOWNLOAD,
@@ -41,41 +43,13 @@ Ready = TypeVar("Ready")
 
 
 @dataclass(frozen=True, slots=True)
-class _Still:
-    """One picture, to be read when it is its turn."""
-
-    source: str
-    name: str
-    read: Callable[[], Image]
-    full_size: Callable[[], tuple[int, int]] | None = None
-    file: str | None = None
-
-    def reduced(self, at_least: int) -> _Still:
-        """The same, decoded at reduced size where it is a file."""
-        if self.file is None:
-            return self
-        read = partial(read_image, self.file, at_least=at_least)
-        return replace(self, read=read, full_size=partial(image_size, self.file))
-
-    def load(self) -> Frame:
-        begin = time.perf_counter()
-        try:
-            image = self.read()
-            full_size = None if self.full_size is None else self.full_size()
-        except Yolov7Error as error:
-            return Frame(None, self.source, self.name, 0, error=error)
-        took = _milliseconds_since(begin)
-        return Frame(image, self.source, self.name, 0, read_ms=took, full_size=full_size)
-
-
-@dataclass(frozen=True, slots=True)
 class _Later:
     """Parts that are not known before their turn: a generator's, or what a URL without an ending is of."""
 
     parts: Callable[[], Iterable[_Part]]
 
 
-_Part = _Still | Video | Webcam | _Later
+_Part = Still | Video | Webcam | _Later
 
 
 class Source:
@@ -87,21 +61,26 @@ class Source:
         live: whether it is a camera or a stream: it ends when someone ends it.
     """
 
-    def __init__(self, parts: Sequence[_Part]) -> None:
+    def __init__(self, parts: Sequence[_Part], every: int = 1) -> None:
         self._parts = parts
+        self._every = every
         self.live = any(isinstance(part, Video | Webcam) and part.live for part in parts)
         if self.live and len(parts) > 1:
-            raise UsageError("a camera or a live stream never ends: it must be the only source")
+            live = [part.source for part in parts if isinstance(part, Video | Webcam) and part.live]
+            raise UsageError(
+                "a camera or a live stream never ends: it must be the only source", found=", ".join(live[:3])
+            )
 
     @property
     def total(self) -> int | None:
         """How many frames there will be, for a progress bar; None where that is not known.
 
-        Exact for pictures; for videos what their headers say, which are read when this is asked for.
+        Exact for pictures, but an animation counts as one; for videos what their headers say, which are read
+        when this is asked for.
         """
         total = 0
         for part in self._parts:
-            count = 1 if isinstance(part, _Still) else None if isinstance(part, _Later) else part.count()
+            count = 1 if isinstance(part, Still) else None if isinstance(part, _Later) else part.count()
             if count is None:
                 return None
             total += count
@@ -115,11 +94,13 @@ class Source:
         Args:
             at_least: pixels that the long side keeps: see :func:`yolov7.data.images.read_image`.
         """
-        return Source([part.reduced(at_least) if isinstance(part, _Still) else part for part in self._parts])
+        return Source(
+            [part.reduced(at_least) if isinstance(part, Still) else part for part in self._parts], self._every
+        )
 
     def __iter__(self) -> Iterator[Frame]:
         for load in self._loads():
-            yield load()
+            yield load.load()
 
     def read_ahead(
         self, prepare: Callable[[Frame], Ready], *, depth: int = 4, workers: int = 1
@@ -134,15 +115,16 @@ class Source:
         return prefetch(
             self._loads(),
             1 if self.live else depth,
-            prepare=lambda load: prepare(load()),
+            prepare=lambda load: prepare(load.load()),
             workers=workers,
+            weigh=lambda load: load.weight,
         )
 
-    def _loads(self) -> Iterator[Callable[[], Frame]]:
+    def _loads(self) -> Iterator[Load]:
         numbers = itertools.count()
         for part in self._parts:
-            for load in _loads(part):
-                yield partial(_numbered, load, next(numbers))
+            for load in _loads(part, self._every):
+                yield Load(partial(_numbered, load.load, next(numbers)), load.weight)
 
 
 def open_source(
@@ -161,17 +143,18 @@ def open_source(
 
             - path of an image, of a video, or of a text file (.txt) with a path, folder or URL in each line,
               relative to the text file or else to the current folder; # begins a comment
-            - folder: its images and videos in natural order (2 before 10); no hidden files, no sub-folders
+            - folder: its images and videos in natural order (2 before 10); no hidden files, no sub-folders;
+              pictures of kinds that are not read (HEIC, raw, PDF) are frames with an error
             - glob, such as "photos/*.jpg"; "photos/**" includes sub-folders
             - http(s) URL of an image, a video or a playlist (HLS, DASH); rtsp or rtmp URL
-            - number of a webcam, also as text: 0
+            - number of a webcam, also as text of one or two digits: 0
             - "-": standard input, either one image or, if it is text, a path or URL in each line
             - numpy (H, W, 3) RGB, also grey, with alpha, or a batch (B, H, W, 3); uint8, uint16, or float in
               [0, 1]; tensor (3, H, W) or (B, 3, H, W); Pillow image
             - content of an image file, as bytes or as a file that is open for reading
             - list or tuple of these, except live ones; or another iterable of these, read one by one
             - a Source, which is given back as it is
-        every: take every n-th frame of a video.
+        every: take every n-th frame of a video or an animation.
         newest: give a slow consumer the newest frame, not those between; None: of live sources only.
         timeout: seconds without any data after which a URL is given up.
         reconnects: how often in a row a lost stream is opened again.
@@ -192,10 +175,10 @@ def open_source(
         return source
     opener = _Opener(VideoOptions(every, newest, timeout, reconnects), max_download)
     if isinstance(source, list | tuple):
-        return Source(opener.several(source))
+        return Source(opener.several(source), every)
     if _is_many(source):
-        return Source([_Later(partial(opener.one_by_one, source))])
-    return Source(opener.one(source))
+        return Source([_Later(partial(opener.one_by_one, source))], every)
+    return Source(opener.one(source), every)
 
 
 class _Opener:
@@ -211,20 +194,20 @@ class _Opener:
         if is_picture(thing):
             pictures = to_images(thing)
             if len(pictures) == 1:
-                return [_Still(label, label, partial(to_rgb, pictures[0]))]
+                return [Still(label, label, partial(to_rgb, pictures[0]))]
             return [
-                _Still(f"{label}[{i}]", f"{label}-{i}", partial(to_rgb, picture))
+                Still(f"{label}[{i}]", f"{label}-{i}", partial(to_rgb, picture))
                 for i, picture in enumerate(pictures)
             ]
         if isinstance(thing, bytes | bytearray | memoryview):
-            return [_Still(label, label, partial(read_image, bytes(thing), name=label))]
+            return [Still(label, label, partial(read_image, bytes(thing), name=label))]
         if isinstance(thing, str | os.PathLike):
             try:
                 return self._named(os.fspath(thing))
             except OSError as error:  # no permission, a name that is too long
                 raise SourceError(f"cannot be looked up: {error.strerror}", file=thing) from error
         if hasattr(thing, "read"):
-            return [_Still(label, label, partial(_read_open_file, thing, label))]
+            return [Still(label, label, partial(_read_open_file, thing, label))]
         if isinstance(thing, int) and not isinstance(thing, bool) and thing >= 0:
             return [Webcam(thing, self.options)]
         raise UsageError(
@@ -243,9 +226,9 @@ class _Opener:
                 parts += self.one(thing, index)
             except SourceError as error:
                 path = os.fspath(thing) if isinstance(thing, str | os.PathLike) else ""
-                if len(things) == 1 or suffix_of(path) not in IMAGE_SUFFIXES:
+                if len(things) == 1 or suffix_of(path) not in IMAGE_SUFFIXES | FOREIGN_SUFFIXES.keys():
                     raise
-                parts.append(_broken(path, error))
+                parts.append(broken(path, error))
         return parts
 
     def one_by_one(self, things: Iterable[Any]) -> Iterator[_Part]:
@@ -254,7 +237,7 @@ class _Opener:
             try:
                 yield from self.one(thing, index)
             except Yolov7Error as error:
-                yield _broken(f"image{index}", error)
+                yield broken(f"image{index}", error)
 
     def _named(self, text: str) -> list[_Part]:
         if text == "-":
@@ -265,21 +248,33 @@ class _Opener:
             raise UsageError("this path cannot be", found=repr(text))
         path = Path(text).expanduser()
         if path.is_dir():
-            return [self._file(file, file.name) for file in files_in_folder(path)]
+            return [self._found(file, file.name) for file in files_in_folder(path)]
         if path.exists():
             return self._list_file(path) if suffix_of(path) == ".txt" else [self._file(path, path.name)]
-        if re.fullmatch("[0-9]+", text):
+        if re.fullmatch("[0-9]{1,2}", text):
             return [Webcam(int(text), self.options)]
         if glob.has_magic(text):
             files, folder = files_of_glob(str(path))
-            return [self._file(file, file.relative_to(folder).as_posix()) for file in files]
+            return [self._found(file, file.relative_to(folder).as_posix()) for file in files]
         raise missing(path)
+
+    def _found(self, path: Path, name: str) -> _Part:
+        """The part of a file in a folder or a glob; what cannot be read fails at its turn."""
+        try:
+            return self._file(path, name)
+        except SourceError as error:
+            return broken(str(path), error, name)
 
     def _file(self, path: Path, name: str) -> _Part:
         if suffix_of(path) in IMAGE_SUFFIXES:
-            return _Still(str(path), name, partial(read_image, str(path)), file=str(path))
+            return still_file(path, name)
+        video = Video(str(path), name, self.options)
         if suffix_of(path) in VIDEO_SUFFIXES:
-            return Video(str(path), name, self.options)
+            return video
+        if (picture := picture_by_content(path, name)) is not None:
+            return picture
+        if video.opens():
+            return video
         raise unreadable_suffix(path)
 
     def _entry(self, entry: str, folder: Path) -> list[_Part]:
@@ -288,7 +283,7 @@ class _Opener:
         if (path := find_listed(entry, (folder, Path()))) is None:
             raise missing(folder / entry)
         if path.is_dir():
-            return [self._file(file, file.name) for file in files_in_folder(path)]
+            return [self._found(file, file.name) for file in files_in_folder(path)]
         wanted = Path(entry.replace("\\", "/"))
         return [self._file(path, path.name if wanted.is_absolute() else wanted.as_posix())]
 
@@ -298,7 +293,7 @@ class _Opener:
         if scheme_of(url) not in ("http", "https") or ending in VIDEO_SUFFIXES | PLAYLIST_SUFFIXES:
             return Video(url, url_name(url), self.options)
         if ending in IMAGE_SUFFIXES:
-            return _Still(without_password(url), url_name(url), partial(self._fetch, url))
+            return Still(without_password(url), url_name(url), partial(self._fetch, url))
         return _Later(partial(self._ask, url))
 
     def _fetch(self, url: str) -> Image:
@@ -313,10 +308,10 @@ class _Opener:
         try:
             content = fetch_image(url, timeout=self.options.timeout, max_bytes=self.max_download)
         except SourceError as error:
-            return [_broken(shown, error)]
+            return [broken(shown, error)]
         if content is None:
             return [Video(url, name, self.options)]
-        return [_Still(shown, name, partial(read_image, content, name=shown))]
+        return [Still(shown, name, partial(read_image, content, name=shown))]
 
     def _standard_input(self) -> list[_Part]:
         # Read here, at once: a background thread that waits for input would outlive the program.
@@ -324,7 +319,7 @@ class _Opener:
         if not content:
             raise SourceError("standard input is empty", expected="an image, or a path or URL in each line")
         if not is_list(content):
-            return [_Still("-", "stdin", partial(read_image, content, name="standard input"))]
+            return [Still("-", "stdin", partial(read_image, content, name="standard input"))]
         entries = entries_of(decode_text(content, Path("-"), []))
         return self._listed(entries, "standard input", Path())
 
@@ -344,7 +339,7 @@ class _Opener:
             try:
                 parts += self._entry(entry, folder)
             except (Yolov7Error, OSError) as error:
-                parts.append(_broken(entry, _in_list(error, entry, file, number)))
+                parts.append(broken(entry, _in_list(error, entry, file, number)))
         if not parts:
             raise SourceError("the list is empty", file=file, expected="a path or URL in each line")
         return parts
@@ -357,16 +352,17 @@ def _is_many(thing: Any) -> bool:
     return isinstance(thing, Iterable) and not hasattr(thing, "read")
 
 
-def _loads(part: _Part) -> Iterator[Callable[[], Frame]]:
-    if isinstance(part, _Still):
-        yield part.load
+def _loads(part: _Part, every: int) -> Iterator[Load]:
+    if isinstance(part, Still):
+        yield from part.loads(every)
     elif isinstance(part, _Later):
         for inner in part.parts():
-            yield from _loads(inner)
+            yield from _loads(inner, every)
     else:
         begin = time.perf_counter()
         for frame in part.frames():
-            yield partial(replace, frame, read_ms=_milliseconds_since(begin))
+            weight = 0 if frame.image is None else frame.image.nbytes
+            yield Load(partial(replace, frame, read_ms=_milliseconds_since(begin)), weight)
             begin = time.perf_counter()
 
 
@@ -376,13 +372,6 @@ def _numbered(load: Callable[[], Frame], index: int) -> Frame:
 
 def _milliseconds_since(begin: float) -> float:
     return 1000 * (time.perf_counter() - begin)
-
-
-def _broken(source: str, error: Yolov7Error) -> _Still:
-    def fail() -> NoReturn:
-        raise error
-
-    return _Still(source, Path(source).name, fail)
 
 
 def _in_list(error: Yolov7Error | OSError, entry: str, file: str, line: int) -> SourceError:

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
-    ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+    ".264", ".265", ".3g2", ".3gp", ".asf", ".av1", ".avc", ".avi", ".dav", ".divx", ".dv", ".f4v", ".flv",
+    ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov",
+    ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogg", ".ogv", ".qt", ".rm", ".rmvb",
+    ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
 })
 # fmt: on
 """Endings (lower case) by which video files are known. What a file is, its content says."""
@@ -75,6 +77,14 @@ class Video:
     @property
     def live(self) -> bool:
         return scheme_of(self.address) in LIVE_SCHEMES
+
+    def opens(self) -> bool:
+        """Whether it is a video, by its content."""
+        try:
+            self._open().close()
+        except SourceError:
+            return False
+        return True
 
     def count(self) -> int | None:
         """How many frames it will give, as its header says: nearly exact for files, None where not known."""
