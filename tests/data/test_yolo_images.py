@@ -113,6 +113,18 @@ def test_a_list_of_nothing_that_is_here(tmp_path: Path, monkeypatch: pytest.Monk
         open_dataset(file)
 
 
+def test_the_folders_that_are_gone_through_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yolo_images, "MAX_FOLDERS", 3)
+    write(tmp_path / "list.txt", "images/val\n" * 3)
+    file = write_yolo(tmp_path, {"a": BOX}, yaml="names: [x]\nval: list.txt\n")
+    assert len(open_dataset(file)) == 1
+    write(file, "names: [x]\nval: [list.txt, images/val]\n")
+    with pytest.raises(DataError, match=r"data.yaml:2: more than 3 folders and globs"):
+        open_dataset(file)
+
+
 def test_lists_may_name_folders_and_what_is_hidden_in_them_is_left_out(
     tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
@@ -149,7 +161,20 @@ def test_a_folder_of_very_many_other_files_is_given_up(
         open_dataset(file)
 
 
-@pytest.mark.parametrize("entry", ["[[[**.png", "**.png", "***", "[", "*" * 3000, "[!a]**/[z-a].png", "{a}*"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "[[[**.png",
+        "**.png",
+        "***",
+        "[",
+        "*" * 3000,
+        "[!a]**/[z-a].png",
+        "{a}*",
+        "**/a*/" * 5000,
+        "a/" * 100_000,
+    ],
+)
 def test_odd_globs_are_no_crash(entry: str, tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": BOX}, yaml="names: [x]\nval: x\n")
     write(file, f'names: [x]\nval: "{entry}"\n')

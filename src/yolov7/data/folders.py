@@ -138,6 +138,8 @@ def images_of_glob(base: Path, pattern: str, tally: Tally) -> list[Path]:
     Parts that exist as they are written are no patterns: the folder ``set [v2]`` is found.
     """
     parts = list(Path(pattern).parts)
+    if len(parts) > MAX_DEPTH:
+        return []
     while parts and (parts[0] != "**" and (not has_magic(parts[0]) or is_folder(base / parts[0]))):
         base /= parts.pop(0)
     if not parts or not is_folder(base):

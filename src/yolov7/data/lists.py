@@ -12,6 +12,7 @@ from yolov7.errors import DataError
 
 MAX_LIST_BYTES = 1 << 28
 """Size of a list."""
+_MAX_PATH = 4096  # characters, as on Linux
 
 
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
@@ -35,8 +36,8 @@ def entries_of(text: str) -> Iterator[tuple[int, str]]:
         yield number, line[1:-1] if quoted else line
 
 
-def read_list(path: Path, defects: list[Defect]) -> list[tuple[int, str]]:
-    """(line, entry) of each entry of a list file.
+def read_list(path: Path, defects: list[Defect]) -> Iterator[tuple[int, str]]:
+    """(line, entry) of each entry of a list file, which is read at once.
 
     Raises:
         DataError: it cannot be read, is no text, or is too large.
@@ -44,7 +45,7 @@ def read_list(path: Path, defects: list[Defect]) -> list[tuple[int, str]]:
     text = read_text(path, defects, most=MAX_LIST_BYTES)
     if "\0" in text:
         raise DataError("the list cannot be read: it is no text", file=path)
-    return list(entries_of(text))
+    return entries_of(text)
 
 
 def is_list(content: bytes) -> bool:
@@ -79,6 +80,8 @@ def tails(path: str) -> list[str]:
     >>> tails("data/a.jpg")
     ['a.jpg']
     """
+    if len(path) > _MAX_PATH:
+        return []
     windows = PureWindowsPath(path)
     parts = [part for part in windows.parts[bool(windows.anchor) :] if part not in (".", "..")]
     whole = not windows.anchor and ".." not in windows.parts

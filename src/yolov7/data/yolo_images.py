@@ -15,6 +15,8 @@ from yolov7.data.yolo_description import Description
 from yolov7.errors import DataError
 from yolov7.text import printable
 
+MAX_FOLDERS = 1_000
+"""Folders and globs of a split."""
 MAX_MISSING = 1_000
 """Entries of a list that may be missing; with more it is not the list of these images."""
 
@@ -32,6 +34,7 @@ class ImageFinder:
         self.defects = defects
         self.tally = tally
         self.folders: list[Path] = []
+        self._gone_through = 0
 
     def images(self) -> list[Path]:
         """Each image once, in the order in which they are named.
@@ -65,6 +68,7 @@ class ImageFinder:
         """The images that an entry of the description stands for."""
         path = next((path for path in self._candidates(entry) if exists(path)), None)
         if path is None and has_magic(entry):
+            self.count_folder()
             for name in self._names(entry):
                 for base in self.description.bases:
                     if found := images_of_glob(base, name, self.tally):
@@ -78,8 +82,21 @@ class ImageFinder:
             )
         if is_folder(path):
             self.folders.append(path)
-            return images_below(path, self.tally)
+            return self.below(path)
         return [path] if path.suffix.lower() in IMAGE_SUFFIXES else self._read_list(path)
+
+    def below(self, folder: Path) -> list[Path]:
+        """The images of a folder."""
+        self.count_folder()
+        return images_below(folder, self.tally)
+
+    def count_folder(self) -> None:
+        """Bound how many folders and globs are gone through."""
+        self._gone_through += 1
+        if self._gone_through > MAX_FOLDERS:
+            raise self.error(
+                f"more than {MAX_FOLDERS:,} folders and globs are named", expected="a list of images"
+            )
 
     def _names(self, entry: str) -> list[str]:
         """Ways to read a path: also with the separators of this machine, and without a leading ``../``."""
@@ -144,7 +161,7 @@ class _ListReader:
             if path is None:
                 self._report_missing(entry, line)
             elif is_folder(path):
-                for image in images_below(path, self.finder.tally):
+                for image in self.finder.below(path):
                     found[image] = None
             elif is_hidden(path.name) or is_hidden(path.parent.name):
                 self.finder.tally.add("hidden or made by the system", path)
