@@ -99,3 +99,18 @@ def test_nothing_to_inspect(tmp_path: Path) -> None:
     write(file, "names: [a]\n")
     with pytest.raises(DataError, match="no split"):
         inspect_dataset(file)
+
+
+def test_splits_may_differ_in_their_classes(tmp_path: Path) -> None:
+    """In val the category above the others has no box, so it is no class there."""
+    categories = [{"id": 0, "name": "things"}] + [
+        {"id": number, "name": name, "supercategory": "things"} for number, name in ((1, "cat"), (3, "dog"))
+    ]
+    train = coco_content(categories=categories)
+    train["annotations"].append({"id": 3, "image_id": 7, "category_id": 0, "bbox": [1, 2, 30, 40]})
+    write_coco(tmp_path, train, file="annotations/instances_train.json")
+    write_coco(tmp_path, coco_content(categories=categories), file="annotations/instances_val.json")
+    report = inspect_dataset(tmp_path)
+    assert report.names == ("things", "cat", "dog")
+    counts = [[(one.name, one.boxes) for one in split.classes] for split in report.splits]
+    assert counts == [[("things", 1), ("cat", 1), ("dog", 1)], [("things", 0), ("cat", 1), ("dog", 1)]]

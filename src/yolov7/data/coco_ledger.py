@@ -28,12 +28,12 @@ class Ledger:
         self.left_out = Tally()
         self._remarks = Tally()
         self._reported: Counter[tuple[Severity, str]] = Counter()
+        self._first: dict[str, str] = {}
         self._text = text
         self._lines: dict[str, list[int]] = {}
 
     def lose(self, key: str, index: int, kind: str, message: str) -> None:
-        """Report an element of a list that is lost, and count it among what was left out."""
-        self.left_out.add(kind, message.split(": ")[0])
+        """Report an element of a list that is lost; `close` counts it among what was left out."""
         self._report("error", key, index, kind, message)
 
     def warn(self, key: str, index: int, kind: str, message: str) -> None:
@@ -49,8 +49,10 @@ class Ledger:
         self.defects.append(Defect(str(self.file), line, message, severity))
 
     def close(self) -> None:
-        """Say how many there were beyond the limit, and the remarks."""
+        """Count what was left out, say how many defects there were beyond the limit, and the remarks."""
         for (severity, kind), count in self._reported.items():
+            if severity == "error":
+                self.left_out.add(kind, self._first[kind], count)
             if count > MOST_REPORTED:
                 self.note(severity, f"{count - MOST_REPORTED:,} more {kind}")
         for remark in self._remarks:
@@ -63,6 +65,8 @@ class Ledger:
     def line_of(self, key: str, index: int) -> int:
         """The line at which the element of a list begins."""
         if key not in self._lines:
+            if "\n" not in self._text:
+                return 1
             try:
                 self._lines[key] = element_lines(self._text, key)
             except RecursionError:  # nested just so deep that it could be read
@@ -71,6 +75,8 @@ class Ledger:
         return lines[index] if index < len(lines) else 1
 
     def _report(self, severity: Severity, key: str, index: int, kind: str, message: str) -> None:
-        self._reported[severity, kind] += 1
-        if self._reported[severity, kind] <= MOST_REPORTED:
+        count = self._reported[severity, kind] + 1
+        self._reported[severity, kind] = count
+        if count <= MOST_REPORTED:
+            self._first.setdefault(kind, message.split(": ")[0])
             self.note(severity, message, self.line_of(key, index))

@@ -169,13 +169,17 @@ def inspect_dataset(
         message = f"{problem.message} ({detail})" if detail else problem.message
         defects.append(Defect(problem.file or os.fspath(path), problem.line, message, "error"))
 
+    names = max((dataset.names for dataset in datasets), key=len)
+    known = set(names)
+    others = [name for dataset in datasets for name in dataset.names if name not in known]
+    names += tuple(dict.fromkeys(others))
     digests = _digests({image.path for dataset in datasets for image in dataset.images}, defects)
     duplicates, leaks = _repetitions(datasets, digests)
     return DataReport(
         path=os.fspath(path),
         kind=datasets[0].kind,
-        names=datasets[0].names,
-        splits=tuple(map(_split_report, datasets)),
+        names=names,
+        splits=tuple(_split_report(dataset, names) for dataset in datasets),
         defects=tuple(dict.fromkeys(defects)),
         duplicates=duplicates,
         leaks=leaks,
@@ -234,7 +238,8 @@ def _repetitions(
     return tuple(duplicates), tuple(leaks)
 
 
-def _split_report(dataset: Dataset) -> SplitReport:
+def _split_report(dataset: Dataset, names: Sequence[str]) -> SplitReport:
+    """What is in a split; its classes are those of the whole data set."""
     images = dataset.images
     crowds = _concatenated([image.crowds for image in images], np.bool_)
     labels = _concatenated([image.labels for image in images], np.int64)[~crowds]
@@ -253,12 +258,22 @@ def _split_report(dataset: Dataset) -> SplitReport:
         crowds=int(crowds.sum()),
         outlines=sum(polygon is not None for image in images for polygon in image.polygons),
         image_sizes=tuple(sorted(sizes.items(), key=lambda item: -item[1])[:5]),
-        classes=tuple(map(ClassReport, dataset.names, counts, image_counts)),
+        classes=_class_reports(dataset.names, names, counts, image_counts),
         box_sizes=_box_sizes(images, crowds) if len(labels) else None,
         anchors=_anchors(dataset) if len(labels) else (),
         left_out=dataset.left_out,
         summary=str(dataset.summary()),
     )
+
+
+def _class_reports(
+    own: Sequence[str], names: Sequence[str], boxes: Sequence[int], images: Sequence[int]
+) -> tuple[ClassReport, ...]:
+    """Counts by the classes of the whole data set; a split may lack some of them."""
+    if list(own) == list(names):
+        return tuple(map(ClassReport, names, boxes, images))
+    found = {name: ClassReport(name, *counts) for name, *counts in zip(own, boxes, images, strict=True)}
+    return tuple(found.get(name, ClassReport(name, 0, 0)) for name in names)
 
 
 def _anchors(dataset: Dataset) -> tuple[AnchorReport, ...]:
