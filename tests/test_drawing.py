@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolov7 import drawing
-from yolov7.drawing import class_colour, draw_boxes, letter_size, line_width
+from yolov7.drawing import Style, caption, class_colour, draw_boxes, letter_size, line_width
 from yolov7.errors import UsageError
 from yolov7.types import Detections
 
@@ -106,9 +106,81 @@ def test_the_first_box_is_on_top() -> None:
 
 
 def test_lines_and_letters_grow_with_the_picture() -> None:
-    assert (line_width(24, 24), letter_size(24, 24)) == (1, 11)
-    assert (line_width(480, 640), letter_size(480, 640)) == (2, 13)
-    assert (line_width(4000, 6000), letter_size(4000, 6000)) == (16, 117)
+    assert (line_width(24, 24), letter_size(24, 24)) == (1, 9)
+    assert line_width(4000, 6000) == pytest.approx(16.3, abs=0.1)
+    sides = range(100, 2000, 10)
+    for size in (line_width, letter_size):
+        steps = np.diff([size(side * 3 // 4, side) for side in sides])
+        assert (steps >= 0).all()
+        assert steps.max() <= 1
+    assert np.diff([line_width(side * 3 // 4, side) for side in sides]).max() < 0.04, "no jump"
+
+
+def test_a_line_between_two_pixels_is_soft_at_its_edges() -> None:
+    row = draw_boxes(blank(), np.array([[50, 60, 150, 200]]), [""], [0], 2.0)[100, :60].astype(float)
+    share = (row - GREY) / (np.array(class_colour(0)) - GREY)
+    np.testing.assert_allclose(share[48:53].mean(axis=1), [0, 0.5, 1, 0.5, 0], atol=0.02)
+
+
+def test_lines_are_as_wide_as_they_are_asked_for() -> None:
+    for width in (1, 3, 9):
+        drawn = touched(draw_boxes(blank(), np.array([[50, 60, 150, 200]]), [""], [0], width))
+        assert drawn[130, :100].sum() == width
+    with pytest.raises(UsageError, match="invalid line width"):
+        Style(line_width=-1)
+
+
+def grounds(image: np.ndarray, number: int) -> np.ndarray:
+    return (image == class_colour(number)).all(axis=2)
+
+
+def test_labels_of_a_small_picture_leave_its_boxes_to_be_seen() -> None:
+    boxes = np.array([[10, 20, 60, 70], [70, 20, 120, 70], [20, 75, 70, 115], [90, 75, 150, 115]])
+    plain = draw_boxes(np.zeros((120, 160, 3), np.uint8), boxes, [""] * 4, range(4))
+    drawn = draw_boxes(np.zeros((120, 160, 3), np.uint8), boxes, ["person 0.55"] * 4, range(4))
+    inside = np.zeros((120, 160), bool)
+    for x1, y1, x2, y2 in boxes:
+        inside[y1:y2, x1:x2] = True
+    assert 0 < (plain != drawn).any(axis=2)[inside].mean() < 0.1
+    assert ((plain != drawn).any(axis=2)[~inside]).mean() > 0.1, "they are there"
+
+
+def test_in_a_crowd_labels_do_not_touch_and_lead_to_their_boxes() -> None:
+    """Twelve boxes nearly at one place: each label is whole, and joined to its box."""
+    boxes = np.array([[150 + i, 100 + i, 170 + i, 120 + i] for i in range(12)])
+    alone = [
+        int(grounds(draw_boxes(blank(), boxes[i : i + 1] * 0 + (50, 100, 51, 101), ["box"], [i]), i).sum())
+        for i in range(12)
+    ]
+    drawn = draw_boxes(blank(), boxes, ["box"] * 12, range(12))
+    whole = [i for i in range(12) if grounds(drawn, i).sum() >= 0.9 * alone[i]]
+    assert len(whole) >= 10
+    connected, parts = cv2.connectedComponents(touched(drawn).astype(np.uint8))
+    assert connected == 2, "ground and one figure: labels hang together with the boxes"
+    assert parts[110, 150] == 1
+
+
+def test_what_finds_no_room_is_left_out_the_least_important_first() -> None:
+    boxes = np.tile([[10, 10, 60, 60]], (200, 1))
+    drawn = draw_boxes(blank(70, 90), boxes, [f"label {i}" for i in range(200)], range(200))
+    assert grounds(drawn, 0).sum() > 150
+    assert grounds(drawn, 199).sum() == 0
+
+
+def test_names_and_scores_can_be_hidden() -> None:
+    assert Style().text("cat", 0.5) == "cat 0.50"
+    assert Style(scores=False).text("cat", 0.5) == "cat"
+    assert Style(labels=False).text("cat", 0.5) == "0.50"
+    assert Style(labels=False, scores=False).text("cat", 0.5) == ""
+
+
+@pytest.mark.parametrize("height", [12, 28, 40, 60, 100])
+def test_a_caption_has_letters_on_pictures_of_any_height(height: int) -> None:
+    white = np.full((height, 600, 3), 255, np.uint8)
+    drawn = caption(white, "my network", class_colour(4))
+    dark = (drawn < 110).all(axis=2)
+    assert dark.sum() > 40
+    assert not np.array_equal(drawn, caption(white, "my netwurk", class_colour(4)))
 
 
 def test_tiny_pictures_get_boxes_without_labels() -> None:

@@ -1,13 +1,15 @@
 """Boxes on pictures, with the name of what is in them.
 
-Lines and letters grow with the picture, each class has a colour of its own, and labels stay inside the
-picture and out of each other's way where there is room.
+Lines and letters grow with the picture, and each class has a colour of its own. Labels stay inside the
+picture and never lie on each other: one that finds no room at its box moves away, with a line to the box, and
+one that finds no room near it is left out, the least important first.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +23,18 @@ if TYPE_CHECKING:
 
 Image = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom pixel."""
 
 _GOLDEN_ANGLE = 137.508
 """Degrees between the hues of successive classes: no two of the first dozens come close."""
 _TONES = ((0.72, 0.17), (0.60, 0.19), (0.82, 0.13))
 """Lightness and chroma (OKLCH) of a class's colour; neighbours in number differ in tone as well."""
 _LEAST_HEIGHT_FOR_LABELS = 60
+_REACH = 4
+"""Label heights that a label may be away from its box."""
 _LONGEST_TEXT = 200
+_WIDEST_LINE = 100
 _WHITE: Colour = (255, 255, 255)
 _BLACK: Colour = (0, 0, 0)
 _WIDE_FONTS = (
@@ -42,11 +49,39 @@ _WIDE_FONTS = (
 """System fonts for names that are not ASCII, where OpenCV (before 5) does not bring one along."""
 
 
+@dataclass(frozen=True)
+class Style:
+    """How boxes are drawn.
+
+    Attributes:
+        line_width: pixels; grows with the picture where None.
+        labels: write class names.
+        scores: write confidences.
+    """
+
+    line_width: float | None = None
+    labels: bool = True
+    scores: bool = True
+
+    def __post_init__(self) -> None:
+        if self.line_width is not None and not 0 < self.line_width <= _WIDEST_LINE:
+            raise UsageError(
+                "invalid line width",
+                expected=f"more than 0, at most {_WIDEST_LINE} pixels",
+                found=self.line_width,
+            )
+
+    def text(self, name: str, score: float) -> str:
+        """What to write at a box."""
+        return " ".join([name] * self.labels + [f"{score:.2f}"] * self.scores)
+
+
 def draw_boxes(
     image: Image,
     boxes: npt.NDArray[np.floating[Any]],
     texts: Sequence[str],
     classes: npt.NDArray[np.integer[Any]] | Sequence[int],
+    width: float | None = None,
 ) -> Image:
     """A copy of the picture with boxes and labels.
 
@@ -56,12 +91,11 @@ def draw_boxes(
         texts: what to write at each box, in any script; empty for none. Pictures of fewer than 60 pixels in
             height get none: the labels would hide what is on them.
         classes: number of each box's class; chooses the colour.
+        width: pixels of the lines; grows with the picture where not given.
 
     Raises:
         UsageError: not such an image, or boxes, texts and classes of different number.
     """
-    import cv2
-
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise UsageError("not an image", expected="uint8 (H, W, 3)", found=f"{image.dtype} {image.shape}")
     if not len(boxes) == len(texts) == len(classes):
@@ -71,33 +105,35 @@ def draw_boxes(
             found=f"{len(boxes)} boxes, {len(texts)} texts, {len(classes)} classes",
         )
     canvas = np.array(image, order="C")
-    height, width = canvas.shape[:2]
-    thickness, letters = line_width(height, width), letter_size(height, width)
-    corners = _corners(np.asarray(boxes, np.float64), height, width)
+    line = line_width(*canvas.shape[:2]) if width is None else width
+    corners = _corners(np.asarray(boxes, np.float64), *canvas.shape[:2])
     colours = [class_colour(int(number)) for number in classes]
-    for (x1, y1, x2, y2), colour in zip(corners[::-1], colours[::-1], strict=True):
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness)  # upright lines need no smoothing
-    taken = np.zeros((height, width), bool)
-    labels = []
-    for corner, text, colour in zip(corners, texts, colours, strict=True):
-        if text and height >= _LEAST_HEIGHT_FOR_LABELS:
-            label = _label_ramp(colour)[_text_mask(_one_line(text), letters)[:height, :width]]
-            x, y = _place_label(corner, label.shape[:2], thickness // 2, taken)
-            taken[y : y + label.shape[0], x : x + label.shape[1]] = True
-            labels.append((label, x, y))
-    for label, x, y in reversed(labels):
-        canvas[y : y + label.shape[0], x : x + label.shape[1]] = label
+    for corner, colour in zip(corners[::-1], colours[::-1], strict=True):
+        _draw_frame(canvas, corner, colour, line)
+    if canvas.shape[0] >= _LEAST_HEIGHT_FOR_LABELS and any(texts):
+        _draw_labels(canvas, corners, texts, colours, line)
     return canvas
 
 
-def line_width(height: int, width: int) -> int:
-    """Pixels of a box's line on a picture of this size."""
-    return max(1, round(math.sqrt(height * width) / 300))
+def caption(image: Image, text: str, colour: Colour) -> Image:
+    """A copy of the picture with a line of text at its top left, as high as there is room for."""
+    canvas = np.array(image, order="C")
+    letters = min(letter_size(*canvas.shape[:2]), int(canvas.shape[0] / 1.4))
+    if letters > 0:
+        label = _label_ramp(colour)[_text_mask(_one_line(text), letters)]
+        label = label[: canvas.shape[0], : canvas.shape[1]]
+        canvas[: label.shape[0], : label.shape[1]] = label
+    return canvas
+
+
+def line_width(height: int, width: int) -> float:
+    """Pixels of a box's line on a picture of this size; edges between two pixels are soft."""
+    return max(1.0, math.sqrt(height * width) / 300)
 
 
 def letter_size(height: int, width: int) -> int:
     """Pixels of a label's letters on a picture of this size; never too small to be read."""
-    return max(11, round(math.sqrt(height * width) / 42))
+    return max(9, round(min(math.sqrt(height * width) / 42, 7 + math.sqrt(height * width) / 80)))
 
 
 @lru_cache(maxsize=1024)
@@ -133,43 +169,131 @@ def _is_dark(colour: Colour) -> bool:
     return 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05
 
 
-def _corners(boxes: npt.NDArray[np.float64], height: int, width: int) -> list[tuple[int, int, int, int]]:
+def _corners(boxes: npt.NDArray[np.float64], height: int, width: int) -> list[Box]:
     """Pixels that the boxes begin and end with, inside the picture."""
     limit = np.array((width, height, width, height)) - 1
-    inside = np.clip(np.nan_to_num(boxes), 0, limit).round().astype(int)
-    return [tuple(box) for box in inside.tolist()]
+    inside = np.clip(np.nan_to_num(boxes), 0, limit).round().astype(int).reshape(-1, 2, 2)
+    return [tuple(box) for box in np.sort(inside, axis=1).reshape(-1, 4).tolist()]
+
+
+def _draw_frame(canvas: Image, box: Box, colour: Colour, line: float) -> None:
+    """The outline of a box, its line centred on the box's edge pixels."""
+    (x1, y1, x2, y2), half = box, line / 2
+    left, top, right, bottom = x1 + 0.5 - half, y1 + 0.5 - half, x2 + 0.5 + half, y2 + 0.5 + half
+    if right - left <= 2 * line or bottom - top <= 2 * line:
+        _fill(canvas, (left, top, right, bottom), colour)
+        return
+    _fill(canvas, (left, top, right, top + line), colour)
+    _fill(canvas, (left, bottom - line, right, bottom), colour)
+    _fill(canvas, (left, top + line, left + line, bottom - line), colour)
+    _fill(canvas, (right - line, top + line, right, bottom - line), colour)
+
+
+def _fill(canvas: Image, area: tuple[float, float, float, float], colour: Colour) -> None:
+    """Paint a rectangle; pixels that it covers in part are mixed."""
+    height, width = canvas.shape[:2]
+    across, covered_x = _cover(area[0], area[2], width)
+    down, covered_y = _cover(area[1], area[3], height)
+    share = (covered_y[:, None] * covered_x)[..., None]
+    part = canvas[down, across]
+    part[:] = (part + share * (np.array(colour, np.float32) - part)).round()
+
+
+def _cover(begin: float, end: float, limit: int) -> tuple[slice, npt.NDArray[np.float32]]:
+    """Pixels of a row that an interval touches, and the share of each that it covers."""
+    begin, end = max(0.0, begin), min(float(limit), end)
+    first, last = math.floor(begin), math.ceil(end)
+    places = np.arange(first, last, dtype=np.float32)
+    return slice(first, last), np.minimum(places + 1, end) - np.maximum(places, begin)
+
+
+def _draw_labels(
+    canvas: Image, boxes: Sequence[Box], texts: Sequence[str], colours: Sequence[Colour], line: float
+) -> None:
+    import cv2
+
+    height, width = canvas.shape[:2]
+    letters = letter_size(height, width)
+    taken = np.zeros((height, width), bool)
+    busy = np.zeros((height, width), bool)
+    for x1, y1, x2, y2 in boxes:
+        busy[y1 : y2 + 1, x1 : x2 + 1] = True
+    labels = []
+    for box, text, colour in zip(boxes, texts, colours, strict=True):
+        if not text:
+            continue
+        label = _label_ramp(colour)[_text_mask(_one_line(text), letters)[:height, :width]]
+        place = _place_label(box, label.shape[:2], round(line) // 2, taken, busy)
+        if place is None:
+            continue
+        x, y = place
+        taken[y : y + label.shape[0], x : x + label.shape[1]] = True
+        labels.append((label, x, y, box, colour))
+    for label, x, y, box, colour in reversed(labels):
+        ends = _leader(box, (x, y, x + label.shape[1] - 1, y + label.shape[0] - 1), line)
+        if ends is not None:
+            cv2.line(canvas, *ends, colour, max(1, round(line)), cv2.LINE_AA)
+    for label, x, y, _, _ in reversed(labels):
+        canvas[y : y + label.shape[0], x : x + label.shape[1]] = label
+
+
+def _leader(box: Box, label: Box, line: float) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Ends of the line from a label to the nearest point of its box; None where the label is at the box."""
+    (x1, y1, x2, y2), (left, top, right, bottom) = box, label
+    near = line + 2
+    apart = max(x1 - right, left - x2, y1 - bottom, top - y2)
+    inside = left >= x1 and top >= y1 and right <= x2 and bottom <= y2
+    if apart <= near and not inside:
+        return None
+    if inside and min(left - x1, top - y1, x2 - right, y2 - bottom) <= near:
+        return None
+    middle = (left + right) // 2, (top + bottom) // 2
+    return middle, (min(max(middle[0], x1), x2), min(max(middle[1], y1), y2))
 
 
 def _place_label(
-    box: tuple[int, int, int, int], size: tuple[int, int], gap: int, taken: npt.NDArray[np.bool_]
-) -> tuple[int, int]:
-    """Left and top of a label: above the box, else inside, below, or at its right, where it hides the least.
+    box: Box, size: tuple[int, int], gap: int, taken: npt.NDArray[np.bool_], busy: npt.NDArray[np.bool_]
+) -> tuple[int, int] | None:
+    """Left and top of a label: where it hides no other label, and the least of what is in boxes.
+
+    First above the box, below it, and inside; then farther and farther away.
 
     Args:
         box: corners of the box.
         size: height and width of the label; at most those of the picture.
         gap: pixels by which the box's line goes beyond its corners.
         taken: (H, W) where other labels are.
+        busy: (H, W) where boxes are.
+
+    Returns:
+        None where everything near is taken.
     """
     (x1, y1, x2, y2), (height, width) = box, size
     left, right = x1 - gap, x2 + gap + 1 - width
-    above, inside, below = y1 - gap - height, y1 - gap, y2 + gap + 1
-    best = (math.inf, 0, 0)
-    for x, y in (
-        (left, above),
-        (left, inside),
-        (left, below),
-        (right, above),
-        (right, inside),
-        (right, below),
-    ):
-        x_fit = min(max(x, 0), taken.shape[1] - width)
-        y_fit = min(max(y, 0), taken.shape[0] - height)
-        hidden = np.count_nonzero(taken[y_fit : y_fit + height, x_fit : x_fit + width])
-        best = min(best, (hidden + (y != y_fit), x_fit, y_fit), key=lambda place: place[0])
-        if best[0] == 0:
-            break
-    return best[1:]
+    above, below = y1 - gap - height, y2 + gap + 1
+    inside, lowest = y1 - gap, y2 + gap + 1 - height
+    for away in range(_REACH + 1):
+        if away == 0:
+            places = [(x, y) for y in (above, below, inside, lowest) for x in (left, right)]
+        else:
+            step, aside = away * height, away * width // 2
+            rows = (above - step, below + step, *range(above, below + 1, height))
+            places = [(x, y) for y in rows for x in (left - aside, left, right, right + aside)]
+        best: tuple[int, int, int] | None = None
+        for x, y in places:
+            x_fit = min(max(x, 0), taken.shape[1] - width)
+            y_fit = min(max(y, 0), taken.shape[0] - height)
+            part = slice(y_fit, y_fit + height), slice(x_fit, x_fit + width)
+            if taken[part].any():
+                continue
+            hidden = np.count_nonzero(busy[part]) + 1 * (y != y_fit)
+            if best is None or hidden < best[0]:
+                best = hidden, x_fit, y_fit
+            if hidden == 0:
+                break
+        if best is not None:
+            return best[1:]
+    return None
 
 
 @lru_cache(maxsize=1024)

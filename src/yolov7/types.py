@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from yolov7.drawing import draw_boxes
+from yolov7.drawing import Style, draw_boxes
 from yolov7.errors import MissingDependencyError, UsageError
 from yolov7.text import printable
 
@@ -308,11 +308,12 @@ class Detections:
         table = pandas.DataFrame(self.boxes, columns=["x1", "y1", "x2", "y2"])
         return table.assign(score=self.scores, label=self.labels, name=self.class_names)
 
-    def plot(self, image: Image | PIL.Image.Image | None = None) -> Image:
+    def plot(self, image: Image | PIL.Image.Image | None = None, style: Style | None = None) -> Image:
         """Draw boxes, names and scores on a copy of the image.
 
         Args:
             image: uint8 (H, W, 3) RGB, or a Pillow image: the one that the boxes are of.
+            style: lines and labels; what suits the image's size where None.
 
         Returns:
             uint8 (H, W, 3) RGB.
@@ -328,8 +329,9 @@ class Detections:
                 expected="plot(image) with uint8 (H, W, 3) RGB or a Pillow image; or plot() of a Result",
                 found="no image" if image is None else type(image).__name__,
             )
-        texts = [f"{name} {score:.2f}" for name, score in zip(self.class_names, self.scores, strict=True)]
-        return draw_boxes(image, self.boxes, texts, self.labels)
+        style = style or Style()
+        texts = [style.text(name, score) for name, score in zip(self.class_names, self.scores, strict=True)]
+        return draw_boxes(image, self.boxes, texts, self.labels, style.line_width)
 
 
 class Detection(Detections):

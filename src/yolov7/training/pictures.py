@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from yolov7.drawing import class_colour, draw_boxes, line_width
+from yolov7.drawing import caption, class_colour, draw_boxes, line_width
 from yolov7.types import Assignment, Batch, Image, Predictions, Targets
 
 _GROUND = 32
@@ -144,7 +144,7 @@ def _draw_cells(
     columns = (assignment.level, assignment.row, assignment.column, assignment.target)
     places = torch.stack([column.cpu()[here] for column in columns], dim=1).tolist()
     cells = {(level, row, column): target for level, row, column, target in places}
-    thickness = line_width(*tile.shape[:2])
+    thickness = round(line_width(*tile.shape[:2]))
     for (level, row, column), target in sorted(cells.items(), reverse=True):
         stride = strides[level]
         centre = (round((column + 0.5) * stride * scale), round((row + 0.5) * stride * scale))
@@ -169,7 +169,8 @@ def _heated(grey: Image, heat: npt.NDArray[np.float32]) -> Image:
 def captioned(tile: Image, text: str) -> Image:
     """The picture with a line of text at its top left, and a frame."""
     height, width = tile.shape[:2]
-    return draw_boxes(tile, np.array([[0, 0, width - 1, height - 1]]), [text], [4])
+    framed = draw_boxes(tile, np.array([[0, 0, width - 1, height - 1]]), [""], [4])
+    return caption(framed, text, class_colour(4))
 
 
 def sheet(tiles: Sequence[Image], columns: int, gap: int = 6) -> Image:
