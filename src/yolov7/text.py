@@ -46,6 +46,15 @@ def _escape(character: str) -> str:
     return ascii(character)[1:-1]
 
 
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun.
+
+    >>> plural(1, "image"), plural(2, "class", "classes")
+    ('1 image', '2 classes')
+    """
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """The choice that was probably meant, as an addition to a message; nothing where none is near.
 

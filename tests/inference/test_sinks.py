@@ -23,10 +23,11 @@ from pycocotools.coco import COCO
 
 from tests.inference.media import number_of, picture, write_video
 from yolov7.data.images import read_image
+from yolov7.drawing import Style, draw_boxes
 from yolov7.errors import OutputError, SourceError, UsageError
 from yolov7.files import new_run_directory, safe_name
 from yolov7.inference.frames import Frame, VideoPosition
-from yolov7.inference.output import Names
+from yolov7.inference.output import Names, SinkOptions
 from yolov7.inference.sinks import SINKS, open_sinks
 from yolov7.inference.sources import open_source
 from yolov7.types import Detections
@@ -415,6 +416,113 @@ def test_what_was_broken_off_has_no_final_name_but_can_be_used(
     assert [frame.error for frame in open_source(tmp_path / "clip.mp4")] == [None, None]
     for name in ("detections.json.partial", "detections.csv.partial", "clip.mp4.partial"):
         assert name in caplog.text
+
+
+def test_the_json_of_a_run_that_was_killed_can_be_read(tmp_path: Path) -> None:
+    """After each image the file on the disk is JSON, nothing of it is waiting in memory."""
+    partial = tmp_path / "detections.json.partial"
+    sinks = open_sinks("json,csv", tmp_path, NAMES)
+    assert json.loads(partial.read_text()) == []
+    sinks.write(still("a.jpg"), FOUND)
+    first = json.loads(partial.read_text())
+    assert [entry["image"]["file_name"] for entry in first] == ["a.jpg"]
+    assert [a["category_id"] for a in first[0]["annotations"]] == [1, 2]
+    sinks.write(broken("b.jpg", 1), NOTHING)
+    sinks.write(still("c.jpg", 2), NOTHING)
+    entries = json.loads(partial.read_text())
+    assert [list(entry) for entry in entries] == [
+        ["image", "annotations"],
+        ["skipped"],
+        ["image", "annotations"],
+    ]
+    assert len((tmp_path / "detections.csv.partial").read_text().splitlines()) == 3
+    sinks.close()
+    assert files(tmp_path) == ["detections.csv", "detections.json"]
+
+
+KILLED_SCRIPT = """
+import os, sys
+import numpy as np
+from yolov7.inference.frames import Frame, VideoPosition
+from yolov7.inference.sinks import open_sinks
+from yolov7.types import Detections
+
+noise = np.random.default_rng(0)
+sinks = open_sinks("json,csv,video", sys.argv[1], ())
+for number in range(100):
+    image = noise.integers(0, 256, (120, 160, 3), np.uint8)
+    position = VideoPosition(number, number / 10, 10.0, live=False)
+    sinks.write(Frame(image, "clip.mp4", "clip.mp4", number, position), Detections.empty())
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+@pytest.mark.skipif(av.library_versions["libavformat"] < (61, 7, 100), reason="FFmpeg before 7.1")
+def test_a_killed_process_leaves_what_can_be_read(tmp_path: Path) -> None:
+    assert subprocess.run([sys.executable, "-c", KILLED_SCRIPT, str(tmp_path)], check=False).returncode == -9
+    assert len(json.loads((tmp_path / "detections.json.partial").read_text())) == 100
+    (tmp_path / "video" / "clip.mp4.partial").rename(tmp_path / "clip.mp4")
+    assert sum(frame.error is None for frame in open_source(tmp_path / "clip.mp4")) > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-x", "'-x"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        (" =1", "' =1"),
+        ("\t=1", "'\t=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("-", "-"),
+        ("a=b", "a=b"),
+        ("person", "person"),
+    ],
+)
+def test_no_cell_is_a_formula(name: str, cell: str, tmp_path: Path) -> None:
+    found = Detections(BOXES[:1], np.float32([0.9]), np.array([0]), (name,))
+    with open_sinks("csv", tmp_path, (name,)) as sinks:
+        sinks.write(Frame(picture(1), name, name, 0), found)
+    with (tmp_path / "detections.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["source"], row["name"]) == (cell, cell)
+    assert row["x1"] == "4.000"
+
+
+def test_one_file_that_cannot_be_written_ends_nothing_else(tmp_path: Path) -> None:
+    failures: list[str] = []
+    with open_sinks("pictures,txt,csv", tmp_path, NAMES, on_error=lambda e: failures.append(str(e))) as sinks:
+        sinks.write(still("a.jpg"), FOUND)
+        (tmp_path / "pictures" / "sub").touch()  # a file where a folder is to be
+        sinks.write(still("sub/b.jpg", 1), FOUND)
+        sinks.write(still("猫" * 83 + ".jpg", 2), FOUND)
+    assert len(failures) == 1
+    assert "pictures/sub" in failures[0]
+    assert len(list((tmp_path / "pictures").glob("*.jpg"))) == 2
+    assert len(list((tmp_path / "txt").rglob("*.txt"))) == 3
+    assert len((tmp_path / "detections.csv").read_text().splitlines()) == 7
+
+
+def test_pictures_of_images_with_detections_only(tmp_path: Path) -> None:
+    options = SinkOptions(Style(line_width=3, labels=False, scores=False), only_found=True)
+    with open_sinks("pictures,txt", tmp_path, NAMES, options) as sinks:
+        sinks.write(still("a.png"), FOUND)
+        sinks.write(still("b.png", 1), NOTHING)
+    assert files(tmp_path) == ["pictures/a.png", "txt/a.txt", "txt/b.txt"]
+    drawn = read_image(tmp_path / "pictures" / "a.png")
+    np.testing.assert_array_equal(drawn, draw_boxes(picture(1), BOXES, ["", ""], [1, 2], 3))
+
+
+def test_no_library_speaks_when_pictures_are_written(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with open_sinks("pictures,crops", tmp_path, NAMES) as sinks:
+        for index, name in enumerate(("a.png", "b.jpg", "c.JPEG", "d.bmp")):
+            sinks.write(still(name, index), FOUND)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_nothing_has_its_final_name_before_the_end(tmp_path: Path) -> None:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from yolov7.console import (
-    counted,
-    is_quiet,
-    metrics_table,
-    progress_bar,
-    say,
-)
-from yolov7.errors import UsageError
-from yolov7.options import Commas, OptionalCommas, Switch, weight_file
+from yolov7.console import complain, counted, metrics_table, progress_bar, say, show
+from yolov7.errors import UsageError, Yolov7Error
+from yolov7.options import Commas, OptionalCommas, Sources, Switch, weight_file
 
 if TYPE_CHECKING:
     from yolov7.inference.frames import Frame
+    from yolov7.inference.output import SinkOptions
+    from yolov7.inference.predictor import Predictor
+    from yolov7.inference.sources import Source
+    from yolov7.inference.tally import RunTally
 
 
 def predict(
     weights: str,
-    sources: Annotated[list[str], Parameter(name="SOURCE")],
+    sources: Sources,
     /,
     *,
     out: Path = Path("runs/predict"),
@@ -41,6 +44,12 @@ def predict(
     device: str | None = None,
     batch_size: int = 1,
     every: int = 1,
+    frames: int | None = None,
+    duration: float | None = None,
+    line_width: float | None = None,
+    hide_labels: Switch = False,
+    hide_scores: Switch = False,
+    only_found: Switch = False,
     reduced: Switch = False,
     max_detections: int = 300,
     centred: Switch = False,
@@ -53,7 +62,7 @@ def predict(
         Any YOLOv7 checkpoint or exported artefact, or the name of a released checkpoint.
     sources:
         Images, folders, globs, videos, URLs, RTSP streams, a webcam's number, a .txt list, or - for
-        standard input.
+        standard input (an image, or a path or URL in each line).
     out:
         Directory for the results; where it holds some already, DIR-2 and so on.
     save:
@@ -65,7 +74,7 @@ def predict(
     size:
         Longest side that images are scaled to, pixels; the checkpoint's own by default.
     classes:
-        Only these, comma-separated names or numbers.
+        Only these, comma-separated names or numbers. A comma in a name is written \\,.
     agnostic:
         Boxes suppress those of other classes too.
     augment:
@@ -80,6 +89,18 @@ def predict(
         Images that go through the network together.
     every:
         Of a video take every n-th frame.
+    frames:
+        Stop each video or stream after so many frames.
+    duration:
+        Stop each video or stream after so many seconds.
+    line_width:
+        Pixels of the boxes' lines; grows with the picture by default.
+    hide_labels:
+        Draw boxes without names.
+    hide_scores:
+        Draw boxes without scores.
+    only_found:
+        No pictures of images in which nothing was found.
     reduced:
         Decode JPEGs that are much larger than the network's input at a half, a quarter or an eighth of their
         size: faster for photos of many pixels. Not with pictures, crops or video, which need all of them.
@@ -89,11 +110,10 @@ def predict(
         Pad images on all sides, as the released tool does: the network sees the same pixels. Its boxes are
         up to 0.75 pixel of the network off on the way back, which is not repeated.
     """
-    from yolov7.files import new_run_directory
-    from yolov7.inference.sinks import open_sinks
+    from yolov7.drawing import Style
+    from yolov7.inference.output import SinkOptions
     from yolov7.inference.sources import open_source
     from yolov7.loading import load
-    from yolov7.types import Detections
 
     kinds = [kind for kind in save if kind != "none"]
     if reduced and (whole := {"pictures", "crops", "video"} & set(kinds)):
@@ -102,7 +122,10 @@ def predict(
             expected="--save txt,json,csv or none with --reduced",
             found=min(whole),
         )
-    source = open_source(sources if len(sources) > 1 else sources[0], every=every)
+    options = SinkOptions(Style(line_width, not hide_labels, not hide_scores), only_found)
+    source = open_source(
+        sources if len(sources) > 1 else sources[0], every=every, frames=frames, duration=duration
+    )
     predictor = load(
         weight_file(weights),
         runtime=runtime,
@@ -120,34 +143,70 @@ def predict(
     )
     if reduced:
         source = source.reduced(predictor.size)
+    return _predict(predictor, source, kinds, out, options, batch_size)
+
+
+def _predict(
+    predictor: Predictor, source: Source, kinds: list[str], out: Path, options: SinkOptions, batch_size: int
+) -> int:
+    """Work through a source, tell what is found, and count. Exit status: 1 where something was left out."""
+    from yolov7.files import new_run_directory
+    from yolov7.inference.sinks import open_sinks
+    from yolov7.inference.tally import RunTally
+    from yolov7.types import Detections
+
     directory = new_run_directory(out) if kinds else None
-    skipped: list[Frame] = []
-    images = found = 0
+    tally = RunTally()
+
+    def not_written(error: Yolov7Error) -> None:
+        if tally.fail(error):
+            complain(f"error: {error}")
+
     with (
-        open_sinks(kinds, directory or out, predictor.names) as sinks,
+        open_sinks(kinds, directory or out, predictor.names, options, not_written) as sinks,
         progress_bar() as progress,
     ):
         task = progress.add_task("detecting", total=source.total)
 
         def skip(frame: Frame) -> None:
-            skipped.append(frame)
+            tally.skip(frame)
             sinks.write(frame, Detections.empty(predictor.names))
             progress.advance(task)
-            progress.console.print(f"skipped: {frame.error}", style="red", markup=False, highlight=False)
+            complain(f"skipped: {frame.error}")
 
-        try:
+        with _interruptible(source, tally):
             for result in predictor.predict(source, batch_size=batch_size, on_error=skip):
                 sinks.write(result.frame, result.detections)
-                images, found = images + 1, found + len(result.detections)
+                tally.add(result)
                 progress.advance(task)
-                if not is_quiet():
-                    print(f"{result.source}: {counted(result.detections)}")
-        except KeyboardInterrupt:
-            if not source.live:  # a camera has no other end than this
-                raise
-    where = f", results in {directory}" if directory else ""
-    say(f"{images} images, {found} detections, {len(skipped)} skipped{where}")
-    return 1 if skipped else 0
+                video = result.frame.video
+                place = "" if video is None else f" frame {video.number} at {video.time:.2f} s"
+                show(f"{result.source}{place}: {counted(result.detections)}")
+    say(f"{tally}" + (f", results in {directory}" if directory else ""))
+    return 1 if tally.skipped or tally.failed else 0
+
+
+@contextmanager
+def _interruptible(source: Source, tally: RunTally) -> Iterator[None]:
+    """End by Ctrl-C or SIGTERM: for a camera, which has no other end, as for a file at its last frame."""
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    mine = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, terminate) if mine else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (source.live or tally.live):
+            raise
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, before)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM."""
 
 
 def val(
@@ -198,7 +257,7 @@ def val(
     device:
         cpu, cuda, cuda:1, mps; a GPU where there is one by default.
     json_:
-        Write the metrics here, as fractions.
+        Write the metrics here, as fractions; - prints them instead of the table.
     predictions:
         Write the detections here, in the form that the COCO server takes.
     report:
@@ -236,11 +295,15 @@ def val(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
             say=say,
         )
-    metrics_table(outcome, per_class=per_class)
-    if json_ is not None:
+    document = json.dumps(outcome.metrics.to_dict(), indent=2)
+    if json_ == Path("-"):
+        show(document)
+    else:
+        metrics_table(outcome, per_class=per_class)
+    if json_ not in (None, Path("-")):
         from yolov7.files import write_file
 
-        write_file(json_, json.dumps(outcome.metrics.to_dict(), indent=2).encode())
+        write_file(json_, document.encode())
     if directory is not None:
         say(f"report: {directory / 'report.html'}")
     return 1 if outcome.defects else 0

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
 
 import cv2
 
+from yolov7.drawing import Style
 from yolov7.errors import OutputError
 from yolov7.files import explained, safe_name
 from yolov7.inference.frames import Frame
@@ -81,13 +82,27 @@ def encoded(image: Image, suffix: str) -> bytes:
         OutputError: too large for the format.
     """
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    jpeg = suffix.lower() in (".jpg", ".jpeg")
     try:
-        done, content = cv2.imencode(suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        done, content = cv2.imencode(suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, 92] if jpeg else [])
     except cv2.error as error:
         raise OutputError(f"the picture cannot be encoded as {suffix}: {error.err}") from error
     if not done:
         raise OutputError(f"the picture cannot be encoded as {suffix}", found=f"shape {image.shape}")
     return content.tobytes()
+
+
+@dataclass(frozen=True)
+class SinkOptions:
+    """What pictures look like, and which there are.
+
+    Attributes:
+        style: lines and labels of pictures and videos.
+        only_found: no pictures of images in which nothing was found.
+    """
+
+    style: Style = field(default_factory=Style)
+    only_found: bool = False
 
 
 class Sink(ABC):
@@ -98,6 +113,7 @@ class Sink(ABC):
     Args:
         directory: the run's directory, which exists.
         names: class names by label.
+        options: for those that draw.
 
     Raises:
         OutputError: there are such results already, or it cannot be written.
@@ -106,9 +122,15 @@ class Sink(ABC):
     result: ClassVar[str]
     """The file or folder in the run's directory."""
 
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        names: Sequence[str],
+        options: SinkOptions = SinkOptions(),
+    ) -> None:
         self.path = directory / self.result
         self.names = tuple(names)
+        self.options = options
         with explained(self.path):
             if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
                 raise OutputError("there are results already, which are not overwritten", file=self.path)

@@ -1,26 +1,25 @@
 """What is done with detections: pictures, text, json, csv, crops, video.
 
 Every kind has a file or a folder of its own in the run's directory. A file has its name when it is complete;
-until then, and for good when a run is broken off, it ends in ``.partial``. Nothing is kept in memory.
+until then, and for good when a run is broken off, it ends in ``.partial`` and can be read all the same.
+Nothing is kept in memory.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from yolov7.errors import UsageError, Yolov7Error
-from yolov7.files import complete, explained, partial_path, safe_name, write_file
+from yolov7.files import complete, explained, partial_path, replacing, safe_name, write_file
 from yolov7.inference.frames import Frame
-from yolov7.inference.output import Names, Sink, encoded, picture_suffix
+from yolov7.inference.output import Names, Sink, SinkOptions, encoded, picture_suffix
 from yolov7.inference.video_sink import VideoSink
 from yolov7.types import Detections
 
@@ -28,8 +27,8 @@ from yolov7.types import Detections
 class _FilesSink(Sink):
     """Files of their own for each image, named after it."""
 
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
-        super().__init__(directory, names)
+    def __init__(self, directory: Path, names: Sequence[str], options: SinkOptions) -> None:
+        super().__init__(directory, names, options)
         self._paths = Names()
 
 
@@ -39,9 +38,10 @@ class PictureSink(_FilesSink):
     result = "pictures"
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        if frame.image is not None:
+        wanted = len(detections) > 0 or not self.options.only_found
+        if frame.image is not None and wanted:
             suffix = picture_suffix(frame)
-            picture = encoded(detections.plot(frame.image), suffix)
+            picture = encoded(detections.plot(frame.image, self.options.style), suffix)
             write_file(self.path / self._paths.path(frame, suffix), picture)
 
 
@@ -87,43 +87,21 @@ class CropSink(_FilesSink):
                 write_file(self.path / folder / f"{path}-{number}{suffix}", crop)
 
 
-class _DocumentSink(Sink):
-    """One text file that grows with the run."""
+class CsvSink(Sink):
+    """detections.csv: a row for each box, in pixels.
 
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
-        super().__init__(directory, names)
+    A source or a name that a spreadsheet would take for a formula has an apostrophe before it.
+    """
+
+    result = "detections.csv"
+
+    def __init__(self, directory: Path, names: Sequence[str], options: SinkOptions) -> None:
+        super().__init__(directory, names, options)
         with explained(self.path):
             self._file = partial_path(self.path).open(
                 "x", encoding="utf-8", errors="backslashreplace", newline=""
             )
-
-    def _finish(self) -> None:
-        """Write what belongs at the end."""
-
-    def close(self) -> None:
-        if self._file.closed:
-            return
-        with explained(self.path), self._file:
-            self._finish()
-        complete(self.path)
-
-    def abandon(self) -> list[Path]:
-        if self._file.closed:
-            return []
-        with suppress(OSError), self._file:
-            self._finish()
-        return [partial_path(self.path)]
-
-
-class CsvSink(_DocumentSink):
-    """detections.csv: a row for each box, in pixels."""
-
-    result = "detections.csv"
-
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
-        super().__init__(directory, names)
-        self._rows = csv.writer(self._file, lineterminator="\n")
-        with explained(self.path):
+            self._rows = csv.writer(self._file, lineterminator="\n")
             self._rows.writerow(("source", "frame", "label", "name", "score", "x1", "y1", "x2", "y2"))
 
     def write(self, frame: Frame, detections: Detections) -> None:
@@ -133,66 +111,120 @@ class CsvSink(_DocumentSink):
                 detections.boxes, detections.labels, detections.class_names, detections.scores, strict=True
             ):
                 corners = (f"{value:.3f}" for value in (x1, y1, x2, y2))
-                self._rows.writerow((frame.source, number, label, name, f"{score:.5f}", *corners))
+                text = _no_formula(frame.source), number, label, _no_formula(name)
+                self._rows.writerow((*text, f"{score:.5f}", *corners))
+            self._file.flush()  # what is there after a kill ends with a whole row
+
+    def close(self) -> None:
+        if self._file.closed:
+            return
+        with explained(self.path):
+            self._file.close()
+        complete(self.path)
+
+    def abandon(self) -> list[Path]:
+        if self._file.closed:
+            return []
+        with suppress(OSError):
+            self._file.close()
+        return [partial_path(self.path)]
 
 
-class JsonSink(_DocumentSink):
+def _no_formula(text: str) -> str:
+    """The text, which no spreadsheet computes."""
+    begins = text[:1] in ("\t", "\r", "\n") or text.lstrip()[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+    return f"'{text}" if len(text) > 1 and begins else text
+
+
+class JsonSink(Sink):
     """detections.json: a COCO document that accounts for every image.
 
     ``images`` (also those where nothing was found), ``annotations`` (with ``score``), ``categories`` (ids are
     labels, from 0), and ``skipped``: what could not be read, and why.
+
+    Until the end detections.json.partial is a JSON list, closed after each image, with an entry a line:
+    ``{"image": ..., "annotations": [...]}`` or ``{"skipped": ...}``. A process that is killed leaves that.
     """
 
     result = "detections.json"
 
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
-        super().__init__(directory, names)
+    def __init__(self, directory: Path, names: Sequence[str], options: SinkOptions) -> None:
+        super().__init__(directory, names, options)
+        self._images = self._annotations = 0
         with explained(self.path):
-            # Lists that grow together: one in the file, the others beside it until the end.
-            self._images = _JsonList(self._file)
-            self._annotations = _JsonList(self._beside())
-            self._skipped = _JsonList(self._beside())
-            self._file.write('{"images": [')
+            self._file = partial_path(self.path).open("xb", buffering=0)
+            self._end = 0
+            self._put(b"[")
 
     def write(self, frame: Frame, detections: Detections) -> None:
         named: dict[str, Any] = {"file_name": frame.name, "source": frame.source}
         if frame.video is not None:
             named |= {"frame": frame.video.number, "time": round(frame.video.time, 6)}
+        if frame.image is None:
+            self._add({"skipped": named | {"reason": str(frame.error)}})
+            return
+        height, width = frame.size
+        image = {"id": self._images + 1} | named | {"width": width, "height": height}
+        annotations = []
+        for number, entry in enumerate(detections.to_coco(self._images + 1), start=self._annotations + 1):
+            _, _, w, h = entry["bbox"]
+            annotations.append(entry | {"id": number, "area": round(w * h, 3), "iscrowd": 0})
+        self._add({"image": image, "annotations": annotations})
+        self._images, self._annotations = self._images + 1, self._annotations + len(annotations)
+
+    def close(self) -> None:
+        if not self._file.closed:
+            with explained(self.path):
+                self._file.close()
+            self._assemble(self.path)
+            with explained(self.path):
+                partial_path(self.path).unlink()
+
+    def abandon(self) -> list[Path]:
+        if self._file.closed:
+            return []
+        with suppress(OSError, Yolov7Error):
+            self._file.close()
+            self._assemble(partial_path(self.path))
+        return [partial_path(self.path)]
+
+    def _add(self, entry: dict[str, Any]) -> None:
         with explained(self.path):
-            if frame.image is None:
-                self._skipped.add(named | {"reason": str(frame.error)})
-                return
-            height, width = frame.size
-            image_id = self._images.length + 1
-            self._images.add({"id": image_id} | named | {"width": width, "height": height})
-            for entry in detections.to_coco(image_id):
-                _, _, w, h = entry["bbox"]
-                shape = {"id": self._annotations.length + 1, "area": round(w * h, 3), "iscrowd": 0}
-                self._annotations.add(entry | shape)
+            self._put((",\n" if self._end > 1 else "\n").encode() + json.dumps(entry).encode())
 
-    def _beside(self) -> IO[str]:
-        return tempfile.TemporaryFile("w+", encoding="utf-8", dir=self.path.parent)
+    def _put(self, content: bytes) -> None:
+        """Write over the closing bracket, and close again; what does not fit leaves no trace."""
+        try:
+            self._write(content + b"\n]\n")
+        except OSError:
+            self._file.truncate(self._end)
+            self._write(b"\n]\n")
+            raise
+        self._end += len(content)
 
-    def _finish(self) -> None:
+    def _write(self, content: bytes) -> None:
+        self._file.seek(self._end)
+        while content:
+            content = content[self._file.write(content) :]
+
+    def _assemble(self, path: Path) -> None:
+        """Write the COCO document; nothing of it is in memory but one image."""
         categories = [{"id": label, "name": name} for label, name in enumerate(self.names)]
-        with self._annotations.file, self._skipped.file:
-            for key, entries in (("annotations", self._annotations), ("skipped", self._skipped)):
-                self._file.write(f'\n],\n"{key}": [')
-                entries.file.seek(0)
-                shutil.copyfileobj(entries.file, self._file)
-        self._file.write(f'\n],\n"categories": {json.dumps(categories)}}}\n')
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.write("{")
+            for key, kind in (("images", "image"), ("annotations",) * 2, ("skipped",) * 2):
+                file.write(f'"{key}": [')
+                for number, entry in enumerate(self._entries(kind)):
+                    file.write((",\n" if number else "\n") + json.dumps(entry))
+                file.write("\n],\n")
+            file.write(f'"categories": {json.dumps(categories)}}}\n')
 
-
-class _JsonList:
-    """Entries of a list in a JSON file, one a line."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self.file = file
-        self.length = 0
-
-    def add(self, entry: dict[str, Any]) -> None:
-        self.file.write((",\n" if self.length else "\n") + json.dumps(entry))
-        self.length += 1
+    def _entries(self, kind: str) -> Iterator[Any]:
+        with partial_path(self.path).open("rb") as file:
+            for line in file:
+                if line.startswith(b"{"):
+                    found = json.loads(line.rstrip(b",\n")).get(kind, [])
+                    yield from found if isinstance(found, list) else [found]
 
 
 SINKS: dict[str, type[Sink]] = {
@@ -207,36 +239,55 @@ SINKS: dict[str, type[Sink]] = {
 
 
 class Sinks(Sink):
-    """Several sinks as one."""
+    """Several sinks as one: what one cannot write, the others still can.
 
-    def __init__(self, sinks: Sequence[Sink]) -> None:
+    Args:
+        sinks: in the order in which they write.
+        on_error: called with each error, after which all goes on; where not given the first one is raised
+            when all had their turn.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], on_error: Callable[[Yolov7Error], None] | None = None) -> None:
         self._sinks = tuple(sinks)
+        self._on_error = on_error
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        for sink in self._sinks:
-            sink.write(frame, detections)
+        self._each(lambda sink: sink.write(frame, detections))
 
     def close(self) -> None:
+        self._each(lambda sink: sink.close())
+
+    def _each(self, do: Callable[[Sink], None]) -> None:
         errors: list[Yolov7Error] = []
-        for sink in self._sinks:  # what one cannot complete the others still can
+        for sink in self._sinks:
             try:
-                sink.close()
+                do(sink)
             except Yolov7Error as error:
                 errors.append(error)
-        if errors:
-            raise errors[0]
+        for failure in errors:
+            if self._on_error is None:
+                raise failure
+            self._on_error(failure)
 
     def abandon(self) -> list[Path]:
         return [path for sink in self._sinks for path in sink.abandon()]
 
 
-def open_sinks(kinds: str | Sequence[str], directory: str | Path, names: Sequence[str]) -> Sinks:
+def open_sinks(
+    kinds: str | Sequence[str],
+    directory: str | Path,
+    names: Sequence[str],
+    options: SinkOptions = SinkOptions(),  # noqa: B008 - frozen
+    on_error: Callable[[Yolov7Error], None] | None = None,
+) -> Sinks:
     """Sinks of the given kinds, which write into a directory.
 
     Args:
         kinds: of `SINKS`, as a list or separated by commas; none is fine.
         directory: of this run; made if need be. See `new_run_directory`.
         names: class names by label.
+        options: for those that draw.
+        on_error: see :class:`Sinks`.
 
     Raises:
         UsageError: no such kind.
@@ -254,9 +305,9 @@ def open_sinks(kinds: str | Sequence[str], directory: str | Path, names: Sequenc
     sinks: list[Sink] = []
     try:
         for kind in wanted:
-            sinks.append(SINKS[kind](directory, names))
+            sinks.append(SINKS[kind](directory, names, options))
     except BaseException:
         for partial in Sinks(sinks).abandon():
             partial.unlink()
         raise
-    return Sinks(sinks)
+    return Sinks(sinks, on_error)

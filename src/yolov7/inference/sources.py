@@ -135,6 +135,8 @@ def open_source(
     timeout: float = 10.0,
     reconnects: int = 5,
     max_download: int = MAX_DOWNLOAD,
+    frames: int | None = None,
+    duration: float | None = None,
 ) -> Source:
     """Say what to read; it is read while iterating.
 
@@ -159,21 +161,21 @@ def open_source(
         timeout: seconds without any data after which a URL is given up.
         reconnects: how often in a row a lost stream is opened again.
         max_download: bytes that are fetched of an image at most.
+        frames: stop a video or a stream after so many frames.
+        duration: stop a video or a stream after so many seconds: of the video, or of live sources by the
+            clock.
 
     Raises:
         UsageError: something that is not a source.
         SourceError: a path that does not exist, nothing to read in a folder, no match of a glob. A missing
             image in a list of several is a frame with an error instead.
     """
-    if every < 1 or timeout <= 0 or reconnects < 0 or max_download < 1:
-        raise UsageError(
-            "options of the source cannot be",
-            expected="every >= 1, timeout > 0, reconnects >= 0, max_download >= 1",
-            found=f"every {every}, timeout {timeout}, reconnects {reconnects}, max_download {max_download}",
-        )
+    if max_download < 1:
+        raise UsageError("invalid max_download", expected="1 or more", found=max_download)
+    options = VideoOptions(every, newest, timeout, reconnects, frames, duration)
     if isinstance(source, Source):
         return source
-    opener = _Opener(VideoOptions(every, newest, timeout, reconnects), max_download)
+    opener = _Opener(options, max_download)
     if isinstance(source, list | tuple):
         return Source(opener.several(source), every)
     if _is_many(source):

@@ -16,7 +16,7 @@ import av
 import cv2
 import numpy as np
 
-from yolov7.errors import SourceError
+from yolov7.errors import SourceError, UsageError
 from yolov7.inference.frames import Frame, VideoPosition
 from yolov7.inference.prefetch import newest
 from yolov7.inference.remote import LIVE_SCHEMES, scheme_of, without_password
@@ -54,12 +54,26 @@ class VideoOptions:
         newest: give a slow consumer the newest frame, not those between; None: of live sources only.
         timeout: seconds without any data after which a stream is given up.
         reconnects: how often in a row a lost stream is opened again.
+        frames: frames after which to stop, those that are left out not counted; None: at its end.
+        duration: seconds after which to stop, as the video says, or for live sources by the clock.
     """
 
     every: int = 1
     newest: bool | None = None
     timeout: float = 10.0
     reconnects: int = 5
+    frames: int | None = None
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("every", 1), ("reconnects", 0), ("frames", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"invalid {name}", expected=f"{least} or more", found=value)
+        for name in ("timeout", "duration"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"invalid {name}", expected="seconds, more than 0", found=value)
 
 
 @dataclass(frozen=True)
@@ -96,12 +110,14 @@ class Video:
                 frames = stream.frames or round((_duration(container, stream) or 0) * (_fps(stream) or 0))
         except SourceError:
             return 1  # the frame that reports the error
-        return -(-frames // self.options.every) or None
+        wanted = -(-frames // self.options.every) or None
+        limit = self.options.frames
+        return limit if wanted is None else wanted if limit is None else min(wanted, limit)
 
     def frames(self) -> Iterator[Frame]:
         """Its frames; what cannot be decoded is a frame with an error, and so is an early end."""
         frames = self._reconnecting() if self.live else self._once()
-        return newest(frames) if _drops(self.options, live=self.live) else frames
+        return _within(newest(frames) if _drops(self.options, live=self.live) else frames, self.options)
 
     def _once(self) -> Iterator[Frame]:
         try:
@@ -159,6 +175,8 @@ class Video:
         # Frame threads are the fastest but keep some frames back, which a live picture cannot wait for.
         stream.thread_type = "SLICE" if self.live else "AUTO"
         fps = _fps(stream)
+        # A stream over HTTP, such as a camera's MJPEG, is known by having no length.
+        live = self.live or (scheme_of(self.address) is not None and container.duration is None)
         base = float(stream.time_base or 0)
         start = (stream.start_time or 0) * base
         number, packets, end = 0, 0, 0.0
@@ -173,13 +191,13 @@ class Video:
             except av.FFmpegError as problem:
                 decoded, error = [], self._error("damaged frame", problem)
             if error is not None:
-                moment = VideoPosition(number, (packet.pts or 0) * base - start, fps, self.live)
+                moment = VideoPosition(number, (packet.pts or 0) * base - start, fps, live)
                 yield replace(self._failed(error), video=moment)
                 number += 1
             for picture in decoded:
                 seconds = number / (fps or 1) if picture.pts is None else picture.pts * base - start
                 end = max(end, seconds + (packet.duration or 0) * base)
-                moment = VideoPosition(number, seconds, fps, self.live)
+                moment = VideoPosition(number, seconds, fps, live)
                 number += 1
                 if picture.is_corrupt or picture.pts in damaged:
                     error = SourceError(f"damaged frame at {seconds:.2f} s", file=self.source)
@@ -243,7 +261,7 @@ class Webcam:
     def frames(self) -> Iterator[Frame]:
         """Its frames, until it is unplugged: then one with an error."""
         frames = self._read()
-        return newest(frames) if _drops(self.options, live=True) else frames
+        return _within(newest(frames) if _drops(self.options, live=True) else frames, self.options)
 
     def _read(self) -> Iterator[Frame]:
         with _silent_opencv():  # our message says it better than its three lines
@@ -280,6 +298,20 @@ def _silent_opencv() -> Iterator[None]:
         yield
     finally:
         set_level(level)
+
+
+def _within(frames: Iterator[Frame], options: VideoOptions) -> Iterator[Frame]:
+    """The frames until so many have come, or so much time has passed."""
+    begin = time.monotonic()
+    for count, frame in enumerate(frames):
+        live = frame.video is not None and frame.video.live
+        seconds = time.monotonic() - begin if live or frame.video is None else frame.video.time
+        late = options.duration is not None and seconds >= options.duration
+        if count == options.frames or (late and frame.error is None):
+            return
+        yield frame
+        if count + 1 == options.frames:  # a live source would let us wait for one more
+            return
 
 
 def _drops(options: VideoOptions, *, live: bool) -> bool:

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from yolov7.files import complete, explained, partial_path
 from yolov7.inference.frames import Frame
-from yolov7.inference.output import Names, Sink
+from yolov7.inference.output import Names, Sink, SinkOptions
 from yolov7.types import Detections, Image
 
 if TYPE_CHECKING:
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
 _TICK = Fraction(1, 60_000)
 """Unit of time in the videos: whole numbers for the usual rates, and MPEG-4 takes none below 1/65,535."""
+_FRAGMENTS = (
+    {"movflags": "hybrid_fragmented", "frag_duration": "1000000"}
+    if av.library_versions["libavformat"] >= (61, 7, 100)
+    else {}
+)
+"""With FFmpeg 7.1 or later what was written can be played though the process was killed: the file consists of
+fragments of a second until it is complete, and is an ordinary MP4 then."""
 _BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
 
 
@@ -31,8 +38,13 @@ class VideoSink(Sink):
 
     result = "video"
 
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
-        super().__init__(directory, names)
+    def __init__(
+        self,
+        directory: Path,
+        names: Sequence[str],
+        options: SinkOptions = SinkOptions(),  # noqa: B008 - frozen
+    ) -> None:
+        super().__init__(directory, names, options)
         self._names = Names()
         self._path: Path | None = None
         self._container: OutputContainer | None = None
@@ -45,11 +57,12 @@ class VideoSink(Sink):
         path = self.path / f"{self._names.video(frame)}.mp4"
         if path != self._path:
             self.close()
-            self._path = path
+            self._path = None
             with explained(path, av.FFmpegError):
                 self._open(path, frame)
+            self._path = path
         assert self._container is not None
-        picture = self._fitted(detections.plot(frame.image))
+        picture = self._fitted(detections.plot(frame.image, self.options.style))
         video_frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
             format="yuv420p", dst_colorspace="ITU709"
         )
@@ -78,7 +91,7 @@ class VideoSink(Sink):
         assert frame.image is not None
         assert frame.video is not None
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(partial_path(path)), "w", format="mp4")
+        self._container = av.open(str(partial_path(path)), "w", format="mp4", options=_FRAGMENTS)
         codec, options = "mpeg4", {"flags": "+qscale", "global_quality": "354"}  # 118 x 3 of 31
         if "libx264" in av.codecs_available:
             codec, options = "libx264", {"preset": "veryfast", "crf": "21"}
