@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import pytest
 import torch
 
 from tests.data.small_sets import coco_content, write_coco, write_yolo
-from yolov7.checkpoints.checkpoint import load_checkpoint
+from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.cli import app, main
 from yolov7.models import zoo
 from yolov7.models.detector import create
@@ -182,6 +183,82 @@ def test_predict_writes_every_kind_of_result(weights, photos, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_standard_input(weights, photos, tmp_path, capsys, monkeypatch):
+    """An image, then a list of paths; the lone hyphen stands at any place."""
+    image = (photos / "0.png").read_bytes()
+    paths = "".join(f"{path}\n" for path in sorted(photos.iterdir())).encode()
+    for number, (content, count) in enumerate([(image, "1 image,"), (paths, "3 images,")]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        out = ("--out", tmp_path / str(number), "--save", "json", "--size", 64)
+        assert run("predict", weights, *(("-", *out) if number else (*out, "-"))) == 0
+        assert count in capsys.readouterr().err
+    document = json.loads((tmp_path / "0" / "detections.json").read_text())
+    assert [image["source"] for image in document["images"]] == ["-"]
+
+
+def test_quiet_leaves_results(weights, photos, capsys):
+    assert run("--quiet", "predict", weights, photos, "--save", "none", "--size", 64) == 0
+    told = capsys.readouterr()
+    assert [line.partition(": ")[0] for line in told.out.splitlines()] == [
+        str(photos / f"{i}.png") for i in range(3)
+    ]
+    assert told.err == ""
+
+
+def test_videos_end_where_they_are_asked_to(weights, tmp_path, capsys):
+    from tests.inference.media import write_video
+
+    write_video(tmp_path / "clip.mp4", 30)  # 10 frames a second
+    predict = ("predict", weights, tmp_path / "clip.mp4", "--save", "none", "--size", 64)
+    assert run(*predict, "--frames", 4) == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 4
+    assert "clip.mp4 frame 3 at 0.30 s: " in told.out
+    assert told.err.startswith("4 frames, ")
+    assert run(*predict, "--duration", 1, "--every", 2) == 0
+    assert capsys.readouterr().err.startswith("5 frames, ")
+    assert run(*predict, "--frames", 0) == 2
+    assert run(*predict, "--duration", "nan") == 2
+
+
+def test_classes_of_which_one_has_a_comma(photos, tmp_path, capsys):
+    names = ("red, ripe", "green", "dog [front]")
+    torch.manual_seed(0)
+    path = tmp_path / "w.safetensors"
+    Checkpoint(create("yolov7-tiny", classes=3), names, 64, "open-yolov7", "float32").save(path)
+    predict = ("predict", path, photos, "--save", "none", "--size", 64)
+    assert run(*predict, "--classes", r"red\, ripe,green") == 0
+    assert run(*predict, "--classes", "0,dog [front]") == 0
+    assert run(*predict, "--classes", "grean") == 2
+    assert run(*predict, "--classes", "green", "dog") in (1, 2)
+    assert "several values take commas: --classes green,dog" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_counted_and_ends_nothing(weights, photos, tmp_path, capsys):
+    (photos / ("猫" * 83 + ".png")).write_bytes((photos / "0.png").read_bytes())
+    assert run("predict", weights, photos, "--out", tmp_path / "long", "--size", 64) == 0
+    assert len(list((tmp_path / "long" / "pictures").iterdir())) == 4
+    blocked = tmp_path / "blocked" / "pictures" / "sub"
+    (photos / "sub").mkdir()
+    (photos / "0.png").rename(photos / "sub" / "0.png")
+
+    from yolov7.inference import sinks
+
+    class Blocked(sinks.PictureSink):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            blocked.parent.mkdir(parents=True)
+            blocked.touch()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sinks.SINKS, "pictures", Blocked)
+        assert run("predict", weights, photos / "**", "--out", tmp_path / "blocked", "--size", 64) == 1
+    told = capsys.readouterr().err
+    assert "1 result not written" in told
+    assert told.count("error: ") == 1
+    assert len(list((tmp_path / "blocked" / "pictures").glob("*.png"))) == 3
+
+
 def test_predict_skips_what_is_broken_and_says_so(weights, photos, tmp_path, capsys):
     (photos / "1.png").write_bytes((photos / "1.png").read_bytes()[:60])
     assert run("predict", weights, photos, "--out", tmp_path / "o", "--save", "json", "--size", 64) == 1
@@ -295,6 +372,33 @@ def test_interrupting_leaves_what_is_done_and_status_130(weights, tmp_path):
     assert len(list((tmp_path / "o" / "txt").glob("*.txt"))) >= 4
     assert not (tmp_path / "o" / "detections.json").exists()
     assert json.loads((tmp_path / "o" / "detections.json.partial").read_text())["images"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("table10", "--weights", "w.pt"), "expected: --weights and --data together"),
+        (("table1", "--data", "d.yaml"), "expected: --weights and --data together"),
+        (("table4", "--data", "d.yaml"), "expected: --weights and --data together"),
+        (("table4", "--epochs", "3"), "table4 has no use for --epochs without --train"),
+        (("table4", "--train", "d.yaml", "--weights", "w.pt"), "table4 has no use for --weights"),
+        (("table10", "--images", "photos"), "table10 has no use for --images"),
+        (("figure8", "--data", "d.yaml", "--json"), "figure8 has no use for --data, --json"),
+        (("table3", "--device", "cpu"), "table3 has no use for --device"),
+        (("figure1",), "table1, table2"),
+        (("tabel1",), "did you mean table1?"),
+    ],
+    ids=" ".join,
+)
+def test_reproduce_drops_nothing_in_silence(arguments, told, capsys, monkeypatch):
+    monkeypatch.setattr("yolov7.commands.research.weight_file", lambda name: name)  # it is not looked for
+    assert run("reproduce", *arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_reproduce_takes_names_in_any_case(capsys):
+    assert run("reproduce", "Table10") == 0
+    assert "53.1" in capsys.readouterr().out
 
 
 def test_train_asks_for_data(capsys):

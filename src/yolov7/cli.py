@@ -12,15 +12,17 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError, UnknownOptionError
 
-from yolov7.commands.detection import predict, val
+from yolov7.commands import hints
+from yolov7.commands.detection import Terminated, predict, val
 from yolov7.commands.inspection import convert, doctor, models
 from yolov7.commands.learning import demo, train
 from yolov7.commands.research import reproduce
 from yolov7.commands.shipping import benchmark, export
-from yolov7.errors import UsageError, Yolov7Error
-from yolov7.options import Switch
+from yolov7.console import complain
+from yolov7.errors import SourceError, UsageError, Yolov7Error
+from yolov7.options import STANDARD_INPUT, Switch
 
 app = App(
     name="yolov7",
@@ -37,8 +39,9 @@ def _version() -> str:
     return version("open-yolov7")
 
 
-for command in (models, doctor, convert, predict, val, export, benchmark, demo, reproduce):
+for command in (models, doctor, convert, val, export, benchmark, demo, reproduce):
     app.command(command)
+app.command(predict, usage="Usage: yolov7 predict WEIGHTS SOURCE... [OPTIONS]")
 # Lists of a run's configuration are options that are repeated, without a switch to empty them.
 app.command(train, default_parameter=Parameter(negative_iterable=()))
 
@@ -77,21 +80,48 @@ def _launch(
     except Yolov7Error as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        hint = hints.comma_hint(tokens) if isinstance(error, UsageError | SourceError) else ""
+        complain(f"error: {error}" + (f"\n{hint}" if hint else ""))
         return 2 if isinstance(error, UsageError) else 1
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
+    tokens = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        status = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        status = app.meta(
+            [STANDARD_INPUT if token == "-" else token for token in tokens],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
     except CycloptsError as error:
-        print(f"error: {error}\n\nSee: yolov7 --help", file=sys.stderr)
+        complain(_wrong_usage(error, tokens))
         status = 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        status = 130
+    except KeyboardInterrupt as interruption:
+        complain("\ninterrupted")
+        status = 143 if isinstance(interruption, Terminated) else 130
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _wrong_usage(error: CycloptsError, tokens: Sequence[str]) -> str:
+    """What is wrong, what was probably meant, and where to read on."""
+    message, hint = str(error), ""
+    if isinstance(error, UnknownOptionError):
+        option = error.token.keyword or error.token.value
+        known = [name for argument in error.argument_collection for name in argument.names if argument.parse]
+        message, hint = f"unknown option: {option}", hints.option_hint(option, known)
+    elif isinstance(error, UnknownCommandError) and error.unused_tokens:
+        hint = hints.command_hint(error.unused_tokens[0], [name for name in app if not name.startswith("-")])
+    elif error.unused_tokens:
+        message = f"nothing to do with: {' '.join(error.unused_tokens)}"
+        hint = hints.comma_hint(tokens)
+    command = " ".join(("yolov7", *(error.command_chain or ())))
+    return (
+        f"error: {message.replace(STANDARD_INPUT, '-')}\n"
+        + f"{hint}\n" * bool(hint)
+        + f"\nSee: {command} --help"
+    )

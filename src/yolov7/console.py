@@ -1,17 +1,25 @@
-"""How the command line speaks to people: results on standard output, the rest on standard error."""
+"""How the command line speaks to people: results on standard output, the rest on standard error.
+
+Everything that is printed goes through :func:`show`, :func:`say` or :func:`complain`, which escape what would
+steer a terminal: names and paths come from files. Nothing is markup.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from yolov7.text import plural, printable
+
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
-    from rich.table import Table
 
     from yolov7.benchmark.result import Benchmark
     from yolov7.data.inspection import DataReport
@@ -22,8 +30,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-FILE_WIDTH = 160
-"""Columns where the output is no terminal: nothing is cut."""
+_GAP = 2
+"""Columns between those of a table."""
 
 
 def is_quiet() -> bool:
@@ -31,10 +39,20 @@ def is_quiet() -> bool:
     return not _LOG.isEnabledFor(logging.WARNING)
 
 
-def say(text: str) -> None:
-    """Tell a person what happens."""
+def show(text: object = "") -> None:
+    """Print a result."""
+    print(printable(text, keep="\n\t"))
+
+
+def say(text: object) -> None:
+    """Tell a person what happens, unless results and errors alone are wanted."""
     if not is_quiet():
-        print(text, file=sys.stderr)
+        print(printable(text, keep="\n\t"), file=sys.stderr)
+
+
+def complain(text: object) -> None:
+    """Print an error."""
+    print(printable(text, keep="\n\t"), file=sys.stderr)
 
 
 def progress_bar() -> Progress:
@@ -44,7 +62,7 @@ def progress_bar() -> Progress:
 
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -62,27 +80,37 @@ def counted(detections: Detections) -> str:
 
 def models_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Networks with what was counted and what the paper says; blank where it says nothing."""
-    table = _table(
-        *("variant", "size", "training", "deployed", "conv GFLOPs"),
-        *("M params", "paper", "GFLOPs", "paper", "counted"),
+    table = _Table(
+        *("network", "size", "parameters,\ntraining", "parameters,\ndeployed", "convolutions,\nGFLOPs"),
+        *(
+            "M params,\nour count",
+            "M params,\nthe paper",
+            "GFLOPs,\nour count",
+            "GFLOPs,\nthe paper",
+            "graph",
+        ),
+        texts=("graph",),
     )
     for row in rows:
-        cells = ("" if value is None else value for value in row.values())
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells))
-    _show(table)
-    print(
-        "\ntraining, deployed: parameters before and after folding. conv GFLOPs: 2 x multiply-adds of the\n"
-        "deployed convolutions. M params, GFLOPs: by the paper's own rule, for the graph in the last\n"
-        "column: the paper's row of D6 counts its training graph, that of tiny-SiLU keeps batch norms apart."
+        counts = (f"{row[name]:,}" for name in ("parameters_training", "parameters_deployed"))
+        ours = ("parameters_m", "paper_parameters_m", "gflops", "paper_gflops")
+        numbers = ("" if row[name] is None else f"{row[name]:.1f}" for name in ours)
+        table.add(row["variant"], row["size"], *counts, f"{row['conv_gflops']:.2f}", *numbers, row["counted"])
+    table.show()
+    show()
+    _note(
+        "parameters: before and after batch norms, RepConv and implicit vectors are folded. convolutions: "
+        "2 x multiply-adds of the deployed network's convolutions, at its size.\n"
+        "our count: by the paper's own rule, of the graph in the last column. The paper's row of D6 counts "
+        "its training graph; that of tiny-SiLU keeps batch norms apart."
     )
 
 
 def reproduction_table(result: Reproduction) -> None:
     """A table of the paper, a column for each quantity and source; notes below."""
     columns = result.columns
-    table = _table(
-        result.name, "size", *(f"{_HEADINGS.get(name, name)}\n{source}" for name, source in columns)
-    )
+    headings = (f"{_HEADINGS.get(name, name)}\n{source}" for name, source in columns)
+    table = _Table(result.name, "size", *headings, keys=2)
     places = {
         column: max(
             _decimals(number.value)
@@ -95,15 +123,15 @@ def reproduction_table(result: Reproduction) -> None:
     for line in result.lines:
         numbers = {(number.quantity, number.source): number for number in line.numbers}
         cells = (_number(numbers.get(column), places[column]) for column in columns)
-        table.add_row(line.label, str(line.size), *cells)
-    print(f"{result.title}\n")
-    _show(table)
-    print()
+        table.add(line.label, line.size, *cells)
+    show(f"{result.title}\n")
+    table.show()
+    show()
     for line in result.lines:
         if line.note:
-            print(f"{line.label}: {line.note}")
+            _note(f"{line.label}: {line.note}")
     for note in result.notes:
-        print(note)
+        _note(note)
 
 
 _HEADINGS = {"parameters_m": "M params", "gflops": "GFLOPs"}
@@ -125,35 +153,39 @@ def checkpoint_facts(described: Mapping[str, Any]) -> None:
     for key, value in described.items():
         if key == "notes" or value in ({}, []):
             continue
-        print(f"{key.replace('_', ' ') + ':':<22}{_fact(key, value)}")
+        show(f"{key.replace('_', ' ') + ':':<22}{_fact(key, value)}")
     for note in described["notes"]:
-        print(f"note: {note}")
+        show(f"note: {note}")
 
 
 def metrics_table(outcome: Evaluation, *, per_class: bool) -> None:
     """The COCO metrics in percent, defects, and on demand a row for each class."""
     metrics = outcome.metrics
-    table = _table("metric", "%")
+    table = _Table("metric", "%")
     for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"):
-        table.add_row(name, _percent(getattr(metrics, name)))
-    _show(table)
-    print(f"{metrics.images} images, {metrics.boxes} objects, {metrics.detections} detections")
+        table.add(name, _percent(getattr(metrics, name)))
+    table.show()
+    numbers = (metrics.images, "image"), (metrics.boxes, "object"), (metrics.detections, "detection")
+    show(", ".join(plural(*number) for number in numbers))
     for defect in outcome.defects:
-        print(defect)
+        show(defect)
     if per_class:
-        classes = _table("class", "AP", "AP50", "objects")
+        classes = _Table("class", "AP, %", "AP50, %", "objects")
         for one in metrics.per_class:
             if one.boxes:
-                classes.add_row(one.name, _percent(one.AP), _percent(one.AP50), f"{one.boxes:,}")
-        _show(classes)
+                classes.add(one.name, _percent(one.AP), _percent(one.AP50), f"{one.boxes:,}")
+        show()
+        classes.show()
 
 
 def export_table(results: Sequence[Exported]) -> None:
     """What became of each format; below it what is wrong, and what is not known."""
     from yolov7.export.documents import verdict
 
-    table = _table(
-        "format", "MB", "detections", "lost", "gained", "box, px", "score", "AP", "of torch", "verdict"
+    table = _Table(
+        *("format", "MB", "detections", "lost", "gained", "box,\npixels", "score"),
+        *("AP, %", "AP, %\ntorch", "verdict"),
+        texts=("verdict",),
     )
     for result in results:
         if result.subject is None or result.outcome is None:
@@ -164,78 +196,82 @@ def export_table(results: Sequence[Exported]) -> None:
             numbers = [f"{number:,}" for number in (said.found[0], said.lost, said.gained)]
             numbers += [f"{said.box.largest:.2g}", f"{said.score.largest:.2g}"]
             numbers += ["", ""] if said.ap is None else [_percent(ap) for ap in reversed(said.ap)]
-        table.add_row(result.format, f"{result.subject.bytes / 1e6:.1f}", *numbers, verdict(said))
-    if table.row_count:
-        _show(table)
+        table.add(result.format, f"{result.subject.bytes / 1e6:.1f}", *numbers, verdict(said))
+    if table.rows:
+        table.show()
     for result in results:
         if result.path is not None:
-            print(f"{result.format}: {result.path}")
+            show(f"{result.format}: {result.path}")
         if isinstance(result.outcome, str):
-            print(f"    not compared with torch: {result.outcome}")
+            show(f"    not compared with torch: {result.outcome}")
         elif result.outcome is not None:
             for check in result.outcome.checks:
                 if not check.ok:
                     least = "at least " if check.at_least else ""
-                    print(f"    {check.what}: {check.measured:.3g}, allowed {least}{check.allowed:g}")
+                    show(f"    {check.what}: {check.measured:.3g}, allowed {least}{check.allowed:g}")
     for result in results:
         if result.error is not None:
-            print(f"error: {result.format}: {result.error}", file=sys.stderr)
+            complain(f"error: {result.format}: {result.error}")
 
 
 def benchmark_table(result: Benchmark) -> None:
     """A table for each size and batch, with what is to be known of it; what the columns mean last."""
     from yolov7.benchmark import documents
 
-    print(documents.subject(result))
+    show(documents.subject(result))
     for setting in result.settings:
-        table = _table(*documents.HEADINGS)
+        table = _Table(*documents.HEADINGS)
         for cells in documents.rows(setting):
-            table.add_row(*cells)
-        print(f"\n{documents.heading(setting)}\n")
-        _show(table)
-        print()
+            table.add(*cells)
+        show(f"\n{documents.heading(setting)}\n")
+        table.show()
+        show()
         for note in documents.notes(setting):
-            print(note)
-    print(f"\n{documents.LEGEND}")
+            _note(note)
+    show()
+    _note(documents.LEGEND)
     if result.interrupted:
-        print("\nEnded early: there is more to measure.")
+        show("\nEnded early: there is more to measure.")
 
 
 def data_report(report: DataReport) -> None:
     """What is in a data set, and what is wrong with it."""
-    print(f"{report.path}: {report.kind}, {len(report.names)} classes")
-    splits = _table(
-        "split", "images", "unlabelled", "empty", "boxes", "crowds", "outlines", "small", "medium", "large"
+    show(f"{report.path}: {report.kind}, {plural(len(report.names), 'class', 'classes')}\n")
+    splits = _Table(
+        "split", "images", "unlabelled", "empty", "boxes", "crowds", "polygons", "small", "medium", "large"
     )
     for split in report.splits:
         sizes = split.box_sizes
         counts = (split.images, split.unlabelled, split.empty, split.boxes, split.crowds, split.outlines)
         by_size = (sizes.small, sizes.medium, sizes.large) if sizes else (0, 0, 0)
-        splits.add_row(split.name, *(f"{count:,}" for count in (*counts, *by_size)))
-    _show(splits)
-    classes = _table("class", *(f"{split.name} boxes" for split in report.splits))
+        splits.add(split.name, *(f"{count:,}" for count in (*counts, *by_size)))
+    splits.show()
+    classes = _Table("class", *(f"{split.name} boxes" for split in report.splits))
     for label, name in enumerate(report.names):
-        classes.add_row(name, *(f"{split.classes[label].boxes:,}" for split in report.splits))
-    _show(classes)
-    anchors = _table("boxes that anchors reach, %", *(split.name for split in report.splits if split.anchors))
+        classes.add(name, *(f"{split.classes[label].boxes:,}" for split in report.splits))
+    show()
+    classes.show()
+    anchors = _Table("boxes that anchors reach, %", *(split.name for split in report.splits if split.anchors))
     for rows in zip(*(split.anchors for split in report.splits if split.anchors), strict=True):
-        anchors.add_row(f"{rows[0].variant} at {rows[0].size}", *(_percent(row.recall) for row in rows))
-    if anchors.row_count:
-        _show(anchors)
+        anchors.add(f"{rows[0].variant} at {rows[0].size}", *(_percent(row.recall) for row in rows))
+    if anchors.rows:
+        show()
+        anchors.show()
+    show()
     for split in report.splits:
         if split.left_out:
-            print(split.summary)
+            show(split.summary)
     twice = (("the same image twice", report.duplicates), ("leak between splits", report.leaks))
     for title, groups in twice:
         for group in groups:
-            print(f"{title}: " + ", ".join(f"{path} ({split})" for split, path in group.places))
+            show(f"{title}: " + ", ".join(f"{path} ({split})" for split, path in group.places))
     for defect in report.defects:
-        print(f"{defect.severity}: {defect}")
+        show(f"{defect.severity}: {defect}")
     errors = sum(defect.severity == "error" for defect in report.defects)
-    print(
-        f"{errors} errors, {len(report.defects) - errors} warnings, {len(report.duplicates)} duplicates, "
-        f"{len(report.leaks)} leaks"
-    )
+    warnings = len(report.defects) - errors
+    duplicates, leaks = len(report.duplicates), len(report.leaks)
+    numbers = (errors, "error"), (warnings, "warning"), (duplicates, "duplicate"), (leaks, "leak")
+    show(", ".join(plural(*number) for number in numbers))
 
 
 def _fact(key: str, value: Any) -> str:
@@ -250,24 +286,93 @@ def _fact(key: str, value: Any) -> str:
     return f"{value:,}" if key == "parameters" else str(value)
 
 
-def _table(*headings: str) -> Table:
-    """The first column is text, the others are numbers; ``counted`` and ``verdict`` are text too."""
-    from rich.table import Table
+class _Table:
+    """A table whose first column is text and whose others are numbers, but for `texts`.
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, heading in enumerate(headings):
-        left = i == 0 or heading in ("counted", "verdict")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
-    return table
+    One that is too wide for the terminal goes on below: nothing is cut.
+
+    Args:
+        headings: of one line or two.
+        texts: headings of further columns of text.
+        keys: first columns that are repeated where the table goes on.
+    """
+
+    def __init__(self, *headings: str, texts: Sequence[str] = (), keys: int = 1) -> None:
+        self.headings = tuple(printable(heading, keep="\n") for heading in headings)
+        self.keys = list(range(keys))
+        self.rows: list[tuple[str, ...]] = []
+        self._left = {0, *(i for i, heading in enumerate(headings) if heading in texts)}
+
+    def add(self, *cells: object) -> None:
+        self.rows.append(tuple(printable(cell) for cell in cells))
+
+    def show(self) -> None:
+        from rich.cells import cell_len
+
+        width = _width()
+        columns = list(zip(self.headings, *self.rows, strict=True))
+        wide = [max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in columns]
+        wide[0] = min(wide[0], max(width // 2, width - sum(wide[1:]) - _GAP * (len(wide) - 1)))
+        parts = [self.keys.copy()]
+        for column in range(len(self.keys), len(wide)):
+            needed = sum(wide[i] + _GAP for i in parts[-1]) + wide[column]
+            if needed > width and len(parts[-1]) > len(self.keys):
+                parts.append(self.keys.copy())
+            parts[-1].append(column)
+        for number, part in enumerate(parts):
+            if number:
+                show()
+            self._show_part(part, wide[0])
+
+    def _show_part(self, columns: Sequence[int], first: int) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+        lines = max(self.headings[column].count("\n") for column in columns)
+        for column in columns:
+            table.add_column(
+                Text("\n" * (lines - self.headings[column].count("\n")) + self.headings[column]),
+                justify="left" if column in self._left else "right",
+                overflow="fold",
+                width=None if column else first,
+            )
+        for row in self.rows:
+            table.add_row(*(Text(row[column]) for column in columns))
+        _terminal().print(table)
 
 
-def _show(table: Table) -> None:
+def _terminal() -> Console:
     from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
-    console.print(table)
+    console = Console(markup=False, highlight=False, emoji=False)
+    console.width = _width()
+    return console
+
+
+def _width() -> int:
+    """Columns of the terminal, or what COLUMNS says; where the output is a file nothing is broken."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    if not sys.stdout.isatty():
+        return _FILE_WIDTH
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+_FILE_WIDTH = 1000
+"""Columns where the output is no terminal."""
+_PROSE_WIDTH = 110
+"""Columns of a note at most."""
+
+
+def _note(text: str) -> None:
+    """Print sentences, broken between words; line breaks stay."""
+    for line in text.split("\n"):
+        show(textwrap.fill(line, min(_width(), _PROSE_WIDTH), break_on_hyphens=False, break_long_words=False))
 
 
 def _percent(fraction: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,15 +11,33 @@ from cyclopts import Parameter, Token
 
 from yolov7.console import progress_bar, say
 
+STANDARD_INPUT = ".//-"
+"""Stands for a lone ``-`` until a command has it: the parser takes every hyphen for that of an option."""
+
+
+def split_commas(text: str) -> tuple[str, ...]:
+    r"""The parts between commas; a backslash before a comma makes it a part of the name.
+
+    >>> split_commas(r"person, red\, ripe")
+    ('person', 'red, ripe')
+    """
+    parts = re.split(r"(?<!\\),", text)
+    return tuple(part.strip().replace(r"\,", ",") for part in parts if part.strip())
+
 
 def _split_commas(_type: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
-    return tuple(part.strip() for token in tokens for part in token.value.split(",") if part.strip())
+    return tuple(part for token in tokens for part in split_commas(token.value))
 
 
 def _split_numbers(type_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
     return tuple(int(part) for part in _split_commas(type_, tokens))
 
 
+def _sources(_type: Any, tokens: Sequence[Token]) -> list[str]:
+    return ["-" if token.value == STANDARD_INPUT else token.value for token in tokens]
+
+
+Sources = Annotated[list[str], Parameter(name="SOURCE", converter=_sources)]
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 AllSwitch = Annotated[bool, Parameter(name="--all", negative="", show_default=False)]
 JsonSwitch = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]

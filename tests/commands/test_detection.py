@@ -58,7 +58,11 @@ def test_predict_finds_the_same_on_another_runtime(weights, photos, tmp_path):
     assert list(found) == list(wanted)
     assert sum(map(len, wanted.values())) > 20
     for name, rows in wanted.items():
-        np.testing.assert_allclose(found[name], rows, atol=0.02)
+        apart = np.abs(found[name][:, None] - rows).max(
+            axis=2
+        )  # detections of equal scores may change places
+        assert len(found[name]) == len(rows)
+        assert max(apart.min(axis=0).max(), apart.min(axis=1).max()) < 0.02
 
 
 def test_reduced_photos_move_boxes_a_little(weights, photos, tmp_path):

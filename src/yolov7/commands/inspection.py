@@ -13,6 +13,7 @@ from yolov7.console import (
     data_report,
     models_table,
     say,
+    show,
 )
 from yolov7.errors import UsageError
 from yolov7.options import AllSwitch, JsonSwitch, Switch
@@ -33,7 +34,7 @@ def models(*, all_: AllSwitch = False, json_: JsonSwitch = False) -> None:
 
     rows = [beside_the_paper(network) for network in (NETWORKS if all_ else VARIANTS)]
     if json_:
-        print(json.dumps(rows, indent=2))
+        show(json.dumps(rows, indent=2))
     else:
         models_table(rows)
 
@@ -61,7 +62,7 @@ def doctor(
 
         report = inspect_dataset(path, images=images)
         if json_:
-            print(json.dumps(report.to_dict(), indent=2))
+            show(json.dumps(report.to_dict(), indent=2))
         else:
             data_report(report)
         return 1 if any(defect.severity == "error" for defect in report.defects) else 0
@@ -70,7 +71,7 @@ def doctor(
 
     described = load_checkpoint(path).describe()
     if json_:
-        print(json.dumps(described, indent=2))
+        show(json.dumps(described, indent=2))
     else:
         checkpoint_facts(described)
     return 0

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from yolov7.console import is_quiet, reproduction_table, say
+from yolov7.console import is_quiet, reproduction_table, say, show
 from yolov7.errors import UsageError
 from yolov7.options import Commas, JsonSwitch, Switch, weight_file
+from yolov7.text import did_you_mean
 
 if TYPE_CHECKING:
     from yolov7.reproduce.result import Reproduction
     from yolov7.types import Image
 
 PHOTOS = 10
+
+_TRAINING = frozenset(
+    {"train", "split", "val_split", "epochs", "size", "width", "batch_size", "seeds", "processes", "set_"}
+)
+"""Options of `reproduce` that are for --train."""
 
 
 def reproduce(
@@ -50,7 +58,7 @@ def reproduce(
     Parameters
     ----------
     name:
-        table1 to table10, or figure8.
+        table1 to table10, or figure8; in upper or lower case.
     weights:
         Checkpoints of the networks, to measure on DATA (tables 1, 2, 9, 10) or to look into (figure8).
     data:
@@ -87,12 +95,12 @@ def reproduce(
     json_:
         Print JSON instead of a table.
     """
+    given = _given(locals())
     from yolov7.models.tables import TABLES
 
     tables = {table.name: table for table in TABLES}
-    known = [*tables, "table10", "figure8"]
-    if name not in known:
-        raise UsageError("the paper has no such table or figure here", expected=", ".join(known), found=name)
+    name = _known_name(name, [*tables, "table10", "figure8"])
+    _refuse_unused(name, given)
     directory = out or Path("runs", name)
     checkpoints = [str(weight_file(path)) for path in weights]
     photos = _photos(images)
@@ -102,6 +110,8 @@ def reproduce(
     if name == "table10":
         from yolov7.reproduce.precision import reproduce_table_10
 
+        if len(checkpoints) > 1:
+            raise UsageError("table10 measures one checkpoint", found=", ".join(checkpoints))
         first = checkpoints[0] if checkpoints else None
         _present(
             reproduce_table_10(first, data, device=device, released_mapping=released_mapping, say=say),
@@ -150,9 +160,57 @@ def reproduce(
             say(f"objectness maps: {path}")
 
 
+def _known_name(wanted: str, known: list[str]) -> str:
+    """The table or figure that is meant.
+
+    Raises:
+        UsageError: there is none.
+    """
+    name = wanted.lower().replace(" ", "").replace("-", "").replace("_", "")
+    if name not in known:
+        raise UsageError(
+            f"not one of the tables and figures that are reproduced here{did_you_mean(name, known)}",
+            expected=", ".join(known),
+            found=wanted,
+        )
+    return name
+
+
+def _given(values: Mapping[str, Any]) -> set[str]:
+    """Options that differ from their defaults."""
+    options = inspect.signature(reproduce).parameters.values()
+    return {o.name for o in options if o.kind is o.KEYWORD_ONLY and values[o.name] != o.default}
+
+
+def _refuse_unused(name: str, given: set[str]) -> None:
+    """Raise a UsageError where options would change nothing."""
+    if name == "figure8":
+        used = {"weights", "images", "size", "out"}
+    elif name == "table10":
+        used = {"weights", "data", "device", "json_"}
+    elif "train" in given:
+        used = {*_TRAINING, "images", "device", "out", "json_"}
+    else:
+        used = {"weights", "data", "images", "device", "json_"}
+    if not given & {"weights", "images", "train"}:
+        used -= {"device"}
+    if "weights" in used & given and "data" in used:
+        used |= {"released_mapping"}
+    if unused := given - used:
+        training = unused <= _TRAINING | {"out"} and name in (f"table{number}" for number in range(3, 9))
+        raise UsageError(
+            f"{name} has no use for {_typed(unused)}{' without --train' if training else ''}",
+            expected=f"for {name}: {_typed(used)}",
+        )
+
+
+def _typed(names: set[str]) -> str:
+    return ", ".join("--" + name.strip("_").replace("_", "-") for name in sorted(names))
+
+
 def _present(result: Reproduction, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result.to_dict(), indent=2))
+        show(json.dumps(result.to_dict(), indent=2))
     else:
         reproduction_table(result)
 
@@ -179,4 +237,4 @@ def _figure_8(checkpoints: list[str], photos: list[Image], out: Path, size: int 
         raise UsageError("figure8 shows what trained networks see", expected="--weights and --images")
     labelled = [(Path(path).stem, path) for path in checkpoints]
     for path in draw_figure_8(labelled, photos, out, size):
-        print(path)
+        show(path)

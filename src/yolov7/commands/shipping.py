@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from yolov7.console import benchmark_table, export_table, progress_bar, say
+from yolov7.console import benchmark_table, export_table, progress_bar, say, show
 from yolov7.errors import UsageError
 from yolov7.options import Commas, JsonSwitch, Numbers, Switch, weight_file
 
@@ -182,7 +182,7 @@ def benchmark(
             progress=report,
         )
     if json_:
-        print(json.dumps(result.to_dict(), indent=2))
+        show(json.dumps(result.to_dict(), indent=2))
     else:
         benchmark_table(result)
     if directory is not None:

@@ -10,6 +10,7 @@ from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.inference.backend import default_device
 from yolov7.models.tables import TABLE_10
 from yolov7.reproduce.result import Line, Number, Reproduction
+from yolov7.reproduce.table import require_both
 from yolov7.validate import validate
 
 
@@ -24,8 +25,10 @@ def reproduce_table_10(
     """Precision and IoU threshold; the paper's rows alone where there are no weights and data.
 
     Raises:
+        UsageError: weights without data, or data without weights.
         CheckpointError, DataError: with file, line, expected and found.
     """
+    require_both(weights, data)
     network = "yolov7-x"
     size = 640
     if weights is not None:

@@ -48,11 +48,10 @@ def reproduce_table(
         say: told what is being measured.
 
     Raises:
-        UsageError: weights without data, or of a network that is in no row.
+        UsageError: weights without data, data without weights, or weights of a network that is in no row.
         CheckpointError, DataError: with file, line, expected and found.
     """
-    if weights and data is None:
-        raise UsageError("AP is measured on labelled images", expected="--data beside --weights")
+    require_both(weights, data)
     device = device or default_device()
     lines = [_counted(row) for row in table.rows]
     notes = [table.note] if table.note else []
@@ -83,6 +82,16 @@ def reproduce_table(
             f"median of {len(photos)} photos whose long side is the size."
         )
     return Reproduction(table.name, table.title, tuple(lines), tuple(notes))
+
+
+def require_both(weights: object, data: object) -> None:
+    """Raise a UsageError where there are weights without data to measure them on, or the other way round."""
+    if bool(weights) != (data is not None):
+        raise UsageError(
+            "AP is measured of weights on labelled images",
+            expected="--weights and --data together",
+            found="--weights" if weights else "--data",
+        )
 
 
 def from_paper(row: Row) -> tuple[Number, ...]:

@@ -1,0 +1,122 @@
+"""What was probably meant by words that other tools use, and by lists without commas."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+_WEIGHTS = "the weights come first, without an option"
+_SOURCES = "images and videos come after the weights, without an option"
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "--agnostic-nms": ("--agnostic",),
+    "--batch": ("--batch-size", "--batches"),
+    "--cfg": ("--model",),
+    "--conf-thres": ("--conf",),
+    "--confidence": ("--conf",),
+    "--config": ("--model",),
+    "--data": ("the data set comes after the weights, without an option",),
+    "--exist-ok": ("--overwrite", "--out DIR: what is there stays, new results go to DIR-2"),
+    "--fp16": ("--half",),
+    "--gpu": ("--device", "--devices"),
+    "--hide-conf": ("--hide-scores",),
+    "--hyp": ("--recipe",),
+    "--image-size": ("--size", "--sizes"),
+    "--img": ("--size", "--sizes"),
+    "--img-size": ("--size", "--sizes"),
+    "--imgsz": ("--size", "--sizes"),
+    "--include": ("--format",),
+    "--input": (_SOURCES,),
+    "--iou-thres": ("--iou",),
+    "--line-thickness": ("--line-width",),
+    "--lr": ("--set learning_rate=0.01",),
+    "--lr0": ("--set learning_rate=0.01",),
+    "--max-det": ("--max-detections",),
+    "--model": (_WEIGHTS,),
+    "--name": ("--out",),
+    "--nosave": ("--save none",),
+    "--output": ("--out",),
+    "--project": ("--out",),
+    "--save-conf": ("--save txt, whose last number is the score",),
+    "--save-crop": ("--save crops",),
+    "--save-dir": ("--out",),
+    "--save-json": ("--save json", "--predictions FILE"),
+    "--save-txt": ("--save txt",),
+    "--show": ("--out DIR: pictures are written, not shown",),
+    "--source": (_SOURCES,),
+    "--task": ("--split",),
+    "--thres": ("--conf",),
+    "--view-img": ("--out DIR: pictures are written, not shown",),
+    "--vid-stride": ("--every",),
+    "--weights": (_WEIGHTS,),
+}
+"""Options of similar tools -> ours, the first that the command has; or what to do instead."""
+
+COMMANDS = {
+    "detect": "predict",
+    "detect.py": "predict",
+    "eval": "val",
+    "evaluate": "val",
+    "fit": "train",
+    "info": "doctor",
+    "inspect": "doctor",
+    "test": "val",
+    "test.py": "val",
+    "train.py": "train",
+    "export.py": "export",
+    "validate": "val",
+}
+"""Names that others give to commands -> ours."""
+
+LISTS = frozenset({"--batches", "--classes", "--format", "--runtimes", "--save", "--sizes", "--weights"})
+"""Options whose values stand between commas."""
+
+
+def option_hint(option: str, known: Collection[str]) -> str:
+    """What to type instead of an option that a command does not have; nothing where that is not known.
+
+    Args:
+        option: as it was typed; what stands behind ``=`` does not count.
+        known: the options that the command has.
+
+    >>> option_hint("--conf-thres", ["--conf", "--iou"])
+    'did you mean --conf?'
+    """
+    name = "--" + option.partition("=")[0].lstrip("-").replace("_", "-").lower()
+    if name in known:
+        return f"did you mean {name}?"
+    meant = OPTIONS.get(name, ())
+    for ours in meant:
+        if ours.startswith("--") and ours.split()[0] in known:
+            return f"did you mean {ours}?"
+    if sentences := [ours for ours in meant if not ours.startswith("--")]:
+        return sentences[0]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def command_hint(word: str, known: Collection[str]) -> str:
+    """The command that was probably meant; nothing where none is near."""
+    word = word.lower()
+    near = [COMMANDS[word]] if word in COMMANDS else difflib.get_close_matches(word, known, n=1)
+    return f"did you mean yolov7 {near[0]}?" if near else ""
+
+
+def comma_hint(tokens: Sequence[str]) -> str:
+    """That values of an option want commas, where words that are no files stand behind its value.
+
+    >>> comma_hint(["predict", "best.pt", "--classes", "person", "no-such-car"])
+    'several values take commas: --classes person,no-such-car'
+    """
+    for place, option in enumerate(tokens):
+        if option not in LISTS or place + 1 == len(tokens):
+            continue
+        words = [tokens[place + 1]]
+        for word in tokens[place + 2 :]:
+            if word.startswith("-") or "/" in word or Path(word).suffix or Path(word).exists():
+                break
+            words.append(word)
+        if len(words) > 1:
+            return f"several values take commas: {option} {','.join(word.strip(',') for word in words)}"
+    return ""

@@ -1,0 +1,91 @@
+"""Tables and lines on a terminal: nothing is cut, nothing is markup, nothing steers."""
+
+from __future__ import annotations
+
+import pytest
+
+from yolov7 import console
+from yolov7.console import _Table, complain, models_table, say, show
+from yolov7.models import zoo
+from yolov7.models.complexity import beside_the_paper
+
+
+def cells_of(text: str) -> list[str]:
+    return text.split()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_tables_fit_the_terminal_and_are_whole(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    headings = ("name", *(f"heading{i}\nof{i}" for i in range(12)))
+    rows = [(f"row{r}", *(f"{r}{i:06}" for i in range(12))) for r in range(3)]
+    table = _Table(*headings)
+    for row in rows:
+        table.add(*row)
+    table.show()
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= columns
+    assert "…" not in text
+    found = text.split()
+    for cell in (*(cell for row in rows for cell in row[1:]), *(f"heading{i}" for i in range(12))):
+        assert found.count(cell) == 1
+    parts = found.count("name")
+    assert (parts == 1) == (columns == 200)
+    assert all(found.count(f"row{r}") == parts for r in range(3))
+
+
+def test_long_names_go_on_below(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    table = _Table("class", "AP", "AP50", "objects")
+    name = "a" * 70 + "猫" * 30 + "z"
+    table.add(name, "12.3", "45.6", "7,890")
+    table.show()
+    lines = capsys.readouterr().out.splitlines()
+    assert "".join(line.split("  ")[0].strip() for line in lines[1:]) == name
+    assert "12.3  45.6    7,890" in lines[1]
+
+
+def test_the_networks_fit_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    few = ("yolov7-tiny-silu", "yolov7-x-rep-unplanned")
+    models_table([beside_the_paper(zoo.find_architecture(name)) for name in few])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    for word in (*few, "6,227,101", "6,219,709", "the paper", "unfolded", "13.8"):
+        assert word in text
+    headings = text.split("yolov7-tiny-silu")[0].splitlines()
+    assert "variant" not in headings[-1]
+
+
+NAMES = ("[/red] b [bold]", "dog [front]", "[unknown]", ":smile:", "\x1b[31mred\x1b[0m", "\u202eevil", "a\nb")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_shown_as_they_are_and_steer_nothing(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = ascii(name)[1:-1] if name not in NAMES[:4] else name
+    table = _Table("class", "boxes")
+    table.add(name, 3)
+    table.show()
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{shown}  ")
+    show(name.replace("\n", "\x07"))
+    say(name)
+    complain(name)
+    told = capsys.readouterr()
+    assert not set("\x1b\u202e\x07") & set(told.out + told.err)
+    if "\n" not in name:
+        assert told.out == f"{shown}\n"
+        assert told.err == 2 * f"{shown}\n"
+
+
+def test_notes_break_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    console._note("word " * 50)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 60
+    assert text.split() == ["word"] * 50
