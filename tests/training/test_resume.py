@@ -226,9 +226,11 @@ def test_a_made_up_state_is_named(copy: Path, change: Callable[[dict[str, Any]],
     change(state)
     SafeState().save_checkpoint(state, path)
     (copy / "previous-state.safetensors").unlink()
+    told: list[str] = []
     with pytest.raises(DamagedCheckpointError) as raised:
-        train(TrainConfig(resume=copy, epochs=3), progress=False)
+        train(TrainConfig(resume=copy, epochs=3), say=told.append, progress=False)
     assert raised.value.file == str(path)
+    assert not any("to go on" in line for line in told)
 
 
 def test_a_run_without_any_state_is_not_begun_anew_in_silence(copy: Path) -> None:

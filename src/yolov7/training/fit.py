@@ -106,6 +106,8 @@ def train(
             try:
                 _fit(trainer, module, loader, keeper, past.state)
                 interrupts.check()
+            except DamagedCheckpointError:  # nothing was done, and the same command would do no more
+                raise
             except (KeyboardInterrupt, Yolov7Error):
                 say(f"{len(keeper.history)} epochs are done; to go on: {_how_to_go_on(keeper)}")
                 raise

@@ -36,6 +36,12 @@ NOTHING = "none"
 """The split to measure on of those who want to learn from everything."""
 
 BATCH_SIZE = 16
+_POSITIVE = (
+    *("epochs", "batch_size", "size", "nodes", "evaluate_every"),
+    *("patience", "time_budget", "width"),
+)
+_NOT_NEGATIVE = ("workers", "seed", "save_interval", "unfreeze_after")
+_MOST = 2**63
 
 Say = Callable[[str], None]
 
@@ -129,23 +135,16 @@ def digest(dataset: Dataset) -> str:
 def _check(config: TrainConfig) -> None:
     if config.data is None:
         raise UsageError("a data set to learn from is needed", expected="data.yaml, COCO json, or a folder")
-    for name in (
-        "epochs",
-        "batch_size",
-        "size",
-        "nodes",
-        "evaluate_every",
-        "patience",
-        "time_budget",
-        "width",
-    ):
+    for name in (*_POSITIVE, *_NOT_NEGATIVE):
         value = getattr(config, name)
-        if value is not None and value <= 0:
-            raise UsageError(f"{name} of a training run", expected="more than 0", found=value)
+        fits = value is None or 0 < value < _MOST or (value == 0 and name in _NOT_NEGATIVE)
+        if not fits:  # NaN neither
+            least = "0 or more" if name in _NOT_NEGATIVE else "more than 0"
+            raise UsageError(
+                f"{name} of a training run", expected=f"a number, {least}, below 2^63", found=value
+            )
     if config.width != 1 and config.weights is not None and config.model is None:
         raise UsageError("weights have the width that they have", expected="--model beside --width")
-    if config.workers is not None and config.workers < 0:
-        raise UsageError("workers of a training run", expected="0 or more", found=config.workers)
 
 
 def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
