@@ -198,3 +198,18 @@ def test_defects_beyond_a_limit_are_counted(tmp_path: Path) -> None:
 def test_no_object_anywhere(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no object in any xml file"):
         open_dataset(write_voc(tmp_path, {"a": voc_xml()}))
+
+
+def test_xml_files_in_labels_or_in_folders_of_their_own(tmp_path: Path) -> None:
+    for xml, image in (
+        ("labels/a.xml", "images/a.png"),
+        ("Annotations/site/a.xml", "JPEGImages/site/a.png"),
+        ("Annotations/site/a.xml", "JPEGImages/a.png"),
+    ):
+        root = tmp_path / xml.replace("/", "-") / image.replace("/", "-")
+        write(root / xml, voc_xml(voc_object()))
+        write_image(root / image)
+        write_image(root / image.split("/")[0] / ".ipynb_checkpoints/a-checkpoint.png")
+        dataset = open_dataset(root)
+        assert [len(labelled) for labelled in dataset.images] == [1]
+        assert not dataset.defects

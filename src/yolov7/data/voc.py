@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from yolov7.data.folders import is_hidden
 from yolov7.data.images import IMAGE_SUFFIXES
 from yolov7.data.labels import Defect, LabelCollector, image_ids, image_sizes, in_fractions, read_text
 from yolov7.data.layout import UNDIVIDED, Dataset
@@ -24,6 +25,13 @@ from yolov7.data.voc_xml import Document, VocAnnotation, number, read_document
 from yolov7.errors import DataError
 from yolov7.text import printable
 
+_FOLDERS = (
+    ("Annotations", "JPEGImages"),
+    ("Annotations", "images"),
+    ("annotations", "images"),
+    ("labels", "images"),
+)
+"""Folders of xml files and of their images; either may have folders in it."""
 _Stems = dict[str, tuple[Path, ...]]
 """Files by their names without ending; several where only the ending differs."""
 
@@ -153,8 +161,8 @@ def find_layout(path: Path) -> VocLayout | None:
     """The devkit's folders; or a folder of images and xml files, or its subfolders (one a split)."""
     if not path.is_dir():
         return None
-    for xmls, images in (("Annotations", "JPEGImages"), ("Annotations", "images"), ("annotations", "images")):
-        if any((path / xmls).glob("*.xml")) and (path / images).is_dir():
+    for xmls, images in _FOLDERS:
+        if any((path / xmls).rglob("*.xml")) and (path / images).is_dir():
             return _devkit(path, path / xmls, path / images)
     if members := _loose_members(path):
         return VocLayout(path, {UNDIVIDED: members})
@@ -166,7 +174,7 @@ def find_layout(path: Path) -> VocLayout | None:
 
 
 def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
-    images, xmls = _by_stem(image_folder, IMAGE_SUFFIXES), _by_stem(xml_folder, {".xml"})
+    images, xmls = _by_stem(image_folder, IMAGE_SUFFIXES, "**/*"), _by_stem(xml_folder, {".xml"}, "**/*")
     lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
     # aeroplane_train.txt and the like say in which images of train a class is.
     lists = [file for file in lists if not re.fullmatch(r".+_(train|val|trainval|test)", file.stem)]
@@ -211,10 +219,10 @@ def _pair(images: _Stems, xmls: _Stems) -> tuple[_Member, ...]:
     )
 
 
-def _by_stem(folder: Path, suffixes: Set[str]) -> _Stems:
+def _by_stem(folder: Path, suffixes: Set[str], pattern: str = "*") -> _Stems:
     stems: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*")):
-        if path.suffix.lower() in suffixes:
+    for path in sorted(folder.glob(pattern)):
+        if path.suffix.lower() in suffixes and not any(map(is_hidden, path.relative_to(folder).parts)):
             stems.setdefault(path.stem, []).append(path)
     return {stem: tuple(paths) for stem, paths in stems.items()}
 
