@@ -198,7 +198,7 @@ def failure(error: BaseException, timeout: float) -> str:
         inner = error.reason
         return failure(inner, timeout) if isinstance(inner, BaseException) else inner
     if isinstance(error, socket.gaierror):
-        return "the server's name is not known here; is there a connection to the internet?"
+        return "the server's name is not known here, or there is no connection to the internet"
     if isinstance(error, ConnectionRefusedError):
         return "the server refuses the connection"
     if isinstance(error, TooSlowError):

@@ -107,3 +107,17 @@ def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(UsageError, match="not a recipe"):
         find_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("lr", "learning_rate"),
+        ("lr0", "learning_rate"),
+        ("momentm", "momentum"),
+        ("augmentation.mosiac", "mosaic"),
+    ],
+)
+def test_slips_and_words_of_other_tools_get_a_hint(name: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean {meant}"):
+        changed(COCO_P5, [f"{name}=0.1"])

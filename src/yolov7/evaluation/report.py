@@ -123,7 +123,7 @@ def _curves(page: Page, outcome: Evaluation, curves: ConfidenceCurves) -> None:
     confidence, f1 = curves.best
     advice = (
         ""
-        if math.isnan(f1)
+        if math.isnan(f1) or f1 < 0.1 or confidence < 0.01  # nothing to go by yet
         else f" For as many right as possible with as few wrong, run with --conf {confidence:.2f}."
     )
     page.figure(

@@ -19,6 +19,7 @@ from yolov7.errors import UsageError
 from yolov7.losses.auxiliary import Auxiliary
 from yolov7.losses.detection import Gains
 from yolov7.models.architecture import Architecture
+from yolov7.text import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,10 @@ def _filled(defaults: Any, values: Any, prefix: str) -> Any:
     changes: dict[str, Any] = {}
     for name, value in values.items():
         if name not in {f.name for f in fields(defaults)}:
+            known = [f.name for f in fields(defaults)]
+            meant = did_you_mean(_OTHER_WORDS.get(name, str(name)), known)
             raise UsageError(
-                "a recipe has no such number", expected=_names(defaults), found=f"{prefix}{name}"
+                f"a recipe has no such number{meant}", expected=_names(defaults), found=f"{prefix}{name}"
             )
         current = getattr(defaults, name)
         if current in GUIDANCE.values():
@@ -183,6 +186,10 @@ def _filled(defaults: Any, values: Any, prefix: str) -> Any:
         else:
             changes[name] = _number_like(current, value, f"{prefix}{name}")
     return replace(defaults, **changes)
+
+
+_OTHER_WORDS = {"lr": "learning_rate", "lr0": "learning_rate", "lrf": "final_share", "wd": "weight_decay"}
+"""Names that others have for numbers of a recipe."""
 
 
 def _number_like(current: bool | int | float, value: Any, name: str) -> bool | int | float:
