@@ -30,7 +30,7 @@ def test_hidden_files_and_what_systems_make_are_left_out_and_counted(tmp_path: P
     assert [image.image_id for image in dataset.images] == ["a", "b"]
     assert {group.reason: group.count for group in dataset.left_out} == {
         "hidden or made by the system": 4,
-        "pictures of a kind that is not read": 1,
+        "HEIF (HEIC) images, which are not read": 1,
         "no images by their ending": 1,
     }
     assert not dataset.defects

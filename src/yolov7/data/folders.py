@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from yolov7.data.foreign import FOREIGN_SUFFIXES
 from yolov7.data.images import IMAGE_SUFFIXES
 from yolov7.data.lists import is_folder
 from yolov7.data.summary import Tally
@@ -23,11 +24,6 @@ MAX_DEPTH = 64
 _PROGRESS = 100_000
 
 # fmt: off
-UNREAD_PICTURES = frozenset((
-    ".arw", ".cr2", ".cr3", ".dcm", ".dng", ".exr", ".hdr", ".heic", ".heif", ".ico", ".jxl", ".nef", ".orf",
-    ".psd", ".raf", ".rw2", ".svg", ".tga",
-))
-"""Endings of pictures that are not read."""
 _LABELS = frozenset((
     ".cache", ".csv", ".data", ".html", ".json", ".jsonl", ".md", ".names", ".npy", ".txt", ".xml", ".yaml",
     ".yml",
@@ -86,8 +82,8 @@ def images_below(
                 found=f"{len(images):,} images",
             )
         if not is_dir and wanted is None:
-            if suffix in UNREAD_PICTURES:
-                tally.add("pictures of a kind that is not read", path)
+            if suffix in FOREIGN_SUFFIXES:
+                tally.add(f"{FOREIGN_SUFFIXES[suffix]}, which are not read", path)
             elif suffix not in _LABELS:
                 tally.add("no images by their ending", path)
     return sorted(images)
