@@ -61,7 +61,8 @@ def main() -> None:
 
 def report(options: argparse.Namespace, photos: Photos) -> None:
     torch.manual_seed(0)  # fresh weights are the same every time, and so is what they are converted into
-    checkpoint = open_checkpoint(options.weights)
+    fresh = not Path(options.weights).exists()
+    checkpoint = open_checkpoint(options.weights, fresh=fresh)
     parallel = min(8, os.cpu_count() or 1)
     predictor = yolov7.load(checkpoint, size=options.size, device="cpu")
     fast = yolov7.load(

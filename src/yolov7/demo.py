@@ -49,12 +49,13 @@ def run(out: Path, weights: Path | None = None, *, say: Say) -> Path:
         Yolov7Error: anything that loading and predicting can raise.
     """
     chosen: Path | str
+    fresh = False
     try:
         chosen = weights or coco_weights(say)
     except DownloadError as error:
         say(f"{error}\nThe demo goes on with fresh weights: it shows that all runs, and finds nothing.")
-        chosen = "yolov7-tiny"
-    predictor = load(chosen)
+        chosen, fresh = "yolov7-tiny", True
+    predictor = load(chosen, fresh=fresh)
     say(f"{predictor.model.architecture.name}, {len(predictor.names)} classes, at {predictor.size} pixels")
     directory = new_run_directory(out)
     pictures: list[Image] = []

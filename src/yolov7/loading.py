@@ -12,7 +12,7 @@ import torch
 
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
-from yolov7.checkpoints.pretrained import RELEASED, fetch
+from yolov7.checkpoints.weights import find_weights
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.export.artefact import Runtime
 from yolov7.export.automatic import fastest
@@ -22,7 +22,7 @@ from yolov7.inference.augment import Augmented
 from yolov7.inference.backend import Backend, TorchBackend, default_device, find_device
 from yolov7.inference.predictor import Predictor
 from yolov7.models.detector import create
-from yolov7.models.zoo import NETWORKS, VARIANTS
+from yolov7.models.zoo import find_architecture
 from yolov7.thresholds import PREDICTION, Thresholds, check_whole
 
 _LOG = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 def load(
     weights: str | os.PathLike[str] | Checkpoint,
     *,
+    fresh: bool = False,
     runtime: str | None = None,
     parallel: int = 1,
     size: int | None = None,
@@ -49,9 +50,10 @@ def load(
     Nothing in a checkpoint is run. Artefacts are read by their runtimes: take them from people you trust.
 
     Args:
-        weights: path of any YOLOv7 checkpoint or artefact; or the name of a released checkpoint such as
-            ``yolov7.pt``, which is downloaded once; or a network such as ``yolov7-tiny`` for fresh weights,
-            which find nothing.
+        weights: path of any YOLOv7 checkpoint or artefact; the folder of a training run; or the name of a
+            released checkpoint such as ``yolov7.pt``, which is downloaded once.
+        fresh: ``weights`` is the name of a network such as ``yolov7-tiny``, with fresh weights, which find
+            nothing.
         runtime: what runs the network: ``torch`` where not given; the name of a format, such as ``openvino``,
             into which a checkpoint is converted once; or ``auto``, the fastest that is installed here and was
             seen to agree with torch, in 16 bits where the processor has them; or in 8 bits, where such an
@@ -75,11 +77,14 @@ def load(
     thresholds = Thresholds(conf, iou, max_detections, classes, agnostic)
     if size is not None:
         check_whole("image size in pixels", size)
-    if not isinstance(weights, Checkpoint) and (artefact := runtime_of(Path(weights))) is not None:
+    artefact = None if isinstance(weights, Checkpoint) or fresh else runtime_of(Path(weights))
+    if artefact is not None and not isinstance(weights, Checkpoint):
         network = _artefact(artefact, Path(weights), runtime, size, parallel, half)
     else:
-        file = None if isinstance(weights, Checkpoint) else Path(weights)
-        checkpoint = weights if isinstance(weights, Checkpoint) else open_checkpoint(weights)
+        file = None if isinstance(weights, Checkpoint) or fresh else find_weights(weights)
+        checkpoint = (
+            weights if isinstance(weights, Checkpoint) else open_checkpoint(file or weights, fresh=fresh)
+        )
         size = checkpoint.size if size is None else size
         network = _network(checkpoint, file, runtime or "torch", size, device, parallel, half)
     backend = Augmented(network.backend) if augment else network.backend
@@ -141,28 +146,24 @@ def _network(
     return _Network(backend, checkpoint.names, size)
 
 
-def open_checkpoint(weights: str | os.PathLike[str]) -> Checkpoint:
-    """What :func:`load` takes for weights, as a checkpoint.
+def open_checkpoint(weights: str | os.PathLike[str], *, fresh: bool = False) -> Checkpoint:
+    """Open what :func:`load` takes for weights, as a checkpoint.
+
+    Args:
+        weights: a weight file, the folder of a run, or the name of a released checkpoint.
+        fresh: ``weights`` is the name of a network, which gets fresh weights.
 
     Raises:
         CheckpointError: the file cannot be used, or is not there.
         DownloadError: a released checkpoint cannot be fetched.
+        ArchitectureError: fresh weights are wanted of a network that there is not.
     """
-    path = Path(weights)
-    fresh = {network.name: network for network in NETWORKS}.get(str(weights))
-    if fresh is not None and not path.exists():
-        _LOG.warning("%s has fresh weights: it finds nothing before it is trained", fresh.name)
-        return Checkpoint(create(fresh).eval(), COCO_NAMES, fresh.size, "open-yolov7", "float32")
-    if not path.exists() and (released := RELEASED.get(str(weights))) is not None:
-        _LOG.warning("%s: %s, from %s", released.name, released.licence, released.url)
-        path = fetch(released)
-    if not path.exists():
-        raise CheckpointError(
-            "there is no such weight file",
-            file=path,
-            expected="a .pt, .pth or .safetensors file, or one of " + ", ".join(v.name for v in VARIANTS),
-        )
+    if fresh:
+        network = find_architecture(os.fspath(weights))
+        _LOG.warning("%s has fresh weights: it finds nothing before it is trained", network.name)
+        return Checkpoint(create(network).eval(), COCO_NAMES, network.size, "open-yolov7", "float32")
+    path = find_weights(weights)
     checkpoint = load_checkpoint(path)
     for note in checkpoint.notes:
-        _LOG.info("%s: %s", path.name, note)
+        _LOG.warning("%s: %s", path.name, note)
     return checkpoint

@@ -48,18 +48,23 @@ OptionalCommas = Annotated[
 ]
 
 
-def weight_file(weights: str) -> str | Path:
-    """The file itself; or a released checkpoint of that name, downloaded where it is not here yet."""
-    if Path(weights).exists():
-        return weights
-    from yolov7.checkpoints.pretrained import RELEASED, fetch
+def weight_file(weights: str, *, fresh: bool = False) -> str:
+    """The path of what a person typed for weights; a released checkpoint is downloaded.
 
-    released = RELEASED.get(weights)
-    if released is None:
+    Args:
+        weights: see :func:`yolov7.checkpoints.weights.find_weights`.
+        fresh: it is the name of a network, and stays one.
+    """
+    if fresh or Path(weights).is_file():
         return weights
-    say(f"{released.name}: {released.licence}, from {released.url}")
+    from yolov7.checkpoints.weights import find_weights
+
     with progress_bar() as progress:
-        task = progress.add_task("downloading", total=None)
-        return fetch(
-            released, progress=lambda done, total: progress.update(task, completed=done, total=total)
-        )
+        task = None
+
+        def report(done: int, total: int | None) -> None:
+            nonlocal task
+            task = progress.add_task("downloading", total=None) if task is None else task
+            progress.update(task, completed=done, total=total)
+
+        return str(find_weights(weights, say=say, progress=report))

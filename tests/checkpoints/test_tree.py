@@ -48,7 +48,7 @@ def test_a_state_dict_is_one_already() -> None:
 
 def test_a_module_in_itself() -> None:
     root = module()
-    root.state["_modules"]["child"] = root
+    root.state["_modules"]["c"] = root
     with pytest.raises(DamagedCheckpointError, match="contains itself"):
         state_dict_of(root)
 
@@ -57,7 +57,7 @@ def test_modules_that_double() -> None:
     node = module({"weight": torch.ones(1)})
     for _ in range(60):
         node = module({}, {"a": node, "b": node})
-    with pytest.raises(DamagedCheckpointError, match="share modules without end"):
+    with pytest.raises(DamagedCheckpointError, match="more tensors than any network"):
         state_dict_of(node)
 
 

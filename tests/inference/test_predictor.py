@@ -231,7 +231,7 @@ def test_unknown_device_lists_those_there_are(tiny):
 
 
 def test_load_by_variant_warns_of_fresh_weights(caplog):
-    predictor = load("yolov7-tiny", size=96, device="cpu")
+    predictor = load("yolov7-tiny", fresh=True, size=96, device="cpu")
     assert "fresh weights" in caplog.text
     assert predictor.names[0] == "person"
     assert isinstance(predictor(picture(0)), Detections)

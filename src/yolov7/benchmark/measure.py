@@ -21,9 +21,11 @@ import torch
 from yolov7.benchmark.contenders import Contender, Wanted
 from yolov7.benchmark.files import WIDTH, Photos, cut_photos, read_photos
 from yolov7.benchmark.floor import flops_per_pixel, peak_of, peaks
-from yolov7.benchmark.fresh import fresh, one_line
+from yolov7.benchmark.fresh import fresh as fresh_process
+from yolov7.benchmark.fresh import one_line
 from yolov7.benchmark.result import BASELINE, Benchmark, Line, Setting
 from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.checkpoints.weights import find_weights
 from yolov7.errors import UsageError
 from yolov7.export.documents import library_versions, machine
 from yolov7.export.formats import FORMATS, runtime_of
@@ -40,6 +42,7 @@ def benchmark(
     weights: str | os.PathLike[str],
     runtimes: Sequence[str],
     *,
+    fresh: bool = False,
     sizes: Sequence[int] = (),
     batches: Sequence[int] = (1,),
     images: Any = None,
@@ -53,9 +56,10 @@ def benchmark(
     What cannot run is a line that says why. Ctrl-C ends it early: what was measured until then is given back.
 
     Args:
-        weights: path of any checkpoint, the name of a released one, or a network for fresh weights.
+        weights: path of any checkpoint, the folder of a run, or the name of a released checkpoint.
         runtimes: ``auto``, ``torch``, formats such as ``openvino``, each but auto also with ``+half`` behind
             it; or paths of artefacts.
+        fresh: ``weights`` is the name of a network, with fresh weights.
         sizes: longest sides of the images, pixels; the checkpoint's own where not given.
         batches: numbers of images that go through together.
         images: image files: folder, glob, paths; photos of scikit-image where not given.
@@ -69,7 +73,7 @@ def benchmark(
         MissingDependencyError: no images are given, and scikit-image is not installed.
         CheckpointError, DownloadError, SourceError: weights or images cannot be read.
     """
-    if runtime_of(Path(weights)) is not None:
+    if not fresh and runtime_of(Path(weights)) is not None:
         raise UsageError("weights are a checkpoint; artefacts go among the runtimes", found=weights)
     for name, numbers in (("sizes", sizes), ("batches", batches), ("rounds", [rounds]), ("count", [count])):
         if any(number < 1 for number in numbers):
@@ -79,10 +83,9 @@ def benchmark(
     # Fresh weights are the same every time, and so are their artefacts in the cache.
     with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="yolov7-benchmark-") as folder:
         torch.manual_seed(0)
-        checkpoint = open_checkpoint(weights)
-        path = Path(weights)
-        if not path.exists():
-            path = Path(folder, f"{path.stem}.safetensors")
+        path = Path(folder, f"{weights}.safetensors") if fresh else find_weights(weights)
+        checkpoint = open_checkpoint(weights if fresh else path, fresh=fresh)
+        if fresh:
             checkpoint.save(path)
         sizes = sizes or (checkpoint.size,)
         if images is None:
@@ -105,7 +108,7 @@ def benchmark(
         formats += [FORMATS["openvino"], FORMATS["onnx"]]
     vendors = [module for found in formats for module in found.runs_with]
     return Benchmark(
-        weights=Path(weights).name,
+        weights=os.fspath(weights) if fresh else path.name,
         variant=checkpoint.model.architecture.name,
         classes=checkpoint.model.classes,
         images=photos.described,
@@ -211,7 +214,7 @@ class Contest:
             batch=self.batch,
             device=self.device,
             parallel=self.parallel,
-            fresh=fresh(one.artefact or str(self.path), few, self.batch, options),
+            fresh=fresh_process(one.artefact or str(self.path), few, self.batch, options),
         )
 
     def _floor(self, one: Contender) -> float | None:

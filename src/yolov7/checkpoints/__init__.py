@@ -10,6 +10,9 @@ A file of torch goes through these rooms, each of which trusts nothing that come
       arrays.py                             small numpy arrays
     storages.py   the bytes of weights    -> tensors, whose every view is checked against its storage
 
+    safe_tensors.py a safetensors file    -> tensors and metadata, bounded like all of the above
+    strangers.py  what is no checkpoint   -> what it is instead
+
 ``container.py`` puts them together (`read_checkpoint`), ``tree.py`` reads what came out (`state_dict_of`,
 `attributes_of`, `walk`). From there on it is about networks:
 
@@ -17,6 +20,9 @@ A file of torch goes through these rooms, each of which trusts nothing that come
     official.py   those, and names        -> the variant, with every tensor in its place (`released_names.py`)
     lookalikes.py networks that tensors cannot tell apart, and which of them a file is taken for
     native.py     safetensors of ours    <-> a network and its description
+    border.py     what a file says        -> names, sizes and texts that are what they should be
+    families.py   what fits nowhere       -> the other family of networks that it is of
     checkpoint.py any file                -> one thing: network, names, size, notes (`load_checkpoint`)
+    weights.py    what people type        -> the file that they mean
     pretrained.py a released name         -> a file in the cache (`download.py`)
 """

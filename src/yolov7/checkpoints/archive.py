@@ -23,6 +23,7 @@ MAX_RECORDS = 65_535
 """More than the largest network has tensors, optimiser included, by a factor of ten."""
 _MAX_NAME = 512
 _MAX_COMMENT = 65_535
+_CHUNK = 2**20
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -106,6 +107,22 @@ class Archive:
             end, before = self._starts[name] + record.size, name
             if end > self._directory:
                 raise self._damaged("a record reaches out of the file" + _AGAIN, found=printable(name))
+
+    def check_contents(self) -> None:
+        """Make sure that every record is what was saved, by its checksum. `check` comes first.
+
+        Raises:
+            DamagedCheckpointError: one is not.
+        """
+        for name, record in self.records.items():
+            self._file.seek(self._starts[name])
+            crc, left = 0, record.size
+            while left:
+                chunk = self._file.read(min(left, _CHUNK))
+                if not chunk:
+                    raise self._damaged("is truncated" + _AGAIN)
+                crc, left = zlib.crc32(chunk, crc), left - len(chunk)
+            self._compare(name, record, crc)
 
     @property
     def folder(self) -> str:

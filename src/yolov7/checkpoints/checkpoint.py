@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from yolov7.checkpoints import native, official
-from yolov7.checkpoints.coco_names import COCO_NAMES
-from yolov7.checkpoints.container import read_checkpoint
+from yolov7.checkpoints import border, native, official
+from yolov7.checkpoints.container import read_torch
+from yolov7.checkpoints.families import mistaken_for
 from yolov7.checkpoints.lookalikes import NEVER_IMPLICIT
-from yolov7.checkpoints.sniff import sniff
-from yolov7.checkpoints.tree import Foreign, attributes_of, is_module, state_dict_of, walk
-from yolov7.errors import CheckpointError, MismatchedCheckpointError
+from yolov7.checkpoints.safe_tensors import read_safetensors
+from yolov7.checkpoints.sniff import open_file, sniff_open
+from yolov7.checkpoints.tree import Foreign, attributes_of, describe, is_module, state_dict_of, walk
+from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError
 from yolov7.models.complexity import count_parameters
 from yolov7.models.detector import Detector, fuse
 from yolov7.models.head import ImplicitHead
-from yolov7.models.reparam import Reparameterizable
+from yolov7.models.reparam import Reparameterizable, RepConv
+from yolov7.text import printable
 
 Form = Literal["training", "deployed"]
 
@@ -69,6 +72,20 @@ class Checkpoint:
         stripped = model.architecture.name not in NEVER_IMPLICIT
         return "deployed" if stripped or model.deployed else "training"
 
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """Parts of the network in training form that are folded into convolutions, or left out."""
+        model = self.model
+        modules = list(model.modules())
+        folded = []
+        if model.architecture.name not in NEVER_IMPLICIT and not isinstance(model.lead, ImplicitHead):
+            folded.append("implicit vectors")
+        if not any(isinstance(part, nn.BatchNorm2d) for part in modules):
+            folded.append("batch norms")
+        if model.architecture.output is RepConv and not any(isinstance(part, RepConv) for part in modules):
+            folded.append("branches of RepConv")
+        return tuple(folded)
+
     def deployed(self) -> Checkpoint:
         """The same with everything folded."""
         return replace(self, model=fuse(self.model))
@@ -109,6 +126,7 @@ class Checkpoint:
             "auxiliary_heads": model.auxiliary is not None,
             "implicit_knowledge": isinstance(model.lead, ImplicitHead),
             "parts_to_fold": to_fold,
+            "folded": list(self.folded),
             "output_convolutions": model.architecture.output.__name__,
             "container": self.container,
             "naming": self.naming,
@@ -127,97 +145,154 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         MismatchedCheckpointError: its tensors are those of no YOLOv7 network.
         CheckpointError: it cannot be opened.
     """
-    kind = sniff(path)
-    try:
-        if kind == "safetensors":
-            tensors, metadata = native.read(path)
-            if metadata.get("format") == native.FORMAT:
-                checkpoint = _from_native(tensors, metadata, path)
-            else:
-                checkpoint = _from_tensors(tensors, official.Evidence())
+    with open_file(path) as file, _border(path):
+        sniffed = sniff_open(file, os.fspath(path))
+        if sniffed.kind == "safetensors":
+            found = _from_safetensors(*read_safetensors(file))
         else:
-            checkpoint = _from_torch(read_checkpoint(path))
+            found = _from_torch(read_torch(file, sniffed, os.fspath(path)))
+        return _checked(found, CONTAINERS[sniffed.kind])
+
+
+@contextmanager
+def _border(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever the content of a file sets off into a CheckpointError with the file's name."""
+    try:
+        yield
     except CheckpointError as error:
         if error.file is not None:
             raise
         # What knows tensors alone does not know the file.
         named = type(error)(error.message, file=path, expected=error.expected, found=error.found)
         raise named from None
-    model = checkpoint.model.float().eval()
-    notes = (*checkpoint.notes, *_not_finite(model))
-    return replace(checkpoint, model=model, container=CONTAINERS[kind], notes=notes)
+    except OSError as error:
+        raise CheckpointError(f"cannot be read: {error.strerror or error}", file=path) from error
+    except Exception as error:  # somebody else wrote the content, and it went past every check
+        what = printable(f"{type(error).__name__}: {error}", 200)
+        raise DamagedCheckpointError("its content makes no sense", file=path, found=what) from error
 
 
-def _from_native(
-    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: str | os.PathLike[str]
-) -> Checkpoint:
-    model, document = native.rebuild(tensors, metadata, path)
-    names = document.get("names")
+@dataclass(frozen=True)
+class _Found:
+    """What a file holds: a network with the tensors of the file in it, and what the file says, unchecked.
+
+    Attributes:
+        model: the network.
+        naming, precision: see `Checkpoint`.
+        names, size, training, about, remembered: class names, image size... as they stand in the file.
+        notes: about what was read.
+    """
+
+    model: Detector
+    naming: str
+    precision: str
+    names: object = None
+    size: object = None
+    training: object = None
+    about: object = None
+    remembered: object = None
+    notes: tuple[str, ...] = ()
+
+
+def _checked(found: _Found, container: str) -> Checkpoint:
+    """The checkpoint that a file holds, once everything that the file says is what it should be."""
+    model = found.model.float().eval()
+    border.check_network(model)
+    names, about_names = border.class_names(found.names, model.classes)
+    size, about_size = border.image_size(found.size, model)
+    training, about, notes = map(border.remembered, (found.training, found.about, found.remembered))
+    noted = (*(note for note in notes if isinstance(note, str)),) if isinstance(notes, list) else ()
     return Checkpoint(
         model=model,
-        names=_names(names, model.classes),
-        size=_size(document.get("size"), model),
-        naming="open-yolov7",
-        precision=_precision(tensors),
-        training=_as_dict(document.get("training")),
-        about=_as_dict(document.get("about")),
-        notes=_plain_names(document.get("notes")),
+        names=names,
+        size=size,
+        naming=found.naming,
+        precision=found.precision,
+        container=container,
+        training=training if isinstance(training, dict) else {},
+        about=about if isinstance(about, dict) else {},
+        notes=(*noted, *found.notes, *about_names, *about_size, *border.not_finite(model)),
     )
 
 
-def _from_tensors(tensors: Mapping[str, Tensor], evidence: official.Evidence) -> Checkpoint:
-    if any(name.startswith("backbone.") for name in tensors):
+def _from_safetensors(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> _Found:
+    kind = metadata.get("format", "")
+    if kind == native.FORMAT:
+        model, document = native.rebuild(tensors, metadata)
+        return _Found(
+            model,
+            naming="open-yolov7",
+            precision=_precision(tensors),
+            names=document.get("names"),
+            size=document.get("size"),
+            training=document.get("training"),
+            about=document.get("about"),
+            remembered=document.get("notes"),
+        )
+    if kind.startswith(native.FORMAT):  # such as a run's training state
+        raise MismatchedCheckpointError(
+            f"this is an {printable(kind, 80)}, without a network",
+            expected="best.safetensors or last.safetensors of the run",
+        )
+    with _families(tensors):
+        return _from_tensors(tensors)
+
+
+def _from_torch(tree: dict[object, object] | Foreign) -> _Found:
+    with _families(tree):
+        return _from_tree(tree)
+
+
+@contextmanager
+def _families(tree: object) -> Iterator[None]:
+    """Say which other family a file that does not fit belongs to."""
+    try:
+        yield
+    except MismatchedCheckpointError as error:
+        raise mistaken_for(tree) or error from None
+
+
+def _from_tensors(tensors: Mapping[str, Tensor], activations: frozenset[str] = frozenset()) -> _Found:
+    if any(name.startswith("backbone.stem.") for name in tensors):
         model, notes = native.from_own_names(tensors)
-        recovered = official.Recovered(model, "open-yolov7", notes)
-    else:
-        recovered = official.recover(tensors, evidence)
-        model = recovered.model
-    return Checkpoint(
-        model=model,
-        names=_names(evidence.names, model.classes),
-        size=model.architecture.size,
-        naming=recovered.naming,
-        precision=_precision(tensors),
-        notes=recovered.notes,
-    )
+        return _Found(model, "open-yolov7", _precision(tensors), notes=notes)
+    recovered = official.recover(tensors, official.Evidence(activations))
+    return _Found(recovered.model, recovered.naming, _precision(tensors), notes=recovered.notes)
 
 
-def _from_torch(tree: dict[object, object] | Foreign) -> Checkpoint:
+def _from_tree(tree: dict[object, object] | Foreign) -> _Found:
     network, key = _network(tree)
     tensors = state_dict_of(network)
     assert tensors is not None
     attributes = attributes_of(network) if isinstance(network, Foreign) else {}
     top = tree if isinstance(tree, dict) else {}
-    evidence = official.Evidence(
-        names=_plain_names(attributes.get("names", top.get("names"))),
-        activations=frozenset(
-            _activation(node)
-            for node in walk(network)
-            if isinstance(node, Foreign) and node.module == "torch.nn.modules.activation"
-        ),
+    activations = frozenset(
+        _activation(node)
+        for node in walk(network)
+        if isinstance(node, Foreign) and node.module == "torch.nn.modules.activation"
     )
-    checkpoint = _from_tensors(tensors, evidence)
+    found = _from_tensors(tensors, activations)
     training = {
-        name: _one_line(value) if isinstance(value, str) else value
+        name: value
         for name in ("epoch", "best_fitness", "updates", "date")
         if isinstance(value := top.get(name), int | float | str)
     }
-    training["optimizer"] = top.get("optimizer") is not None
-    notes = list(checkpoint.notes)
+    notes = found.notes
     if key == "ema" and top.get("model") is not None:
-        notes.append("it holds two networks; the averaged one (ema) is used")
+        notes += ("it holds two networks; the averaged one (ema) is used",)
     return replace(
-        checkpoint,
-        size=_size(_trained_size(top.get("opt")), checkpoint.model),
-        training=training,
-        notes=tuple(notes),
+        found,
+        names=attributes.get("names", top.get("names")),
+        size=_trained_size(top.get("opt")),
+        training=training | {"optimizer": top.get("optimizer") is not None},
+        notes=notes,
     )
 
 
 def _activation(node: Foreign) -> str:
     """Its class; with the slope where that is not the 0.1 of YOLOv7-tiny."""
     slope = attributes_of(node).get("negative_slope", 0.1)
-    return node.name if slope == 0.1 else f"{node.name}({slope})"
+    return node.name if isinstance(slope, float) and slope == 0.1 else f"{node.name}({describe(slope)})"
 
 
 def _network(tree: dict[object, object] | Foreign) -> tuple[object, str]:
@@ -231,10 +306,11 @@ def _network(tree: dict[object, object] | Foreign) -> tuple[object, str]:
             node = next((inner for inner in attributes_of(node).values() if is_module(inner)), node)
         if state_dict_of(node) is not None:
             return node, key
+    keys = [printable(key, 40) if isinstance(key, str) else describe(key) for key in list(inside)[:12]]
     raise MismatchedCheckpointError(
         "there is no network in this file",
         expected="tensors by name, or a network under one of: " + ", ".join(NETWORK_KEYS),
-        found="keys: " + ", ".join(str(key)[:40] for key in list(inside)[:12]) if inside else "nothing",
+        found="keys: " + ", ".join(keys) if keys else "nothing",
     )
 
 
@@ -246,50 +322,7 @@ def _precision(tensors: Mapping[str, Tensor]) -> str:
     return str(sizes.most_common(1)[0][0]).removeprefix("torch.")
 
 
-def _not_finite(model: Detector) -> list[str]:
-    # One number out of line makes the sum so, which is quicker to ask for.
-    suspects = {n: t for n, t in model.state_dict().items() if not t.sum(dtype=torch.float32).isfinite()}
-    bad = [name for name, tensor in suspects.items() if not torch.isfinite(tensor).all()]
-    if not bad:
-        return []
-    examples = ", ".join(bad[:5])
-    return [f"{len(bad)} tensors hold NaN or infinity, nothing can be found with them: {examples}"]
-
-
-def _plain_names(value: object) -> tuple[str, ...]:
-    """Class names as released files keep them: a list, or a dict by label."""
-    if isinstance(value, dict):
-        value = [value[key] for key in sorted(key for key in value if isinstance(key, int))]
-    return tuple(_one_line(name) for name in value) if isinstance(value, list | tuple) else ()
-
-
-def _one_line(text: object) -> str:
-    """Text out of a file without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
-
-
-def _as_dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _names(found: object, classes: int) -> tuple[str, ...]:
-    """One name a class: the file's where they fit, COCO's for 80 nameless ones, else numbers."""
-    names = _plain_names(found)
-    if len(names) == classes:
-        return names
-    return COCO_NAMES if classes == len(COCO_NAMES) else tuple(f"class {label}" for label in range(classes))
-
-
-def _size(found: object, model: Detector) -> int:
-    stride = model.strides[-1]
-    fits = isinstance(found, int) and stride <= found <= 4096
-    return found if isinstance(found, int) and fits else model.architecture.size
-
-
 def _trained_size(options: object) -> object:
     """The image size among the options of a training run, under the names they had."""
     values = attributes_of(options) if isinstance(options, Foreign) else options
-    if not isinstance(values, dict):
-        return None
-    size = values.get("imgsz", values.get("img_size"))
-    return size[0] if isinstance(size, list) and size else size
+    return values.get("imgsz", values.get("img_size")) if isinstance(values, dict) else None

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from yolov7.checkpoints.archive import Archive
-from yolov7.checkpoints.sniff import MAGIC_NUMBER, open_file, sniff_open
+from yolov7.checkpoints.sniff import MAGIC_NUMBER, Sniffed, open_file, sniff_open
 from yolov7.checkpoints.storages import Storage, ViewAllowance, element_type, typed, whole
 from yolov7.checkpoints.tree import Foreign, Symbol, describe, name_of
 from yolov7.checkpoints.unpickle import MAX_PICKLE, Unpickler
@@ -47,13 +47,18 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[object, object] | Fore
     """
     name = os.fspath(path)
     with open_file(path) as file:
-        kind = sniff_open(file, name)
-        if kind == "safetensors":
+        sniffed = sniff_open(file, name)
+        if sniffed.kind == "safetensors":
             raise UsageError("is a safetensors file, not one of torch", file=path)
-        try:
-            tree = _read_zip(file, name) if kind == "zip" else _read_legacy(file, name)
-        except OSError as error:
-            raise CheckpointError(f"cannot be read: {error.strerror}", file=path) from error
+        return read_torch(file, sniffed, name)
+
+
+def read_torch(file: BufferedReader, sniffed: Sniffed, path: str) -> dict[object, object] | Foreign:
+    """`read_checkpoint` of an open file that was looked at."""
+    try:
+        tree = _read_legacy(file, path) if sniffed.archive is None else _read_zip(sniffed.archive, path)
+    except OSError as error:
+        raise CheckpointError(f"cannot be read: {error.strerror}", file=path) from error
     if not isinstance(tree, dict | Foreign):
         raise DamagedCheckpointError(
             "holds no weights", file=path, expected="a dict or a model at the top", found=describe(tree)
@@ -93,8 +98,7 @@ class _StorageId(NamedTuple):
 # Since torch 1.6.
 
 
-def _read_zip(file: BufferedReader, path: str) -> object:
-    archive = Archive(file, path)
+def _read_zip(archive: Archive, path: str) -> object:
     archive.check()
     pickled = archive.read(f"{archive.folder}/data.pkl", MAX_PICKLE)
     return Unpickler(pickled, persistent=_ZipStorages(archive), file=path, part="data.pkl").load()

@@ -19,7 +19,6 @@ import os
 import shutil
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,8 @@ from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from yolov7.errors import DownloadError
+from yolov7.checkpoints.archive import Archive
+from yolov7.errors import DamagedCheckpointError, DownloadError
 from yolov7.web import failure, opener
 
 Progress = Callable[[int, int | None], object]
@@ -253,17 +253,13 @@ def _check_form(path: Path) -> None:
             "what came is no checkpoint", expected=expected, found=f"a file that begins {start!r}"
         )
     try:
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise DownloadError(
-                    "what came is no checkpoint", expected=expected, found="a compressed zip file"
-                )
-            damaged = archive.testzip()
-    # What zipfile raises on damage: also of versions, encryption and names that the damage seems to ask for.
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise DownloadError("what came is damaged", expected=expected, found=f"zip file: {error}") from error
-    if damaged is not None:
-        raise DownloadError("what came is damaged", expected=expected, found=f"a wrong checksum of {damaged}")
+        with path.open("rb") as file:
+            archive = Archive(file, path.name)
+            archive.check()
+            archive.check_contents()
+    except DamagedCheckpointError as error:
+        found = f"{error.message}: {error.found}" if error.found else error.message
+        raise DownloadError("what came is damaged", expected=expected, found=found) from error
 
 
 @contextlib.contextmanager

@@ -13,14 +13,14 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for
-from yolov7.checkpoints.rows import mismatch
+from yolov7.checkpoints.rows import check_anchors, mismatch
+from yolov7.checkpoints.storages import separate
 from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError
-from yolov7.files import write_file
+from yolov7.files import safe_name, write_file
 from yolov7.models import ablations, blocks, csp, head, reparam
 from yolov7.models.architecture import Architecture, Block, Stage
 from yolov7.models.detector import Detector
@@ -67,21 +67,9 @@ PARTS: dict[str, Any] = {
 }
 
 # Far above any network of sense; keeps a hostile file from making us build for ever.
-LARGEST = {"depth": 64, "cardinality": 16, "sequence": 64, "number": 65_536}
-
-
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file.
-
-    Raises:
-        DamagedCheckpointError: it is not one, or not a whole one.
-    """
-    try:
-        with safe_open(os.fspath(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator
-            return tensors, file.metadata() or {}
-    except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
-        raise DamagedCheckpointError("not a whole safetensors file", file=path, found=error) from None
+LARGEST = {"depth": 64, "cardinality": 16, "sequence": 64, "number": 65_536, "size": 4096}
+LONGEST_NAME = 80
+"""Longest name of a network, in characters; it becomes part of file names."""
 
 
 def write(
@@ -108,33 +96,39 @@ def write(
     write_file(path, content, sync=True)
 
 
-def rebuild(
-    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: str | os.PathLike[str]
-) -> tuple[Detector, dict[str, Any]]:
+def rebuild(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[Detector, dict[str, Any]]:
     """The network that :func:`write` wrote, and the document with it.
 
     Raises:
+        CheckpointError: a later version of this package wrote it, with what this one does not know.
         DamagedCheckpointError: the metadata make no sense.
         MismatchedCheckpointError: the tensors are not those of the architecture.
     """
     if metadata.get("version") != str(VERSION):
         raise CheckpointError(
             "written by another version of this package",
-            file=path,
             expected=f"format {FORMAT}, version {VERSION}",
-            found=f"version {metadata.get('version')}",
+            found=f"version {printable(metadata.get('version'), 40)}",
         )
     try:
         document = json.loads(metadata["checkpoint"])
         architecture = architecture_from(document["architecture"])
         classes = _number(document["classes"], "number")
+        check_anchors(tensors["anchors"])
+        if (parts := _convolutions(architecture)) > len(tensors):  # known before any of them is made
+            raise MismatchedCheckpointError(
+                "its description is of a larger network",
+                expected=f"{parts:,} convolutions at least",
+                found=f"{len(tensors):,} tensors",
+            )
         anchors: Any = tensors["anchors"].tolist()
         with torch.device("meta"):
             model = Detector(architecture, classes, anchors)
-    except (CheckpointError, RecursionError):
+    except CheckpointError:
         raise
     except Exception as error:  # whatever is wrong with a document that somebody else wrote
-        raise DamagedCheckpointError("its description makes no sense", file=path, found=repr(error)) from None
+        found = printable(f"{type(error).__name__}: {error}", 200)
+        raise DamagedCheckpointError("its description makes no sense", found=found) from error
     fill(model, tensors)
     return model.eval(), document
 
@@ -150,9 +144,10 @@ def from_own_names(tensors: Mapping[str, Tensor]) -> tuple[Detector, tuple[str, 
     outputs, anchors = tensors.get("lead.convs.0.bias"), tensors.get("anchors")
     if outputs is None or outputs.dim() != 1 or anchors is None or anchors.dim() != 3 or not anchors.numel():
         raise mismatch("these are not the tensors of a network of ours", ["lead.convs.0.bias", "anchors"], [])
-    classes = outputs.shape[0] // max(1, anchors.shape[1]) - 5
+    check_anchors(anchors)
+    classes = outputs.shape[0] // anchors.shape[1] - 5
     implicit = any("implicit" in name for name in tensors)
-    nearest: CheckpointError | None = None
+    nearest: tuple[int, CheckpointError] | None = None
     for candidate in CANDIDATES:
         if len(candidate.neck) != anchors.shape[0]:
             continue
@@ -163,15 +158,18 @@ def from_own_names(tensors: Mapping[str, Tensor]) -> tuple[Detector, tuple[str, 
             variant = replace(variant, auxiliary=())
         if not implicit:
             variant = replace(variant, head=head.PlainHead)
-        try:
-            with torch.device("meta"):
-                model = Detector(variant, max(1, classes), tuple(anchors.tolist()))
-            fill(model, tensors)
+        with torch.device("meta"):
+            model = Detector(variant, max(1, classes), tuple(anchors.tolist()))
+        missing, unexpected = _differences(model, tensors)
+        if not missing and not unexpected:
+            model.load_state_dict(separate(tensors), assign=True)
             return model.eval(), notes
-        except CheckpointError as error:
-            if nearest is None or len(str(error)) < len(str(nearest)):
-                nearest = error
-    raise nearest or MismatchedCheckpointError(
+        if nearest is None or len(missing) + len(unexpected) < nearest[0]:
+            error = mismatch(f"the tensors are not those of {variant.name}", missing, unexpected)
+            nearest = len(missing) + len(unexpected), error
+    if nearest is not None:
+        raise nearest[1]
+    raise MismatchedCheckpointError(
         "no network of ours has so many levels",
         expected=" or ".join(sorted({str(len(candidate.neck)) for candidate in CANDIDATES})),
         found=anchors.shape[0],
@@ -184,19 +182,25 @@ def fill(model: Detector, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         MismatchedCheckpointError: a tensor is missing, too many, or of another shape.
     """
+    missing, unexpected = _differences(model, tensors)
+    if missing or unexpected:
+        raise mismatch(f"the tensors are not those of {model.architecture.name}", missing, unexpected)
+    model.load_state_dict(separate(tensors), assign=True)
+
+
+def _differences(model: Detector, tensors: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
+    """Tensors that a network lacks in a file, and those of the file that it has no place for.
+
+    Convolutions of the network that are folded in the file are folded.
+    """
     for path, module in list(model.named_modules()):
         if isinstance(module, Reparameterizable) and _is_folded(module, path, tensors):
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, module.fused())
     expected = {name: _kind(tensor) for name, tensor in model.state_dict().items()}
     found = {name: _kind(tensor) for name, tensor in tensors.items()}
-    if expected != found:
-        missing = [f"{name} {kind}" for name, kind in expected.items() if found.get(name) != kind]
-        unexpected = [
-            f"{printable(name)} {kind}" for name, kind in found.items() if expected.get(name) != kind
-        ]
-        raise mismatch(f"the tensors are not those of {model.architecture.name}", missing, unexpected)
-    model.load_state_dict(dict(tensors), assign=True)
+    missing = [f"{name} {kind}" for name, kind in expected.items() if found.get(name) != kind]
+    return missing, [f"{name} {kind}" for name, kind in found.items() if expected.get(name) != kind]
 
 
 def _is_weight(name: str, tensor: Tensor) -> bool:
@@ -240,14 +244,26 @@ def describe(architecture: Architecture) -> dict[str, Any]:
 def architecture_from(described: Mapping[str, Any]) -> Architecture:
     """The architecture that :func:`describe` described.
 
+    What it does not say has its default. Fields that a later version adds must have one too, and be written
+    only where they differ from it: then whatever this version can build, it can read.
+
     Raises:
+        CheckpointError: it has a field that this version does not know.
         DamagedCheckpointError: it names a part that does not exist, or a number beyond all sense.
     """
-    values = dict(described)
-    values["stages"] = tuple(
-        Stage(_part(stage["down"]), _number(stage["down_width"], "number"), _block(stage["block"]))
-        for stage in _sequence(values["stages"])
-    )
+    _check_known(described, Architecture)
+    values: dict[str, Any] = {
+        "auxiliary": [],
+        "activation": "silu",
+        "cardinality": 1,
+        "head": "ImplicitHead",
+        **described,
+    }
+    values["name"] = safe_name(printable(values["name"], LONGEST_NAME), "network")
+    values["size"] = _number(values["size"], "size")
+    for name in ("reorg", "partial_auxiliary"):
+        values[name] = values.get(name, False) is True
+    values["stages"] = tuple(_stage(stage) for stage in _sequence(values["stages"]))
     values["neck"] = tuple(_block(block) for block in _sequence(values["neck"]))
     values["stem"] = tuple(
         (_number(width, "number"), _number(stride, "number")) for width, stride in _sequence(values["stem"])
@@ -263,7 +279,32 @@ def architecture_from(described: Mapping[str, Any]) -> Architecture:
     return Architecture(**values)
 
 
+def _convolutions(architecture: Architecture) -> int:
+    """Convolutions of a network, at least."""
+    blocks = (*(stage.block for stage in architecture.stages), *architecture.neck)
+    return len(architecture.stem) + sum(block.depth for block in blocks) * architecture.cardinality
+
+
+def _check_known(described: Mapping[str, Any], kind: type[Architecture | Stage | Block]) -> None:
+    """Raises: CheckpointError: a part of the description has a field that this version does not know."""
+    known = [field.name for field in fields(kind)]
+    if unknown := [printable(name, 40) for name in described if name not in known]:
+        raise CheckpointError(
+            "a later version of this package wrote it: its network has what this version does not know",
+            expected=", ".join(known),
+            found=", ".join(unknown[:5]),
+        )
+
+
+def _stage(described: Mapping[str, Any]) -> Stage:
+    _check_known(described, Stage)
+    return Stage(
+        _part(described["down"]), _number(described["down_width"], "number"), _block(described["block"])
+    )
+
+
 def _block(described: Mapping[str, Any]) -> Block:
+    _check_known(described, Block)
     return Block(
         _part(described["kind"]),
         branch=_number(described["branch"], "number"),
@@ -273,9 +314,11 @@ def _block(described: Mapping[str, Any]) -> Block:
 
 
 def _part(name: Any) -> Any:
-    if name not in PARTS:
+    if not isinstance(name, str) or name not in PARTS:
         raise DamagedCheckpointError(
-            "the architecture names a part that does not exist", expected=", ".join(PARTS), found=repr(name)
+            "the architecture names a part that does not exist",
+            expected=", ".join(PARTS),
+            found=printable(repr(name), 80),
         )
     return PARTS[name]
 
@@ -283,7 +326,9 @@ def _part(name: Any) -> Any:
 def _number(value: Any, kind: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST[kind]:
         raise DamagedCheckpointError(
-            "a number of the architecture is beyond all sense", expected=f"1 to {LARGEST[kind]}", found=value
+            "a number of the architecture is beyond all sense",
+            expected=f"1 to {LARGEST[kind]}",
+            found=printable(repr(value), 80),
         )
     return value
 
@@ -291,6 +336,6 @@ def _number(value: Any, kind: str) -> int:
 def _sequence(values: Any) -> list[Any]:
     if not isinstance(values, list) or len(values) > LARGEST["sequence"]:
         raise DamagedCheckpointError(
-            "a list of the architecture is none, or too long", found=repr(values)[:80]
+            "a list of the architecture is none, or too long", found=printable(repr(values), 80)
         )
     return values

@@ -30,6 +30,7 @@ from yolov7.checkpoints.released_names import (
     names_in_row,
 )
 from yolov7.checkpoints.rows import Rows, mismatch
+from yolov7.checkpoints.storages import separate
 from yolov7.errors import MismatchedCheckpointError
 from yolov7.models.architecture import Architecture
 from yolov7.models.blocks import Conv3x3, leaky_relu, silu
@@ -45,11 +46,9 @@ class Evidence:
     """What a file says beside its tensors, in plain data: all of it may be missing.
 
     Attributes:
-        names: class names.
         activations: names of the activation classes in a pickled network, such as ``SiLU``.
     """
 
-    names: tuple[str, ...] = ()
     activations: frozenset[str] = frozenset()
 
 
@@ -272,5 +271,5 @@ def _load(table: _Table, rows: Rows) -> Detector:
         else:  # a counter that the file lacks, or an implicit vector that the file's head does not use
             fill = 1 if "implicit_multiply" in name else 0
             state[name] = torch.full(placeholder.shape, fill, dtype=placeholder.dtype)
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(separate(state), assign=True)
     return model.eval()

@@ -14,6 +14,11 @@ from yolov7.errors import MismatchedCheckpointError
 from yolov7.models.architecture import Anchors, Architecture
 from yolov7.text import printable
 
+MAX_ANCHORS = 64
+"""Most anchors of a level; released networks have 3."""
+_LISTED = 5
+"""Tensors that a message lists; the others are counted."""
+
 
 @dataclass
 class Rows:
@@ -41,7 +46,7 @@ class Rows:
         for name, tensor in state.items():
             match = re.fullmatch(r"((?:[A-Za-z_]\w*\.)*)(\d{1,4})\.(.+)", name)
             if match is None:
-                strangers.append(f"{printable(name)} {tuple(tensor.shape)}")
+                strangers.append(f"{name} {tuple(tensor.shape)}")
             else:
                 prefixes.add(match[1])
                 by_row.setdefault(int(match[2]), {})[match[3]] = tensor
@@ -49,7 +54,7 @@ class Rows:
             raise MismatchedCheckpointError(
                 "these are not the tensors of a YOLOv7 network",
                 expected="names such as model.0.conv.weight, numbered by row",
-                found=", ".join((strangers or [printable(name) for name in state])[:8]) or "no tensor at all",
+                found=_listed(strangers or list(state)) if state else "no tensor at all",
             )
         naming = "released"
         if any(map(is_mit_head, by_row[max(by_row)])):
@@ -60,7 +65,7 @@ class Rows:
             raise MismatchedCheckpointError(
                 "the last row is no YOLOv7 head",
                 expected=rows.full_name(max(by_row), "m.0.weight"),
-                found=", ".join(rows.full_name(max(by_row), name) for name in list(rows.head)[:8]),
+                found=_listed([rows.full_name(max(by_row), name) for name in rows.head]),
             )
         return rows
 
@@ -84,9 +89,15 @@ class Rows:
     def anchors_per_level(self) -> int:
         """Anchors of a level: 3 where the file has none."""
         if "anchors" in self.head:
-            return self._head_tensor("anchors", (self.levels, None, 2)).shape[1]
-        grid = self.head.get("anchor_grid")
-        return 3 if grid is None else max(1, grid.numel() // (2 * self.levels))
+            count = self._head_tensor("anchors", (self.levels, None, 2)).shape[1]
+        else:
+            grid = self.head.get("anchor_grid")
+            count = 3 if grid is None else max(1, grid.numel() // (2 * self.levels))
+        if count > MAX_ANCHORS:
+            raise MismatchedCheckpointError(
+                "the anchors make no sense", expected=f"at most {MAX_ANCHORS} a level", found=f"{count:,}"
+            )
+        return count
 
     def has(self, part: str) -> bool:
         """Whether the head has this part: ``m2`` (auxiliary), ``ia`` and ``im`` (implicit vectors)."""
@@ -116,10 +127,7 @@ class Rows:
         else:
             return architecture.anchors
         pixels = pixels.double().reshape(self.levels, per_level, 2)
-        if not (torch.isfinite(pixels).all() and (pixels > 0).all()):
-            raise MismatchedCheckpointError(
-                "the anchors make no sense", expected="positive numbers", found=pixels.flatten().tolist()
-            )
+        check_anchors(pixels)
         return tuple(tuple((float(w), float(h)) for w, h in level) for level in pixels)
 
     def drop_mask_branch(self) -> tuple[int, list[str]]:
@@ -185,14 +193,36 @@ class Rows:
         return tensor
 
 
+def check_anchors(pixels: Tensor) -> None:
+    """Raises: MismatchedCheckpointError: they are not (levels, anchors, 2) positive numbers of pixels."""
+    expected = f"for each level up to {MAX_ANCHORS} pairs of positive numbers"
+    if (
+        not pixels.is_floating_point()
+        or pixels.dim() != 3
+        or pixels.shape[2] != 2
+        or not 0 < pixels.shape[1] <= MAX_ANCHORS
+    ):
+        raise MismatchedCheckpointError(
+            "the anchors make no sense", expected=expected, found=f"{tuple(pixels.shape)}, {pixels.dtype}"
+        )
+    pixels = pixels.float()
+    wrong = pixels[~(torch.isfinite(pixels) & (pixels > 0))]
+    if len(wrong):
+        raise MismatchedCheckpointError(
+            "the anchors make no sense", expected=expected, found=_listed([f"{n:g}" for n in wrong.tolist()])
+        )
+
+
 def mismatch(message: str, missing: list[str], unexpected: list[str]) -> MismatchedCheckpointError:
-    """An error that lists the tensors a network lacks and those it has no place for."""
-
-    def listed(names: list[str]) -> str:
-        return "\n            ".join(names) if names else "nothing"
-
+    """An error that names the first tensors a network lacks and the first that have no place, and counts."""
     return MismatchedCheckpointError(
         message,
-        expected=f"{len(missing)} tensors that are not there\n            {listed(missing)}",
-        found=f"{len(unexpected)} tensors without a place\n            {listed(unexpected)}",
+        expected=f"{len(missing):,} tensors that are not there: {_listed(missing)}",
+        found=f"{len(unexpected):,} tensors without a place: {_listed(unexpected)}",
     )
+
+
+def _listed(texts: list[str]) -> str:
+    """The first few of them, and how many more there are."""
+    shown = ", ".join(printable(text, 120) for text in texts[:_LISTED]) or "none"
+    return shown + (f", and {len(texts) - _LISTED:,} more" if len(texts) > _LISTED else "")

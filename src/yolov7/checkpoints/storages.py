@@ -6,6 +6,7 @@ All arithmetic on sizes is done in Python's own integers, before torch sees a si
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -34,6 +35,13 @@ STORAGE_TYPES: dict[str, torch.dtype] = {
     "torch.storage._UntypedStorage": torch.uint8,
 }
 """Every class of storage that a detector's checkpoint needs, and its elements."""
+
+DTYPES = (
+    *_ELEMENTS.values(),
+    *(torch.uint16, torch.uint32, torch.uint64),
+    *(torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz),
+)
+"""Every dtype that a tensor may have. Of torch's others some can be neither converted nor copied."""
 
 MAX_DIMENSIONS = 32
 _SHOWN_PER_STORED = 4  # a tensor may be in a file under several names, but not under thousands
@@ -94,6 +102,19 @@ class Storage:
             )
         self.allowance.show(numel * elements.element_size())
         return elements.as_strided(shape, steps, elements.storage_offset() + start)
+
+
+def separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, each contiguous and in memory of its own, so that all can be trained and written."""
+    found, used = {}, set[int]()
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage()
+        alone = memory.nbytes() == tensor.numel() * tensor.element_size() and tensor.is_contiguous()
+        if tensor.numel() and (not alone or memory.data_ptr() in used):
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
+        used.add(tensor.untyped_storage().data_ptr())
+        found[name] = tensor
+    return found
 
 
 def whole(value: object, what: str) -> int:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from yolov7.checkpoints import arrays
-from yolov7.checkpoints.storages import STORAGE_TYPES, Storage
+from yolov7.checkpoints.storages import DTYPES, STORAGE_TYPES, Storage
 from yolov7.checkpoints.tree import Foreign, Symbol, describe, name_of
 from yolov7.errors import DamagedCheckpointError, UnsafeCheckpointError
 from yolov7.text import printable
@@ -59,9 +59,10 @@ _MENTIONED = frozenset(
     | STORAGE_TYPES.keys()
 )
 
-_DTYPES = {
-    str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)
-}  # "torch.float16": torch.float16, ...
+_DTYPES = {str(dtype): dtype for dtype in DTYPES}  # "torch.float16": torch.float16, ...
+_OTHER_DTYPES = frozenset(
+    f"torch.{name}" for name, dtype in vars(torch).items() if isinstance(dtype, torch.dtype)
+) - frozenset(_DTYPES)
 
 
 def resolve(module: str, name: str) -> Symbol | torch.dtype:
@@ -69,6 +70,7 @@ def resolve(module: str, name: str) -> Symbol | torch.dtype:
 
     Raises:
         UnsafeCheckpointError: a name that no checkpoint of a network needs.
+        DamagedCheckpointError: a dtype that no weights have.
     """
     if len(module) > _MAX_NAME or len(name) > _MAX_NAME:
         raise UnsafeCheckpointError("asks for a name of absurd length", found=printable(f"{module}.{name}"))
@@ -78,6 +80,10 @@ def resolve(module: str, name: str) -> Symbol | torch.dtype:
         raise refusal("asks for", f"{module}.{name}")
     if dotted in _DTYPES:
         return _DTYPES[dotted]
+    if dotted in _OTHER_DTYPES:
+        raise DamagedCheckpointError(
+            "names a dtype that no detector's weights have", expected=", ".join(_DTYPES), found=dotted
+        )
     if dotted in CALLS or dotted in _MENTIONED or _is_recorded(symbol):
         return symbol
     raise refusal("asks to call" if name[0].islower() else "asks for", f"{module}.{name}")

@@ -23,8 +23,10 @@ MAX_VALUES = 4_000_000
 """Containers and leaves that a value may consist of once everything it shares is written out."""
 MAX_VISITS = 200_000
 """Modules and tensors that a walk over a network may meet."""
+MAX_TENSORS = 20_000
+"""Most tensors of a network; the largest of ours has 1,489."""
 MAX_NAME = 512
-"""Longest name of a module or tensor, in characters."""
+"""Longest name of a tensor, in characters, the names of the modules around it included."""
 
 
 @dataclass(frozen=True)
@@ -212,11 +214,14 @@ def state_dict_of(node: object) -> dict[str, Tensor] | None:
     buffers, then the same of each submodule, in the order in which they were registered.
 
     Raises:
-        DamagedCheckpointError: modules that contain themselves, and entries that are no tensors.
+        DamagedCheckpointError: modules that contain themselves, entries that are no tensors, more tensors or
+            longer names than any network has.
     """
     if isinstance(node, dict):
-        named = {k: v for k, v in node.items() if isinstance(k, str) and isinstance(v, Tensor)}
-        return named if named and len(named) == len(node) else None
+        if not node or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in node.items()):
+            return None
+        check_count(node)
+        return {_joined("", name): value for name, value in node.items() if isinstance(value, Tensor)}
     if not is_module(node):
         return None
     tensors: dict[str, Tensor] = {}
@@ -240,15 +245,26 @@ def state_dict_of(node: object) -> dict[str, Tensor] | None:
                 continue
             if not isinstance(value, Tensor):
                 raise DamagedCheckpointError(
-                    f"{printable(prefix)}{printable(name)} is not a tensor", found=describe(value)
+                    f"{printable(prefix)}{printable(name, 100)} is not a tensor", found=describe(value)
                 )
             tensors[_joined(prefix, name)] = value
+        check_count(tensors)
         pending += [
             (_joined(prefix, name) + ".", child, depth + 1)
             for name, child in reversed(submodules.items())
             if child is not None
         ]
     return tensors
+
+
+def check_count(tensors: Collection[object]) -> None:
+    """Raises: DamagedCheckpointError: no network has so many tensors."""
+    if len(tensors) > MAX_TENSORS:
+        raise DamagedCheckpointError(
+            "holds more tensors than any network",
+            expected=f"at most {MAX_TENSORS:,}",
+            found=f"{len(tensors):,}",
+        )
 
 
 def _parts(module: Foreign) -> tuple[dict[object, object], dict[object, object], dict[object, object]]:
@@ -263,11 +279,11 @@ def _parts(module: Foreign) -> tuple[dict[object, object], dict[object, object],
 
 
 def _joined(prefix: str, name: object) -> str:
-    if not isinstance(name, str) or len(name) > MAX_NAME:
+    if not isinstance(name, str) or len(prefix) + len(name) > MAX_NAME:
         raise DamagedCheckpointError(
-            "holds a module with an impossible name",
+            "holds a module or a tensor with an impossible name",
             expected=f"text of at most {MAX_NAME} characters",
-            found=describe(name),
+            found=describe(name) if not prefix else f"{describe(name)} behind {len(prefix)} characters",
         )
     return prefix + name
 

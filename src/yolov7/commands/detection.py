@@ -31,6 +31,7 @@ def predict(
     sources: Sources,
     /,
     *,
+    fresh: Switch = False,
     out: Path = Path("runs/predict"),
     save: Commas = ("pictures",),
     conf: float = 0.25,
@@ -59,10 +60,12 @@ def predict(
     Parameters
     ----------
     weights:
-        Any YOLOv7 checkpoint or exported artefact, or the name of a released checkpoint.
+        Any YOLOv7 checkpoint or exported artefact, the folder of a run, or the name of a released checkpoint.
     sources:
         Images, folders, globs, videos, URLs, RTSP streams, a webcam's number, a .txt list, or - for
         standard input (an image, or a path or URL in each line).
+    fresh:
+        WEIGHTS is the name of a network, such as yolov7-tiny, with fresh weights, which find nothing.
     out:
         Directory for the results; where it holds some already, DIR-2 and so on.
     save:
@@ -127,7 +130,8 @@ def predict(
         sources if len(sources) > 1 else sources[0], every=every, frames=frames, duration=duration
     )
     predictor = load(
-        weight_file(weights),
+        weight_file(weights, fresh=fresh),
+        fresh=fresh,
         runtime=runtime,
         parallel=1 if source.live or batch_size > 1 or source.total == 1 else min(8, os.cpu_count() or 1),
         size=size,
@@ -235,7 +239,7 @@ def val(
     Parameters
     ----------
     weights:
-        Any YOLOv7 checkpoint or exported artefact, or the name of a released checkpoint.
+        Any YOLOv7 checkpoint or exported artefact, the folder of a run, or the name of a released checkpoint.
     data:
         data.yaml, COCO json, or the folder of a data set (COCO, YOLO, Pascal VOC).
     split:

@@ -16,7 +16,7 @@ from yolov7.console import (
     show,
 )
 from yolov7.errors import UsageError
-from yolov7.options import AllSwitch, JsonSwitch, Switch
+from yolov7.options import AllSwitch, JsonSwitch, Switch, weight_file
 
 
 def models(*, all_: AllSwitch = False, json_: JsonSwitch = False) -> None:
@@ -40,7 +40,7 @@ def models(*, all_: AllSwitch = False, json_: JsonSwitch = False) -> None:
 
 
 def doctor(
-    path: Path,
+    path: str,
     /,
     *,
     images: Annotated[Path | None, Parameter(show_default=False)] = None,
@@ -51,25 +51,27 @@ def doctor(
     Parameters
     ----------
     path:
-        A weight file; or a data set: data.yaml, COCO json, or a folder.
+        A weight file, the folder of a run, or the name of a released checkpoint; or a data set: data.yaml,
+        COCO json, or a folder.
     images:
         Folder of the images of a COCO json, where they are not found beside it.
     json_:
         Print JSON instead of text.
     """
-    if path.is_dir() or path.suffix.lower() in (".yaml", ".yml", ".json", ".data"):
+    from yolov7.checkpoints.checkpoint import load_checkpoint
+    from yolov7.checkpoints.strangers import is_dataset
+
+    if is_dataset(Path(path)):
         from yolov7.data.inspection import inspect_dataset
 
-        report = inspect_dataset(path, images=images)
+        report = inspect_dataset(Path(path), images=images)
         if json_:
             show(json.dumps(report.to_dict(), indent=2))
         else:
             data_report(report)
         return 1 if any(defect.severity == "error" for defect in report.defects) else 0
 
-    from yolov7.checkpoints.checkpoint import load_checkpoint
-
-    described = load_checkpoint(path).describe()
+    described = load_checkpoint(weight_file(path)).describe()
     if json_:
         show(json.dumps(described, indent=2))
     else:
@@ -77,13 +79,13 @@ def doctor(
     return 0
 
 
-def convert(path: Path, /, *, out: Path, deploy: Switch = False, half: Switch = False) -> None:
+def convert(path: str, /, *, out: Path, deploy: Switch = False, half: Switch = False) -> None:
     """Turn any checkpoint into ours: safetensors, with everything about the network inside.
 
     Parameters
     ----------
     path:
-        A weight file of any kind that doctor understands.
+        A weight file of any kind that doctor understands, the folder of a run, or the name of a released one.
     out:
         The file to write, X.safetensors.
     deploy:
@@ -97,7 +99,7 @@ def convert(path: Path, /, *, out: Path, deploy: Switch = False, half: Switch = 
         raise UsageError("checkpoints of ours are safetensors", expected="--out X.safetensors", found=out)
     if out.exists():
         raise UsageError("the file exists and is not overwritten", found=out)
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(weight_file(path))
     for note in checkpoint.notes:
         say(f"note: {note}")
     (checkpoint.deployed() if deploy else checkpoint).save(out, half=half)

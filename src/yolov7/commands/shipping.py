@@ -20,6 +20,7 @@ def export(
     weights: str,
     /,
     *,
+    fresh: Switch = False,
     format_: Annotated[Commas, Parameter(name="--format")] = ("onnx",),
     out: Path = Path("runs/export"),
     size: int | None = None,
@@ -42,7 +43,9 @@ def export(
     Parameters
     ----------
     weights:
-        Any YOLOv7 checkpoint, or the name of a released one.
+        Any YOLOv7 checkpoint, the folder of a run, or the name of a released checkpoint.
+    fresh:
+        WEIGHTS is the name of a network, such as yolov7-tiny, with fresh weights, which find nothing.
     format_:
         Comma-separated: onnx, onnx-nms (suppression inside), onnx-end-to-end (from image bytes to boxes),
         openvino, openvino-int8 (8 bits), tensorrt, torchscript, torch-export, ncnn, litert, coreml.
@@ -82,6 +85,7 @@ def export(
         raise UsageError("no format is given", expected="--format onnx, or several with commas between them")
     for name in format_:  # known before the weights are read
         find_format(name)
+    file = weight_file(weights, fresh=fresh)
     options = ExportOptions(size, batch_size, dynamic, half, calibration)
     with progress_bar() as progress:
         task = progress.add_task("reading", total=None)
@@ -90,11 +94,11 @@ def export(
             progress.update(task, description=what, completed=done, total=total)
 
         results = export_checkpoint(
-            open_checkpoint(weight_file(weights)),
+            open_checkpoint(file, fresh=fresh),
             format_,
             out,
             options,
-            stem=Path(weights).stem,
+            stem=Path(file).stem,
             images=images,
             data=None if data is None else open_dataset(data, split),
             conf=conf,
@@ -110,6 +114,7 @@ def benchmark(
     weights: str,
     /,
     *,
+    fresh: Switch = False,
     runtimes: Commas = ("auto", "torch", "openvino", "onnx"),
     sizes: Annotated[Numbers, Parameter(show_default=False)] = (),
     batches: Numbers = (1,),
@@ -130,7 +135,9 @@ def benchmark(
     Parameters
     ----------
     weights:
-        Any YOLOv7 checkpoint, the name of a released one, or a network such as yolov7-tiny: fresh weights.
+        Any YOLOv7 checkpoint, the folder of a run, or the name of a released checkpoint.
+    fresh:
+        WEIGHTS is the name of a network, such as yolov7-tiny, with fresh weights: speed does not need others.
     runtimes:
         Comma-separated: auto, torch, names of formats, each but auto also with +half behind it for 16 bits;
         or paths of artefacts, such as one in 8 bits.
@@ -171,8 +178,9 @@ def benchmark(
             progress.update(task, description=what, completed=done, total=total)
 
         result = measure(
-            weight_file(weights),
+            weight_file(weights, fresh=fresh),
             runtimes,
+            fresh=fresh,
             sizes=sizes,
             batches=batches,
             images=images,

@@ -14,6 +14,7 @@ import torch
 
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
+from yolov7.checkpoints.weights import find_weights
 from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
 from yolov7.data.contents import image_digests
 from yolov7.data.dataset import find_layout, match_classes
@@ -83,7 +84,7 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     _check(config)
     train, val = _datasets(config, say)
     beginning = continued or config.weights
-    checkpoint = None if beginning is None else load_checkpoint(beginning)
+    checkpoint = None if beginning is None else load_checkpoint(find_weights(beginning, say=say))
     architecture = _architecture(config, checkpoint)
     size = config.size or (checkpoint.size if checkpoint is not None else architecture.size)
     size = whole_strides(size, architecture.strides[-1])
@@ -104,8 +105,8 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     parts(model, config.freeze)  # known now, not when the run has a directory
     if checkpoint is not None and continued is None:
         say(transfer(checkpoint.model, model).summary())
-        if checkpoint.form == "deployed":
-            say("these weights are in deployed form, without batch norms and branches: they learn less well")
+        if folded := checkpoint.folded:
+            say(f"folded in these weights, and fresh again: {', '.join(folded)}")
     batch_size = config.batch_size or BATCH_SIZE
     gpu = only_gpu(config)
     if config.batch_size is None and gpu is not None:

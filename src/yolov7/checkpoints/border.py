@@ -1,0 +1,161 @@
+"""The border behind the readers: what a file says about its network is checked here, once.
+
+Values come from strangers, by way of a pickle or of JSON: each is taken as an ``object``, and what does not
+fit is refused, or left out with a note.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.checkpoints.rows import check_anchors
+from yolov7.checkpoints.tree import describe
+from yolov7.errors import DamagedCheckpointError, MismatchedCheckpointError
+from yolov7.models.architecture import Architecture
+from yolov7.models.complexity import count_parameters
+from yolov7.models.detector import Detector
+from yolov7.text import printable
+
+MAX_CLASSES = 65_536
+MAX_CLASS_NAME = 200
+"""Characters; what is longer is cut."""
+MAX_SIZE = 4096
+"""Longest side of images that a file may ask for, pixels."""
+MAX_DEPTH = 8
+"""Deepest nesting of what a file remembers about its training and origin."""
+MAX_ITEMS = 10_000
+"""Most values in one list or object of it."""
+MAX_TEXT = 10_000
+"""Characters of a text in it; what is longer is cut."""
+
+_FREE_MAP = 2**26
+_MAP_PER_WEIGHT = 32
+
+
+def check_network(model: Detector) -> None:
+    """Make sure that a network can be used at all.
+
+    Raises:
+        MismatchedCheckpointError: its anchors are no positive numbers, it has too many classes, or a few
+            weights ask for huge feature maps.
+    """
+    check_anchors(model.anchors)
+    if model.classes > MAX_CLASSES:
+        raise MismatchedCheckpointError(
+            "holds more classes than can be", expected=f"at most {MAX_CLASSES:,}", found=f"{model.classes:,}"
+        )
+    if not _is_proportionate(model, model.architecture.size):
+        raise MismatchedCheckpointError(
+            "a small network that asks for huge feature maps",
+            expected=f"at most {_MAP_PER_WEIGHT} numbers for each weight, or {_FREE_MAP:,}",
+            found=f"{_largest_map(model.architecture, model.architecture.size):,}",
+        )
+
+
+def _is_proportionate(model: Detector, size: int) -> bool:
+    return _largest_map(model.architecture, size) <= max(_FREE_MAP, _MAP_PER_WEIGHT * count_parameters(model))
+
+
+def _largest_map(architecture: Architecture, size: int) -> int:
+    """Numbers in the largest feature map of the backbone, for a square image of that side."""
+    area, largest = (size // 2 if architecture.reorg else size) ** 2, 0
+    for width, stride in architecture.stem:
+        area //= stride**2
+        largest = max(largest, width * area)
+    for stage in architecture.stages:
+        largest = max(largest, stage.down_width * area)
+        area //= 4
+        largest = max(largest, stage.block.branch * area, stage.block.width * area)
+    return largest
+
+
+def not_finite(model: Detector) -> tuple[str, ...]:
+    """A note about weights that are NaN or infinite, where there are some."""
+    # One number out of line makes the sum so, which is quicker to ask for.
+    suspects = {n: t for n, t in model.state_dict().items() if not t.sum(dtype=torch.float32).isfinite()}
+    bad = [name for name, tensor in suspects.items() if not torch.isfinite(tensor).all()]
+    if not bad:
+        return ()
+    examples = ", ".join(bad[:5])
+    return (f"{len(bad)} tensors hold NaN or infinity, nothing can be found with them: {examples}",)
+
+
+def class_names(found: object, classes: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """One name for each class, and what to note.
+
+    The file's names where they fit; COCO's for 80 classes of a file without names; else numbers.
+    """
+    listed = _by_label(found)
+    numbered = tuple(f"class {label}" for label in range(classes))
+    if listed is not None and not listed:
+        return (COCO_NAMES if classes == len(COCO_NAMES) else numbered), ()
+    if listed is None or not all(isinstance(name, str | int | float) for name in listed):
+        return numbered, ("its class names make no sense: its classes are numbered",)
+    if len(listed) != classes:
+        some = ", ".join(printable(name, 40) for name in listed[:5])
+        more = ", ..." if len(listed) > 5 else ""
+        note = (
+            f"it has {len(listed):,} class names ({some}{more}) for {classes:,} classes: these are numbered"
+        )
+        return numbered, (note,)
+    cut = sum(len(str(name)) > MAX_CLASS_NAME for name in listed)
+    notes = (f"{cut:,} class names are cut to {MAX_CLASS_NAME} characters",) if cut else ()
+    return tuple(printable(name, MAX_CLASS_NAME) for name in listed), notes
+
+
+def _by_label(found: object) -> Sequence[object] | None:
+    """Names in the order of their labels, out of a list or a dict by label; None where that is unclear."""
+    if not isinstance(found, dict):
+        return found if isinstance(found, list | tuple) else () if found is None else None
+    numbered = {int(key): name for key, name in found.items() if str(key).isdecimal() and len(str(key)) < 9}
+    if len(numbered) != len(found) or sorted(numbered) != list(range(len(found))):
+        return None
+    return [numbered[label] for label in range(len(found))]
+
+
+def image_size(found: object, model: Detector) -> tuple[int, tuple[str, ...]]:
+    """Side of the images that the network is meant for, pixels, and what to note."""
+    if isinstance(found, list | tuple) and found:
+        found = found[0]
+    nominal = model.architecture.size
+    if found is None:
+        return nominal, ()
+    side = found if isinstance(found, int) else 0
+    if model.strides[-1] <= side <= MAX_SIZE and _is_proportionate(model, side):
+        return side, ()
+    return nominal, (f"it names an image size that makes no sense ({describe(found)}): {nominal} is used",)
+
+
+def one_line(text: object) -> str:
+    """Text of a file, without what would steer a terminal."""
+    return printable(text if isinstance(text, str) else describe(text), MAX_TEXT)
+
+
+def remembered(value: object, depth: int = MAX_DEPTH) -> Any:
+    """Plain data that a file remembers, as JSON types; text is safe to show.
+
+    Raises:
+        DamagedCheckpointError: it is nested too deep, too long, or no plain data.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, list | tuple | dict) and depth and len(value) <= MAX_ITEMS:
+        if isinstance(value, dict):
+            return {one_line(key): remembered(item, depth - 1) for key, item in value.items()}
+        return [remembered(item, depth - 1) for item in value]
+    raise DamagedCheckpointError(
+        "what it remembers of its training or origin makes no sense",
+        expected=f"plain values, at most {MAX_DEPTH} deep and {MAX_ITEMS:,} long",
+        found=describe(value),
+    )
