@@ -85,7 +85,7 @@ def replacing(path: str | os.PathLike[str], *others: type[Exception], sync: bool
             raise
 
 
-def write_file(path: str | os.PathLike[str], content: bytes, *, sync: bool = False) -> None:
+def write_file(path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = False) -> None:
     """Write a whole file; it appears when it is complete.
 
     Raises:

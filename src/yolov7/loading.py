@@ -16,7 +16,8 @@ from yolov7.checkpoints.weights import find_weights
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.export.artefact import Runtime
 from yolov7.export.automatic import fastest
-from yolov7.export.formats import find_format, runtime_of
+from yolov7.export.exporting import REJECTED
+from yolov7.export.formats import artefact_at, find_format, runtime_of
 from yolov7.export.prepared import open_prepared
 from yolov7.inference.augment import Augmented
 from yolov7.inference.backend import Backend, TorchBackend, default_device, find_device
@@ -44,10 +45,11 @@ def load(
     agnostic: bool = False,
     max_detections: int = PREDICTION.max_detections,
     centred: bool = False,
+    trust: bool = False,
 ) -> Predictor:
     """Make any checkpoint, or an artefact of ``yolov7 export``, ready for images.
 
-    Nothing in a checkpoint is run. Artefacts are read by their runtimes: take them from people you trust.
+    Nothing in the file is run, whatever it is called: what could act is refused, or needs ``trust``.
 
     Args:
         weights: path of any YOLOv7 checkpoint or artefact; the folder of a training run; or the name of a
@@ -68,8 +70,11 @@ def load(
         conf, iou, classes, agnostic, max_detections: see :class:`~yolov7.thresholds.Thresholds`. They can be
             changed for each call of the predictor.
         centred: see :class:`Predictor`.
+        trust: you know who made this artefact, and its own runtime may run whatever is in it: for TensorRT's
+            engines, and for TorchScript and torch.export programs with more than a network in them.
 
     Raises:
+        UnsafeCheckpointError: it could act, and is not trusted.
         CheckpointError: the file cannot be used, or is not there.
         DownloadError: a released checkpoint cannot be fetched.
         UsageError: an argument that cannot be.
@@ -77,9 +82,9 @@ def load(
     thresholds = Thresholds(conf, iou, max_detections, classes, agnostic)
     if size is not None:
         check_whole("image size in pixels", size)
-    artefact = None if isinstance(weights, Checkpoint) or fresh else runtime_of(Path(weights))
+    artefact = None if isinstance(weights, Checkpoint) or fresh else find_artefact(Path(weights))
     if artefact is not None and not isinstance(weights, Checkpoint):
-        network = _artefact(artefact, Path(weights), runtime, size, parallel, half)
+        network = _artefact(artefact, Path(weights), runtime, size, parallel, half, trust)
     else:
         file = None if isinstance(weights, Checkpoint) or fresh else find_weights(weights)
         checkpoint = (
@@ -105,7 +110,13 @@ class _Network(NamedTuple):
 
 
 def _artefact(
-    found: Runtime, path: Path, wanted: str | None, size: int | None, parallel: int, half: bool
+    found: Runtime,
+    path: Path,
+    wanted: str | None,
+    size: int | None,
+    parallel: int,
+    half: bool,
+    trust: bool,
 ) -> _Network:
     """An exported artefact on its own runtime.
 
@@ -114,10 +125,10 @@ def _artefact(
     """
     if wanted not in (None, "auto", found.name):
         raise UsageError("an artefact has a runtime of its own", expected=found.name, found=wanted)
-    if not path.exists():
-        raise CheckpointError("there is no such artefact", file=path)
+    if path.name.endswith(REJECTED):
+        _LOG.warning("%s was compared with torch when it was made, and differed too much", path.name)
     found.require(*found.runs_with)
-    backend = found.open(path, parallel=parallel, exact=not (half or wanted == "auto"))
+    backend = found.open(path, parallel=parallel, exact=not (half or wanted == "auto"), trust=trust)
     description = backend.description
     if backend.shape is not None and size not in (None, description.size):
         raise UsageError("this artefact takes images of one size", expected=description.size, found=size)
@@ -144,6 +155,19 @@ def _network(
         runtime = find_format(wanted)
         backend, _ = open_prepared(checkpoint, runtime, size, parallel=parallel, exact=not half)
     return _Network(backend, checkpoint.names, size)
+
+
+def find_artefact(path: Path) -> Runtime | None:
+    """The format of an artefact; None where the path is that of something else.
+
+    Raises:
+        CheckpointError: it is called an artefact and not there; or damaged.
+    """
+    if path.exists():
+        return artefact_at(path)
+    if runtime_of(path) is not None:
+        raise CheckpointError("there is no such artefact", file=path)
+    return None
 
 
 def open_checkpoint(weights: str | os.PathLike[str], *, fresh: bool = False) -> Checkpoint:

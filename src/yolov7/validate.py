@@ -44,6 +44,7 @@ def evaluate(
     augment: bool = False,
     half: bool = False,
     runtime: str | None = None,
+    trust: bool = False,
     device: str | torch.device | None = None,
     predictions: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
@@ -76,6 +77,7 @@ def evaluate(
         augment=augment,
         half=half,
         runtime=runtime,
+        trust=trust,
         device=device,
         predictions=predictions,
         report=report,
@@ -99,6 +101,7 @@ def validate(
     augment: bool = False,
     half: bool = False,
     runtime: str | None = None,
+    trust: bool = False,
     device: str | torch.device | None = None,
     predictions: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
@@ -122,7 +125,7 @@ def validate(
             network off where padding is odd: to repeat published numbers, which are lower for it.
         augment: look at each image three times, mirrored and scaled.
         half: 16 bits: float16 on a GPU, bfloat16 on a CPU.
-        runtime: what runs the network: see :func:`yolov7.load`.
+        runtime, trust: what runs the network, and an artefact that may run anything: see :func:`yolov7.load`.
         device: a GPU where there is one by default.
         predictions: file to write the detections to, in the form that the COCO server takes.
         report: directory for report.html (metrics, curves, confusions, the worst images, in one file that
@@ -139,7 +142,9 @@ def validate(
             if path.exists():
                 raise OutputError("there are results already, which are not overwritten", file=path)
     dataset = _truth(data, split, images, predictions, say)
-    predictor = load(weights, runtime=runtime, size=size, device=device, half=half, augment=augment)
+    predictor = load(
+        weights, runtime=runtime, size=size, device=device, half=half, augment=augment, trust=trust
+    )
     dataset = _of_known_classes(dataset, predictor.names)
 
     if isinstance(predictor.backend, SuppressingBackend):

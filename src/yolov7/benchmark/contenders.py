@@ -17,12 +17,12 @@ from yolov7.benchmark.result import BASELINE, Fresh, Line, Timing
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import UsageError
 from yolov7.export.artefact import Runtime
-from yolov7.export.formats import FORMATS, runtime_of
+from yolov7.export.formats import FORMATS
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.frames import Frame
 from yolov7.inference.predictor import Predictor
 from yolov7.inference.speed import call_seconds, inputs_for
-from yolov7.loading import load
+from yolov7.loading import find_artefact, load
 from yolov7.models.detector import fuse
 
 HALF = "+half"
@@ -41,24 +41,27 @@ class Wanted:
         runtime: its name; None of an artefact.
         artefact: its path; None of a runtime.
         half: in 16 bits.
+        trust: an artefact may run whatever is in it.
     """
 
     label: str
     runtime: str | None
     artefact: str | None
     half: bool
+    trust: bool = False
 
     @classmethod
-    def named(cls, text: str) -> Wanted:
+    def named(cls, text: str, *, trust: bool = False) -> Wanted:
         """From what users type: ``openvino``, ``openvino+half``, ``runs/export/best.int8.openvino``.
 
         Raises:
             UsageError: no such runtime or file.
+            CheckpointError: an artefact that is not there, or damaged.
         """
         name = text.removesuffix(HALF)
         half = name != text
-        if runtime_of(Path(name)) is not None and Path(name).exists():
-            return cls(Path(text).name, None, name, half)
+        if name not in FORMATS and find_artefact(Path(name)) is not None:
+            return cls(Path(text).name, None, name, half, trust)
         known = ("auto", "torch", *FORMATS)
         if name not in known or (name == "auto" and half):
             raise UsageError(
@@ -71,7 +74,9 @@ class Wanted:
     @property
     def format(self) -> Runtime | None:
         """What it is in; None of torch itself, and of auto."""
-        return FORMATS.get(self.runtime or "") if self.artefact is None else runtime_of(Path(self.artefact))
+        if self.artefact is None:
+            return FORMATS.get(self.runtime or "")
+        return find_artefact(Path(self.artefact))
 
     def check(self) -> None:
         """Say early what cannot run here.
@@ -94,6 +99,7 @@ class Wanted:
             "size": size,
             "device": str(device),
             "conf": CONF,
+            "trust": self.trust,
         }
 
 

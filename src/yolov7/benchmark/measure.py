@@ -28,9 +28,9 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.checkpoints.weights import find_weights
 from yolov7.errors import UsageError
 from yolov7.export.documents import library_versions, machine
-from yolov7.export.formats import FORMATS, runtime_of
+from yolov7.export.formats import FORMATS
 from yolov7.inference.backend import default_device, find_device
-from yolov7.loading import open_checkpoint
+from yolov7.loading import find_artefact, open_checkpoint
 
 MOST_PARALLEL = 8
 
@@ -49,6 +49,7 @@ def benchmark(
     count: int = 20,
     rounds: int = 5,
     device: str | None = None,
+    trust: bool = False,
     progress: Progress | None = None,
 ) -> Benchmark:
     """Time a network on several runtimes, beside torch in its plainest form.
@@ -66,6 +67,7 @@ def benchmark(
         count: images to take of them.
         rounds: turns of each runtime that count; one more warms up.
         device: of torch; a GPU where there is one.
+        trust: artefacts may run whatever is in them: see :func:`yolov7.load`.
         progress: told how far it is.
 
     Raises:
@@ -73,12 +75,12 @@ def benchmark(
         MissingDependencyError: no images are given, and scikit-image is not installed.
         CheckpointError, DownloadError, SourceError: weights or images cannot be read.
     """
-    if not fresh and runtime_of(Path(weights)) is not None:
+    if not fresh and find_artefact(Path(weights)) is not None:
         raise UsageError("weights are a checkpoint; artefacts go among the runtimes", found=weights)
     for name, numbers in (("sizes", sizes), ("batches", batches), ("rounds", [rounds]), ("count", [count])):
         if any(number < 1 for number in numbers):
             raise UsageError(f"{name} must be at least 1", found=", ".join(map(str, numbers)))
-    wanted = [Wanted.named(name) for name in dict.fromkeys(runtimes) if name != BASELINE]
+    wanted = [Wanted.named(name, trust=trust) for name in dict.fromkeys(runtimes) if name != BASELINE]
     where = find_device(device or default_device())
     # Fresh weights are the same every time, and so are their artefacts in the cache.
     with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="yolov7-benchmark-") as folder:

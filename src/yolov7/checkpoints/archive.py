@@ -1,7 +1,8 @@
 """The zip file that ``torch.save`` writes: records, each of which is where it says and what it was.
 
-torch stores without compression, in one folder, and so must every file read here. Python's ``zipfile`` is not
-used: it makes an object for each entry before anybody can ask how many there are, and lets entries overlap.
+torch stores weights without compression, in one folder, and so must every file read here; the code of a
+TorchScript archive may be deflated. Python's ``zipfile`` is not used: it makes an object for each entry
+before anybody can ask how many there are, and lets entries overlap.
 
 Format: PKWARE's APPNOTE, sections 4.3 and 4.5.3.
 """
@@ -24,6 +25,7 @@ MAX_RECORDS = 65_535
 _MAX_NAME = 512
 _MAX_COMMENT = 65_535
 _CHUNK = 2**20
+_DEFLATED = 8
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -41,13 +43,15 @@ class Record:
     Attributes:
         size: bytes.
         crc: CRC-32 of them.
-        compressed: whether they are stored as anything but themselves.
+        stored: bytes that they take in the file.
+        method: 0 where they are stored as themselves, 8 where they are deflated, -1 for anything else.
         header: where its header starts; its bytes come behind that.
     """
 
     size: int
     crc: int
-    compressed: bool
+    stored: int
+    method: int
     header: int
 
 
@@ -72,8 +76,12 @@ class Archive:
         # torch can be told to leave checksums out: then every one is 0.
         self._has_checksums = any(record.crc for record in self.records.values())
 
-    def check(self) -> None:
+    def check(self, *, deflated: bool = False, folder: bool = True) -> None:
         """Make sure that this is laid out as torch does: stored, in one folder, nothing on top of another.
+
+        Args:
+            deflated: whether records may be deflated.
+            folder: whether there has to be one folder.
 
         Raises:
             DamagedCheckpointError: it is not.
@@ -86,11 +94,11 @@ class Archive:
                 or any(c == "\\" or c < " " for c in name)
             ):
                 raise self._damaged("holds a record whose name is a trap", found=printable(name))
-            if len(parts) < 2 or parts[0] != self.folder:
+            if folder and (len(parts) < 2 or parts[0] != self.folder):
                 raise self._damaged(
                     "is not laid out as torch does", expected="one folder", found=printable(name)
                 )
-            if record.compressed:
+            if record.method not in ((0, 8) if deflated else (0,)):
                 raise self._damaged(
                     "is compressed, which torch never does: unpack it and pack it again with 'zip -0 -r'",
                     expected="records stored as they are",
@@ -104,7 +112,7 @@ class Archive:
                     "two records lie on top of each other", found=f"{printable(before)}, {printable(name)}"
                 )
             self._starts[name] = self._check_header(name, record)
-            end, before = self._starts[name] + record.size, name
+            end, before = self._starts[name] + record.stored, name
             if end > self._directory:
                 raise self._damaged("a record reaches out of the file" + _AGAIN, found=printable(name))
 
@@ -142,7 +150,9 @@ class Archive:
                 expected=f"at most {limit} bytes",
                 found=f"{record.size}",
             )
-        content = self._at(self._starts[name], record.size)
+        content = self._at(self._starts[name], record.stored)
+        if record.method == _DEFLATED:
+            content = self._inflated(name, record, content)
         self._compare(name, record, zlib.crc32(content))
         return content
 
@@ -153,9 +163,9 @@ class Archive:
             DamagedCheckpointError: there is no such record, it has another size, or is not what it was.
         """
         record = self._find(name)
-        if record.size != size:
+        if record.size != size or record.method == _DEFLATED:
             raise self._damaged(
-                f"{printable(name)} has the wrong size",
+                f"{printable(name)} has the wrong size or is compressed",
                 expected=f"{size} bytes",
                 found=f"{record.size} bytes",
             )
@@ -167,6 +177,16 @@ class Archive:
                 raise self._damaged("is truncated" + _AGAIN)
             self._compare(name, record, zlib.crc32(content))
         return buffer
+
+    def _inflated(self, name: str, record: Record, content: bytes) -> bytes:
+        """The bytes of a deflated record: as many as its size, and no more."""
+        try:
+            inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, record.size + 1)
+        except zlib.error:
+            inflated = b""
+        if len(inflated) != record.size:
+            raise self._damaged(f"{printable(name)} is not what was saved" + _AGAIN)
+        return inflated
 
     def _find(self, name: str) -> Record:
         if (record := self.records.get(name)) is None:
@@ -241,8 +261,8 @@ class Archive:
                 raise self._damaged("holds two records of one name", found=printable(name))
             if name.endswith("/") and not length:  # a folder, which other programs list and torch does not
                 continue
-            compressed = bool(method or flags & 1 or stored != length)
-            records[name] = Record(length, crc, compressed, header)
+            honest = not flags & 1 and (method == _DEFLATED or (method == 0 and stored == length))
+            records[name] = Record(length, crc, stored, method if honest else -1, header)
         if not records:
             raise self._damaged("is an empty zip file", expected="a checkpoint")
         return records
@@ -271,7 +291,7 @@ class Archive:
         header = _HEADER.unpack(self._at(record.header, _HEADER.size))
         mark, method, name_size, extra_size = header[0], header[3], header[9], header[10]
         raw = self._at(record.header + _HEADER.size, name_size)
-        if mark != b"PK\3\4" or method or raw.decode("utf-8", "replace") != name:
+        if mark != b"PK\3\4" or method != record.method or raw.decode("utf-8", "replace") != name:
             raise self._damaged("a record is not where the directory says" + _AGAIN, found=printable(name))
         return record.header + _HEADER.size + int(name_size) + int(extra_size)
 

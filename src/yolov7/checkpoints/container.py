@@ -100,15 +100,26 @@ class _StorageId(NamedTuple):
 
 def _read_zip(archive: Archive, path: str) -> object:
     archive.check()
-    pickled = archive.read(f"{archive.folder}/data.pkl", MAX_PICKLE)
-    return Unpickler(pickled, persistent=_ZipStorages(archive), file=path, part="data.pkl").load()
+    return read_pickle(archive, path)
+
+
+def read_pickle(archive: Archive, path: str, part: str = "data") -> object:
+    """A pickle of a checked archive as a tree (``tree.py``): PART.pkl, its storages in the folder PART.
+
+    Raises:
+        UnsafeCheckpointError, DamagedCheckpointError: see :func:`read_checkpoint`.
+    """
+    name = f"{part}.pkl"
+    pickled = archive.read(f"{archive.folder}/{name}", MAX_PICKLE)
+    return Unpickler(pickled, persistent=_ZipStorages(archive, part), file=path, part=name).load()
 
 
 class _ZipStorages:
     """The storages of a zip file, each read when the pickle refers to it for the first time."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, part: str) -> None:
         self._archive = archive
+        self._part = part
         self._allowance = ViewAllowance(archive.size)
         self._storages: dict[str, Storage] = {}
         order = f"{archive.folder}/byteorder"
@@ -127,7 +138,7 @@ class _ZipStorages:
             raise DamagedCheckpointError(
                 "holds numbers in a byte order that cannot be told", found=describe(self._order)
             )
-        name = f"{self._archive.folder}/data/{wanted.key}"
+        name = f"{self._archive.folder}/{self._part}/{wanted.key}"
         return typed(
             self._archive.read_tensor(name, wanted.numel * wanted.dtype.itemsize), wanted.dtype, swap=swap
         )

@@ -62,7 +62,7 @@ _KNOWN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MZ", "a program"),
     (0, b"SQLite format 3", "a database"),
 )
-_ONNX = tuple(bytes((8, version, tag)) for version in range(1, 32) for tag in (0x12, 0x1A, 0x3A, 0x42))
+ONNX_HEADS = tuple(bytes((8, version, tag)) for version in range(1, 32) for tag in (0x12, 0x1A, 0x3A, 0x42))
 
 # Beginnings of texts, in lower case -> what it is.
 _TEXTS: tuple[tuple[str, str], ...] = (
@@ -117,7 +117,7 @@ def what_is(head: bytes, path: str) -> str | None:
             return what
     if int.from_bytes(head[:4], "little") < 65_536 and head[4:].startswith(b'{"'):
         return f"a TensorRT engine with the description that Ultralytics puts before it: {_RUN_NOT_LOADED}"
-    if head.startswith(_ONNX):
+    if head.startswith(ONNX_HEADS):
         return f"an ONNX model: {_RUN_NOT_LOADED}"
     if not head.strip(b"\0"):
         return "zeros: the download or the copy failed"

@@ -42,6 +42,7 @@ def predict(
     augment: Switch = False,
     half: Switch = False,
     runtime: str | None = None,
+    trust_artefact: Switch = False,
     device: str | None = None,
     batch_size: int = 1,
     every: int = 1,
@@ -86,6 +87,8 @@ def predict(
         16 bits: float16 on a GPU, bfloat16 on a CPU.
     runtime:
         torch; the name of a format such as openvino; or auto, the fastest that is right on this machine.
+    trust_artefact:
+        You know who made this artefact: its runtime may run whatever is in it.
     device:
         cpu, cuda, cuda:1, mps; a GPU where there is one by default.
     batch_size:
@@ -133,6 +136,7 @@ def predict(
         weight_file(weights, fresh=fresh),
         fresh=fresh,
         runtime=runtime,
+        trust=trust_artefact,
         parallel=1 if source.live or batch_size > 1 or source.total == 1 else min(8, os.cpu_count() or 1),
         size=size,
         device=device,
@@ -226,6 +230,7 @@ def val(
     augment: Switch = False,
     half: Switch = False,
     runtime: str | None = None,
+    trust_artefact: Switch = False,
     device: str | None = None,
     json_: Annotated[Path | None, Parameter(name="--json", show_default=False)] = None,
     predictions: Annotated[Path | None, Parameter(show_default=False)] = None,
@@ -258,6 +263,8 @@ def val(
         16 bits: float16 on a GPU, bfloat16 on a CPU.
     runtime:
         torch; the name of a format such as openvino; or auto, the fastest that is right on this machine.
+    trust_artefact:
+        You know who made this artefact: its runtime may run whatever is in it.
     device:
         cpu, cuda, cuda:1, mps; a GPU where there is one by default.
     json_:
@@ -291,6 +298,7 @@ def val(
             augment=augment,
             half=half,
             runtime=runtime,
+            trust=trust_artefact,
             device=device,
             predictions=predictions,
             report=directory,

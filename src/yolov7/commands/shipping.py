@@ -122,6 +122,7 @@ def benchmark(
     count: int = 20,
     rounds: int = 5,
     device: str | None = None,
+    trust_artefact: Switch = False,
     json_: JsonSwitch = False,
     out: Annotated[Path | None, Parameter(show_default=False)] = None,
     markdown: Annotated[Path | None, Parameter(show_default=False)] = None,
@@ -154,6 +155,8 @@ def benchmark(
         Turns of each runtime that count; one more warms up.
     device:
         Where torch runs: cpu, cuda, cuda:1, mps; a GPU where there is one by default.
+    trust_artefact:
+        You know who made the artefacts among them: their runtimes may run whatever is in them.
     json_:
         Print JSON instead of tables.
     out:
@@ -187,6 +190,7 @@ def benchmark(
             count=count,
             rounds=rounds,
             device=device,
+            trust=trust_artefact,
             progress=report,
         )
     if json_:

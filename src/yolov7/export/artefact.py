@@ -23,11 +23,28 @@ from torch import Tensor
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
 from yolov7.export.identity import weights_sha256
+from yolov7.export.written import (
+    MAX_BATCH,
+    MAX_CLASSES,
+    MAX_JSON,
+    MAX_SIDE,
+    mapping,
+    parsed_json,
+    positive,
+    several,
+    text,
+    whole,
+)
+from yolov7.text import printable
 
 KEY = "open-yolov7"
 """Under which a description is found among an artefact's metadata."""
 
+VERSION = 1
+"""Of descriptions: see :class:`Description`."""
+
 Precision = Literal["float32", "float16", "int8"]
+_PRECISIONS: dict[object, Precision] = {"float32": "float32", "float16": "float16", "int8": "int8"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,8 @@ class Description:
         weights: SHA-256 of the checkpoint's tensors: see :func:`~yolov7.export.identity.weights_sha256`.
         about: licence, provenance and whatever else the checkpoint remembers.
         made_by: versions of this package and of torch.
+        version: of this description. Fields that are added later are ignored by older packages; where one
+            changes its meaning the version rises, and older packages refuse it.
     """
 
     format: str
@@ -79,6 +98,7 @@ class Description:
     weights: str
     about: Mapping[str, Any] = field(default_factory=dict)
     made_by: Mapping[str, str] = field(default_factory=dict)
+    version: int = VERSION
 
     @classmethod
     def of(
@@ -120,34 +140,67 @@ class Description:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str | bytes | None, path: Path) -> Description:
+    def from_json(cls, said: str | bytes | None, path: Path) -> Description:
         """The description inside an artefact.
 
         Raises:
-            CheckpointError: there is none, or not a whole one: this package did not write the artefact.
+            CheckpointError: there is none, or not a whole one: this package did not write the artefact; or a
+                later version of it did.
         """
+        if not said or len(said) > MAX_JSON:
+            raise _undescribed(path, f"{len(said)} bytes" if said else None)
         try:
-            said = json.loads(text or "")
-            shape = said["shape"]
-            return cls(
-                format=str(said["format"]),
-                variant=str(said["variant"]),
-                names=tuple(map(str, said["names"])),
-                size=int(said["size"]),
-                shape=None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
-                strides=tuple(map(int, said["strides"])),
-                anchors=tuple(tuple((float(w), float(h)) for w, h in level) for level in said["anchors"]),
-                precision=said["precision"],
-                weights=str(said["weights"]),
-                about=dict(said["about"]),
-                made_by=dict(said["made_by"]),
-            )
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return cls._parsed(mapping(parsed_json(said)), path)
+        except KeyError as error:
+            raise _undescribed(path, f"no {error.args[0]}") from None
+        except (ValueError, TypeError, OverflowError) as error:
+            raise _undescribed(path, printable(error, 200)) from None
+
+    @classmethod
+    def _parsed(cls, said: Mapping[str, Any], path: Path) -> Description:
+        """See :meth:`from_json`. Raises: ValueError, KeyError, TypeError where it makes no sense."""
+        version_ = whole(said.get("version", 1), 2**31)
+        if version_ > VERSION:
             raise CheckpointError(
-                "this artefact does not say what it is",
+                "this artefact was written by a later version of open-yolov7: upgrade this one",
                 file=path,
-                expected=f"a description of the network among its metadata, as `{KEY} export` writes it",
-            ) from None
+                expected=f"a description of version {VERSION}",
+                found=version_,
+            )
+        strides = tuple(whole(stride, 1024) for stride in several(said["strides"], 10))
+        anchors = tuple(
+            tuple((positive(width), positive(height)) for width, height in several(level, 100))
+            for level in several(said["anchors"], 10)
+        )
+        if len({len(level) for level in anchors}) != 1 or len(anchors) != len(strides):
+            raise ValueError("the anchors are not those of the strides")
+        size, shape = whole(said["size"], MAX_SIDE), said["shape"]
+        if shape is not None:
+            batch, height, width = several(shape, 3)
+            shape = whole(batch, MAX_BATCH), whole(height, MAX_SIDE), whole(width, MAX_SIDE)
+        return cls(
+            format=text(said["format"]),
+            variant=text(said["variant"]),
+            names=tuple(map(text, several(said["names"], MAX_CLASSES))),
+            size=size,
+            shape=shape,
+            strides=strides,
+            anchors=anchors,
+            precision=_PRECISIONS[said["precision"]],
+            weights=text(said["weights"]),
+            about=mapping(said["about"]),
+            made_by={text(name): text(value) for name, value in mapping(said["made_by"]).items()},
+            version=version_,
+        )
+
+
+def _undescribed(path: Path, found: str | None) -> CheckpointError:
+    return CheckpointError(
+        "this artefact does not say what it is",
+        file=path,
+        expected=f"a description of the network among its metadata, as `{KEY} export` writes it",
+        found=found,
+    )
 
 
 class Runtime(ABC):
@@ -165,6 +218,8 @@ class Runtime(ABC):
     """Modules that :meth:`open` imports."""
     takes_any_size: ClassVar[bool] = True
     """Whether an artefact can be dynamic."""
+    needs_trust: ClassVar[bool] = False
+    """Whether no artefact can be looked into before it runs."""
 
     def require(self, *modules: str) -> None:
         """Say with the pip command what is not installed.
@@ -192,21 +247,32 @@ class Runtime(ABC):
         """
 
     @abstractmethod
+    def recognises(self, path: Path) -> bool:
+        """Whether what is there is built like an artefact of this format, whatever it is called."""
+
+    @abstractmethod
     def describe(self, path: Path) -> Description:
-        """What an artefact says about itself.
+        """What an artefact says about itself; nothing of it is run.
 
         Raises:
             CheckpointError: it is damaged, or was not written by this package.
         """
 
     @abstractmethod
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
         """The artefact, ready to run.
 
         Args:
             path: of the artefact.
             parallel: calls that are made at the same time, each with its share of the processor.
             exact: float32 throughout, even where the runtime would round to 16 bits by itself.
+            trust: the artefact's own runtime may run whatever is in it: for formats that can hold programs.
+
+        Raises:
+            UnsafeCheckpointError: it cannot be opened safely, and is not trusted.
+            CheckpointError: it is damaged, or was not written by this package.
         """
 
 
@@ -260,7 +326,14 @@ class ArtefactBackend(ABC):
 
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         """Of each image the rows with a higher objectness, (n, 5 + C), in memory of their own."""
-        return tuple(rows[rows[:, 4] > objectness] for rows in self.infer(images))
+        rows = self.infer(images)
+        if rows.ndim != 3 or (len(rows), rows.shape[2]) != (len(images), 5 + self.classes):
+            raise CheckpointError(
+                f"what this {self.description.format} artefact gives is not what its description tells of",
+                expected=f"{len(images)} x N x {5 + self.classes} numbers",
+                found=" x ".join(map(str, rows.shape)),
+            )
+        return tuple(one[one[:, 4] > objectness] for one in rows)
 
 
 def to_float_array(images: Tensor) -> npt.NDArray[np.float32]:

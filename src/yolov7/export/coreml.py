@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,14 +22,16 @@ import torch
 from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.errors import CheckpointError, UsageError
+from yolov7.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from yolov7.export.artefact import KEY, ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
 from yolov7.export.network import RowNetwork, exported
+from yolov7.export.written import read_bounded
 from yolov7.quiet import errors_only
 
 INPUT, OUTPUT = "images", "rows"
 SPECIFICATION = Path("Data", "com.apple.CoreML", "model.mlmodel")
 """All of a package but the weights."""
+MAX_SPECIFICATION = 64 * 2**20
 
 
 class CoreMl(Runtime):
@@ -56,18 +59,27 @@ class CoreMl(Runtime):
             )
             Path(folder, "labelled.mlpackage").rename(path)
 
+    def recognises(self, path: Path) -> bool:
+        return (path / SPECIFICATION).is_file()
+
     def describe(self, path: Path) -> Description:
+        content = read_bounded(path / SPECIFICATION, MAX_SPECIFICATION)
+        for found in re.findall(rb"@model_path/[^\x00-\x1f]*", content):
+            if b".." in found:
+                raise UnsafeCheckpointError("it names a file outside of itself", file=path, found=found)
         with _quiet():
             from coremltools.proto.Model_pb2 import Model
             from google.protobuf.message import DecodeError
 
         try:
-            metadata = Model.FromString((path / SPECIFICATION).read_bytes()).description.metadata
-        except (OSError, DecodeError) as error:
+            metadata = Model.FromString(content).description.metadata
+        except DecodeError as error:
             raise CheckpointError(f"this is no Core ML package: {error}", file=path) from None
         return Description.from_json(metadata.userDefined.get(KEY), path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
         description = self.describe(path)
         if (reason := self.why_not_here()) is not None:
             raise UsageError(reason, found=platform.system())

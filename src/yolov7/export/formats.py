@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from yolov7.errors import UsageError
+from yolov7.errors import CheckpointError, UsageError
 from yolov7.export.artefact import Runtime
 from yolov7.export.coreml import CoreMl
 from yolov7.export.litert import LiteRt
@@ -45,6 +45,30 @@ def find_format(name: str) -> Runtime:
 
 
 def runtime_of(path: Path) -> Runtime | None:
-    """The format of an artefact, by how its name ends; None where that is no artefact's."""
+    """The format of an artefact that is to be made, by how its name ends; None where that is no artefact's.
+
+    What is there already is judged by its content: :func:`artefact_at`.
+    """
     fitting = [runtime for runtime in FORMATS.values() if path.name.endswith(runtime.suffix)]
     return max(fitting, key=lambda runtime: len(runtime.suffix), default=None)
+
+
+def artefact_at(path: Path) -> Runtime | None:
+    """The format of an artefact by its content, whatever it is called; None where it is none.
+
+    Raises:
+        CheckpointError: it is damaged, or not of the format that its description tells of.
+    """
+    for runtime in FORMATS.values():
+        if runtime.recognises(path):
+            said = runtime.describe(path).format
+            found = FORMATS.get(said)
+            if found is None or not found.recognises(path):
+                raise CheckpointError(
+                    "this artefact is not of the format that it says",
+                    file=path,
+                    expected=runtime.name,
+                    found=said,
+                )
+            return found
+    return None

@@ -19,12 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from yolov7.checkpoints.archive import Archive
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.errors import CheckpointError, UsageError
+from yolov7.checkpoints.sniff import open_file
+from yolov7.errors import CheckpointError, DamagedCheckpointError, UsageError
 from yolov7.export.artefact import ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
 from yolov7.export.network import RowNetwork
+from yolov7.export.written import MAX_JSON
 
 INPUT, OUTPUT, DESCRIPTION = "images", "rows", "description.json"
+_MAGIC = b"TFL3"
 
 
 class LiteRt(Runtime):
@@ -46,15 +50,25 @@ class LiteRt(Runtime):
         with zipfile.ZipFile(path, "a") as archive:
             archive.writestr(DESCRIPTION, description.to_json())
 
-    def describe(self, path: Path) -> Description:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                text = archive.read(DESCRIPTION)
-        except (OSError, KeyError, RuntimeError, zipfile.BadZipFile):
-            text = None
-        return Description.from_json(text, path)
+    def recognises(self, path: Path) -> bool:
+        if not path.is_file():
+            return False
+        with open_file(path) as file:
+            return file.read(8)[4:] == _MAGIC
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
+    def describe(self, path: Path) -> Description:
+        with open_file(path) as file:
+            try:
+                archive = Archive(file, str(path))
+                archive.check(folder=False)
+                said = archive.read(DESCRIPTION, MAX_JSON)
+            except DamagedCheckpointError:
+                said = None
+        return Description.from_json(said, path)
+
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
         return LiteRtBackend(self.describe(path), path, parallel)
 
 

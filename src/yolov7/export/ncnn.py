@@ -21,7 +21,10 @@ from torch import Tensor, nn
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, OutputError
 from yolov7.export.artefact import ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
+from yolov7.export.ncnn_border import check_layers
 from yolov7.export.network import LogitNetwork, traced
+from yolov7.export.torch_programs import script_bytes
+from yolov7.export.written import read_bounded
 from yolov7.inference.backend import has_bfloat16
 from yolov7.models.blocks import ConvAct, ReOrg, with_weights
 from yolov7.models.decode import decode_levels, decode_levels_above
@@ -49,14 +52,15 @@ class Ncnn(Runtime):
                 (Path(folder) / name).rename(path / name)
         (path / DESCRIPTION).write_text(description.to_json())
 
-    def describe(self, path: Path) -> Description:
-        try:
-            text = (path / DESCRIPTION).read_bytes()
-        except OSError:
-            text = None
-        return Description.from_json(text, path)
+    def recognises(self, path: Path) -> bool:
+        return (path / PARAM).is_file()
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
+    def describe(self, path: Path) -> Description:
+        return Description.from_json(read_bounded(path / DESCRIPTION), path / DESCRIPTION)
+
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
         return NcnnBackend(self.describe(path), path, parallel, exact)
 
 
@@ -121,6 +125,7 @@ def _network(path: Path, *, threads: int, exact: bool) -> Any:
     net.opt.use_bf16_packed = net.opt.use_bf16_storage = not exact and has_bfloat16()
     if exact:
         net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+    check_layers(path / PARAM, path / BIN)
     # The second is not tried after the first failed.
     if net.load_param(os.fspath(path / PARAM)) or net.load_model(os.fspath(path / BIN)):
         raise CheckpointError("ncnn cannot read this network", file=path)
@@ -135,7 +140,7 @@ def _convert(network: nn.Module, stride: int, folder: Path, *, half: bool) -> No
     import pnnx
 
     shapes = [(1, 3, 2 * stride, 3 * stride), (1, 3, 4 * stride, 5 * stride)]
-    traced(network, torch.zeros(shapes[0])).save(folder / "model.pt")
+    (folder / "model.pt").write_bytes(script_bytes(traced(network, torch.zeros(shapes[0]))))
     first, second = (str(list(shape)).replace(" ", "") + "f32" for shape in shapes)
     command = [pnnx.EXEC_PATH, "model.pt", f"inputshape={first}", f"inputshape2={second}", f"fp16={half:d}"]
     try:

@@ -25,6 +25,7 @@ from yolov7.export.artefact import (
     to_float_array,
 )
 from yolov7.export.network import RowNetwork, traced
+from yolov7.export.onnx_border import is_onnx, metadata_of
 
 INPUT, OUTPUT = "images", "rows"
 OPSET = 20
@@ -65,12 +66,17 @@ class Onnx(Runtime):
         description = Description.of(checkpoint, self.name, options)
         save(network_graph(checkpoint, description), description, path)
 
-    def describe(self, path: Path) -> Description:
-        return description_in(open_session(path), path)
+    def recognises(self, path: Path) -> bool:
+        return is_onnx(path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
-        session = open_session(path, parallel)
-        return self.backend(description_in(session, path), session)
+    def describe(self, path: Path) -> Description:
+        return Description.from_json(metadata_of(path).get(KEY), path)
+
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
+        description = self.describe(path)
+        return self.backend(description, open_session(path, parallel))
 
 
 def network_graph(checkpoint: Checkpoint, description: Description) -> Any:
@@ -136,11 +142,6 @@ def open_session(path: Path, parallel: int = 1) -> Any:
         raise CheckpointError(
             f"ONNX Runtime cannot read this file: {str(error).splitlines()[0]}", file=path
         ) from None
-
-
-def description_in(session: Any, path: Path) -> Description:
-    """What the graph of a session says about itself."""
-    return Description.from_json(session.get_modelmeta().custom_metadata_map.get(KEY), path)
 
 
 def _set_shape(value: Any, shape: tuple[int | str, ...]) -> None:

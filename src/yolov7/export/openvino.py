@@ -26,10 +26,11 @@ from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import CheckpointError, SourceError, UsageError
 from yolov7.export.artefact import KEY, ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
 from yolov7.export.network import RowNetwork, traced
+from yolov7.export.openvino_border import described_in
 from yolov7.models.decode import decode_levels, decode_levels_above
 from yolov7.quiet import errors_only
 
-MODEL = "model.xml"
+MODEL, WEIGHTS = "model.xml", "model.bin"
 INPUT, OUTPUT = "images", "rows"
 CALIBRATION_IMAGES = 300
 """At most so many are looked at: NNCF's own default; more change nothing."""
@@ -49,12 +50,17 @@ class OpenVino(Runtime):
         description = Description.of(checkpoint, self.name, options)
         _save(convert(checkpoint, description), description, path)
 
-    def describe(self, path: Path) -> Description:
-        return _describe(_read(path), path)
+    def recognises(self, path: Path) -> bool:
+        return (path / MODEL).is_file()
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
-        model = _read(path)
-        return OpenVinoBackend(_describe(model, path), model, parallel=parallel, exact=exact)
+    def describe(self, path: Path) -> Description:
+        return Description.from_json(described_in(path / MODEL, path / WEIGHTS), path / MODEL)
+
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
+        description = self.describe(path)
+        return OpenVinoBackend(description, _read(path), parallel=parallel, exact=exact)
 
 
 class OpenVinoInt8(OpenVino):
@@ -74,7 +80,9 @@ class OpenVinoInt8(OpenVino):
         model = convert(checkpoint, description)
         _save(quantized(model, description, options.calibration), description, path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
         """See the base. What is rounded to 8 bits is exact in no way: it runs as fast as it can, always, so
         that its certificate tells of what is run."""
         return super().open(path, parallel=parallel)
@@ -296,16 +304,9 @@ def _save(model: Any, description: Description, path: Path) -> None:
 
 
 def _read(path: Path) -> Any:
-    if not (path / MODEL).is_file():
-        raise CheckpointError("this is no OpenVINO artefact", file=path, expected=f"a directory with {MODEL}")
     try:
         return _core().read_model(path / MODEL)
     except RuntimeError as error:
         raise CheckpointError(
             f"OpenVINO cannot read this: {str(error).strip().splitlines()[-1]}", file=path / MODEL
         ) from None
-
-
-def _describe(model: Any, path: Path) -> Description:
-    said = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
-    return Description.from_json(said, path / MODEL)

@@ -41,13 +41,13 @@ def open_prepared(
     """
     path = prepared(checkpoint, runtime, size)
     try:
-        return runtime.open(path, parallel=parallel, exact=exact), path
+        return runtime.open(path, parallel=parallel, exact=exact, trust=runtime.needs_trust), path
     except CheckpointError as error:
         _LOG.warning("damaged in the cache: %s", error.message)
         with explained(path.parent):
             shutil.rmtree(path.parent)
     path = prepared(checkpoint, runtime, size)
-    return runtime.open(path, parallel=parallel, exact=exact), path
+    return runtime.open(path, parallel=parallel, exact=exact, trust=runtime.needs_trust), path
 
 
 def prepared(checkpoint: Checkpoint, runtime: Runtime, size: int) -> Path:

@@ -25,12 +25,13 @@ import torch
 from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.errors import CheckpointError, UsageError
+from yolov7.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from yolov7.export.artefact import ArtefactBackend, Description, ExportOptions, Runtime, is_installed
 from yolov7.export.onnx import OUTPUT, network_graph, save
 from yolov7.export.onnx_graphs import joined, parsed
 from yolov7.export.suppressed import IOU, MAX_DETECTIONS, SuppressingBackend
 from yolov7.export.tensorrt_build import DESCRIPTION, ENGINE, INPUT, NETWORK, build
+from yolov7.export.written import read_bounded
 
 BUILD, README = "build.py", "README.txt"
 OUTPUTS = ("num_dets", "det_boxes", "det_scores", "det_classes")
@@ -91,6 +92,7 @@ class TensorRt(Runtime):
     name, suffix, extra = "tensorrt", ".tensorrt", ""  # NVIDIA's own package, no dependency of ours
     writes_with = ("onnx",)
     runs_with = ("tensorrt",)
+    needs_trust = True
 
     def why_not_here(self) -> str | None:
         return None if torch.cuda.is_available() else "TensorRT needs an NVIDIA GPU, and there is none here"
@@ -106,14 +108,15 @@ class TensorRt(Runtime):
         if self.why_not_here() is None and is_installed("tensorrt"):
             build(path, batch=max(8, options.batch))
 
-    def describe(self, path: Path) -> Description:
-        try:
-            text = (path / DESCRIPTION).read_bytes()
-        except OSError:
-            text = None
-        return Description.from_json(text, path)
+    def recognises(self, path: Path) -> bool:
+        return (path / DESCRIPTION).is_file() and ((path / NETWORK).is_file() or (path / ENGINE).is_file())
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
+    def describe(self, path: Path) -> Description:
+        return Description.from_json(read_bounded(path / DESCRIPTION), path / DESCRIPTION)
+
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
         description = self.describe(path)
         if not (path / ENGINE).is_file():
             raise CheckpointError(
@@ -121,6 +124,12 @@ class TensorRt(Runtime):
             )
         if (reason := self.why_not_here()) is not None:
             raise UsageError(reason)
+        if not trust:
+            raise UnsafeCheckpointError(
+                f"{ENGINE} is a program for the GPU, which nobody can look into before it runs; if you "
+                "built it, or know who did, say so: --trust-artefact, or load(..., trust=True)",
+                file=path,
+            )
         self.require(*self.runs_with)
         return TensorRtBackend(description, path / ENGINE)
 

@@ -1,21 +1,35 @@
 """torch's own portable forms: TorchScript, for C++ and older tools, and torch.export's programs.
 
 images float32 (B, 3, H, W) in [0, 1]  ─>  rows float32 (B, N, 5 + C)
+
+Such a file is a program, and torch's loaders run what it says. So they see only files that the caller trusts;
+of others the operations are read by ``torchscript_code.py`` and ``exported_graph.py``, and run here.
 """
 
 from __future__ import annotations
 
+import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from yolov7.checkpoints.archive import Archive
 from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.checkpoints.sniff import open_file
 from yolov7.errors import CheckpointError, UsageError
+from yolov7.export import exported_graph, torchscript_code
 from yolov7.export.artefact import KEY, ArtefactBackend, Description, ExportOptions, Runtime
 from yolov7.export.network import RowNetwork, exported, traced
+from yolov7.export.programs import Program
+from yolov7.export.written import MAX_JSON
+from yolov7.files import write_file
+
+_ZIP = b"PK\3\4"
 
 
 class TorchScript(Runtime):
@@ -29,25 +43,31 @@ class TorchScript(Runtime):
         stride = description.strides[-1]
         batch, height, width = description.shape or (1, 4 * stride, 5 * stride)
         program = traced(RowNetwork(checkpoint.model), torch.zeros(batch, 3, height, width))
-        program.save(path, _extra_files={KEY: description.to_json()})
+        write_file(path, script_bytes(program, {KEY: description.to_json()}))
+
+    def recognises(self, path: Path) -> bool:
+        return _has(path, "constants.pkl", "code/")
 
     def describe(self, path: Path) -> Description:
-        return self._read(path)[1]
+        with _opened(path) as archive:
+            return _description(archive, path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
-        program, description = self._read(path)
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
+        with _opened(path) as archive:
+            description = _description(archive, path)
+            program = self._trusted(path) if trust else torchscript_code.read_program(archive, path)
         return TorchProgramBackend(description, program)
 
     @staticmethod
-    def _read(path: Path) -> tuple[Any, Description]:
-        said = {KEY: b""}
+    def _trusted(path: Path) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deprecated, not gone
-                program = torch.jit.load(path, "cpu", said)
+                return torch.jit.load(path, "cpu")
         except (RuntimeError, ValueError, OSError) as error:
             raise CheckpointError(f"torch cannot read this: {_first_line(error)}", file=path) from None
-        return program, Description.from_json(said[KEY], path)
 
 
 class TorchExport(Runtime):
@@ -65,40 +85,99 @@ class TorchExport(Runtime):
             dynamic=description.shape is None,
             stride=description.strides[-1],
         )
+        content = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about torch's own internals
-            torch.export.save(program, path, extra_files={KEY: description.to_json()})
+            torch.export.save(program, content, extra_files={KEY: description.to_json()})
+        write_file(path, content.getbuffer())
+
+    def recognises(self, path: Path) -> bool:
+        return _has(path, "archive_format", "models/")
 
     def describe(self, path: Path) -> Description:
-        return self._read(path)[1]
+        with _opened(path) as archive:
+            return _description(archive, path)
 
-    def open(self, path: Path, *, parallel: int = 1, exact: bool = False) -> ArtefactBackend:
-        program, description = self._read(path)
-        return TorchProgramBackend(description, program.module())
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
+        with _opened(path) as archive:
+            description = _description(archive, path)
+            program = self._trusted(path) if trust else exported_graph.read_program(archive, path)
+        return TorchProgramBackend(description, program)
 
     @staticmethod
-    def _read(path: Path) -> tuple[Any, Description]:
-        said = {KEY: ""}
+    def _trusted(path: Path) -> Any:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about torch's own internals
-                program = torch.export.load(path, extra_files=said)
+                return torch.export.load(path).module()
         except Exception as error:  # what it raises for a damaged file has no common base
             raise CheckpointError(f"torch cannot read this: {_first_line(error)}", file=path) from None
-        return program, Description.from_json(said[KEY], path)
+
+
+def script_bytes(program: Any, extra_files: dict[str, str] | None = None) -> bytes:
+    """A TorchScript program as a file's bytes.
+
+    torch ends the process where it writes to a disk that is full.
+    """
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, not gone
+        torch.jit.save(program, content, _extra_files=extra_files)
+    return content.getvalue()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Archive]:
+    """A checked archive.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    with open_file(path) as file:
+        archive = Archive(file, str(path))
+        archive.check(deflated=True)
+        yield archive
+
+
+def _description(archive: Archive, path: Path) -> Description:
+    name = f"{archive.folder}/extra/{KEY}"
+    return Description.from_json(archive.read(name, MAX_JSON) if name in archive.records else None, path)
+
+
+def _has(path: Path, *parts: str) -> bool:
+    """Whether a file is an archive with records whose names begin like these."""
+    if not path.is_file():
+        return False
+    with open_file(path) as file:
+        if file.read(len(_ZIP)) != _ZIP:
+            return False
+        inside = [name.partition("/")[2] for name in Archive(file, str(path)).records]
+    return all(any(name.startswith(part) for name in inside) for part in parts)
 
 
 class TorchProgramBackend(ArtefactBackend):
-    """A program on the processor."""
+    """A program on the processor.
 
-    def __init__(self, description: Description, program: Any) -> None:
+    Args:
+        description: of the artefact.
+        program: of our own reading, or torch's.
+    """
+
+    def __init__(self, description: Description, program: Program | Any) -> None:
         super().__init__(description)
         self.program = program
 
     @torch.inference_mode()
     def infer(self, images: Tensor) -> Tensor:
         pixels = images.to(torch.float32, memory_format=torch.contiguous_format)
-        rows: Tensor = self.program(pixels / 255 if images.dtype == torch.uint8 else pixels)
+        try:
+            rows = self.program(pixels / 255 if images.dtype == torch.uint8 else pixels)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise CheckpointError(f"this program fails: {_first_line(error)}") from None
+        if not isinstance(rows, Tensor) or not rows.is_floating_point():
+            raise CheckpointError("this program gives no rows")
         return rows
 
 
