@@ -239,3 +239,54 @@ def test_boxes_that_are_not_finite_are_lost():
     rows = torch.tensor([[150, 150, 100, float("nan"), 1, 0.9, 0, 0]])
     broken = Look.of(rows, SAME_SIZE, conf=CONF, iou=IOU, hair=HAIR)
     assert counts(compared(look(CAT), broken)) == (0, 1, 0, 0)
+
+
+# -- what excuses nothing -------------------------------------------------------------------------------
+
+MORE, LESS = scored(shifted(CAT, 37.91), 0.7), scored(shifted(CAT, 37.95), 0.7)
+"""Of the cat a little more than 0.45, which suppresses, and a little less."""
+
+
+def test_boxes_that_overlap_by_a_third_are_two_objects():
+    apart, together = shifted(CAT, 54), shifted(CAT, 30)  # IoU 0.30 and 0.54
+    assert counts(compared(look(CAT), look(apart))) == (0, 1, 1, 0)
+    assert counts(compared(look(CAT), look(together))) == (1, 0, 0, 0)
+
+
+def test_what_a_full_list_leaves_out_is_judged_by_that_list():
+    """The candidate has two boxes too many, which are gained, and so no place for the last one."""
+    places = [(20 * (i % 30) + 5, 20 * (i // 30) + 5) for i in range(MAX_DETECTIONS + 1)]
+    grid: list[Box] = [(x, y, x + 10, y + 10, 0.8, 0) for x, y in places]
+    shared, extra, last = grid[:298], grid[298:300], scored(grid[300], 0.5)
+    reference, candidate = look(*shared, last), look(*shared, *extra, last)
+    assert (len(reference.kept.scores), len(candidate.kept.scores)) == (299, 300)
+    assert counts(compared(reference, candidate)) == (298, 0, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("gained", "outcome"),
+    [
+        (LESS, (1, 0, 0, 1)),
+        (scored(LESS, 0.75), (1, 0, 1, 0)),  # the score moved
+        (scored(shifted(CAT, 42), 0.7), (1, 0, 1, 0)),  # the box moved
+    ],
+    ids=["the same box", "another score", "another place"],
+)
+def test_only_the_same_box_is_one_that_was_barely_suppressed(gained, outcome):
+    assert counts(compared(look(CAT, MORE), look(CAT, gained))) == outcome
+
+
+BESIDE = shifted(CAT, 62.9)
+"""Overlaps the cat by 0.23, and MORE and LESS by 0.6."""
+
+
+def test_each_box_that_suppressed_it_must_have_done_so_barely():
+    reference, candidate = look(CAT, scored(BESIDE, 0.8), MORE), look(CAT, scored(BESIDE, 0.8), LESS, iou=0.7)
+    assert counts(compared(reference, candidate)) == (2, 0, 1, 0)
+
+
+def test_a_lesser_box_suppresses_nothing():
+    """The cat alone suppressed MORE, and barely; the lesser one beside it follows from that."""
+    reference, candidate = look(CAT, MORE, scored(BESIDE, 0.6)), look(CAT, LESS, scored(BESIDE, 0.6))
+    assert len(reference.kept.scores) == len(candidate.kept.scores) == 2
+    assert counts(compared(reference, candidate)) == (1, 0, 0, 2)

@@ -109,6 +109,19 @@ def test_boxes_that_move_are_rejected():
     assert certified(Tampered(moved(0.39))).passed
 
 
+def test_one_box_that_moves_is_rejected():
+    """All others of an image stay where they are."""
+
+    def move_the_best(rows: Tensor) -> Tensor:
+        rows[rows[:, 4].argmax(), 0] += 0.6
+        return rows
+
+    certificate = certified(Tampered(move_the_best))
+    assert failed(certificate) == ["largest box difference, pixels"]
+    assert certificate.box.median == 0
+    assert certificate.box.largest > 0.59
+
+
 def test_scores_that_differ_are_rejected():
     certificate = certified(Tampered(fainter(0.005)))
     assert "largest score difference" in failed(certificate)

@@ -96,7 +96,7 @@ def test_half_precision_halves_the_weights(checkpoint, artefact, tmp_path):
 
 
 def test_damaged_and_foreign_artefacts_are_refused(artefact, tmp_path):
-    with pytest.raises(CheckpointError, match="does not say what it is"):
+    with pytest.raises(CheckpointError, match="a part of this artefact is missing"):
         Ncnn().open(tmp_path)
 
     def damaged(name, change):
@@ -110,7 +110,7 @@ def test_damaged_and_foreign_artefacts_are_refused(artefact, tmp_path):
         return content[: len(content) // 2]
 
     for name in ("model.ncnn.param", "model.ncnn.bin"):
-        with pytest.raises(CheckpointError, match="ncnn cannot read"):
+        with pytest.raises(CheckpointError, match=r"not whole|not all there"):
             Ncnn().open(damaged(name, half))
     with pytest.raises(CheckpointError, match="does not say what it is"):
         Ncnn().open(damaged("description.json", half))

@@ -139,9 +139,9 @@ def test_what_cannot_be_is_said(checkpoint, tmp_path):
     with pytest.raises(UsageError, match="at least one image"):
         Onnx().write(checkpoint, tmp_path / "n.onnx", ExportOptions(batch=0))
     (tmp_path / "damaged.onnx").write_bytes(b"\x08\x0a nothing")
-    with pytest.raises(CheckpointError, match="ONNX Runtime cannot read this file"):
+    with pytest.raises(CheckpointError, match=r"ONNX|does not say what it is"):
         Onnx().open(tmp_path / "damaged.onnx")
-    with pytest.raises(CheckpointError, match="ONNX Runtime cannot read this file"):
+    with pytest.raises(CheckpointError, match="cannot be opened"):
         Onnx().open(tmp_path / "missing.onnx")
 
 

@@ -117,7 +117,7 @@ def test_the_description_comes_back(checkpoint, written):
     description = TensorRt().describe(written)
     assert description == Description.of(checkpoint, "tensorrt", ExportOptions(dynamic=True))
     assert description.names == NAMES
-    with pytest.raises(CheckpointError, match="does not say what it is"):
+    with pytest.raises(CheckpointError, match="a part of this artefact is missing"):
         TensorRt().describe(written.parent)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -43,6 +45,24 @@ class BrightSpot:
             row = [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.9, 0.1, 0.8, 0.3]
             found.append(torch.tensor([row]))
         return tuple(found)
+
+
+class Meeting(BrightSpot):
+    """A backend in which two images have to meet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.barrier = threading.Barrier(2)
+
+    def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+        self.barrier.wait(timeout=20)
+        return super().__call__(images, objectness)
+
+
+def test_two_images_are_in_the_network_at_the_same_time():
+    images = [spotted(64, 96, (8 * i, 8, 8 * i + 16, 40)) for i in range(4)]
+    found = list(Predictor(Meeting(), NAMES, 96, parallel=2).predict(images))
+    assert [round(float(result.detections.boxes[0, 0])) for result in found] == [0, 8, 16, 24]
 
 
 def spotted(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedIOBase
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ class Archive:
         DamagedCheckpointError: the directory is missing, lies outside of the file, or makes no sense.
     """
 
-    def __init__(self, file: BufferedReader, path: str) -> None:
+    def __init__(self, file: BufferedIOBase, path: str) -> None:
         self._file = file
         self._path = path
         self.size = file.seek(0, 2)
