@@ -431,7 +431,8 @@ def test_export(weights, photos, tmp_path, capsys):
     out = tmp_path / "out"
     command = ("export", weights, "--format", "torchscript", "--images", photos, "--size", 64, "--out", out)
     assert run(*command) == 0
-    said = capsys.readouterr().out
+    said, told = capsys.readouterr()
+    assert "torchscript: writing" in told  # where no progress bar is seen
     assert f"torchscript: {out / 'fresh.torchscript'}" in said
     assert "passed" in said
     names = {"fresh.torchscript", "fresh.torchscript.parity.json", "fresh.torchscript.parity.txt"}

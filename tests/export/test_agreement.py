@@ -286,7 +286,8 @@ def test_each_box_that_suppressed_it_must_have_done_so_barely():
 
 
 def test_a_lesser_box_suppresses_nothing():
-    """The cat alone suppressed MORE, and barely; the lesser one beside it follows from that."""
-    reference, candidate = look(CAT, MORE, scored(BESIDE, 0.6)), look(CAT, LESS, scored(BESIDE, 0.6))
-    assert len(reference.kept.scores) == len(candidate.kept.scores) == 2
-    assert counts(compared(reference, candidate)) == (1, 0, 0, 2)
+    """The cat alone suppressed MORE, and barely: the lesser one, which overlaps it clearly, came after it."""
+    lesser = scored(BESIDE, 0.6)
+    reference, candidate = look(CAT, MORE, lesser), look(CAT, LESS, lesser, iou=0.7)
+    assert (len(reference.kept.scores), len(candidate.kept.scores)) == (2, 3)
+    assert counts(compared(reference, candidate)) == (2, 0, 0, 1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -58,3 +61,26 @@ def test_somebody_else_s_program_is_refused(tmp_path):
     traced(torch.nn.Identity(), torch.zeros(1)).save(tmp_path / "n.torchscript")
     with pytest.raises(CheckpointError, match="does not say what it is"):
         TorchScript().describe(tmp_path / "n.torchscript")
+
+
+@pytest.mark.slow
+def test_a_disk_without_room_is_an_error(tmp_path):
+    """torch's own writer would end the process."""
+    code = """
+import resource, sys
+from pathlib import Path
+from tests.export.lively import lively
+from yolov7.errors import OutputError
+from yolov7.export.artefact import ExportOptions
+from yolov7.export.torch_programs import TorchScript
+checkpoint = lively()
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    TorchScript().write(checkpoint, Path(sys.argv[1]), ExportOptions())
+except OutputError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "n.torchscript")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "cannot be written" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -91,6 +91,8 @@ def export(
         task = progress.add_task("reading", total=None)
 
         def report(what: str, done: int, total: int | None) -> None:
+            if progress.disable and progress.tasks[task].description != what:
+                say(what)
             progress.update(task, description=what, completed=done, total=total)
 
         results = export_checkpoint(
