@@ -57,8 +57,8 @@ def evaluate(
         weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
         data: data.yaml, COCO json, or the folder of a data set.
         split, images, size, batch_size, conf, iou, max_detections, released_mapping, augment, half, runtime,
-            device, predictions, report, progress, say: see :func:`yolov7.validate.validate`, which gives the
-            detections and curves too.
+            trust, device, predictions, report, progress, say: see :func:`yolov7.validate.validate`, which
+            gives the detections and curves too.
 
     Raises:
         CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
