@@ -162,7 +162,7 @@ def test_what_is_missing_is_one_clear_line(written, monkeypatch, tmp_path):
     monkeypatch.setattr(artefact, "is_installed", lambda _module: False)
     assert TensorRt().why_not_here() is None
     with pytest.raises(MissingDependencyError, match=r"pip install 'tensorrt'"):
-        TensorRt().open(tmp_path)
+        TensorRt().open(tmp_path, trust=True)
 
 
 def _ends(model: onnx.ModelProto) -> dict[str, tuple[str, list[int | str]]]:
