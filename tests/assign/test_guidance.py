@@ -10,6 +10,7 @@ import torch
 from tests.assign.scenes import ANCHORS, STRIDES, make_scene, rows
 from yolov7.assign.guidance import Assigner, Guidance, coarse_to_fine, independent, lead_guided
 from yolov7.assign.simota import HeadOutput, simota
+from yolov7.errors import UsageError
 from yolov7.types import Assignment, Predictions, Targets
 
 SCENE = make_scene([8, 3, 12])
@@ -65,6 +66,15 @@ def test_a_guidance_of_ones_own():
 
     lead, _ = Assigner(ANCHORS, STRIDES, swapped)(SCENE.predictions, SCENE.targets)
     assert rows(lead) == rows(simota(SCENE.aux(q=20), SCENE.targets, FINE))
+
+
+@pytest.mark.parametrize("labels", [None, (None, None), [1, 2], (1, 2, 3)])
+def test_a_guidance_that_gives_no_labels_is_refused(labels: object):
+    def useless(*_: object) -> object:
+        return labels
+
+    with pytest.raises(UsageError, match="guidance useless"):
+        Assigner(ANCHORS, STRIDES, useless)(SCENE.predictions, SCENE.targets)
 
 
 def test_a_batch_without_ground_truths():

@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.assign.scenes import ANCHORS, STRIDES
 from yolov7.types import Assignment, Targets
 
-BALANCE = (4.0, 1.0, 0.4)
+BALANCE = {3: (4.0, 1.0, 0.4), 4: (4.0, 1.0, 0.25, 0.06)}
 
 
 def complete_iou_of(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
@@ -36,7 +36,14 @@ def complete_iou_of(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
 
 
 def plain_losses(
-    logits: Sequence[Tensor], positives: Assignment, targets: Targets, *, upper_bound: bool, smoothing: float
+    logits: Sequence[Tensor],
+    positives: Assignment,
+    targets: Targets,
+    *,
+    upper_bound: bool,
+    smoothing: float,
+    anchors: Tensor = ANCHORS,
+    strides: Sequence[int] = STRIDES,
 ) -> Tensor:
     """Box, objectness and class loss before any gain, (3,), in float64."""
     box_loss = objectness_loss = class_loss = torch.zeros((), dtype=torch.float64)
@@ -47,18 +54,18 @@ def plain_losses(
         boxes, classes = [], []
         for i in (p.level == index).nonzero()[:, 0].tolist():
             place = (int(p.image[i]), int(p.anchor[i]), int(p.row[i]), int(p.column[i]))
-            x1, y1, x2, y2 = targets.boxes[p.target[i]].double() / STRIDES[index]
+            x1, y1, x2, y2 = targets.boxes[p.target[i]].double() / strides[index]
             truth = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
             s = level[place][:4].sigmoid()
             x, y = (2 * s[:2] - 0.5 if upper_bound else 3 * s[:2] - 1) + torch.tensor([place[3], place[2]])
-            w, h = (2 * s[2:]) ** 2 * ANCHORS[index, place[1]] / STRIDES[index]
+            w, h = (2 * s[2:]) ** 2 * anchors[index, place[1]] / strides[index]
             overlap = complete_iou_of((x, y, w, h), truth)
             boxes.append(1 - overlap)
             label[place] = overlap.detach().clamp(min=0)  # the last one of a place stands
             wanted = torch.full((level.shape[-1] - 5,), smoothing / 2, dtype=torch.float64)
             wanted[targets.labels[p.target[i]]] += 1 - smoothing
             classes.append(F.binary_cross_entropy_with_logits(level[place][5:], wanted))
-        objectness_loss = objectness_loss + BALANCE[index] * F.binary_cross_entropy_with_logits(
+        objectness_loss = objectness_loss + BALANCE[len(logits)][index] * F.binary_cross_entropy_with_logits(
             level[..., 4], label
         )
         if boxes:

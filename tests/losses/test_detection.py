@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.assign.scenes import ANCHORS, STRIDES, Scene, make_scene, scenes
 from tests.losses.reference import plain_losses
 from yolov7.assign.guidance import Assigner, Guidance, coarse_to_fine, independent
-from yolov7.errors import ArchitectureError
+from yolov7.errors import ArchitectureError, UsageError
 from yolov7.losses.auxiliary import Auxiliary
 from yolov7.losses.detection import DetectionLoss, Gains, Losses
 from yolov7.models.detector import create
@@ -76,6 +76,46 @@ def test_where_two_positives_share_a_place_the_later_ones_label_stands():
         return float(DetectionLoss(ANCHORS, STRIDES, GAINS)(lead_only, (positives, None), targets).objectness)
 
     assert objectness(0, 1) == objectness(1, 1) != objectness(1, 0) == objectness(0, 0)
+
+
+def test_the_order_of_the_positives_does_not_matter():
+    """Also not where several share a place: `order` says whose objectness label stands."""
+    scene = make_scene([9, 14, 3], step=16)
+    predictions, targets = scene.predictions, scene.targets
+    lead, aux = Assigner(ANCHORS, STRIDES)(predictions, targets)
+    assert aux is not None
+    place = torch.stack((aux.level, aux.image, aux.anchor, aux.row, aux.column), 1)
+    assert len(place.unique(dim=0)) < len(place)
+    loss = DetectionLoss(ANCHORS, STRIDES, GAINS)
+    expected = vars(loss(predictions, (lead, aux), targets))
+    for seed in range(3):
+        g = torch.Generator().manual_seed(seed)
+
+        def shuffled(labels: Assignment, g: torch.Generator = g) -> Assignment:
+            order = torch.randperm(len(labels), generator=g)
+            return Assignment(**{name: values[order] for name, values in vars(labels).items()})
+
+        assert vars(loss(predictions, (shuffled(lead), shuffled(aux)), targets)) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("level", 3), ("level", -1), ("image", 2), ("anchor", 3), ("row", 16), ("column", 12), ("target", 12)],
+)
+def test_positives_that_lie_nowhere_are_refused(field: str, value: int):
+    scene = make_scene([7, 5])
+    lead, _ = Assigner(ANCHORS, STRIDES)(scene.predictions, scene.targets)
+    values = {name: tensor.clone() for name, tensor in vars(lead).items()}
+    values["level"][0] = 0
+    values[field][0] = value
+    loss, p = DetectionLoss(ANCHORS, STRIDES, GAINS), scene.predictions
+    with pytest.raises(
+        UsageError, match=f"1 of {len(lead)} positives.*\n.*\n.*positive 0: .*{field} {value}"
+    ):
+        loss(Predictions(p.lead), (Assignment(**values), None), scene.targets)
+    values[field] = values[field][:-1]
+    with pytest.raises(UsageError, match="one shape"):
+        Assignment(**values)
 
 
 @pytest.mark.parametrize("variant", ["yolov7-tiny", pytest.param("yolov7-w6", marks=pytest.mark.slow)])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from yolov7.assign.simota import HeadOutput, simota
+from yolov7.errors import UsageError
 from yolov7.types import Assignment, Predictions, Targets
 
 Guidance = Callable[[HeadOutput, HeadOutput, Targets], tuple[Assignment, Assignment]]
@@ -56,7 +57,7 @@ def coarse_to_fine(
 
 @dataclass(frozen=True)
 class Assigner:
-    """Decides which predictions are to find which ground truth.
+    """The rule that decides which predictions are to find which ground truth.
 
     Attributes:
         anchors: (L, A, 2) width and height in pixels.
@@ -71,11 +72,25 @@ class Assigner:
     upper_bound: bool = True
 
     def __call__(self, predictions: Predictions, targets: Targets) -> tuple[Assignment, Assignment | None]:
-        """Labels of the lead head and, where there is one, of the auxiliary head."""
+        """Labels of the lead head and, where there is one, of the auxiliary head.
+
+        Raises:
+            UsageError: a guidance of one's own returns something else.
+        """
         anchors = self.anchors.to(predictions.lead[0].device).float()
         strides = anchors.new_tensor(self.strides)
         if not predictions.aux:
             return fine(HeadOutput(predictions.lead, anchors, strides, q=10), targets), None
         lead = HeadOutput(predictions.lead, anchors, strides, q=20)
         aux = HeadOutput(predictions.aux, anchors, strides, q=20, upper_bound=self.upper_bound)
-        return self.guidance(lead, aux, targets)
+        labels = self.guidance(lead, aux, targets)
+        kinds = (
+            [type(part).__name__ for part in labels] if isinstance(labels, tuple) else type(labels).__name__
+        )
+        if kinds != ["Assignment", "Assignment"]:
+            raise UsageError(
+                f"guidance {getattr(self.guidance, '__name__', self.guidance)} gave no labels",
+                expected="a pair of Assignments: of the lead head, of the auxiliary head",
+                found=kinds,
+            )
+        return labels

@@ -97,6 +97,7 @@ def simota(head: HeadOutput, targets: Targets, reach: float) -> Assignment:
             row=candidates.row[taken],
             column=candidates.column[taken],
             target=by_image[owner[taken]],
+            order=taken,
         )
 
 

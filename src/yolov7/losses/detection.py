@@ -62,7 +62,7 @@ class DetectionLoss:
         strides: pixels per cell of each level.
         gains: already scaled for the detector.
         auxiliary: how auxiliary heads are trained.
-        label_smoothing: how much the class labels 1 and 0 move, together, towards each other.
+        label_smoothing: e; class targets become 1 - e/2 and e/2.
         mean_over_processes: numbers of positives, float (L,) -> the same averaged over all processes that
             train together, so that the mean of their gradients is the gradient of one process with all their
             images. Called once a head.

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from yolov7.boxes import complete_iou, cxcywh_to_xyxy
+from yolov7.errors import UsageError
 from yolov7.models.decode import decode_in_cells
 from yolov7.types import Assignment, Targets
 
@@ -35,15 +36,19 @@ def head_losses(
 
     Args:
         logits: (B, A, H, W, 5 + C) for each level.
-        positives: which of them are to find which ground truth.
+        positives: which of them are to find which ground truth, in any order.
         targets: the ground truths.
         anchors: (L, A, 2) width and height in pixels.
         strides: (L,) pixels per cell.
         upper_bound: of the decoder, see :func:`yolov7.models.decode.decode_in_cells`.
-        label_smoothing: how much the class labels 1 and 0 move, together, towards each other.
+        label_smoothing: e; class targets become 1 - e/2 and e/2.
         mean_over_processes: see :class:`yolov7.losses.detection.DetectionLoss`.
+
+    Raises:
+        UsageError: positives lie outside of the logits or of the ground truths.
     """
-    p = positives
+    _require_inside(logits, positives, targets)
+    p = positives.in_order()
     at_positives = _at(logits, p)  # (P, 5 + C)
     count = mean_over_processes(torch.bincount(p.level, minlength=len(logits)).float())
     share = (1 / count)[p.level]  # of a positive in its level's mean
@@ -67,8 +72,30 @@ def head_losses(
     return torch.stack((box_loss, objectness_loss, class_loss))
 
 
+def _require_inside(logits: Sequence[Tensor], p: Assignment, targets: Targets) -> None:
+    """Refuse places that do not exist, before a GPU fails on them without saying which."""
+    names = ("level", "target", "image", "anchor", "row", "column")
+    limits = torch.tensor(
+        [[len(logits), len(targets.boxes), *level.shape[:4]] for level in logits], device=p.level.device
+    )  # (L, 6), as names
+    limits = limits[p.level.clamp(0, len(logits) - 1)]  # (P, 6)
+    places = torch.stack([getattr(p, name) for name in names], dim=1)
+    outside = ((places < 0) | (places >= limits)).any(1)
+    if outside.any():
+        first = int(outside.nonzero()[0])
+        limit, place = (
+            ", ".join(f"{name} {number}" for name, number in zip(names, row[first].tolist(), strict=True))
+            for row in (limits, places)
+        )
+        raise UsageError(
+            f"{int(outside.sum())} of {len(p)} positives lie outside of the predictions or ground truths",
+            expected=f"from 0 to below {limit}",
+            found=f"positive {first}: {place}",
+        )
+
+
 def _at(logits: Sequence[Tensor], p: Assignment) -> Tensor:
-    """Logits at the positives, float32 (P, 5 + C)."""
+    """Logits at the positives, which are sorted by level, float32 (P, 5 + C)."""
     counts = torch.bincount(p.level, minlength=len(logits)).tolist()
     places = zip(*(torch.split(v, counts) for v in (p.image, p.row, p.column, p.anchor)), strict=True)
     return torch.cat(

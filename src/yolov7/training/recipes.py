@@ -38,7 +38,7 @@ class Recipe:
         gains: weights of the losses, before they are scaled to levels, classes and size.
         guidance: which head's predictions decide about which head's labels (Fig. 5, Table 6).
         auxiliary: weight and upper bound of the auxiliary heads' loss (Table 7).
-        label_smoothing: how much the class labels 1 and 0 move, together, towards each other.
+        label_smoothing: e; class targets become 1 - e/2 and e/2.
         augmentation: of the images.
         close_mosaic: last epochs without mosaic and mixup.
         ema_decay, ema_ramp: memory of the average, and the updates it takes to grow.
