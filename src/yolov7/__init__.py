@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from yolov7.models.architecture import Architecture, compound_scale
     from yolov7.models.detector import Detector, create, fuse
     from yolov7.nms import non_max_suppression
+    from yolov7.plugins import register
     from yolov7.thresholds import Thresholds
     from yolov7.training.config import TrainConfig
     from yolov7.training.fit import train
+    from yolov7.training.recipes import Recipe
     from yolov7.types import Detections, Predictions
     from yolov7.validate import evaluate
 
@@ -36,6 +38,7 @@ _HOMES = {
     "Metrics": "yolov7.evaluation.coco",
     "Predictions": "yolov7.types",
     "Predictor": "yolov7.inference.predictor",
+    "Recipe": "yolov7.training.recipes",
     "Result": "yolov7.inference.result",
     "Thresholds": "yolov7.thresholds",
     "TrainConfig": "yolov7.training.config",
@@ -47,6 +50,7 @@ _HOMES = {
     "load": "yolov7.loading",
     "load_checkpoint": "yolov7.checkpoints.checkpoint",
     "non_max_suppression": "yolov7.nms",
+    "register": "yolov7.plugins",
     "train": "yolov7.training.fit",
 }
 
@@ -58,6 +62,7 @@ __all__ = [
     "Metrics",
     "Predictions",
     "Predictor",
+    "Recipe",
     "Result",
     "Thresholds",
     "TrainConfig",
@@ -69,6 +74,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "non_max_suppression",
+    "register",
     "train",
 ]
 

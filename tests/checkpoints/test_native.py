@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from tests.own_parts import Gated, gated
+from yolov7 import plugins
 from yolov7.checkpoints import native
 from yolov7.checkpoints.safe_tensors import read_safetensors
 from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError, OutputError
@@ -183,10 +186,24 @@ def test_a_damaged_file_is_one(tmp_path, tiny):
 
 
 def test_a_part_of_ones_own_cannot_be_written(tmp_path):
-    model = create(replace(YOLOV7_TINY, activation=torch.nn.ReLU), classes=1)
-    with pytest.raises(CheckpointError, match="ReLU"):
+    """Unless it stands at the top of a module: then by its import path, which loading wants registered."""
+    model = create(replace(YOLOV7_TINY, activation=lambda: torch.nn.ReLU()), classes=1)
+    with pytest.raises(CheckpointError, match="top of a module"):
         native.write(tmp_path / "x.safetensors", model, DOCUMENT)
     assert list(tmp_path.iterdir()) == []
+    network = replace(gated(), activation=torch.nn.ReLU)
+    described = json.loads(json.dumps(native.describe(network)))
+    assert described["neck"][0]["kind"] == "tests.own_parts:Gated"
+    plugins.register(Gated)
+    assert native.architecture_from(described) == network
+
+
+@pytest.mark.parametrize("name", ["os:system", "antigravity:x", "tests.own_parts:gated.__globals__"])
+def test_a_file_cannot_name_what_nobody_registered(tmp_path, tiny, name):
+    path = rewritten(tmp_path, tiny, lambda d: d["architecture"]["neck"][0].update(kind=name))
+    with pytest.raises(CheckpointError, match="nothing imports because a file says so"):
+        native.rebuild(*read(path))
+    assert "antigravity" not in sys.modules
 
 
 def test_nothing_is_left_where_it_cannot_be_written(tmp_path, tiny):

@@ -83,11 +83,6 @@ def test_anchors_must_fit_the_levels(anchors):
         create("yolov7-tiny", anchors=anchors)
 
 
-def test_no_class_is_refused():
-    with pytest.raises(ArchitectureError, match="at least one class"):
-        create("yolov7", classes=0)
-
-
 def test_initial_biases_expect_rare_objects():
     model = create("yolov7-w6", classes=80)
     for head in (model.lead, model.auxiliary):

@@ -35,9 +35,18 @@ def test_under_torchrun_its_numbers_count(monkeypatch: pytest.MonkeyPatch) -> No
     assert devices(TrainConfig(accelerator="cpu")) == {"accelerator": "cpu", "devices": 4, "num_nodes": 2}
 
 
-def test_devices_that_are_no_numbers_are_refused() -> None:
-    with pytest.raises(UsageError, match="0,3"):
-        devices(TrainConfig(accelerator="cpu", devices="first"))
+@pytest.mark.parametrize("asked", ["first", "", ",", " ", "0", "-1", "1.5", "0,0", "0,x", "1;2", "0,-1"])
+def test_devices_that_are_no_numbers_are_refused(asked: str) -> None:
+    with pytest.raises(UsageError, match=r"invalid devices.*\n.*0,3"):
+        devices(TrainConfig(accelerator="cpu", devices=asked))
+
+
+def test_accelerators_and_precisions_that_nobody_has_are_refused() -> None:
+    unknown: Any = "fp16"
+    with pytest.raises(UsageError, match="invalid precision"):
+        precision(TrainConfig(precision=unknown), "cpu")
+    with pytest.raises(UsageError, match="invalid accelerator"):
+        devices(TrainConfig(accelerator="tpu9"))
 
 
 @pytest.mark.parametrize(("asked", "name"), [("32", "32-true"), ("bf16", "bf16-mixed"), ("16", "16-mixed")])

@@ -1,7 +1,7 @@
 """The training step against plain torch: what follows from a recipe, image by image, number by number.
 
-The plain form shares the network, SimOTA and the data's types with the package, each of which has tests of its
-own, and nothing with the step: not its schedule, groups, optimiser, loss, gains or average.
+The plain form shares the network, SimOTA and the data's types with the package, each of which has its own
+tests, and nothing with the step: not its schedule, groups, optimiser, loss, gains or average.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from torch import nn
 
 import yolov7
 from yolov7.training.optim import Schedule, build_optimizer, set_step
@@ -66,6 +67,17 @@ def test_every_parameter_is_in_one_group_and_only_weights_decay() -> None:
     implicit = {id(p) for name, p in model.named_parameters() if "implicit" in name}
     assert implicit <= {id(p) for p in scales["params"]}
     assert implicit
+
+
+def test_norms_of_any_kind_do_not_decay_and_shared_weights_are_taken_once() -> None:
+    conv = nn.Conv2d(4, 4, 1)
+    shared = nn.Conv2d(4, 4, 1)
+    shared.weight = conv.weight
+    model = nn.Sequential(conv, shared, nn.SyncBatchNorm(4), nn.GroupNorm(2, 4), nn.LayerNorm(4), nn.PReLU())
+    schedule = Schedule(COCO_P5, epochs=300, iterations=1000, batch_size=64)
+    scales, weights, biases = (group["params"] for group in build_optimizer(model, schedule).param_groups)
+    assert (len(scales), len(weights), len(biases)) == (4, 1, 5)
+    assert weights[0] is conv.weight
 
 
 def test_a_step_reaches_the_groups() -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from yolov7.assign.guidance import lead_guided
+from tests.own_parts import TwiceTheLoss, coarse_to_coarse
+from yolov7 import plugins
+from yolov7.assign.guidance import independent, lead_guided
 from yolov7.errors import UsageError
-from yolov7.models.zoo import find_architecture
+from yolov7.models.architecture import YOLOV7, YOLOV7_TINY
+from yolov7.models.zoo import NETWORKS, find_architecture
 from yolov7.training.recipes import (
     COCO_P5,
     COCO_P6,
@@ -45,9 +48,22 @@ def test_the_published_table(recipe: Recipe, row: tuple[float, ...]) -> None:
     ("name", "recipe"),
     [("yolov7-tiny", "tiny"), ("yolov7-tiny-silu", "tiny"), ("yolov7-x", "p5"), ("yolov7-e6e", "p6")],
 )
-def test_a_network_has_its_recipe(name: str, recipe: str) -> None:
-    assert recipe_for(find_architecture(name), fine_tuning=False) == recipe
-    assert recipe_for(find_architecture(name), fine_tuning=True) == "fine-tune"
+def test_a_network_has_its_recipe_whatever_its_name(name: str, recipe: str) -> None:
+    network = find_architecture(name)
+    assert recipe_for(network, fine_tuning=False) == recipe
+    assert recipe_for(replace(network, name="mine"), fine_tuning=False) == recipe
+    assert recipe_for(network, fine_tuning=True) == "fine-tune"
+
+
+def test_the_recipe_follows_from_levels_and_depth() -> None:
+    names = {network.name: recipe_for(network, fine_tuning=False) for network in NETWORKS}
+    small = {name for name, recipe in names.items() if recipe == "tiny"}
+    assert small == {"yolov7-tiny", "yolov7-tiny-silu"}
+    assert {name for name, recipe in names.items() if recipe == "p6"} == {
+        network.name for network in NETWORKS if network.size == 1280
+    }
+    assert recipe_for(replace(YOLOV7_TINY, name="yolov7"), fine_tuning=False) == "tiny"
+    assert recipe_for(replace(YOLOV7, name="yolov7-tiny-of-mine"), fine_tuning=False) == "p5"
 
 
 def test_fine_tuning_disguises_less() -> None:
@@ -77,6 +93,22 @@ def test_numbers_can_be_changed_by_name() -> None:
     assert recipe.auxiliary.upper_bound is False
     assert recipe.guidance.__name__ == "independent"
     assert recipe.gains == TINY.gains
+    values = {"learning_rate": 0.02, "augmentation": {"mosaic": 0.5}, "auxiliary.upper_bound": False}
+    assert changed(TINY, {**values, "guidance": independent, "gains": TINY.gains}) == recipe
+
+
+def test_rules_of_ones_own_are_stored_by_their_import_path() -> None:
+    recipe = changed(TINY, {"guidance": coarse_to_coarse, "loss": TwiceTheLoss})
+    stored = json.loads(json.dumps(recipe.to_dict()))
+    assert (stored["guidance"], stored["loss"]) == (
+        "tests.own_parts:coarse_to_coarse",
+        "tests.own_parts:TwiceTheLoss",
+    )
+    plugins.adopt(coarse_to_coarse, TwiceTheLoss)
+    assert recipe_from(stored) == recipe
+    assert changed(recipe, ["guidance=independent"]).guidance is independent
+    with pytest.raises(UsageError, match=r"nothing imports.*\n.*yolov7\.register\(system\)"):
+        recipe_from({"loss": "os:system"})
 
 
 @pytest.mark.parametrize(
@@ -93,11 +125,26 @@ def test_numbers_can_be_changed_by_name() -> None:
         ("augmentation=1", "augmentation"),
         ("auxiliary.upper_bound=1", "upper_bound"),
         ("guidance=best", "coarse_to_fine"),
+        ("guidance=1", "coarse_to_fine"),
+        ("loss=best", "DetectionLoss"),
+        ("epochs=0", "1 or more"),
+        ("nominal_batch=0", "1 or more"),
+        ("ema_ramp=0", "1 or more"),
+        ("momentum=0", "0.01 or more"),
+        ("warmup_momentum=1.5", "at most"),
+        ("label_smoothing=2", "1 at most"),
+        ("gains.box=-1", "gains.box"),
+        ("auxiliary.weight=nan", "auxiliary.weight"),
+        ("learning_rate=Infinity", "learning_rate"),
     ],
 )
 def test_what_no_recipe_has_is_refused(change: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         changed(COCO_P5, [change])
+    name, equals, value = change.partition("=")
+    if equals:
+        with pytest.raises(UsageError):
+            changed(COCO_P5, {name: value})
 
 
 def test_an_unknown_recipe_is_refused(tmp_path: Path) -> None:

@@ -19,52 +19,23 @@ from torch import Tensor
 from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for
 from yolov7.checkpoints.rows import check_anchors, mismatch
 from yolov7.checkpoints.storages import separate
-from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError
+from yolov7.errors import (
+    CheckpointError,
+    DamagedCheckpointError,
+    MismatchedCheckpointError,
+    UsageError,
+)
 from yolov7.files import safe_name, write_file
-from yolov7.models import ablations, blocks, csp, head, reparam
+from yolov7.models import head
 from yolov7.models.architecture import Architecture, Block, Stage
 from yolov7.models.detector import Detector
+from yolov7.models.parts import PARTS, find_part, name_of
 from yolov7.models.reparam import Reparameterizable
+from yolov7.plugins import how_to_register
 from yolov7.text import printable
 
 FORMAT = "open-yolov7"
 VERSION = 1
-
-# Whatever an architecture may be made of, by name; a file can name nothing else.
-PARTS: dict[str, Any] = {
-    part.__name__: part
-    for part in (
-        blocks.ELAN,
-        blocks.ELANH,
-        blocks.TinyELAN,
-        blocks.StridedConv,
-        blocks.MaxPool,
-        blocks.MP,
-        blocks.DownC,
-        blocks.SPPCSPC,
-        blocks.TinySPP,
-        blocks.Conv3x3,
-        blocks.silu,
-        blocks.leaky_relu,
-        csp.Residual,
-        csp.CSPA,
-        csp.CSPB,
-        csp.CSPC,
-        ablations.RepELANa,
-        ablations.RepELANb,
-        ablations.RepELANc,
-        ablations.RepELANd,
-        ablations.RepELANe,
-        ablations.UnplannedRepELAN,
-        ablations.RepCSPA,
-        ablations.ReversedCSPA,
-        ablations.RepReversedCSPA,
-        ablations.RepReversedCSPC,
-        reparam.RepConv,
-        head.PlainHead,
-        head.ImplicitHead,
-    )
-}
 
 # Far above any network of sense; keeps a hostile file from making us build for ever.
 LARGEST = {"depth": 64, "cardinality": 16, "sequence": 64, "number": 65_536, "size": 4096}
@@ -223,7 +194,11 @@ def _is_folded(module: object, path: str, tensors: Mapping[str, Tensor]) -> bool
 
 
 def describe(architecture: Architecture) -> dict[str, Any]:
-    """An architecture as JSON types; classes and functions become their names."""
+    """An architecture as JSON types; classes and functions become their names, one's own their import paths.
+
+    Raises:
+        CheckpointError: a part that no file could refer to.
+    """
 
     def plain(value: Any) -> Any:
         if is_dataclass(value) and not isinstance(value, type):
@@ -231,10 +206,10 @@ def describe(architecture: Architecture) -> dict[str, Any]:
         if isinstance(value, tuple):
             return [plain(item) for item in value]
         if callable(value):
-            name: str = value.__name__
-            if PARTS.get(name) is not value:
-                raise CheckpointError("a part of one's own cannot be written to a file", found=name)
-            return name
+            try:
+                return name_of(value)
+            except UsageError as error:
+                raise CheckpointError(error.message, expected=error.expected, found=error.found) from None
         return value
 
     described: dict[str, Any] = plain(architecture)
@@ -314,13 +289,20 @@ def _block(described: Mapping[str, Any]) -> Block:
 
 
 def _part(name: Any) -> Any:
-    if not isinstance(name, str) or name not in PARTS:
-        raise DamagedCheckpointError(
-            "the architecture names a part that does not exist",
-            expected=", ".join(PARTS),
-            found=printable(repr(name), 80),
+    part = find_part(name) if isinstance(name, str) else None
+    if part is not None:
+        return part
+    if isinstance(name, str) and ":" in name and len(name) < 200:
+        raise CheckpointError(
+            "the network has a part of somebody's own, which nothing imports because a file says so",
+            expected=how_to_register(name),
+            found=repr(name),
         )
-    return PARTS[name]
+    raise DamagedCheckpointError(
+        "the architecture names a part that does not exist",
+        expected=", ".join(PARTS),
+        found=printable(repr(name), 80),
+    )
 
 
 def _number(value: Any, kind: str) -> int:

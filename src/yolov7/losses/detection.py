@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -46,6 +47,32 @@ class Losses:
     box: Tensor
     objectness: Tensor
     classes: Tensor
+
+
+class Loss(Protocol):
+    """Loss of a batch, from predictions, the labels of both heads, and the ground truths."""
+
+    def __call__(
+        self, predictions: Predictions, assignments: tuple[Assignment, Assignment | None], targets: Targets, /
+    ) -> Losses: ...
+
+
+class LossMaker(Protocol):
+    """Class or function that makes the loss of a network: :class:`DetectionLoss`, a subclass, or your own.
+
+    Its arguments are the attributes of :class:`DetectionLoss`, in their order; ``gains`` are scaled already.
+    """
+
+    def __call__(
+        self,
+        anchors: Tensor,
+        strides: tuple[int, ...],
+        gains: Gains,
+        auxiliary: Auxiliary,
+        label_smoothing: float,
+        mean_over_processes: Callable[[Tensor], Tensor],
+        /,
+    ) -> Loss: ...
 
 
 def one_process(counts: Tensor) -> Tensor:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from yolov7.errors import ArchitectureError
+from yolov7.errors import ArchitectureError, Yolov7Error
 from yolov7.models.architecture import Anchors, Architecture
 from yolov7.models.backbone import Backbone
 from yolov7.models.decode import decode_levels, decode_levels_above
 from yolov7.models.head import PlainHead
 from yolov7.models.neck import Neck
+from yolov7.models.parts import own_parts
 from yolov7.models.reparam import Reparameterizable, reparameterize
+from yolov7.models.soundness import require_sound
 from yolov7.models.zoo import find_architecture
+from yolov7.plugins import adopt
 from yolov7.types import Predictions
 
 
@@ -32,7 +34,7 @@ class Detector(nn.Module):
         anchors: pixels, by level from the finest; the architecture's own where not given.
 
     Raises:
-        ArchitectureError: no class, or anchors that do not fit the levels.
+        ArchitectureError: no class, or numbers, lengths, strides or anchors that do not fit together.
     """
 
     anchors: Tensor
@@ -40,10 +42,27 @@ class Detector(nn.Module):
     def __init__(self, architecture: Architecture, classes: int = 80, anchors: Anchors | None = None) -> None:
         super().__init__()
         anchors = architecture.anchors if anchors is None else anchors
-        _check(architecture, classes, anchors)
+        require_sound(architecture, classes, anchors)
         self.architecture = architecture
         self.classes = classes
-        per_level = len(anchors[0])
+        self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
+        own = tuple(own_parts(architecture))
+        try:
+            self._build(len(anchors[0]))
+            if own and not self.anchors.is_meta:
+                self._try_an_image()
+        except Exception as error:  # whatever a part of somebody's raises
+            if not own or isinstance(error, Yolov7Error):
+                raise
+            raise ArchitectureError(
+                f"the parts of {architecture.name} do not work together",
+                expected="parts that take their arguments and give as many channels as they are asked for",
+                found=f"{type(error).__name__}: {error}",
+            ) from error
+        adopt(*own)
+
+    def _build(self, per_level: int) -> None:
+        architecture, classes = self.architecture, self.classes
         widths = [block.width for block in architecture.neck]
         # Auxiliary heads read O3 and the neck's maps on the way down, which are as wide as on the way up.
         self.backbone = Backbone(architecture)
@@ -62,7 +81,13 @@ class Detector(nn.Module):
         if architecture.auxiliary:
             self.auxiliary = PlainHead(architecture.auxiliary, per_level, classes)
             self.auxiliary.initialize_biases(architecture.strides)
-        self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
+
+    @torch.no_grad()
+    def _try_an_image(self) -> None:
+        """A small one through a network with parts of a user's own: their widths show at once."""
+        side = 2 * self.strides[-1]
+        self.eval()(self.anchors.new_zeros(1, 3, side, side))
+        self.train()
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -112,6 +137,12 @@ def create(name: str | Architecture, classes: int = 80, anchors: Anchors | None 
         name: of a network such as ``yolov7-w6``, or an architecture of your own.
         classes: number of classes.
         anchors: pixels, by level from the finest; the variant's own where not given.
+
+    Raises:
+        ArchitectureError: there is no such network, or its numbers do not fit together.
+
+    >>> create("yolov7-tiny", classes=3).strides
+    (8, 16, 32)
     """
     return Detector(find_architecture(name) if isinstance(name, str) else name, classes, anchors)
 
@@ -129,15 +160,3 @@ def fuse(model: Detector) -> Detector:
     deployed.auxiliary, deployed.auxiliary_outputs = None, nn.ModuleList()
     reparameterize(deployed)
     return deployed.eval()
-
-
-def _check(architecture: Architecture, classes: int, anchors: Anchors) -> None:
-    if classes < 1:
-        raise ArchitectureError("a detector has at least one class", found=classes)
-    counts: Sequence[int] = [len(level) for level in anchors]
-    if len(counts) != len(architecture.neck) or len(set(counts)) != 1 or counts[0] < 1:
-        raise ArchitectureError(
-            f"anchors of {architecture.name}",
-            expected=f"{len(architecture.neck)} levels of equally many (width, height) pairs",
-            found=f"levels of {', '.join(map(str, counts))}" if counts else "none",
-        )

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yolov7.models.architecture import Architecture
+    from yolov7.models.detector import Detector
+
+    Network: TypeAlias = str | Architecture | Detector | None
+    Changes: TypeAlias = tuple[str, ...] | Mapping[str, Any]
+else:  # what a command line and config.json can say; `yolov7 --help` has no time to load torch
+    Network = str | None
+    Changes = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -16,11 +28,13 @@ class TrainConfig:
 
     Attributes:
         data: data.yaml, COCO json, or the folder of a data set (COCO, YOLO, Pascal VOC).
-        model: network to train, such as yolov7-tiny; that of the weights, or yolov7, by default.
+        model: network to train, such as yolov7-tiny; that of the weights, or yolov7, by default. From Python
+            also an Architecture, which starts with fresh weights, or a Detector, which starts with its own.
         width: share of the network's channels: 0.25 makes a small one of a large one, for small machines.
         weights: checkpoint to start from (fine-tuning); fresh weights by default.
         recipe: p5, p6, tiny, fine-tune, or a run's recipe.json; what suits network and weights by default.
-        set: change numbers of the recipe, NAME=VALUE: learning_rate=0.02, augmentation.mosaic=0.5.
+        set: change numbers of the recipe, NAME=VALUE: learning_rate=0.02, augmentation.mosaic=0.5. From
+            Python also a mapping: {"learning_rate": 0.02, "guidance": my_guidance}.
         epochs: passes over the data; the recipe's by default.
         batch_size: images a step and process; 16, or on a GPU what fits into it, by default.
         size: side of the training images, pixels; the network's own by default.
@@ -58,11 +72,11 @@ class TrainConfig:
 
     data: Path | str | None = None
     _: KW_ONLY
-    model: str | None = None
+    model: Network = None
     width: float = 1.0
     weights: str | None = None
     recipe: str | None = None
-    set: tuple[str, ...] = ()
+    set: Changes = ()
     epochs: int | None = None
     batch_size: int | None = None
     size: int | None = None

@@ -23,6 +23,8 @@ from yolov7.errors import DamagedCheckpointError, OutputError, TrainingError, Us
 from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.run import Evaluation
 from yolov7.files import explained, new_run_directory, write_file
+from yolov7.models.parts import own_parts
+from yolov7.plugins import assignment_for
 from yolov7.quiet import errors_only
 from yolov7.training.config import TrainConfig
 from yolov7.training.gallery import gallery, run_page, write_pictures
@@ -200,8 +202,10 @@ def _same_images(count: int, past: Past) -> int:
 
 
 def _how_to_go_on(keeper: Keeper) -> str:
-    if can_be_stored(keeper.run.recipe):
-        return keeper.how_to_go_on()
+    recipe, architecture = keeper.run.recipe, keeper.run.model.architecture
+    if can_be_stored(recipe):
+        parts = (*own_parts(architecture), recipe.guidance, recipe.loss)
+        return assignment_for(parts) + keeper.how_to_go_on()
     return f'train(TrainConfig(resume="{keeper.directory}"), recipe) from Python, with the same recipe'
 
 

@@ -12,26 +12,22 @@ from yolov7.errors import UsageError
 from yolov7.inference.backend import default_device, has_bfloat16
 from yolov7.training.config import TrainConfig
 
+ACCELERATORS = ("auto", "cpu", "gpu", "mps")
+
 
 def is_first_process() -> bool:
-    """Whether this process speaks and writes for all; known before they have met."""
+    """True on global rank 0. Works before the process group is initialised."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def devices(config: TrainConfig) -> dict[str, Any]:
     """What Lightning's Trainer wants to know about processes; under torchrun that is what torchrun says."""
     accelerator: str = config.accelerator
+    if accelerator not in ACCELERATORS:
+        raise UsageError("invalid accelerator", expected=", ".join(ACCELERATORS), found=repr(accelerator))
     if accelerator == "auto":
         accelerator = {"cuda": "gpu", "mps": "mps"}.get(default_device().partition(":")[0], "cpu")
-    chosen: int | list[int] | str = config.devices
-    if isinstance(chosen, str) and chosen != "auto":
-        try:
-            numbers = [int(number) for number in config.devices.split(",") if number]
-        except ValueError:
-            raise UsageError(
-                "devices", expected="auto, a number, or a list such as 0,3 or 1,", found=config.devices
-            ) from None
-        chosen = numbers if "," in config.devices else numbers[0]
+    chosen = _chosen(str(config.devices))
     nodes = config.nodes
     if "TORCHELASTIC_RUN_ID" in os.environ:
         chosen = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -39,6 +35,22 @@ def devices(config: TrainConfig) -> dict[str, Any]:
     elif chosen == "auto" and accelerator == "cpu":
         chosen = 1  # one process uses all cores
     return {"accelerator": accelerator, "devices": chosen, "num_nodes": nodes}
+
+
+def _chosen(text: str) -> int | list[int] | str:
+    """A number of devices, a list of their indices, or auto."""
+    if text == "auto":
+        return text
+    numbers = [int(part) for part in text.split(",") if part.strip().isdecimal()]
+    is_list = "," in text
+    parts = [part for part in text.split(",") if part.strip()]
+    if not numbers or len(set(numbers)) != len(parts) or (not is_list and numbers[0] < 1):
+        raise UsageError(
+            "invalid devices",
+            expected="auto, a number from 1, or a list of different indices such as 0,3 or 1,",
+            found=repr(text),
+        )
+    return numbers if is_list else numbers[0]
 
 
 def only_gpu(config: TrainConfig) -> torch.device | None:
@@ -53,7 +65,12 @@ def only_gpu(config: TrainConfig) -> torch.device | None:
 def precision(config: TrainConfig, accelerator: str) -> Any:
     """Lightning's name for it. Automatic: bfloat16 where hardware computes with it, else float16 on a GPU."""
     if config.precision != "auto":
-        return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision]
+        names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+        if config.precision not in names:
+            raise UsageError(
+                "invalid precision", expected=f"auto, {', '.join(names)}", found=repr(config.precision)
+            )
+        return names[config.precision]
     if accelerator == "gpu":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     return "bf16-mixed" if accelerator == "cpu" and has_bfloat16() else "32-true"

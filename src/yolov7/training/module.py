@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from yolov7.assign.guidance import Assigner
-from yolov7.errors import TrainingError
-from yolov7.losses.detection import DetectionLoss, Losses
+from yolov7.errors import TrainingError, UsageError
+from yolov7.losses.detection import Loss, Losses
 from yolov7.models.detector import Detector
 from yolov7.training.ema import averaged
 from yolov7.training.optim import Schedule, build_optimizer, set_step
@@ -76,7 +76,7 @@ class TrainingModule(pl.LightningModule):
         self.average.requires_grad_(False)
         self.average.eval()
         self.assigner = Assigner(model.anchors, model.strides, recipe.guidance, recipe.auxiliary.upper_bound)
-        self.loss = DetectionLoss(
+        self.loss: Loss = recipe.loss(
             model.anchors,
             model.strides,
             recipe.gains.scaled(len(model.strides), model.classes, size),
@@ -104,11 +104,6 @@ class TrainingModule(pl.LightningModule):
         return build_optimizer(
             self.model, self.schedule, thaws=bool(self.frozen) and self.unfreeze_after is not None
         )
-
-    def on_fit_start(self) -> None:
-        # The module, and the anchors with it, are on the device now.
-        self.assigner = replace(self.assigner, anchors=self.model.anchors)
-        self.loss = replace(self.loss, anchors=self.model.anchors)
 
     def on_train_epoch_start(self) -> None:
         self.tally = Tally()
@@ -139,7 +134,8 @@ class TrainingModule(pl.LightningModule):
         """Predict, assign, weigh; then step, where enough images have been seen.
 
         Raises:
-            TrainingError: the loss is no number; it names the images.
+            TrainingError: the loss is NaN or infinite; it names the images.
+            UsageError: a guidance or loss of one's own gives something else than labels or losses.
         """
         iteration = self.current_epoch * self.schedule.iterations + batch_index
         step = self.schedule.at(iteration)
@@ -171,7 +167,14 @@ class TrainingModule(pl.LightningModule):
         images = batch.images.to(torch.float32).div_(255)
         predictions = self.model(images.contiguous(memory_format=torch.channels_last))
         assignment = self.assigner(predictions, batch.targets)
-        return self.loss(predictions, assignment, batch.targets)
+        losses = self.loss(predictions, assignment, batch.targets)
+        if not isinstance(losses, Losses):
+            raise UsageError(
+                "the recipe's loss gave something else",
+                expected="yolov7.losses.detection.Losses(total, box, objectness, classes)",
+                found=type(losses).__name__,
+            )
+        return losses
 
     def mean_losses(self) -> dict[str, float]:
         """Of the epoch so far, over all processes: every one of them has to ask."""

@@ -85,7 +85,7 @@ def build_optimizer(model: nn.Module, schedule: Schedule, *, thaws: bool = False
     """SGD with Nesterov momentum over three groups: scales (no decay), weights (decay), biases (no decay).
 
     Scales are what multiplies or shifts channel by channel, where decay would mean another thing: weights of
-    batch norms and implicit vectors.
+    norms of any kind, and implicit vectors.
 
     Args:
         model: its parameters are optimised.
@@ -93,11 +93,15 @@ def build_optimizer(model: nn.Module, schedule: Schedule, *, thaws: bool = False
         thaws: some parameters get their first gradient later, which PyTorch's fused steps do not allow for.
     """
     scales, weights, biases = [], [], []
+    seen: set[int] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
+            if id(parameter) in seen:  # shared by two modules of somebody's own
+                continue
+            seen.add(id(parameter))
             if name == "bias":
                 biases.append(parameter)
-            elif isinstance(module, (nn.BatchNorm2d, nn.ParameterList)):
+            elif parameter.dim() < 2 or isinstance(module, nn.ParameterList):
                 scales.append(parameter)
             else:
                 weights.append(parameter)

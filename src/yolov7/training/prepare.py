@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from yolov7.checkpoints.native import describe
 from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.checkpoints.weights import find_weights
 from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
@@ -25,10 +26,11 @@ from yolov7.errors import DataError, UsageError
 from yolov7.models.architecture import YOLOV7, Anchors, Architecture, scale
 from yolov7.models.detector import Detector
 from yolov7.models.zoo import find_architecture
+from yolov7.plugins import adopt
 from yolov7.training.batch_size import fitting_batch_on
 from yolov7.training.config import TrainConfig
 from yolov7.training.hardware import only_gpu, precision
-from yolov7.training.recipes import Recipe, changed, find_recipe, recipe_for
+from yolov7.training.recipes import RULES, Recipe, as_assignments, changed, find_recipe, recipe_for
 from yolov7.training.transfer import parts, transfer
 
 HELD_OUT = 0.1
@@ -36,6 +38,8 @@ HELD_OUT = 0.1
 NOTHING = "none"
 """The split to measure on of those who want to learn from everything."""
 
+NETWORK = "network.safetensors"
+"""File of a run with the network that it began with, where that has no name."""
 BATCH_SIZE = 16
 _POSITIVE = (
     *("epochs", "batch_size", "size", "nodes", "evaluate_every"),
@@ -58,6 +62,7 @@ class Run:
         train, val: the data; without `val` nothing is measured.
         size: side of the training images, pixels.
         batch_size: images a step and process.
+        own: whether the network has no name that a later run could find it by.
     """
 
     config: TrainConfig
@@ -67,6 +72,7 @@ class Run:
     val: Dataset | None
     size: int
     batch_size: int
+    own: bool = False
 
 
 def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: Path | None = None) -> Run:
@@ -83,21 +89,27 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     """
     _check(config)
     train, val = _datasets(config, say)
-    beginning = continued or config.weights
-    checkpoint = None if beginning is None else load_checkpoint(find_weights(beginning, say=say))
-    architecture = _architecture(config, checkpoint)
+    initial = _initial_network(config, continued)
+    file = continued or initial
+    checkpoint = _starting_point(config, say) if file is None else load_checkpoint(file)
+    # A run that goes on has its network in its file.
+    architecture = _architecture(replace(config, model=None) if file else config, checkpoint)
+    describe(architecture)  # what could not be saved is not trained
     size = config.size or (checkpoint.size if checkpoint is not None else architecture.size)
     size = whole_strides(size, architecture.strides[-1])
     if recipe is None:
-        name = config.recipe or recipe_for(architecture, fine_tuning=checkpoint is not None)
+        name = config.recipe or recipe_for(architecture, fine_tuning=config.weights is not None)
         recipe = find_recipe(name)
-        say(f"recipe {name}" + (f", with {', '.join(config.set)}" if config.set else ""))
-    recipe = changed(recipe, config.set)
+        changes = as_assignments(config.set)
+        say(f"recipe {name}" + (f", with {', '.join(changes)}" if changes else ""))
+    if config.resume is None:  # else it is in the run's recipe
+        recipe = changed(recipe, config.set)
+    _require_rules(recipe, architecture)
     if config.epochs is not None:
         recipe = replace(recipe, epochs=config.epochs)
 
     anchors = architecture.anchors if checkpoint is None else _pairs(checkpoint.model)
-    if config.auto_anchor and continued is None:
+    if config.auto_anchor and continued is None and initial is None:
         anchors = _fitting_anchors(anchors, train, size, recipe, config.seed, say)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -112,8 +124,45 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     if config.batch_size is None and gpu is not None:
         batch_size = fitting_batch_on(gpu, model, size, precision(config, "gpu"))
         say(f"batches of {batch_size} images fit into the GPU's memory")
-    resolved = replace(config, size=size, batch_size=batch_size)
-    return Run(resolved, recipe, model, train, val, size, batch_size)
+    own = initial is not None or isinstance(config.model, (Architecture, Detector))
+    resolved = replace(
+        config,
+        model=architecture.name if isinstance(config.model, (Architecture, Detector)) else config.model,
+        set=as_assignments(config.set),
+        size=size,
+        batch_size=batch_size,
+    )
+    return Run(resolved, recipe, model, train, val, size, batch_size, own)
+
+
+def _initial_network(config: TrainConfig, continued: Path | None) -> Path | None:
+    """The file of a network that has no name, where a run begins anew that has no state yet."""
+    path = None if config.resume is None or continued is not None else Path(config.resume) / NETWORK
+    return path if path is not None and path.exists() else None
+
+
+def _starting_point(config: TrainConfig, say: Say) -> Checkpoint | None:
+    """The network whose weights, anchors and size are taken over, if there is one."""
+    if isinstance(config.model, Detector):
+        if config.weights is not None:
+            raise UsageError(
+                "a Detector brings its own weights",
+                expected="either model=Detector or weights, not both",
+                found=f"weights {config.weights}",
+            )
+        return Checkpoint(config.model, (), config.model.architecture.size, "open-yolov7", "float32")
+    return None if config.weights is None else load_checkpoint(find_weights(config.weights, say=say))
+
+
+def _require_rules(recipe: Recipe, architecture: Architecture) -> None:
+    """Refuse what no run of this network would use, and remember what its files will refer to."""
+    if recipe.guidance not in RULES["guidance"].values() and not architecture.auxiliary:
+        raise UsageError(
+            f"the guidance decides about auxiliary heads, and {architecture.name} has none",
+            expected="an architecture with `auxiliary` widths, such as yolov7-w6",
+            found=f"guidance {getattr(recipe.guidance, '__name__', recipe.guidance)}",
+        )
+    adopt(recipe.guidance, recipe.loss)
 
 
 def digest(dataset: Dataset) -> str:
@@ -144,7 +193,8 @@ def _check(config: TrainConfig) -> None:
             raise UsageError(
                 f"{name} of a training run", expected=f"a number, {least}, below 2^63", found=value
             )
-    if config.width != 1 and config.weights is not None and config.model is None:
+    has_weights = isinstance(config.model, Detector) or (config.weights is not None and config.model is None)
+    if config.width != 1 and has_weights:
         raise UsageError("weights have the width that they have", expected="--model beside --width")
 
 
@@ -206,9 +256,14 @@ def _hold_out(whole: Dataset) -> tuple[Dataset, Dataset]:
 
 
 def _architecture(config: TrainConfig, checkpoint: Checkpoint | None) -> Architecture:
-    if config.model is None and checkpoint is not None:
+    given = config.model
+    if checkpoint is not None and (given is None or isinstance(given, Detector)):
         return checkpoint.model.architecture
-    architecture = YOLOV7 if config.model is None else find_architecture(config.model)
+    if isinstance(given, Architecture):
+        architecture = given
+    else:
+        assert not isinstance(given, Detector)
+        architecture = YOLOV7 if given is None else find_architecture(given)
     return scale(architecture, width=config.width, branch=config.width)
 
 

@@ -13,37 +13,47 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from yolov7 import plugins
 from yolov7.assign.guidance import Guidance, coarse_to_fine, independent, lead_guided
 from yolov7.data.augment import Augmentation
 from yolov7.errors import UsageError
 from yolov7.losses.auxiliary import Auxiliary
-from yolov7.losses.detection import Gains
+from yolov7.losses.detection import DetectionLoss, Gains, LossMaker
 from yolov7.models.architecture import Architecture
 from yolov7.text import did_you_mean
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The numbers of a training run.
+    """The numbers of a training run, and its rules: guidance and loss.
 
     Attributes:
         epochs: passes over the data.
-        learning_rate: of SGD for a nominal batch.
-        final_share: of it is left after the cosine.
-        momentum, weight_decay: of SGD.
-        nominal_batch: images a step of the optimiser is meant for; gradients of smaller batches are summed.
-        warmup_epochs, warmup_iterations: the longer of both is the warm-up,
-        warmup_share: of the run, beyond which warmup_iterations do not reach.
+        learning_rate: peak learning rate of SGD for a nominal batch.
+        final_share: final learning rate as a fraction of the peak.
+        momentum, weight_decay: settings of SGD.
+        nominal_batch: images per step of the optimiser; gradients of smaller batches are summed.
+        warmup_epochs, warmup_iterations: the longer of both is the warm-up.
+        warmup_share: fraction of the run that warmup_iterations reach at most.
         warmup_momentum, warmup_bias_rate: where momentum and the biases' learning rate start.
         gains: weights of the losses, before they are scaled to levels, classes and size.
-        guidance: which head's predictions decide about which head's labels (Fig. 5, Table 6).
+        guidance: which head's predictions decide about which head's labels (Fig. 5, Table 6): a
+            :data:`yolov7.assign.guidance.Guidance`; one of your own is stored by its import path.
+        loss: class or function that makes the loss of a network: a
+            :class:`yolov7.losses.detection.LossMaker`; one of your own is stored by its import path.
         auxiliary: weight and upper bound of the auxiliary heads' loss (Table 7).
         label_smoothing: e; class targets become 1 - e/2 and e/2.
-        augmentation: of the images.
-        close_mosaic: last epochs without mosaic and mixup.
+        augmentation: random changes of the images.
+        close_mosaic: number of last epochs without mosaic and mixup.
         ema_decay, ema_ramp: memory of the average, and the updates it takes to grow.
-        ema_share: of the updates so far that the average remembers at least.
+        ema_share: fraction of the updates so far that the average remembers at least.
         anchor_recall: share of boxes that anchors must reach, or they are fitted again.
+
+    Raises:
+        UsageError: a number that is none, or out of range.
+
+    >>> Recipe(epochs=10, gains=Gains(box=0.05, objectness=1.0, classes=0.5)).momentum
+    0.937
     """
 
     epochs: int = 300
@@ -59,6 +69,7 @@ class Recipe:
     warmup_bias_rate: float = 0.1
     gains: Gains = field(default_factory=lambda: Gains(box=0.05, objectness=0.7, classes=0.3))
     guidance: Guidance = coarse_to_fine
+    loss: LossMaker = DetectionLoss
     auxiliary: Auxiliary = field(default_factory=Auxiliary)
     label_smoothing: float = 0.0
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -68,12 +79,42 @@ class Recipe:
     ema_share: float = 0.1
     anchor_recall: float = 0.98
 
+    def __post_init__(self) -> None:
+        numbers = {f.name: getattr(self, f.name) for f in fields(self)}
+        for part in ("gains", "auxiliary"):
+            numbers |= {f"{part}.{name}": value for name, value in vars(numbers.pop(part)).items()}
+        for name in ("guidance", "loss", "augmentation"):
+            del numbers[name]
+        for name, value in numbers.items():
+            least, most = _RANGES.get(name, (0, math.inf))
+            if not isinstance(value, (int, float)) or not math.isfinite(value) or not least <= value <= most:
+                expected = f"a finite number, {least:g} or more" + (
+                    f", {most:g} at most" if most < 1e9 else ""
+                )
+                raise UsageError(f"invalid {name} of a recipe", expected=expected, found=repr(value))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for json; :func:`recipe_from` is the way back."""
-        return {**dataclasses.asdict(self), "guidance": self.guidance.__name__}
+        return dataclasses.asdict(self) | {name: _name_of_rule(name, getattr(self, name)) for name in RULES}
 
 
-GUIDANCE = {rule.__name__: rule for rule in (independent, lead_guided, coarse_to_fine)}
+_RANGES = {
+    "epochs": (1, math.inf),
+    "nominal_batch": (1, math.inf),
+    "ema_ramp": (1, math.inf),
+    "momentum": (0.01, 0.9999),  # Nesterov's step needs some
+    "warmup_momentum": (0.01, 0.9999),
+    "label_smoothing": (0, 1),
+    "ema_decay": (0, 1),
+    "anchor_recall": (0, 1),
+}
+"""Smallest and largest sensible values, where these are not 0 and any number."""
+
+RULES: dict[str, dict[str, Any]] = {
+    "guidance": {rule.__name__: rule for rule in (independent, lead_guided, coarse_to_fine)},
+    "loss": {DetectionLoss.__name__: DetectionLoss},
+}
+"""Fields of a recipe that hold a rule, and the package's own by name."""
 
 COCO_P5 = Recipe(
     augmentation=Augmentation(translate=0.2, scale=0.9, mixup=0.15, paste_in=0.15),
@@ -106,12 +147,21 @@ RECIPES = {"p5": COCO_P5, "p6": COCO_P6, "tiny": TINY, "fine-tune": FINE_TUNE}
 
 
 def recipe_for(architecture: Architecture, *, fine_tuning: bool) -> str:
-    """Name of the recipe that suits a network."""
+    """Name of the recipe that suits a network, by its structure.
+
+    Four levels and more are P6 networks; of the others those are small whose blocks stack two convolutions at
+    most.
+
+    >>> from yolov7.models.architecture import YOLOV7
+    >>> recipe_for(YOLOV7, fine_tuning=False)
+    'p5'
+    """
     if fine_tuning:
         return "fine-tune"
-    if len(architecture.strides) > 3:
+    if len(architecture.neck) > 3:
         return "p6"
-    return "tiny" if architecture.name.startswith("yolov7-tiny") else "p5"
+    blocks = [*(stage.block for stage in architecture.stages), *architecture.neck]
+    return "tiny" if max(block.depth for block in blocks) <= 2 else "p5"
 
 
 def find_recipe(name: str) -> Recipe:
@@ -142,13 +192,26 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def changed(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
-    """A recipe with numbers changed: ("learning_rate=0.02", "augmentation.mosaic=0.5").
+def changed(recipe: Recipe, changes: Mapping[str, Any] | Sequence[str]) -> Recipe:
+    """A recipe with some values changed.
+
+    Args:
+        recipe: the recipe before; it stays as it is.
+        changes: values by name, or the command line's NAME=VALUE.
 
     Raises:
         UsageError: a name or a value that no recipe has.
+
+    >>> changed(TINY, {"learning_rate": 0.02, "augmentation.mosaic": 0.5}) == changed(
+    ...     TINY, ["learning_rate=0.02", "augmentation.mosaic=0.5"]
+    ... )
+    True
     """
-    for assignment in assignments:
+    if isinstance(changes, Mapping):
+        for name, value in changes.items():
+            recipe = _filled(recipe, _nested(name, value), "")
+        return recipe
+    for assignment in changes:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError("a change of the recipe", expected="NAME=VALUE", found=repr(assignment))
@@ -156,10 +219,23 @@ def changed(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
             value = json.loads(text.lower())
         except ValueError:
             value = text
-        for part in reversed(name.strip().split(".")):
-            value = {part: value}
-        recipe = _filled(recipe, value, "")
+        recipe = _filled(recipe, _nested(name.strip(), value), "")
     return recipe
+
+
+def as_assignments(changes: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
+    """Changes of a recipe as the command line has them, to be written down."""
+    if not isinstance(changes, Mapping):
+        return tuple(changes)
+    shown = {name: _name_of_rule(name, value) if name in RULES else value for name, value in changes.items()}
+    return tuple(f"{name}={value}" for name, value in shown.items())
+
+
+def _nested(name: str, value: Any) -> Any:
+    """("gains.box", 1) -> {"gains": {"box": 1}}."""
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return value
 
 
 def _filled(defaults: Any, values: Any, prefix: str) -> Any:
@@ -177,10 +253,10 @@ def _filled(defaults: Any, values: Any, prefix: str) -> Any:
                 f"a recipe has no such number{meant}", expected=_names(defaults), found=f"{prefix}{name}"
             )
         current = getattr(defaults, name)
-        if current in GUIDANCE.values():
-            if value not in GUIDANCE:
-                raise UsageError(f"{name} of a recipe", expected=", ".join(GUIDANCE), found=repr(value))
-            changes[name] = GUIDANCE[value]
+        if not prefix and name in RULES:
+            changes[name] = _rule(name, value)
+        elif isinstance(value, type(current)) and is_dataclass(value):
+            changes[name] = value
         elif is_dataclass(current):
             changes[name] = _filled(current, value, f"{prefix}{name}.")
         else:
@@ -192,15 +268,40 @@ _OTHER_WORDS = {"lr": "learning_rate", "lr0": "learning_rate", "lrf": "final_sha
 """Names that others have for numbers of a recipe."""
 
 
+def _rule(name: str, value: Any) -> Any:
+    """A guidance or loss: itself, or by its name in a file."""
+    if callable(value):
+        return value
+    known = RULES[name].get(value) if isinstance(value, str) else None
+    found = known or (plugins.registered(value) if isinstance(value, str) else None)
+    if found is None:
+        own = isinstance(value, str) and ":" in value
+        raise UsageError(
+            f"the recipe has a {name} of somebody's own, which nothing imports because a file says so"
+            if own
+            else f"unknown {name} of a recipe",
+            expected=plugins.how_to_register(value) if own else f"{', '.join(RULES[name])}, or MODULE:NAME",
+            found=repr(value),
+        )
+    return found
+
+
+def _name_of_rule(name: str, rule: Any) -> str:
+    """Name of a guidance or loss in a file; of what has no import path, a name that says what it was."""
+    if RULES[name].get(getattr(rule, "__name__", "")) is rule:
+        return str(getattr(rule, "__name__", ""))
+    if plugins.has_import_path(rule):
+        return plugins.import_path(rule)
+    return str(getattr(rule, "__qualname__", type(rule).__name__))
+
+
 def _number_like(current: bool | int | float, value: Any, name: str) -> bool | int | float:
     kind = type(current)
     fits = isinstance(value, bool) if kind is bool else isinstance(value, (int, float))
-    if not fits or (isinstance(value, bool) and kind is not bool) or (kind is int and value != int(value)):
+    if not fits or (isinstance(value, bool) and kind is not bool) or (kind is int and value != value // 1):
         raise UsageError(
-            f"{name} of a recipe", expected=f"{kind.__name__} such as {current}", found=repr(value)
+            f"invalid {name} of a recipe", expected=f"{kind.__name__} such as {current}", found=repr(value)
         )
-    if not math.isfinite(value) or value < 0:
-        raise UsageError(f"{name} of a recipe", expected="a finite number, 0 or more", found=value)
     return kind(value)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import DataError, UsageError, Yolov7Error
 from yolov7.files import write_file
 from yolov7.training.config import TrainConfig
-from yolov7.training.prepare import Run, digest
+from yolov7.training.prepare import NETWORK, Run, digest
 from yolov7.training.recipes import Recipe, changed, recipe_from
 
 CONFIG, RECIPE = "config.json", "recipe.json"
@@ -62,6 +63,8 @@ def store(run: Run, directory: Path) -> None:
     if run.config.images is not None:
         values["images"] = str(Path(run.config.images).resolve())
     values |= _digests(run)
+    if run.own:
+        Checkpoint(run.model, run.train.names, run.size, "open-yolov7", "float32").save(directory / NETWORK)
     write_file(directory / CONFIG, json.dumps(values, indent=2).encode())
     write_file(directory / RECIPE, json.dumps(run.recipe.to_dict(), indent=2).encode())
 

@@ -1,0 +1,81 @@
+"""What an architecture may be made of, by the names that files use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from yolov7 import plugins
+from yolov7.models import ablations, blocks, csp, head, reparam
+from yolov7.models.architecture import Architecture
+
+PARTS: dict[str, Any] = {
+    part.__name__: part
+    for part in (
+        blocks.ELAN,
+        blocks.ELANH,
+        blocks.TinyELAN,
+        blocks.StridedConv,
+        blocks.MaxPool,
+        blocks.MP,
+        blocks.DownC,
+        blocks.SPPCSPC,
+        blocks.TinySPP,
+        blocks.Conv3x3,
+        blocks.silu,
+        blocks.leaky_relu,
+        csp.Residual,
+        csp.CSPA,
+        csp.CSPB,
+        csp.CSPC,
+        ablations.RepELANa,
+        ablations.RepELANb,
+        ablations.RepELANc,
+        ablations.RepELANd,
+        ablations.RepELANe,
+        ablations.UnplannedRepELAN,
+        ablations.RepCSPA,
+        ablations.ReversedCSPA,
+        ablations.RepReversedCSPA,
+        ablations.RepReversedCSPC,
+        reparam.RepConv,
+        head.PlainHead,
+        head.ImplicitHead,
+        nn.ReLU,
+        nn.ReLU6,
+        nn.SiLU,
+        nn.GELU,
+        nn.Mish,
+        nn.Hardswish,
+        nn.LeakyReLU,
+        nn.Identity,
+    )
+}
+"""Parts that need no registration."""
+
+
+def name_of(part: Any) -> str:
+    """Name of a part in a file: that in PARTS, or the import path of a user's own.
+
+    Raises:
+        UsageError: no file could refer to it.
+    """
+    name = getattr(part, "__name__", "")
+    return name if PARTS.get(name) is part else plugins.import_path(part)
+
+
+def find_part(name: str) -> Any:
+    """The part of that name, None where there is none: one of PARTS, or registered by the user."""
+    return PARTS.get(name) or plugins.registered(name)
+
+
+def own_parts(architecture: Architecture) -> Iterator[Any]:
+    """Parts of an architecture that are not in PARTS."""
+    a = architecture
+    blocks_of = [*(stage.block for stage in a.stages), *a.neck]
+    used = [a.pool, a.neck_down, a.output, a.activation, a.head, *(stage.down for stage in a.stages)]
+    for part in dict.fromkeys([*used, *(block.kind for block in blocks_of)]):
+        if PARTS.get(getattr(part, "__name__", "")) is not part:
+            yield part
