@@ -26,7 +26,7 @@ from yolov7.errors import CheckpointError, DamagedCheckpointError
 from yolov7.export.programs import Builder, Program, Register, size_of
 from yolov7.text import printable
 
-MAX_CODE = 4 * 2**20
+MAX_CODE = 2**20
 """Bytes of all code that is looked at; that of the largest network here is 384 KB."""
 MAX_DEPTH = 40
 """Modules within modules."""
