@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import cv2
 import numpy as np
@@ -56,6 +57,18 @@ def test_scales_and_shifts_are_uniform(rng: np.random.Generator) -> None:
     shifts = np.array([view.project(np.array((640.0, 640.0))) for view in views]) / 640 - 0.5
     for values, low, high in ((scales, 0.1, 2.0), (shifts[:, 0], -0.2, 0.2), (shifts[:, 1], -0.2, 0.2)):
         shares = np.histogram(values, 10, (low, high))[0] / len(values)
+        assert shares == pytest.approx(0.1, abs=0.02)
+        assert shares.sum() == pytest.approx(1)
+
+
+def test_rotation_and_shear_are_uniform_to_both_sides(rng: np.random.Generator) -> None:
+    turned = [random_view(64, 64, rng, scale=0.5, translate=0.1, degrees=30).matrix for _ in range(4000)]
+    sheared = [random_view(64, 64, rng, scale=0.5, translate=0.1, shear=10).matrix for _ in range(4000)]
+    rotation = np.degrees([math.atan2(m[0, 1], m[0, 0]) for m in turned])
+    along_x = np.degrees([math.atan(m[0, 1] / m[1, 1]) for m in sheared])
+    along_y = np.degrees([math.atan(m[1, 0] / m[0, 0]) for m in sheared])
+    for angles, limit in ((rotation, 30), (along_x, 10), (along_y, 10)):
+        shares = np.histogram(angles, 10, (-limit, limit))[0] / len(angles)
         assert shares == pytest.approx(0.1, abs=0.02)
         assert shares.sum() == pytest.approx(1)
 

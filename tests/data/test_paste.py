@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.drawn_images import DescribedDrawn, Drawn, disc_image, random_discs
+from yolov7.data import paste
 from yolov7.data.paste import copy_paste, paste_in
 from yolov7.data.render import Picture
 from yolov7.data.source import Reader
-from yolov7.types import FloatArray
+from yolov7.types import FloatArray, Sample
 
 SIZE = 160
 SEEDS = st.integers(0, 2**32 - 1)
@@ -58,14 +59,90 @@ def test_pasted_objects_are_where_their_boxes_are_and_hide_little(seed: int) -> 
         assert white < 0.95 * (~left_alone).sum() + 20
 
 
-def test_objects_are_pasted_at_many_sizes(rng: np.random.Generator) -> None:
-    source = random_discs(rng, 10)
-    added = [paste_in(picture(), Reader(source), rng).boxes for _ in range(100)]
-    counts = np.array([len(boxes) for boxes in added])
-    assert 3 < counts.mean() < 16  # of 20 places, each left out with a probability of 0.2
-    widths = np.concatenate(added)[:, 2] - np.concatenate(added)[:, 0]
-    assert widths.min() < 0.05 * SIZE
-    assert widths.max() > 0.4 * SIZE
+def squares(number: int, side: float, image_side: int = 640) -> Drawn:
+    """Images with six squares each near their middle, where hardly a mosaic cuts them off."""
+    corners = np.array(((0, 0), (1, 0), (1, 1), (0, 1)), np.float32) * side
+    places = [(300 + 3 * side * column, 300 + 3 * side * row) for row in (0, 1) for column in (0, 1, 2)]
+    polygons = tuple(corners + place for place in np.array(places, np.float32))
+    boxes = np.array([(*polygon.min(axis=0), *polygon.max(axis=0)) for polygon in polygons], np.float32)
+    image = np.full((image_side, image_side, 3), 200, np.uint8)
+    sample = Sample(image, boxes, np.arange(6), 0, (image_side, image_side), polygons)
+    return Drawn([replace(sample, image_id=index) for index in range(number)])
+
+
+def published_places(size: int, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
+    """The published rule for objects that are squares, in plain loops: where they come to lie."""
+    pasted: list[tuple[int, int, int, int]] = []
+    for share in (3 / 4, 3 / 4, *(1 / 2,) * 4, *(1 / 4,) * 4, *(1 / 8,) * 4, *(1 / 16,) * 6):
+        if rng.random() < 0.2:
+            continue
+        width, height = (int(rng.integers(1, int(share * size) + 1)) for _ in range(2))
+        x, y = (max(0, int(rng.integers(size + 1)) - side // 2) for side in (width, height))
+        width, height = min(width, size - x), min(height, size - y)
+        free = True
+        for x1, y1, x2, y2 in pasted:
+            across = max(0, min(x + width, x2) - max(x, x1))
+            down = max(0, min(y + height, y2) - max(y, y1))
+            free = free and across * down < 0.3 * (x2 - x1) * (y2 - y1)
+        side = min(width, height)
+        if free and side > 20:
+            pasted.append((x, y, x + side, y + side))
+    return pasted
+
+
+@pytest.mark.parametrize("size", [320, 640])
+def test_as_many_and_as_large_objects_are_pasted_as_was_published(
+    size: int, rng: np.random.Generator
+) -> None:
+    source, runs = squares(5, 6), 120
+    blank = np.full((size, size, 3), 30, np.uint8)
+    empty = Picture(blank, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), ())
+    ours = [paste_in(empty, Reader(source), rng).boxes for _ in range(runs)]
+    published = [np.reshape(published_places(size, rng), (-1, 4)) for _ in range(4 * runs)]
+
+    def figures(images: list[FloatArray]) -> np.ndarray:
+        """Objects per image: all, by size, and at an edge."""
+        boxes = np.concatenate(images)
+        sides, at_edge = boxes[:, 2] - boxes[:, 0], (boxes == 0).any(axis=1) | (boxes == size).any(axis=1)
+        by_size = np.histogram(sides, (20.5, 30, 40, 80, 160, 640))[0]
+        return np.array((len(boxes), at_edge.sum(), *by_size)) / len(images)
+
+    expected = figures(published)
+    # Numbers per image spread by less than twice their square root; 4 standard errors.
+    assert figures(ours) == pytest.approx(expected, abs=float(4 * np.sqrt(2 * expected.max() / runs)) / 2)
+    assert (figures(ours) > 0.5 * expected).all()
+
+
+def test_small_places_objects_and_masks_are_left_out(rng: np.random.Generator) -> None:
+    upright = np.array(((310, 200), (320, 200), (320, 440), (310, 440)), np.float32)
+    image, box = np.full((640, 640, 3), 200, np.uint8), np.array([(310, 200, 320, 440)], np.float32)
+    thin = Drawn([Sample(image, box, np.zeros(1, np.int64), 0, (640, 640), (upright,))])
+    big = Picture(np.zeros((640, 640, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64), ())
+    boxes = np.concatenate([paste_in(big, Reader(thin), rng).boxes for _ in range(60)])
+    assert 0 < len(boxes) < 120, "24 times as high as wide: only the highest places give more than 10 pixels"
+    assert (boxes[:, 2:] - boxes[:, :2]).min() > 10
+
+
+def test_the_pool_has_half_of_the_objects_of_as_many_mosaics_as_needed(rng: np.random.Generator) -> None:
+    for _ in range(20):  # four images of six objects, 12 of 24 per mosaic, or fewer where one cuts the middle
+        pool = paste._pool(Reader(squares(8, 2)), 640, rng)
+        assert 30 <= len(pool) <= 41
+        assert len({(one.image, one.number) for one in pool}) > 18
+
+
+def test_what_a_mosaic_cuts_off_is_not_pasted(rng: np.random.Generator) -> None:
+    """A square of the whole image is cut to many shapes: those of the parts of mosaics that are seen."""
+    image = np.full((640, 640, 3), 200, np.uint8)
+    whole = np.array(((0, 0), (640, 0), (640, 640), (0, 640)), np.float32)
+    sample = Sample(
+        image, np.array([(0, 0, 640, 640)], np.float32), np.zeros(1, np.int64), 0, (640, 640), (whole,)
+    )
+    pool = [one for _ in range(30) for one in paste._pool(Reader(Drawn([sample])), 640, rng)]
+    widths = np.array([one.window[2] - one.window[0] for one in pool])
+    # Uniform centres: half of the tiles are whole across, the others between a half and all of it.
+    assert np.mean(widths > 639) == pytest.approx(0.5, abs=0.06)
+    cut = np.histogram(widths[widths < 639], 4, (320, 640))[0]
+    assert cut / len(widths) == pytest.approx(0.125, abs=0.04)
 
 
 def test_nothing_is_pasted_from_data_without_outlines(rng: np.random.Generator) -> None:

@@ -1,25 +1,43 @@
-"""Objects cut out by their outlines and pasted where they hide little of what is there."""
+"""Objects cut out by their polygons and pasted where they hide little of what is there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from yolov7.data.affine import Array, findable
+from yolov7.data.affine import Array
+from yolov7.data.mosaic import Tile, random_mosaic
 from yolov7.data.render import Picture
 from yolov7.data.source import Reader
 from yolov7.types import FloatArray, Image
 
 _FRACTIONS = (0.75,) * 2 + (0.5,) * 4 + (0.25,) * 4 + (0.125,) * 4 + (0.0625,) * 6
-"""Of the image's side: how large the places are at most, in the order in which they are tried."""
+"""Largest side of each place, as a fraction of the image's, in the order in which they are tried."""
 _SKIPPED = 0.2
+"""Probability that a place is left out."""
 _HIDDEN = 0.3
+"""A place must cover less than this fraction of every box."""
+_MIN_PLACE = 20
+"""Pixels that a place must exceed in width and height, after it was clipped to the image."""
+_MIN_OBJECT = 10
+"""Pixels that a pasted object must exceed in width and height."""
+_MIN_MASK = 20
+"""Pixels that a pasted object's mask must exceed."""
 _POOL = 30
-_IMAGES_WITHOUT = 4
-"""Images in a row without outlines after which a data set is taken to have none: as many as a mosaic has."""
+_MOSAICS_WITHOUT = 2
+"""Mosaics in a row without polygons after which a data set is taken to have none."""
+
+
+class _Candidate(NamedTuple):
+    """An object of the pool: a label of an image, of which a window (x1, y1, x2, y2 pixels) is seen."""
+
+    image: int
+    number: int
+    window: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,28 +54,34 @@ class _Cutting:
 
 
 def paste_in(picture: Picture, reader: Reader, rng: np.random.Generator) -> Picture:
-    """Objects of other images, each scaled into a random place that covers less than 30 % of every box.
+    """Paste objects of other images, each scaled into a random place that covers less than 30 % of every box.
 
-    Does nothing on data without outlines.
+    The places' centres are uniform over the image, and places are clipped to it: many objects lie at an edge.
+    Does nothing on data without polygons.
     """
-    pool = _pool(reader, rng)
+    size = len(picture.image)
+    pool = _pool(reader, size, rng)
     if not pool:
         return picture
-    size = len(picture.image)
     boxes = picture.boxes
     pasted: list[_Cutting] = []
     for fraction in _FRACTIONS:
         skipped = rng.random() < _SKIPPED
-        width, height = rng.integers(1, max(1, round(fraction * size)), 2, endpoint=True).tolist()
-        left, top = (int(rng.integers(size - side, endpoint=True)) for side in (width, height))
-        place = np.array((left, top, left + width, top + height), np.float32)
-        index, number = pool[int(rng.integers(len(pool)))]
-        if skipped or not _hides_little(place, boxes):
+        place = _random_place(size, max(1, int(fraction * size)), rng)
+        candidate = pool[int(rng.integers(len(pool)))]
+        if skipped or (place[2:] - place[:2] <= _MIN_PLACE).any() or not _hides_little(place, boxes):
             continue
-        if cutting := _cut(reader, index, number, left, top, width, height):
+        if cutting := _cut(reader, candidate, place):
             pasted.append(cutting)
             boxes = np.vstack((boxes, cutting.box))
     return _paste(picture, pasted)
+
+
+def _random_place(size: int, longest: int, rng: np.random.Generator) -> FloatArray:
+    """A random rectangle around a random centre, clipped to the image: x1, y1, x2, y2, whole pixels."""
+    sides = rng.integers(1, longest, 2, endpoint=True)
+    first = np.maximum(0, rng.integers(0, size, 2, endpoint=True) - sides // 2)
+    return np.concatenate((first, np.minimum(size, first + sides))).astype(np.float32)
 
 
 def copy_paste(picture: Picture, share: float, rng: np.random.Generator) -> Picture:
@@ -93,16 +117,33 @@ def copy_paste(picture: Picture, share: float, rng: np.random.Generator) -> Pict
     return _paste(picture, pasted)
 
 
-def _pool(reader: Reader, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """(image, label) of at least 30 outlined objects, half of those of random images; few or none if so."""
-    pool: list[tuple[int, int]] = []
+def _pool(reader: Reader, size: int, rng: np.random.Generator) -> list[_Candidate]:
+    """At least 30 objects with polygons, a random half of those of each mosaic; none if there are none.
+
+    What a mosaic cuts off is cut off the object.
+    """
+    pool: list[_Candidate] = []
     without = 0
-    while len(pool) < _POOL and without < _IMAGES_WITHOUT:
-        index = int(rng.integers(len(reader)))
-        outlined = list(_outlined(reader, index))
-        without = 0 if outlined else without + 1
-        pool += [(index, number) for number in outlined if rng.random() < 0.5]
+    while len(pool) < _POOL and without < _MOSAICS_WITHOUT:
+        mosaic = random_mosaic(reader, int(rng.integers(len(reader))), size, rng, share_of_nine=0)
+        seen = [candidate for tile in mosaic.tiles for candidate in _seen(reader, tile, mosaic.side)]
+        without = 0 if seen else without + 1
+        taken = rng.permutation(len(seen))[: round(len(seen) / 2)]
+        pool += [seen[number] for number in taken]
     return pool
+
+
+def _seen(reader: Reader, tile: Tile, side: int) -> Iterator[_Candidate]:
+    """The objects with polygons in the part of an image that lies on the canvas."""
+    height, width = reader.size(tile.index)
+    scale = np.array((width / tile.width, height / tile.height) * 2)
+    corners = np.array((-tile.left, -tile.top, side - tile.left, side - tile.top))
+    window = (corners * scale).clip(0, (width, height, width, height))
+    described = reader.describe(tile.index)
+    for number in _outlined(reader, tile.index):
+        box = described.boxes[number]
+        if (np.minimum(box[2:], window[2:]) > np.maximum(box[:2], window[:2])).all():
+            yield _Candidate(tile.index, number, window)
 
 
 def _outlined(reader: Reader, index: int) -> Iterator[int]:
@@ -120,28 +161,40 @@ def _hides_little(place: FloatArray, boxes: FloatArray) -> bool:
     return bool((covered < _HIDDEN * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)).all())
 
 
-def _cut(
-    reader: Reader, index: int, number: int, left: int, top: int, width: int, height: int
-) -> _Cutting | None:
-    """An object scaled into a place, as large as it fits, from the place's upper left corner on."""
-    sample = reader[index]
-    outline = sample.polygons[number]
+def _cut(reader: Reader, candidate: _Candidate, place: FloatArray) -> _Cutting | None:
+    """Scale an object to fit into a place, from its upper left corner on; None where it is too small."""
+    sample = reader[candidate.image]
+    outline = sample.polygons[candidate.number]
     assert outline is not None
-    outline = outline.clip(0, sample.image.shape[1::-1])
-    first, last = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
-    if (last <= first).any():
+    outline = outline.clip(candidate.window[:2], candidate.window[2:])
+    first, extent = outline.min(axis=0), np.ptp(outline, axis=0)
+    if (extent <= 0).any():
         return None
-    scale = min((width, height) / (last - first))
-    sides = np.maximum(1, np.round((last - first) * scale)).astype(int)
-    moved = (outline - first) * (sides / (last - first)) + (left, top)
-    box = np.concatenate((moved.min(axis=0), moved.max(axis=0))).astype(np.float32)
-    if not findable(box[np.newaxis])[0]:
+    sides = (extent * min((place[2:] - place[:2]) / extent) + 1e-4).astype(int)
+    if (sides <= _MIN_OBJECT).any():
         return None
-    part = sample.image[first[1] : last[1], first[0] : last[0]]
-    pixels = cv2.resize(part, sides.tolist(), interpolation=cv2.INTER_LINEAR)
-    mask = _mask(moved - (left, top), *sides.tolist())
-    label = int(sample.labels[number])
-    return _Cutting(np.asarray(pixels, np.uint8), mask, left, top, box, moved, label)
+    within = (outline - first) * (sides / extent)
+    mask = _mask(within, *sides.tolist())
+    if np.count_nonzero(mask) <= _MIN_MASK:
+        return None
+    corner = place[:2].astype(int)
+    box = np.concatenate((corner, corner + sides)).astype(np.float32)
+    pixels = _scaled(sample.image, first, extent, *sides.tolist())
+    label = int(sample.labels[candidate.number])
+    return _Cutting(pixels, mask, int(corner[0]), int(corner[1]), box, within + corner, label)
+
+
+def _scaled(image: Image, first: Array, extent: Array, width: int, height: int) -> Image:
+    """The part of an image from `first` (x, y) on, `extent` (x, y) large, as (height, width, 3)."""
+    low = np.floor(first).astype(int)
+    high = np.ceil(first + extent).astype(int)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    (scale_x, scale_y), (x, y) = extent / (width, height), first - low
+    # From the centre of a pixel to the place in the part that it shows.
+    back = np.array(((scale_x, 0, x + scale_x / 2 - 0.5), (0, scale_y, y + scale_y / 2 - 0.5)))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    pixels = cv2.warpAffine(part, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(pixels, np.uint8)
 
 
 def _mask(outline: Array, width: int, height: int) -> Image:
