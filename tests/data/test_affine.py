@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from yolov7.data.affine import (
     Array,
     View,
-    clip_convex,
+    clip_polygon,
     findable,
     half_planes,
     random_view,
@@ -115,9 +115,9 @@ def test_the_window_is_what_the_image_sees(seed: int, options: dict[str, float])
 
 
 def test_clipping_a_convex_polygon() -> None:
-    half = clip_convex(rectangle(0, 0, 10, 10), np.array(((1.0, 1.0, -10.0),)))  # x + y >= 10
+    half = clip_polygon(rectangle(0, 0, 10, 10), np.array(((1.0, 1.0, -10.0),)))  # x + y >= 10
     assert {tuple(corner) for corner in half.tolist()} == {(0, 10), (10, 0), (10, 10)}
-    assert clip_convex(rectangle(0, 0, 10, 10), np.array(((1.0, 0, -11),))).shape == (0, 2)
+    assert clip_polygon(rectangle(0, 0, 10, 10), np.array(((1.0, 0, -11),))).shape == (0, 2)
 
 
 def test_edges_too_short_for_a_direction_are_no_half_planes() -> None:

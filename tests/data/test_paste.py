@@ -45,10 +45,12 @@ def test_pasted_objects_are_where_their_boxes_are_and_hide_little(seed: int) -> 
     assert ((pasted >= 0) & (pasted <= SIZE)).all()
     for number, box in enumerate(pasted, 2):
         assert (covered_share(box, after.boxes[:number]) < 0.3).all()
-        x, y = ((box[:2] + box[2:]) / 2).astype(int)
+        outline = after.outlines[number]
+        assert outline is not None
+        x, y = outline.mean(axis=0).astype(int)
         later = after.boxes[number + 1 :]
         if not ((later[:, :2] <= (x + 1, y + 1)) & (later[:, 2:] >= (x, y))).all(axis=1).any():
-            assert after.image[y, x].min() > 200, "the middle of a disc is white"
+            assert after.image[y, x].min() > 150, "the middle of a disc, or of a part of one, is white"
     left_alone = np.ones((SIZE, SIZE), np.bool_)
     for x1, y1, x2, y2 in pasted:
         left_alone[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = False

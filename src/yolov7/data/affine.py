@@ -47,12 +47,12 @@ class View:
         """The part of the canvas that is in the image: a convex polygon on the canvas, (K, 2)."""
         planes = np.array(((1, 0, 0), (0, 1, 0), (-1, 0, self.size), (0, -1, self.size))) @ self.matrix
         in_front = self.matrix[2] - (0, 0, _IN_FRONT)
-        return clip_convex(rectangle(0, 0, self.canvas, self.canvas), np.vstack((in_front, planes)))
+        return clip_polygon(rectangle(0, 0, self.canvas, self.canvas), np.vstack((in_front, planes)))
 
     def visible(self, left: float, top: float, right: float, bottom: float) -> Array:
         """The part of a rectangle of the canvas that is in the image: a polygon on the canvas, or (0, 2)."""
         if not self.upright or not len(self.window):
-            return clip_convex(rectangle(left, top, right, bottom), self.planes)
+            return clip_polygon(rectangle(left, top, right, bottom), self.planes)
         (x1, y1), (x2, y2) = self._extremes
         left, top, right, bottom = max(left, x1), max(top, y1), min(right, x2), min(bottom, y2)
         return rectangle(left, top, right, bottom) if left < right and top < bottom else _NOWHERE
@@ -126,8 +126,10 @@ def half_planes(polygon: Array) -> Array:
     return np.stack((a, b, -(a * polygon[:, 0] + b * polygon[:, 1])), axis=1)
 
 
-def clip_convex(polygon: Array, planes: Array) -> Array:
-    """The part of a convex polygon (K, 2) inside all half planes (M, 3), same direction; (0, 2) for none.
+def clip_polygon(polygon: Array, planes: Array) -> Array:
+    """The part of a polygon (K, 2) inside all half planes (M, 3), same direction; (0, 2) for none.
+
+    Where the polygon is not convex, its parts may be joined along an edge.
 
     Source: Sutherland and Hodgman, Reentrant polygon clipping, 1974.
     """

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolov7.data.affine import Array
+from yolov7.data.affine import Array, clip_polygon, half_planes, rectangle
 from yolov7.data.mosaic import Tile, random_mosaic
 from yolov7.data.render import Picture
 from yolov7.data.source import Reader
@@ -164,9 +164,15 @@ def _hides_little(place: FloatArray, boxes: FloatArray) -> bool:
 def _cut(reader: Reader, candidate: _Candidate, place: FloatArray) -> _Cutting | None:
     """Scale an object to fit into a place, from its upper left corner on; None where it is too small."""
     sample = reader[candidate.image]
-    outline = sample.polygons[candidate.number]
-    assert outline is not None
-    outline = outline.clip(candidate.window[:2], candidate.window[2:])
+    polygon = sample.polygons[candidate.number]
+    assert polygon is not None
+    outline = polygon.astype(np.float64)
+    low, high = candidate.window[:2], candidate.window[2:]
+    if (outline < low).any() or (outline > high).any():
+        outline = clip_polygon(outline, half_planes(rectangle(*candidate.window.tolist())))
+        if not len(outline):
+            return None
+        outline = outline.clip(low, high)  # not even by rounding outside
     first, extent = outline.min(axis=0), np.ptp(outline, axis=0)
     if (extent <= 0).any():
         return None
