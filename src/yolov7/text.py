@@ -47,12 +47,12 @@ def _escape(character: str) -> str:
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
-    """A number with its noun.
+    """A number with its noun, which may have further words before it.
 
-    >>> plural(1, "image"), plural(2, "class", "classes")
-    ('1 image', '2 classes')
+    >>> plural(1, "image"), plural(2000, "class", "classes")
+    ('1 image', '2,000 classes')
     """
-    return f"{count} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ from yolov7.export.suppressed import SuppressingBackend
 from yolov7.files import write_file
 from yolov7.inference.predictor import Predictor
 from yolov7.loading import load
+from yolov7.text import plural
 
 _LOG = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ def validate(
         }
         page = evaluation_report(
             f"{Path(weights).name} on {dataset.path.name}",
-            f"{predictor.backend.variant} at {predictor.size} pixels on {len(dataset):,} images "
+            f"{predictor.backend.variant} at {predictor.size} pixels on {plural(len(dataset), 'image')} "
             f"({dataset.split})",
             outcome,
             dataset,

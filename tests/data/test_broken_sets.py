@@ -321,4 +321,4 @@ def test_many_errors_are_counted_and_the_first_listed(tmp_path: Path) -> None:
     assert lines[0] == f"{tmp_path}/data.yaml: 25 errors in the split 'val'"
     assert lines[1].startswith(f"  {tmp_path}/labels/val/a.txt:2: class 7")
     assert lines[11] == "  and 15 more, which `yolov7 doctor` lists"
-    assert lines[-1].endswith("1 sound images with 1 boxes")
+    assert lines[-1].endswith("1 sound image with 1 box")

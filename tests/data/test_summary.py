@@ -23,9 +23,7 @@ def test_the_sentence_names_all_that_is_left_out() -> None:
         "val: 1,500 images, 30 boxes, 2 classes; 3 images without a label file, 4 without a box; left out: "
         "2 hidden (such as a/.x.jpg), 1,200 of a kind that is not read (such as b.heic); 5 errors, 6 warnings"
     )
-    assert (
-        str(Summary("val", 1, 0, 2, empty=1)) == "val: 1 images, 0 boxes, 2 classes; 1 images without a box"
-    )
+    assert str(Summary("val", 1, 0, 1, empty=1)) == "val: 1 image, 0 boxes, 1 class; 1 image without a box"
 
 
 def test_images_without_label_files_and_without_boxes_are_told_apart(tmp_path: Path) -> None:
@@ -33,6 +31,6 @@ def test_images_without_label_files_and_without_boxes_are_told_apart(tmp_path: P
     labels = {"a": box + "1 0.5 0.5 0.2 0.2\n", "b": "", "c": None, "d": None, "e": box + "9 0 0 1 1\n"}
     lines = open_dataset(write_yolo(tmp_path, labels)).account()
     assert lines[0] == (
-        "val: 5 images, 3 boxes, 2 classes; 2 images without a label file, 1 without a box; 1 errors"
+        "val: 5 images, 3 boxes, 2 classes; 2 images without a label file, 1 without a box; 1 error"
     )
     assert lines[1].startswith(f"error: {tmp_path}/labels/val/e.txt:2: class 9")

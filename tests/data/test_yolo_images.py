@@ -137,7 +137,7 @@ def test_lists_may_name_folders_and_what_is_hidden_in_them_is_left_out(
     dataset = open_dataset(file)
     assert [image.image_id for image in dataset.images] == ["b", "a"]
     assert [group.count for group in dataset.left_out] == [2]
-    one_defect(dataset.defects, "warning", f"{file}:2", "1 images of 'val' are named more than once")
+    one_defect(dataset.defects, "warning", f"{file}:2", "1 image of 'val' named more than once")
 
 
 @pytest.mark.parametrize("entry", ["/", "~/", "//", "/../", "/**/*.png"])

@@ -143,11 +143,11 @@ def test_a_finished_run_says_so(copy: Path) -> None:
     told: list[str] = []
     before = (copy / "state.safetensors").read_bytes()
     result = train(TrainConfig(resume=copy / "last.safetensors"), say=told.append, progress=False)
-    assert "finished already: all 2 epochs are done; --epochs N trains more" in told
+    assert "finished already after 2 epochs; --epochs N trains more" in told
     assert result.finished
     assert result.advice is None
     assert (copy / "state.safetensors").read_bytes() == before
-    with pytest.raises(UsageError, match="2 epochs are done already"):
+    with pytest.raises(UsageError, match="2 epochs done already"):
         train(TrainConfig(resume=copy, epochs=1), progress=False)
     with pytest.raises(UsageError, match="--size 96, where the run has 64"):
         train(TrainConfig(resume=copy, epochs=3, size=96), progress=False)
@@ -328,7 +328,7 @@ def test_an_interrupt_is_never_lost(copy: Path, number: signal.Signals) -> None:
         train(
             TrainConfig(resume=copy, epochs=5), callbacks=[Swallowed(number)], say=told.append, progress=False
         )
-    assert f"2 epochs are done; to go on: yolov7 train --resume {copy}" in told
+    assert f"2 epochs done; to go on: yolov7 train --resume {copy}" in told
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
@@ -355,7 +355,7 @@ def test_a_recipe_with_a_function_of_its_own_goes_on_from_python(copy: Path, fin
     with pytest.raises(KeyboardInterrupt):
         train(config, recipe, callbacks=[StopAt(1, 1)], say=told.append, progress=False)
     own = copy.with_name("own")
-    assert f'1 epochs are done; to go on: train(TrainConfig(resume="{own}"), recipe) from Python' in told[-1]
+    assert f'1 epoch done; to go on: train(TrainConfig(resume="{own}"), recipe) from Python' in told[-1]
     with pytest.raises(UsageError, match="from Python: train"):
         train(TrainConfig(resume=own), progress=False)
     assert train(TrainConfig(resume=own), recipe, progress=False).finished

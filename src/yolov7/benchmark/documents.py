@@ -8,6 +8,7 @@ from pathlib import Path
 from yolov7.benchmark.result import Benchmark, Line, Setting, Timing
 from yolov7.errors import OutputError
 from yolov7.files import write_file
+from yolov7.text import plural
 
 HEADINGS = (
     *("runtime", "network\nms", "p95", "x", "of floor"),
@@ -34,8 +35,9 @@ def subject(result: Benchmark) -> str:
     """Network, photos, machine."""
     libraries = ", ".join(f"{name} {version}" for name, version in result.libraries.items())
     return (
-        f"{result.variant} ({result.weights}), {result.classes} classes, on {result.images}\n"
-        f"{result.machine}, torch with {result.threads} thread{'s' * (result.threads != 1)}\n{libraries}"
+        f"{result.variant} ({result.weights}), {plural(result.classes, 'class', 'classes')}, "
+        f"on {result.images}\n"
+        f"{result.machine}, torch with {plural(result.threads, 'thread')}\n{libraries}"
     )
 
 

@@ -28,6 +28,7 @@ from yolov7.data.letterbox import to_tensor
 from yolov7.data.sampling import Draw, EpochSampler, scales
 from yolov7.data.source import LabelledSource, Source
 from yolov7.errors import DataError, SourceError, TrainingError, UsageError, Yolov7Error
+from yolov7.text import plural
 from yolov7.types import Batch, Sample, Targets
 
 _LOG = logging.getLogger(__name__)
@@ -257,7 +258,7 @@ class _ReadableSource:
         self.problems.append(str(error))
         count = len(self._instead) + 1
         if count >= min(_PATIENCE, len(self)):
-            raise DataError(f"{count} images cannot be read any more", found=error)
+            raise DataError(f"{plural(count, 'image')} cannot be read any more", found=error)
         self._instead[self._tried] = (self._tried + 1) % len(self)
         if isinstance(self._source, LabelledSource):
             images = list(self._source.images)

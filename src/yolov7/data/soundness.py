@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from yolov7.data.layout import Dataset
 from yolov7.errors import DataError
+from yolov7.text import plural
 
 _SHOWN = 10
 
@@ -26,8 +27,8 @@ def require_sound(dataset: Dataset, *, ignore: bool = False) -> None:
         lines.append(f"  and {len(errors) - _SHOWN} more, which `yolov7 doctor` lists")
     boxes = sum(len(image) for image in dataset.images)
     raise DataError(
-        "\n".join([f"{len(errors)} errors in the split {dataset.split!r}", *lines]),
+        "\n".join([f"{plural(len(errors), 'error')} in the split {dataset.split!r}", *lines]),
         file=dataset.path,
         expected="none; --ignore-defects goes on with what is sound",
-        found=f"{len(dataset)} sound images with {boxes} boxes",
+        found=f"{plural(len(dataset), 'sound image')} with {plural(boxes, 'box', 'boxes')}",
     )

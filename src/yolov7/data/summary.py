@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from yolov7.text import plural
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -63,7 +65,7 @@ class Summary:
         warnings: the other defects.
 
     >>> print(Summary("train", 4, 1, 2, unlabelled=2, empty=1))
-    train: 4 images, 1 boxes, 2 classes; 2 images without a label file, 1 without a box
+    train: 4 images, 1 box, 2 classes; 2 images without a label file, 1 without a box
     """
 
     split: str
@@ -77,12 +79,14 @@ class Summary:
     warnings: int = 0
 
     def __str__(self) -> str:
-        text = f"{self.split}: {self.images:,} images, {self.boxes:,} boxes, {self.classes:,} classes"
-        lacking = [f"{self.unlabelled:,} images without a label file"] if self.unlabelled else []
+        numbers = (self.images, "image"), (self.boxes, "box", "boxes"), (self.classes, "class", "classes")
+        text = f"{self.split}: " + ", ".join(plural(*number) for number in numbers)
+        lacking = [f"{plural(self.unlabelled, 'image')} without a label file"] if self.unlabelled else []
         if self.empty:
-            lacking.append(f"{self.empty:,} {'' if lacking else 'images '}without a box")
-        defects = [f"{self.errors:,} errors"] if self.errors else []
-        defects += [f"{self.warnings:,} warnings"] if self.warnings else []
+            empty = f"{self.empty:,}" if lacking else plural(self.empty, "image")
+            lacking.append(f"{empty} without a box")
+        defects = [plural(self.errors, "error")] if self.errors else []
+        defects += [plural(self.warnings, "warning")] if self.warnings else []
         groups = [
             ", ".join(lacking),
             "left out: " + ", ".join(map(str, self.left_out)) if self.left_out else "",

@@ -13,7 +13,7 @@ from yolov7.data.lists import exists, find_listed, in_home, is_folder, read_list
 from yolov7.data.summary import Tally
 from yolov7.data.yolo_description import Description
 from yolov7.errors import DataError
-from yolov7.text import printable
+from yolov7.text import plural, printable
 
 MAX_FOLDERS = 1_000
 """Folders and globs of a split."""
@@ -62,7 +62,7 @@ class ImageFinder:
         self.defects.append(Defect(str(self.description.file), line, message, "warning"))
 
     def _named_twice(self, count: int) -> None:
-        self._warn(f"{count:,} images of {self.split!r} are named more than once: taken once")
+        self._warn(f"{plural(count, 'image')} of {self.split!r} named more than once: taken once")
 
     def _expand(self, entry: str) -> list[Path]:
         """The images that an entry of the description stands for."""

@@ -17,6 +17,7 @@ import torch
 from yolov7.export.artefact import Description
 from yolov7.export.verdict import Certificate, Check
 from yolov7.files import write_file
+from yolov7.text import plural
 
 NOT_RUN = "not run on this machine"
 VERSION = 1
@@ -85,7 +86,11 @@ def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: s
     facts = [
         ("artefact", f"{subject.name}: {said.format}, {said.precision}, {subject.bytes:,} bytes"),
         ("sha256", subject.sha256),
-        ("network", f"{said.variant}, {len(said.names)} classes, at {said.size} pixels; input {shape}"),
+        (
+            "network",
+            ", ".join((said.variant, plural(len(said.names), "class", "classes"), f"at {said.size} pixels"))
+            + f"; input {shape}",
+        ),
         ("made by", _listed(said.made_by)),
         ("libraries", _listed(subject.libraries) or "none but torch"),
         ("machine", subject.machine),
@@ -110,7 +115,7 @@ def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: s
         facts.append(("", f"{whole.on_threshold} on the threshold (less than {whole.tolerance.hair:g})"))
     if outcome.ap is not None:
         aps = "{:.4f} of torch, {:.4f} of the artefact".format(*outcome.ap)
-        facts.append(("AP", f"{aps}, on {outcome.labelled:,} images of {labels}"))
+        facts.append(("AP", f"{aps}, on {plural(outcome.labelled, 'image')} of {labels}"))
         if outcome.suppresses:
             facts.append(("", f"(both after the suppression that is in the artefact, IoU {outcome.iou:g})"))
     tolerances = [outcome.tolerance] if whole is None else [outcome.tolerance, whole.tolerance]

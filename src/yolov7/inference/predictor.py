@@ -21,6 +21,7 @@ from yolov7.inference.sources import Source, open_source
 from yolov7.memory import enough_memory
 from yolov7.models.detector import Detector
 from yolov7.nms import non_max_suppression
+from yolov7.text import plural
 from yolov7.thresholds import PREDICTION, ThresholdChanges, Thresholds, check_whole
 from yolov7.types import Detections, Image, Letterbox
 
@@ -83,7 +84,8 @@ class Predictor:
 
     def __repr__(self) -> str:
         backend = self.backend
-        kind = f"{backend.variant} on {backend.runtime}, {self.size} pixels, {len(self.names)} classes"
+        kind = f"{backend.variant} on {backend.runtime}, {self.size} pixels"
+        kind += f", {plural(len(self.names), 'class', 'classes')}"
         return f"<Predictor {kind}, {self.thresholds}>"
 
     def __call__(

@@ -28,6 +28,7 @@ from yolov7.models.complexity import complexity
 from yolov7.models.tables import Row, Table
 from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.reproduce.table import from_paper
+from yolov7.text import plural
 from yolov7.training.config import TrainConfig
 from yolov7.training.fit import train
 from yolov7.training.keeper import LAST, METRICS
@@ -98,7 +99,10 @@ def train_ablation(table: Table, settings: Settings, *, say: Say, progress: bool
     for run in runs:
         _require_same_settings(run, _config(run, settings))
     done = len(runs) - len(unfinished)
-    say(f"{len(runs)} runs of {epochs} epochs in {settings.out}" + (f", {done} are complete" if done else ""))
+    say(
+        f"{plural(len(runs), 'run')} of {plural(epochs, 'epoch')} in {settings.out}"
+        + f", {done} complete" * bool(done)
+    )
     processes = min(settings.processes or _processes(), max(1, len(unfinished)))
     begun = time.monotonic()
     if processes == 1:
@@ -240,7 +244,7 @@ def _report(
         paper = tuple(number for number in from_paper(row) if number.quantity in MEASURED)
         lines.append(Line(row.label, row.architecture.name, size, (*numbers, *paper), row.note))
     data = Path(base.data).name if base.data is not None else ""
-    seeds = "1 seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
+    seeds = plural(settings.seeds, "seed")
     width = f", {base.width:g} of the width" if base.width != 1 else ""
     notes = [table.note] if table.note else []
     notes.append(

@@ -26,6 +26,7 @@ from yolov7.files import explained, new_run_directory, write_file
 from yolov7.models.parts import own_parts
 from yolov7.plugins import assignment_for
 from yolov7.quiet import errors_only
+from yolov7.text import plural
 from yolov7.training.config import TrainConfig
 from yolov7.training.gallery import gallery, run_page, write_pictures
 from yolov7.training.hardware import devices, is_first_process, precision, workers
@@ -111,7 +112,7 @@ def train(
             except DamagedCheckpointError:  # nothing was done, and the same command would do no more
                 raise
             except (KeyboardInterrupt, Yolov7Error):
-                say(f"{len(keeper.history)} epochs are done; to go on: {_how_to_go_on(keeper)}")
+                say(f"{plural(len(keeper.history), 'epoch')} done; to go on: {_how_to_go_on(keeper)}")
                 raise
             return _finish(trainer, module, keeper, loader)
 
@@ -141,7 +142,7 @@ def _opened(config: TrainConfig, recipe: Recipe | None, say: Say) -> Iterator[tu
         done, epochs = len(past.history), run.recipe.epochs
         say(f"{directory} goes on after epoch {done} of {epochs}")
         if done == epochs:
-            say(f"finished already: all {epochs} epochs are done; --epochs N trains more")
+            say(f"finished already after {plural(epochs, 'epoch')}; --epochs N trains more")
         yield run, directory, replace(past, planned=before.epochs)
 
 
@@ -168,12 +169,15 @@ def _module(run: Run, trainer: pl.Trainer, loader: TrainingLoader, past: Past, s
     """The network with its schedule, which is told."""
     batch = run.batch_size * trainer.world_size
     schedule = Schedule(run.recipe, run.recipe.epochs, len(loader), batch)
-    say(f"{len(loader)} batches of {batch} an epoch, warm-up over the first {schedule.warmup}")
+    say(
+        f"{plural(len(loader), 'batch', 'batches')} of {batch} an epoch, "
+        f"warm-up over the first {schedule.warmup}"
+    )
     if past.history and past.planned != run.recipe.epochs:
         say(
-            f"{run.recipe.epochs} epochs instead of {past.planned}: the schedule is computed anew over all "
-            f"of them; the learning rate was {past.history[-1]['learning_rate']:.3g}, and goes on with "
-            f"{schedule.at(len(past.history) * len(loader)).learning_rate:.3g}"
+            f"{plural(run.recipe.epochs, 'epoch')} instead of {past.planned}: the schedule is computed anew "
+            f"over all of them; the learning rate was {past.history[-1]['learning_rate']:.3g}, "
+            f"and goes on with {schedule.at(len(past.history) * len(loader)).learning_rate:.3g}"
         )
     config = run.config
     return TrainingModule(
@@ -332,7 +336,7 @@ def _finish(
         finished=finished,
         advice=None
         if finished
-        else f"{len(keeper.history)} epochs are done; to go on: {_how_to_go_on(keeper)}",
+        else f"{plural(len(keeper.history), 'epoch')} done; to go on: {_how_to_go_on(keeper)}",
     )
 
 

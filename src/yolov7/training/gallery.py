@@ -21,6 +21,7 @@ from yolov7.files import write_file
 from yolov7.inference.output import encoded
 from yolov7.models.complexity import count_parameters
 from yolov7.models.detector import Detector
+from yolov7.text import plural
 from yolov7.training.pictures import draw_positives, draw_samples, objectness_maps
 from yolov7.training.prepare import Run
 from yolov7.training.report import training_report
@@ -106,7 +107,7 @@ def run_page(
     folder = train.path if train.path.is_dir() else train.path.resolve().parent
     return training_report(
         f"{model.architecture.name} on {folder.name}",
-        f"{len(train.names)} classes, {len(train)} images of {run.size} pixels",
+        f"{plural(len(train.names), 'class', 'classes')}, {plural(len(train), 'image')} of {run.size} pixels",
         facts={
             "network": model.architecture.name,
             "parameters": f"{count_parameters(model):,}",

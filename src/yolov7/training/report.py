@@ -13,6 +13,7 @@ from yolov7.evaluation import plots
 from yolov7.evaluation.page import Cell, Page, Tile, number, percent
 from yolov7.evaluation.report import evaluation_sections
 from yolov7.evaluation.run import Evaluation
+from yolov7.text import plural
 from yolov7.training.history import best_epoch
 from yolov7.types import Image
 
@@ -141,7 +142,7 @@ def _data(page: Page, training: Dataset, validation: Dataset | None) -> None:
                 name,
                 f"{len(dataset):,}",
                 "images",
-                f"{int(count.sum()):,} objects, {_empty(dataset):,} images without any",
+                f"{plural(int(count.sum()), 'object')}, {plural(_empty(dataset), 'image')} without any",
             )
             for name, dataset, count in zip(
                 ("To learn from", "To measure on"), datasets, counts, strict=False

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UsageError
+from yolov7.text import plural
 from yolov7.training.keeper import BEST, LAST, METRICS, STATE
 from yolov7.training.record import Stored
 from yolov7.training.state import SafeState, previous
@@ -165,7 +166,7 @@ def require_more(run: Stored, past: Past) -> None:
     done = len(past.history)
     if run.recipe.epochs != run.epochs and run.recipe.epochs <= done:
         raise UsageError(
-            f"{done} epochs are done already",
+            f"{plural(done, 'epoch')} done already",
             expected=f"more than {done}",
             found=f"--epochs {run.recipe.epochs}",
         )
