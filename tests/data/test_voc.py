@@ -152,6 +152,29 @@ def test_unreadable_image(tmp_path: Path, one_defect: Callable[..., None]) -> No
     one_defect(dataset.defects, "error", broken, "truncated")
 
 
+def test_pictures_of_kinds_that_are_not_read(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    """Only with labels is such a picture a loss, and not beside its JPEG."""
+    write_voc(tmp_path / "devkit", {"a": voc_xml(voc_object()), "b": voc_xml(voc_object())})
+    write_voc(tmp_path / "lists", {"a": voc_xml(voc_object())}, {"val": "a b", "train": "a"})
+    for name in ("a.xml", "b.xml"):
+        write(tmp_path / "loose" / name, voc_xml(voc_object()))
+    write_image(tmp_path / "loose/a.png")
+    (tmp_path / "devkit/JPEGImages/b.jpg").unlink()
+    for folder in ("devkit/JPEGImages", "lists/JPEGImages", "loose"):
+        for name in ("a.nef", "b.heic", "c.HEIC"):
+            write(tmp_path / folder / name, "")
+    for place, heic in (("devkit", 2), ("lists", 1), ("loose", 2)):
+        dataset = open_dataset(tmp_path / place)
+        assert [image.path.stem for image in dataset.images] == ["a"]
+        assert {group.reason: group.count for group in dataset.left_out} == {
+            "raw files of a camera, which are not read": 1,
+            "HEIF (HEIC) images, which are not read": heic,
+        }
+        file = next((tmp_path / place).rglob("b.heic"))
+        one_defect(dataset.defects, "error", file, "HEIF (HEIC) images, which are not read; convert it")
+    assert not open_dataset(tmp_path / "lists", "train").defects
+
+
 def test_names_with_spaces_and_lists_of_other_tools(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     names = ("IMG 1", "IMG 2", "IMG 3", "IMG 4")
     write_voc(tmp_path, {name: voc_xml(voc_object()) for name in names})

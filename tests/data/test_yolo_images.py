@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.data.small_sets import write, write_image, write_yolo
 from yolov7.data import folders, yolo_images
@@ -207,3 +208,47 @@ def test_stray_labels_of_a_folder_without_images(tmp_path: Path, one_defect: Cal
     defects = open_dataset(file).defects
     assert len(defects) == 21
     assert "11 more label files without an image" in defects[-1].message
+
+
+def test_labels_of_a_picture_that_is_not_read_are_lost(
+    tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
+    file = write_yolo(tmp_path, {"a": BOX})
+    for name in ("b.heic", "c.dng", "a.heic"):
+        write(tmp_path / "images/val" / name, "")
+    labels = write(tmp_path / "labels/val/b.txt", BOX)
+    dataset = open_dataset(file)
+    assert [(group.reason, group.count) for group in dataset.left_out] == [
+        ("HEIF (HEIC) images, which are not read", 2),
+        ("raw files of a camera, which are not read", 1),
+    ]
+    one_defect(dataset.defects, "error", labels, "whose image is of a kind that is not read")
+
+
+def test_a_raw_file_in_a_list_is_not_its_preview(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    file = write_yolo(tmp_path, {"a": BOX})
+    raw = tmp_path / "images/val/b.dng"
+    Image.new("RGB", (20, 10)).save(raw, "TIFF")
+    write(tmp_path / "val.txt", "images/val/a.png\nimages/val/b.dng\n")
+    file.write_text(file.read_text().replace("images/val", "val.txt"))
+    dataset = open_dataset(file)
+    assert [image.image_id for image in dataset.images] == ["a"]
+    one_defect(dataset.defects, "error", raw, "raw files of a camera are not read; convert it")
+
+
+def test_of_an_animation_the_first_frame_is_used_and_said_once(tmp_path: Path) -> None:
+    file = write_yolo(tmp_path, {"a": BOX})
+    first, second = (Image.new("L", (40, 30), level) for level in (0, 255))
+    several = [tmp_path / "images/val" / f"{name}.{name}" for name in ("gif", "png", "webp", "tiff")]
+    for path in several:
+        first.save(path, save_all=True, append_images=[second])
+    first.save(tmp_path / "images/val/still.gif")
+    cut = tmp_path / "images/val/cut.gif"
+    cut.write_bytes(several[0].read_bytes()[:-20])
+    dataset = open_dataset(file)
+    assert len(dataset) == 7
+    assert dataset[[image.path for image in dataset.images].index(several[0])].image.max() == 0
+    found = [Path(defect.file) for defect in dataset.defects if "the first is used" in defect.message]
+    assert sorted({*found, cut}) == sorted([*several, cut])
+    assert len(found) == len(set(found))
+    assert {defect.severity for defect in dataset.defects} == {"warning"}

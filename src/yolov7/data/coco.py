@@ -196,7 +196,7 @@ class _Reader:
     ) -> dict[int | str, Image]:
         """Read the headers of the files."""
         unique = list(dict.fromkeys(found.paths))
-        sizes = dict(zip(unique, image_sizes(unique), strict=True))
+        sizes = dict(zip(unique, image_sizes(unique, self.defects), strict=True))
         ambiguous = set(found.ambiguous)
         first: dict[Path, int | str] = {}
         read: dict[int | str, Image] = {}

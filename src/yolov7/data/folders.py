@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from yolov7.data.foreign import FOREIGN_SUFFIXES
+from yolov7.data.foreign import FOREIGN_SUFFIXES, left_out_as
 from yolov7.data.images import IMAGE_SUFFIXES
 from yolov7.data.lists import is_folder
 from yolov7.data.summary import Tally
@@ -83,7 +83,7 @@ def images_below(
             )
         if not is_dir and wanted is None:
             if suffix in FOREIGN_SUFFIXES:
-                tally.add(f"{FOREIGN_SUFFIXES[suffix]}, which are not read", path)
+                tally.add(left_out_as(path), path)
             elif suffix not in _LABELS:
                 tally.add("no images by their ending", path)
     return sorted(images)

@@ -70,6 +70,15 @@ def foreign_kind(start: bytes, path: Path | None = None) -> str | None:
     return None if path is None else FOREIGN_SUFFIXES.get(path.suffix.lower())
 
 
+def left_out_as(path: Path) -> str:
+    """The reason for leaving out a file with one of these endings, as an account words it.
+
+    >>> left_out_as(Path("a.HEIC"))
+    'HEIF (HEIC) images, which are not read'
+    """
+    return f"{FOREIGN_SUFFIXES[path.suffix.lower()]}, which are not read"
+
+
 def not_read(kind: str) -> SourceError:
     """The error for a picture of a kind that is not read."""
     return SourceError(f"{kind} are not read; convert it to JPEG or PNG")

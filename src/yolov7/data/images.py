@@ -11,7 +11,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,7 +30,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from yolov7.data import jpeg, png, tiff
 from yolov7.data.decoding import DECODING, MAX_FILE_BYTES, MAX_PIXELS, check_amount
 from yolov7.data.exif import ORIENTATION, SIDEWAYS, orientation_of, upright, valid_orientation
-from yolov7.data.foreign import SNIFFED, foreign_kind, not_read
+from yolov7.data.foreign import FOREIGN_SUFFIXES, SNIFFED, foreign_kind, not_read
 from yolov7.errors import SourceError
 from yolov7.types import Image
 
@@ -118,8 +118,30 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         SourceError: it does not exist, is no image, its header is damaged, or it is too large.
     """
+    return size_and_frames(path)[0]
+
+
+def size_and_frames(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool]:
+    """As `image_size`, and whether there are more frames or pages, of which `read_image` gives the first.
+
+    Raises:
+        SourceError: see `image_size`.
+    """
     with _opened(path) as file:
-        return _measure(file).upright_size
+        reader = _find_reader(file)
+        if reader is TiffImageFile and Path(path).suffix.lower() in FOREIGN_SUFFIXES:  # in it is a preview
+            raise not_read(FOREIGN_SUFFIXES[Path(path).suffix.lower()])
+        measured = _measure(file)
+        if reader is TiffImageFile:
+            return measured.upright_size, tiff.count_pages(file) > 1
+        return measured.upright_size, isinstance(measured, _Opened) and _is_animated(measured.image)
+
+
+def _is_animated(image: ImageFile) -> bool:
+    try:
+        return _moves(type(image)) and bool(getattr(image, "is_animated", False))
+    except Exception:  # what is behind the first frame is damaged, and not read
+        return False
 
 
 def decoding_bytes(path: str | os.PathLike[str]) -> int:
@@ -280,8 +302,7 @@ def _measure(file: BinaryIO) -> _Measured:
         return _Measured(header.height, header.width, header.orientation, needed)
     opened = _open(file, reader)
     if reader is PngImageFile and opened.orientation == 1:  # EXIF may be behind the pixels
-        late = orientation_of(png.exif_of(file))
-        return _Measured(opened.height, opened.width, late, opened.needed)
+        return replace(opened, orientation=orientation_of(png.exif_of(file)))
     return opened
 
 

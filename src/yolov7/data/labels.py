@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from yolov7.data.images import image_size
+from yolov7.data.images import size_and_frames
 from yolov7.errors import DataError, SourceError
 from yolov7.types import FloatArray, IntArray
 
@@ -215,18 +215,30 @@ def polygon_box(polygon: FloatArray) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
-def image_sizes(paths: Sequence[Path]) -> list[tuple[int, int] | str]:
-    """(height, width) of each image from its header, or why it cannot be read."""
+def image_sizes(paths: Sequence[Path], defects: list[Defect]) -> list[tuple[int, int] | str]:
+    """(height, width) of each image from its header, or why it cannot be read.
 
-    def measure(path: Path) -> tuple[int, int] | str:
+    Args:
+        paths: the files.
+        defects: the list that grows by a warning for each file that holds more than one image.
+    """
+
+    def measure(path: Path) -> tuple[tuple[int, int] | str, bool]:
         try:
-            return image_size(path)
+            return size_and_frames(path)
         except SourceError as error:
-            return error.message if error.found is None else f"{error.message} ({error.found})"
+            return error.message if error.found is None else f"{error.message} ({error.found})", False
 
     # Most of the time is waiting for the disk.
     with ThreadPoolExecutor(8, thread_name_prefix="headers") as pool:
-        return list(pool.map(measure, paths))
+        measured = list(pool.map(measure, paths))
+    several = [path for path, (_, more) in zip(paths, measured, strict=True) if more]
+    message = "holds several images, as an animation or pages: the first is used"
+    defects += [Defect(str(path), None, message, "warning") for path in several[:MOST_REPORTED]]
+    if len(several) > MOST_REPORTED:
+        message = f"and {len(several) - MOST_REPORTED:,} more files that hold several images"
+        defects.append(Defect(str(several[0].parent), None, message, "warning"))
+    return [size for size, _ in measured]
 
 
 def image_ids(paths: Sequence[Path]) -> list[int | str]:

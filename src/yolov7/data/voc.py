@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from yolov7.data.folders import is_hidden
+from yolov7.data.foreign import FOREIGN_SUFFIXES, left_out_as
 from yolov7.data.images import IMAGE_SUFFIXES
 from yolov7.data.labels import Defect, LabelCollector, image_ids, image_sizes, in_fractions, read_text
 from yolov7.data.layout import UNDIVIDED, Dataset
@@ -68,16 +69,22 @@ class VocLayout:
         defects, left_out = list(self.defects.get(split, ())), Tally()
         present: list[tuple[_Member, Path]] = []
         for member in self.members[split]:
-            if not member.images:
+            for file in member.foreign:
+                left_out.add(left_out_as(file), file)
+            if member.images:
+                present.append((member, self._image_of(member, defects, left_out)))
+            elif not member.foreign:
                 message = f"no image for {member.name}"
                 left_out.add("names without an image", member.name)
                 defects.append(Defect(str(member.source), member.line, message, "error"))
-            else:
-                present.append((member, self._image_of(member, defects, left_out)))
+            elif member.xml or member.line:  # labels are lost with it, or it is named
+                message = f"{left_out_as(member.foreign[0])}; convert it to JPEG or PNG: left out"
+                defects.append(Defect(str(member.foreign[0]), None, message, "error"))
         paths = [path for _, path in present]
         labels = {name: label for label, name in enumerate(self.names)}
         images, unlabelled = [], 0
-        for (member, path), image_id, size in zip(present, image_ids(paths), image_sizes(paths), strict=True):
+        sizes = image_sizes(paths, defects)
+        for (member, path), image_id, size in zip(present, image_ids(paths), sizes, strict=True):
             if isinstance(size, str):
                 left_out.add("images that cannot be read", path)
                 defects.append(Defect(str(path), None, f"{size}: left out", "error"))
@@ -142,7 +149,7 @@ class VocLayout:
 @dataclass(frozen=True)
 class _Member:
     """An image of a split; image or xml may be missing, and of either there may be several that differ in
-    their ending. `source` and `line` say where it is named.
+    their ending. `source` and `line` say where it is named; `foreign` are pictures that are not read.
     """
 
     name: str
@@ -150,6 +157,7 @@ class _Member:
     xmls: tuple[Path, ...]
     source: Path
     line: int | None = None
+    foreign: tuple[Path, ...] = ()
 
     @property
     def xml(self) -> Path | None:
@@ -174,13 +182,14 @@ def find_layout(path: Path) -> VocLayout | None:
 
 
 def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
-    images, xmls = _by_stem(image_folder, IMAGE_SUFFIXES, "**/*"), _by_stem(xml_folder, {".xml"}, "**/*")
+    images, foreign = _pictures(image_folder, "**/*")
+    xmls = _by_stem(xml_folder, {".xml"}, "**/*")
     lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
     # aeroplane_train.txt and the like say in which images of train a class is.
     lists = [file for file in lists if not re.fullmatch(r".+_(train|val|trainval|test)", file.stem)]
     if not lists:
-        return VocLayout(path, {UNDIVIDED: _pair(images, xmls)})
-    known = images.keys() | xmls.keys()
+        return VocLayout(path, {UNDIVIDED: _pair(images, xmls, foreign)})
+    known = images.keys() | xmls.keys() | foreign.keys()
     members, defects = {}, {}
     for file in lists:
         wrong: list[Defect] = []
@@ -191,7 +200,7 @@ def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
                     wrong.append(Defect(str(file), line, f"{name} is listed again", "warning"))
                 named.setdefault(name, line)
         members[file.stem] = tuple(
-            _Member(name, images.get(name, ()), xmls.get(name, ()), file, line)
+            _Member(name, images.get(name, ()), xmls.get(name, ()), file, line, foreign.get(name, ()))
             for name, line in named.items()
         )
         defects[file.stem] = wrong
@@ -208,15 +217,21 @@ def _listed_name(text: str, known: Set[str]) -> str:
 
 def _loose_members(folder: Path) -> tuple[_Member, ...]:
     """Images and xml files of one folder; none unless at least two belong together."""
-    images, xmls = _by_stem(folder, IMAGE_SUFFIXES), _by_stem(folder, {".xml"})
-    return _pair(images, xmls) if images.keys() & xmls.keys() else ()
+    (images, foreign), xmls = _pictures(folder, "*"), _by_stem(folder, {".xml"})
+    return _pair(images, xmls, foreign) if (images.keys() | foreign.keys()) & xmls.keys() else ()
 
 
-def _pair(images: _Stems, xmls: _Stems) -> tuple[_Member, ...]:
-    return tuple(
-        _Member(name, images.get(name, ()), xmls.get(name, ()), (xmls.get(name) or images[name])[0])
-        for name in sorted(images.keys() | xmls.keys())
-    )
+def _pair(images: _Stems, xmls: _Stems, foreign: _Stems) -> tuple[_Member, ...]:
+    def member(name: str) -> _Member:
+        files = images.get(name, ()), xmls.get(name, ()), foreign.get(name, ())
+        return _Member(name, *files[:2], (*files[1], *files[0], *files[2])[0], None, files[2])
+
+    return tuple(map(member, sorted(images.keys() | xmls.keys() | foreign.keys())))
+
+
+def _pictures(folder: Path, pattern: str) -> tuple[_Stems, _Stems]:
+    """Images, and pictures of kinds that are not read."""
+    return _by_stem(folder, IMAGE_SUFFIXES, pattern), _by_stem(folder, FOREIGN_SUFFIXES.keys(), pattern)
 
 
 def _by_stem(folder: Path, suffixes: Set[str], pattern: str = "*") -> _Stems:

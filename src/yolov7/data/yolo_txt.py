@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from yolov7.data.folders import is_hidden
+from yolov7.data.foreign import FOREIGN_SUFFIXES
 from yolov7.data.keypoints import SURE, KeypointSuspicion, has_visibilities, keypoint_columns
 from yolov7.data.label_files import NOT_LABELS, LabelFiles, counterparts, expected_label_file, plain_stem
 from yolov7.data.labels import Defect, LabelCollector, image_ids, image_sizes, polygon_box, read_text
@@ -83,7 +85,8 @@ class _Reader:
         paths = finder.images()
         images, missing = [], []
         users: dict[Path, list[Path]] = defaultdict(list)
-        for path, number, size in zip(paths, image_ids(paths), image_sizes(paths), strict=True):
+        sizes = image_sizes(paths, self.defects)
+        for path, number, size in zip(paths, image_ids(paths), sizes, strict=True):
             if isinstance(size, str):
                 self.defects.append(Defect(str(path), None, f"{size}: left out", "error"))
                 self.tally.add("images that cannot be read", path)
@@ -221,14 +224,18 @@ class _Reader:
         for labels, images in sorted(pairs.items()):
             if labels == images:
                 continue  # where all is in one folder, a text file may be anything
-            stems = _stems(images)
+            stems, foreign = _stems(images)
+            if not any(folder in (images, *images.parents) for folder in named):
+                stems, foreign = stems | foreign, set()  # a list says itself what belongs to the split
             strays = [
                 file
                 for stem, file in self.files.inside(labels).items()
                 if stem not in stems and stem.lower() not in NOT_LABELS
             ]
             for file in sorted(strays)[:_SHOWN]:
-                self.defects.append(Defect(str(file), None, f"labels without an image in {images}", "error"))
+                why = "whose image is of a kind that is not read" * (plain_stem(file.name) in foreign)
+                message = f"labels {why or f'without an image in {images}'}"
+                self.defects.append(Defect(str(file), None, message, "error"))
             if len(strays) > _SHOWN:
                 message = f"{len(strays) - _SHOWN:,} more label files without an image in {images}"
                 self.defects.append(Defect(str(labels), None, message, "error"))
@@ -244,9 +251,13 @@ def _subfolders(folder: Path, depth: int = 3) -> list[Path]:
     return [folder, *(path for sub in below if depth for path in _subfolders(sub, depth - 1))]
 
 
-def _stems(folder: Path) -> set[str]:
-    """Names without endings of all that lies in a folder and is no text."""
-    try:
-        return {plain_stem(path.name) for path in folder.iterdir() if path.suffix.lower() != ".txt"}
-    except OSError:
-        return set()
+def _stems(folder: Path) -> tuple[set[str], set[str]]:
+    """Names without endings of all that lies in a folder and is no text; those of pictures that are not read
+    apart.
+    """
+    stems: tuple[set[str], set[str]] = set(), set()
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.suffix.lower() != ".txt":
+                stems[path.suffix.lower() in FOREIGN_SUFFIXES].add(plain_stem(path.name))
+    return stems
