@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.checkpoints import hostile
+from yolov7.checkpoints import storages
 from yolov7.checkpoints.container import read_checkpoint
 from yolov7.checkpoints.sniff import sniff
 from yolov7.checkpoints.tree import Foreign, Symbol, attributes_of, state_dict_of, walk
@@ -75,6 +76,26 @@ def test_brain_floats(options: dict[str, Any], tmp_path: Path) -> None:
     found = read_back({"w": value}, tmp_path / "x.pt", **options)["w"]
     assert found.dtype == torch.bfloat16
     assert torch.equal(found, value)
+
+
+WEIRD = sorted(
+    {dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)} - set(storages.DTYPES),
+    key=str,
+)
+
+
+def test_every_dtype_of_torch_is_read_or_refused_by_name(tmp_path: Path) -> None:
+    """What is read can be converted and copied; a file that names another dtype is one clear error."""
+    for dtype in storages.DTYPES:
+        elements = torch.zeros(2, dtype=dtype)
+        assert elements.clone().to(torch.complex64 if dtype.is_complex else torch.float32).shape == (2,)
+    assert len(WEIRD) > 5
+    for dtype in WEIRD:
+        hostile.write_zip(
+            tmp_path / "x.pt", hostile.in_dict(hostile.name("torch", str(dtype).partition(".")[2]))
+        )
+        with pytest.raises(DamagedCheckpointError, match=rf"dtype that no detector's[\s\S]*found: +{dtype}$"):
+            read_checkpoint(tmp_path / "x.pt")
 
 
 def test_unsigned_numbers_of_later_versions(tmp_path: Path) -> None:

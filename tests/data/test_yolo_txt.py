@@ -98,6 +98,24 @@ def test_encodings_and_rubbish(data: bytes, count: int, tmp_path: Path) -> None:
     assert len(dataset) == 2
 
 
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(("beyond", "sound"), [(1e-7, True), (0.0009, True), (0.0011, False), (0.1, False)])
+def test_the_tolerance_is_the_same_below_zero_and_above_one(
+    number: int, beyond: float, sound: bool, tmp_path: Path
+) -> None:
+    """A centre of -1e-7 is no more of an error than one of 1.0000001; nor is a width."""
+    for fraction in (-beyond, 1 + beyond):
+        fields = ["0.5", "0.5", "0.25", "0.5"]
+        fields[number] = f"{fraction:.7f}"
+        dataset = open_dataset(write_yolo(tmp_path, {"a": f"{DOG}\n0 {' '.join(fields)}\n"}))
+        errors = [defect.message for defect in dataset.defects if defect.severity == "error"]
+        assert bool(errors) is not sound
+        assert all("is not in fractions of the image, 0..1: dropped" in error for error in errors)
+        box = dataset.images[0].boxes
+        assert (box >= 0).all()
+        assert (box <= (WIDTH, HEIGHT, WIDTH, HEIGHT)).all()
+
+
 def test_rounding_is_no_defect(tmp_path: Path) -> None:
     dataset = open_dataset(write_yolo(tmp_path, {"a": "0 0.5 0.5 1.0001 1.0\n1 0.90001 0.5 0.2 0.2\n"}))
     assert not dataset.defects
