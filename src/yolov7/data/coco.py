@@ -195,15 +195,15 @@ class _Reader:
         self, images: list[Any], entries: dict[int | str, tuple[int, str]], found: Found
     ) -> dict[int | str, Image]:
         """Read the headers of the files."""
-        unique = list(dict.fromkeys(found.paths))
+        ambiguous, missing = set(found.ambiguous), set(found.missing)
+        unique = list(dict.fromkeys(path for place, path in enumerate(found.paths) if place not in missing))
         sizes = dict(zip(unique, image_sizes(unique, self.defects), strict=True))
-        ambiguous = set(found.ambiguous)
         first: dict[Path, int | str] = {}
         read: dict[int | str, Image] = {}
         for place, ((number, (index, name)), path) in enumerate(
             zip(entries.items(), found.paths, strict=True)
         ):
-            given, size = images[index]["id"], sizes[path]
+            given, size = images[index]["id"], sizes.get(path, "no such file")
             image_id = given if isinstance(given, str) else number
             subject = f"image {values.short(given)}:"
             if place in ambiguous:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from yolov7.data.labels import is_file
 from yolov7.errors import DataError
 
 _SAMPLE = 200
@@ -24,12 +24,14 @@ class Found:
         paths: a file for each name, whether it is there or not.
         by_last_part: places of the names of which nothing but the last part fits.
         ambiguous: those of them that are several images with one last part.
+        missing: places of the names of which there is no file.
     """
 
     folder: Path
     paths: list[Path]
     by_last_part: list[int]
     ambiguous: list[int]
+    missing: list[int]
 
 
 def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Found:
@@ -56,13 +58,15 @@ def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Fo
             expected=f"{sample[0]} in one of {', '.join(map(str, folders))}",
         )
     folder = folders[scores.index(best)]
-    paths, loose = [], []
+    paths, loose, missing = [], [], []
     for index, name in enumerate(names):
         found = _resolve(folder, name)
         paths.append(found[0] if found else folder / name.replace("\\", "/"))
-        if found and found[1]:
+        if found is None:
+            missing.append(index)
+        elif found[1]:
             loose.append(index)
-    return Found(folder, paths, loose, _shared(names, paths, loose))
+    return Found(folder, paths, loose, _shared(names, paths, loose), missing)
 
 
 def _shared(names: Sequence[str], paths: Sequence[Path], loose: Sequence[int]) -> list[int]:
@@ -78,7 +82,7 @@ def _shared(names: Sequence[str], paths: Sequence[Path], loose: Sequence[int]) -
 def _resolve(folder: Path, name: str) -> tuple[Path, bool] | None:
     """The file that a name means, and whether by its last part alone; None where there is none."""
     for variant, loose in _variants(name):
-        if is_file(folder / variant):
+        if os.path.isfile(os.path.join(folder, variant)):  # noqa: PTH113, PTH118 - a Path takes 4 times as long
             return folder / variant, loose
     return None
 

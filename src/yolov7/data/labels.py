@@ -28,6 +28,7 @@ ROUNDING = 1.0
 
 MOST_REPORTED = 1_000
 """Defects of one kind, in an image or a file, that are listed; the rest are counted."""
+_GROUP = 16  # headers that a thread reads before it takes the next
 _NOT_FOR_FILES = {
     *("punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined"),
     *("base64", "bz2", "hex", "quopri", "rot13", "uu", "zlib"),
@@ -231,7 +232,10 @@ def image_sizes(paths: Sequence[Path], defects: list[Defect]) -> list[tuple[int,
 
     # Most of the time is waiting for the disk.
     with ThreadPoolExecutor(8, thread_name_prefix="headers") as pool:
-        measured = list(pool.map(measure, paths))
+        groups = [paths[at : at + _GROUP] for at in range(0, len(paths), _GROUP)]
+        measured = [
+            size for sizes in pool.map(lambda group: [*map(measure, group)], groups) for size in sizes
+        ]
     several = [path for path, (_, more) in zip(paths, measured, strict=True) if more]
     message = "holds several images, as an animation or pages: the first is used"
     defects += [Defect(str(path), None, message, "warning") for path in several[:MOST_REPORTED]]
