@@ -104,6 +104,25 @@ def test_a_history_with_gaps():
     assert "images per second" in texts(plots.speed_plot(HISTORY))
 
 
+@pytest.mark.parametrize("rising", [False, True])
+def test_the_names_of_a_history_cover_none_of_its_lines(rising: bool):
+    """Above the axes, whose upper edge is the highest of the grid and spines, for any course of the lines."""
+    values = np.geomspace(1, 0.01, 40)[:: -1 if rising else 1]
+    history = [
+        {"epoch": epoch, "box": value, "objectness": 1.01 - value, "total": 1.0}
+        for epoch, value in enumerate(values.tolist(), 1)
+    ]
+    root = ElementTree.fromstring(plots.loss_plot(history))
+    space = "{http://www.w3.org/2000/svg}"
+    parts = {part.get("id", ""): part for part in root.iter(f"{space}g")}
+
+    def heights(name: str) -> list[float]:
+        numbers = [re.findall(r"-?[0-9.]+", path.get("d", "")) for path in parts[name].iter(f"{space}path")]
+        return [float(y) for found in numbers for y in found[1::2]]
+
+    assert max(heights("legend_1")) <= min(heights("patch_2"))  # y grows downwards; patch_2 is the axes
+
+
 def test_the_same_drawing_is_the_same_file():
     assert plots.loss_plot(HISTORY) == plots.loss_plot(HISTORY)
 

@@ -234,7 +234,7 @@ def _history_plot(
         else:
             axes.set_ylim(bottom=0)
         axes.margins(x=0.02)
-        _legend(axes, [entry for entry in entries if entry[3]])
+        _legend(axes, [entry for entry in entries if entry[3]], above=True)
         return svg_of(figure)
 
 
@@ -345,8 +345,8 @@ def _line(
     )
 
 
-def _legend(axes: Axes, entries: Sequence[Entry]) -> None:
-    """Names of the lines, where there is room for them."""
+def _legend(axes: Axes, entries: Sequence[Entry], *, above: bool = False) -> None:
+    """Names of the lines: where there is most room for them, or in a row above the drawing."""
     from matplotlib.lines import Line2D
 
     if not entries:
@@ -355,7 +355,10 @@ def _legend(axes: Axes, entries: Sequence[Entry]) -> None:
         Line2D([], [], color=LIGHT[c], linewidth=width, linestyle=dash) for c, width, dash, _ in entries
     ]
     # Texts are set afterwards: a legend leaves out what begins with an underscore.
-    legend = axes.legend(handles, ["M" * 8] * len(handles), loc="best", fontsize=9, handlelength=1.6)
+    where: dict[str, Any] = {"loc": "best"}
+    if above:  # lines that fall from left to right and back leave no room
+        where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(handles), "borderaxespad": 0.2}
+    legend = axes.legend(handles, ["M" * 8] * len(handles), fontsize=9, handlelength=1.6, **where)
     legend.get_frame().set(facecolor=LIGHT["paper"], edgecolor="none", alpha=0.8)
     for text, (*_, label) in zip(legend.get_texts(), entries, strict=True):
         text.set_text(_short(label, 30))
