@@ -22,12 +22,12 @@ import pytest
 import torch
 
 from tests.training.runs import PLAIN, StopAt, differing, run, start, wait_until, weights
-from yolov7.assign.guidance import coarse_to_fine
 from yolov7.data.dataset import open_dataset
 from yolov7.data.loader import TrainingLoader
 from yolov7.data.scaled import scaled
 from yolov7.data.shapes import write_shapes
 from yolov7.errors import DamagedCheckpointError, OutputError, TrainingError, UsageError
+from yolov7.losses.detection import DetectionLoss
 from yolov7.training.config import TrainConfig
 from yolov7.training.fit import train
 from yolov7.training.optim import Schedule
@@ -348,9 +348,9 @@ def test_a_disk_without_room_is_an_error_and_the_run_goes_on_later(copy: Path) -
 
 def test_a_recipe_with_a_function_of_its_own_goes_on_from_python(copy: Path, finished: Path) -> None:
     def mine(*arguments: Any) -> Any:
-        return coarse_to_fine(*arguments)
+        return DetectionLoss(*arguments)
 
-    recipe, told = replace(TINY, guidance=mine, nominal_batch=2), []
+    recipe, told = replace(TINY, loss=mine, nominal_batch=2), []
     config = TrainConfig(finished.parent / "shapes/data.yaml", out=copy.with_name("own"), **SMALL)
     with pytest.raises(KeyboardInterrupt):
         train(config, recipe, callbacks=[StopAt(1, 1)], say=told.append, progress=False)
