@@ -480,3 +480,25 @@ def test_export_names_every_format(capsys):
     assert run("export", "--help") == 0
     said = capsys.readouterr().out
     assert [name for name in FORMATS if not re.search(rf"(?<![\w-]){name}(?![\w-])", said)] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "doctor LONG",
+        "train LONG",
+        "train x --resume LONG",
+        "val WEIGHTS LONG",
+        "predict LONG x.png",
+        "export LONG",
+        "predict WEIGHTS LONG.png",
+        "convert LONG --out x.safetensors",
+        "convert WEIGHTS --out LONG.safetensors",
+    ],
+)
+def test_a_name_that_is_too_long_for_any_file_is_one_error(command, weights, capsys):
+    words = command.replace("LONG", 300 * "a").split()
+    assert run(*(weights if word == "WEIGHTS" else word for word in words)) in (1, 2)
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert 300 * "a" in error or "x.png" in error

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from yolov7.errors import OutputError
-from yolov7.files import complete, new_run_directory, partial_path, replacing, safe_name, write_file
+from yolov7.files import (
+    complete,
+    exists,
+    is_file,
+    is_folder,
+    new_run_directory,
+    partial_path,
+    replacing,
+    safe_name,
+    write_file,
+)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device"), ValueError()])
@@ -65,3 +75,12 @@ def test_a_run_directory_is_new_or_empty(tmp_path: Path):
     assert made == [wanted, wanted]
     (wanted / "x").write_bytes(b"")
     assert new_run_directory(wanted) == tmp_path / "runs-2"
+
+
+@pytest.mark.parametrize("name", ["a" * 300, f"{'a' * 300}/b", "a\0b"], ids=["long", "folder", "NUL"])
+def test_what_can_be_no_name_is_not_there(tmp_path, name):
+    assert not any(ask(tmp_path / name) for ask in (is_file, is_folder, exists))
+    (tmp_path / "a").write_bytes(b"")
+    assert is_file(tmp_path / "a")
+    assert is_folder(str(tmp_path))
+    assert exists(tmp_path / "a")

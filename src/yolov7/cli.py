@@ -23,6 +23,7 @@ from yolov7.commands.shipping import benchmark, export
 from yolov7.console import complain
 from yolov7.errors import SourceError, UsageError, Yolov7Error
 from yolov7.options import STANDARD_INPUT, Switch
+from yolov7.quiet import ignore_damage_warnings
 
 app = App(
     name="yolov7",
@@ -73,6 +74,7 @@ def _launch(
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("yolov7").setLevel(level)
+    ignore_damage_warnings()
     if offline:
         os.environ["YOLOV7_OFFLINE"] = "1"
     try:

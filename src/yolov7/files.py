@@ -28,6 +28,27 @@ _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 """Names that Windows takes for a device."""
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file; no, where its name cannot be one: too long, or with a NUL in it."""
+    with suppress(OSError, ValueError):
+        return Path(path).is_file()
+    return False
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a folder; no, where its name cannot be one."""
+    with suppress(OSError, ValueError):
+        return Path(path).is_dir()
+    return False
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is anything of that name; no, where none can be."""
+    with suppress(OSError, ValueError):
+        return Path(path).exists()
+    return False
+
+
 @contextmanager
 def explained(path: str | os.PathLike[str], *others: type[Exception]) -> Iterator[None]:
     """Turn whatever keeps a file from being written into an OutputError that names it.

@@ -19,6 +19,7 @@ from yolov7.export.automatic import fastest
 from yolov7.export.exporting import REJECTED
 from yolov7.export.formats import artefact_at, find_format, runtime_of
 from yolov7.export.prepared import open_prepared
+from yolov7.files import exists
 from yolov7.inference.augment import Augmented
 from yolov7.inference.backend import Backend, TorchBackend, default_device, find_device
 from yolov7.inference.predictor import Predictor
@@ -163,7 +164,7 @@ def find_artefact(path: Path) -> Runtime | None:
     Raises:
         CheckpointError: it is called an artefact and not there; or damaged.
     """
-    if path.exists():
+    if exists(path):
         return artefact_at(path)
     if runtime_of(path) is not None:
         raise CheckpointError("there is no such artefact", file=path)

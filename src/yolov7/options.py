@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
 from yolov7.console import progress_bar, say
+from yolov7.files import is_file
 
 STANDARD_INPUT = ".//-"
 """Stands for a lone ``-`` until a command has it: the parser takes every hyphen for that of an option."""
@@ -55,7 +55,7 @@ def weight_file(weights: str, *, fresh: bool = False) -> str:
         weights: see :func:`yolov7.checkpoints.weights.find_weights`.
         fresh: it is the name of a network, and stays one.
     """
-    if fresh or Path(weights).is_file():
+    if fresh or is_file(weights):
         return weights
     from yolov7.checkpoints.weights import find_weights
 

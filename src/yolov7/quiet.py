@@ -27,3 +27,8 @@ def errors_only(library: str, *, warned_by: str = "") -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def ignore_damage_warnings() -> None:
+    """For a process of ours: Pillow does not warn of damage in images, which is an error or did no harm."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

@@ -19,7 +19,7 @@ from yolov7.evaluation.run import Evaluation
 from yolov7.evaluation.run import evaluate as evaluate_network
 from yolov7.export.suppressed import IOU as SUPPRESSING_IOU
 from yolov7.export.suppressed import SuppressingBackend
-from yolov7.files import write_file
+from yolov7.files import exists, write_file
 from yolov7.inference.predictor import Predictor
 from yolov7.loading import load
 from yolov7.text import plural
@@ -140,7 +140,7 @@ def validate(
     if report is not None:  # known now, not after the evaluation
         require_matplotlib()
         for path in (Path(report, REPORT), Path(report, METRICS)):
-            if path.exists():
+            if exists(path):
                 raise OutputError("there are results already, which are not overwritten", file=path)
     dataset = _truth(data, split, images, predictions, say)
     predictor = load(

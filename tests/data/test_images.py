@@ -510,3 +510,17 @@ def test_no_small_file_takes_much_memory_or_time(kind: str, tmp_path: Path) -> N
     outcome = run_bounded(READ, path, memory=MAX_DECODING_BYTES + 200_000_000)
     assert outcome.answer in ([17300, 17300, 3], [17000, 17000, 3], "a JPEG of too many scans")
     assert outcome.peak < 1_650_000_000
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
+def test_a_damaged_tiff_is_an_error_and_no_talk_of_its_decoder(
+    compression: str, rng: np.random.Generator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = io.BytesIO()
+    noise = Pillow.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8))
+    noise.save(content, "TIFF", compression=compression)
+    damaged = bytearray(content.getvalue())
+    damaged[40:400] = bytes(360)  # of the pixels, which come first
+    with pytest.raises(SourceError):
+        read_image(bytes(damaged))
+    assert capfd.readouterr().err == ""

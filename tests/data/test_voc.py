@@ -236,3 +236,11 @@ def test_xml_files_in_labels_or_in_folders_of_their_own(tmp_path: Path) -> None:
         dataset = open_dataset(root)
         assert [len(labelled) for labelled in dataset.images] == [1]
         assert not dataset.defects
+
+
+def test_names_without_images_are_counted_where_they_are_many(tmp_path: Path) -> None:
+    names = "\n".join(["a", *(f"gone{number}" for number in range(1500))])
+    dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object())}, {"val": names}))
+    assert len(dataset.defects) == 1001
+    assert dataset.defects[-1].message == "no image for 500 more names"
+    assert [(entry.count, entry.reason) for entry in dataset.left_out] == [(1500, "names without an image")]

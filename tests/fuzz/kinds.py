@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 
 from tests.checkpoints.test_checkpoint import network_of
 from tests.data.small_sets import coco_content, voc_object, voc_xml, write, write_coco, write_voc, write_yolo
+from tests.export.hostile import exported, torchscript, written
 from tests.export.lively import lively, noise
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Inside, record
@@ -31,8 +32,6 @@ from yolov7.training.prepare import prepare
 from yolov7.training.record import find_run, store, stored
 from yolov7.training.resuming import find_past
 from yolov7.training.state import SafeState
-
-_ARTEFACTS = ("onnx", "torchscript", "torch-export", "openvino")
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def _open_run(path: Path) -> None:
 
 def _yaml(folder: Path) -> None:
     labels = {"a": "0 .5 .5 .2 .2\n", "b": "1 .1 .1 .1 .1 .3 .2\n"}
-    full = "path: .\ntrain: images/val\nval: [images/val]\nnc: 2\nkpt_shape: [1, 2]\nnames: {0: cat, 1: 'd: og'}\n"
+    full = "path: .\ntrain: images/val\nval: [images/val]\nnc: 2\nnames: {0: cat, 1: 'd: og'}\n"
     write_yolo(folder / "short", labels)
     write_yolo(folder / "full", labels, yaml=full)
     write_yolo(
@@ -193,7 +192,9 @@ def _pickled(folder: Path) -> None:
 def _artefact(folder: Path) -> None:
     folder.mkdir(parents=True)
     checkpoint = lively(width=0.125, size=64)
-    for runtime in map(find_format, _ARTEFACTS):
+    written(folder, "a.torchscript", torchscript())
+    written(folder, "a.pt2", exported())
+    for runtime in map(find_format, ("onnx", "openvino")):
         runtime.write(checkpoint, folder / f"a{runtime.suffix}", ExportOptions(size=64))
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.mutations import mutated
 from yolov7.errors import Yolov7Error
+from yolov7.quiet import ignore_damage_warnings
 
 MEMORY = 1_500_000_000
 """Bytes that opening one file may take."""
@@ -121,6 +122,7 @@ def _standard_error(file: int) -> Iterator[None]:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("always")
+            ignore_damage_warnings()
             yield
     finally:
         os.dup2(kept, 2)

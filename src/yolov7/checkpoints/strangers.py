@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from yolov7.files import is_file, is_folder
 from yolov7.text import printable
 
 HEAD = 4096
@@ -167,11 +168,11 @@ def is_unpacked(folder: Path) -> bool:
 
 def is_dataset(path: Path) -> bool:
     """Whether a path that may be a checkpoint or a data set is the latter."""
-    if path.is_dir():
+    if is_folder(path):
         return not is_unpacked(path) and weights_of_run(path) is None
     if path.suffix.lower() not in (".yaml", ".yml", ".json", ".data"):
         return False
-    if not path.is_file():
+    if not is_file(path):
         return True
     with path.open("rb") as file:
         return what_is(file.read(HEAD), os.fspath(path)) != _NETWORK_YAML
@@ -179,4 +180,4 @@ def is_dataset(path: Path) -> bool:
 
 def weights_of_run(folder: Path) -> Path | None:
     """The weight file in the folder of a run; None where there is none."""
-    return next((folder / name for name in OF_A_RUN if (folder / name).is_file()), None)
+    return next((folder / name for name in OF_A_RUN if is_file(folder / name)), None)

@@ -17,6 +17,7 @@ from yolov7.checkpoints.download import Progress
 from yolov7.checkpoints.pretrained import RELEASED, fetch
 from yolov7.checkpoints.strangers import weights_of_run
 from yolov7.errors import CheckpointError
+from yolov7.files import exists, is_folder
 from yolov7.models.zoo import NETWORKS
 from yolov7.text import did_you_mean
 
@@ -43,12 +44,12 @@ def find_weights(
         DownloadError: a released checkpoint cannot be fetched.
     """
     path, name = Path(weights), os.fspath(weights)
-    if path.is_dir():
+    if is_folder(path):
         if (file := weights_of_run(path)) is None:
             return path
         say(f"{name}: {file.relative_to(path)} is used")
         return file
-    if path.exists():
+    if exists(path):
         return path
     if (released := RELEASED.get(name)) is not None:
         say(f"{released.name}: {released.licence}, from {released.url}")
@@ -62,7 +63,7 @@ def find_weights(
             + "a weight file; or --fresh, in Python fresh=True, for fresh weights, which find nothing",
             found=name,
         )
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = [entry.name for entry in path.parent.iterdir()] if is_folder(path.parent) else []
     near = did_you_mean(path.name, beside) or did_you_mean(name, RELEASED) or did_you_mean(name, networks)
     raise CheckpointError(
         f"there is no such weight file{near}",

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from yolov7.files import exists
+
 _WEIGHTS = "the weights come first, without an option"
 _SOURCES = "images and videos come after the weights, without an option"
 
@@ -114,7 +116,7 @@ def comma_hint(tokens: Sequence[str]) -> str:
             continue
         words = [tokens[place + 1]]
         for word in tokens[place + 2 :]:
-            if word.startswith("-") or "/" in word or Path(word).suffix or Path(word).exists():
+            if word.startswith("-") or "/" in word or Path(word).suffix or exists(word):
                 break
             words.append(word)
         if len(words) > 1:

@@ -16,6 +16,7 @@ from yolov7.console import (
     show,
 )
 from yolov7.errors import UsageError
+from yolov7.files import exists
 from yolov7.options import AllSwitch, JsonSwitch, Switch, weight_file
 
 
@@ -97,7 +98,7 @@ def convert(path: str, /, *, out: Path, deploy: Switch = False, half: Switch = F
 
     if out.suffix != ".safetensors":
         raise UsageError("checkpoints of ours are safetensors", expected="--out X.safetensors", found=out)
-    if out.exists():
+    if exists(out):
         raise UsageError("the file exists and is not overwritten", found=out)
     checkpoint = load_checkpoint(weight_file(path))
     for note in checkpoint.notes:

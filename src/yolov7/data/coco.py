@@ -15,6 +15,7 @@ from yolov7.data.coco_ledger import Ledger
 from yolov7.data.labels import Defect, LabelCollector, image_sizes, read_text
 from yolov7.data.layout import UNDIVIDED, Dataset, plain_split
 from yolov7.errors import DataError
+from yolov7.files import is_file, is_folder
 from yolov7.text import printable
 
 _LIST_OF_IMAGES = {"info", "licenses", "images", "categories"}
@@ -42,7 +43,7 @@ class CocoLayout:
 
 def find_layout(path: Path, *, images: Path | None = None) -> CocoLayout | None:
     """A json file, or those of a folder, of its annotations/, or of its subfolders (one a split)."""
-    if path.is_file():
+    if is_file(path):
         return CocoLayout(path, {UNDIVIDED: path}, images) if path.suffix.lower() == ".json" else None
     found = [file for folder in (path, path / "annotations") for file in sorted(folder.glob("*.json"))]
     found += sorted(path.glob("*/_annotations.coco.json"))
@@ -251,7 +252,7 @@ class _Reader:
         subfolders = [*(f"images/{name}" for name in splits), "images", *splits, "."]
         if self.folder is None:
             bases = [self.file.parent, self.file.parent.parent]
-        elif self.folder.is_dir():
+        elif is_folder(self.folder):
             bases, subfolders = [self.folder], [".", *subfolders[:-1]]
         else:
             raise DataError("the folder of the images is no folder", file=self.folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from yolov7.errors import DataError
+from yolov7.files import is_file, is_folder
 
 _SAMPLE = 200
 """File names that decide which folder it is."""
@@ -48,7 +49,7 @@ def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Fo
     sample = names[:: max(1, len(names) // _SAMPLE)][:_SAMPLE]
     scores = []
     for folder in folders:
-        hits = [found for name in sample if (found := _resolve(folder, name))] if folder.is_dir() else []
+        hits = [found for name in sample if (found := _resolve(folder, name))] if is_folder(folder) else []
         scores.append((sum(not loose for _, loose in hits), len(hits)))
     best = max(scores, default=(0, 0))
     if sample and not best[1]:

@@ -18,6 +18,7 @@ from yolov7.data.folders import is_hidden
 from yolov7.data.labels import Defect, LabelledImage
 from yolov7.data.layout import Dataset, Layout, choose_split
 from yolov7.errors import DataError
+from yolov7.files import exists, is_folder
 
 __all__ = ["Dataset", "Defect", "LabelledImage", "Layout", "find_layout", "match_classes", "open_dataset"]
 
@@ -33,7 +34,7 @@ def find_layout(path: str | os.PathLike[str], *, images: str | os.PathLike[str] 
         DataError: there is none.
     """
     root = Path(path)
-    if not root.exists():
+    if not exists(root):
         raise DataError("no such file or folder", file=path)
     folder = None if images is None else Path(images)
     if (layout := _layout_at(root, folder)) is not None:
@@ -60,10 +61,10 @@ def _layout_at(path: Path, images: Path | None) -> Layout | None:
 
 
 def _subfolders(path: Path) -> list[Path]:
-    if not path.is_dir() or path.resolve() in (Path(path.resolve().anchor), Path.home()):
+    if not is_folder(path) or path.resolve() in (Path(path.resolve().anchor), Path.home()):
         return []
     try:
-        return sorted(below for below in path.iterdir() if below.is_dir() and not is_hidden(below.name))
+        return sorted(below for below in path.iterdir() if is_folder(below) and not is_hidden(below.name))
     except OSError:
         return []
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from yolov7.data.foreign import FOREIGN_SUFFIXES, left_out_as
 from yolov7.data.images import IMAGE_SUFFIXES
-from yolov7.data.lists import is_folder
 from yolov7.data.summary import Tally
 from yolov7.errors import DataError
+from yolov7.files import is_folder
 
 _LOG = logging.getLogger(__name__)
 

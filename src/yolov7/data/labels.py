@@ -255,14 +255,6 @@ def image_ids(paths: Sequence[Path]) -> list[int | str]:
     return list(stems) if len(set(stems)) == len(stems) else [path.as_posix() for path in paths]
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is such a file; no, where its name cannot be one."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long for the file system, a NUL
-        return False
-
-
 def read_text(path: Path, defects: list[Defect], *, most: int = 1 << 32) -> str:
     """A text file's content; encodings other than UTF-8 are accepted with a warning.
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 
-from yolov7.data.labels import Defect, is_file, read_text
+from yolov7.data.labels import Defect, read_text
 from yolov7.errors import DataError
+from yolov7.files import exists
 
 MAX_LIST_BYTES = 1 << 28
 """Size of a list."""
@@ -103,16 +104,3 @@ def find_listed(entry: str, folders: Iterable[Path]) -> Path | None:
             if exists(folder / name):
                 return folder / name
     return None
-
-
-def exists(path: Path) -> bool:
-    """Whether there is such a file or folder; no, where the name is not possible."""
-    return is_file(path) or is_folder(path)
-
-
-def is_folder(path: Path) -> bool:
-    """Whether there is such a folder; no, where the name is not possible."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False

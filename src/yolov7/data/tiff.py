@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import BinaryIO
+
+from PIL import _imaging
 
 from yolov7.errors import SourceError
 
@@ -36,6 +40,14 @@ _SIZES = {
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
 _FORMATS = {1: "whole numbers", 2: "signed whole numbers", 3: "floating point", 5: "complex numbers"}
 _MAX_DIRECTORIES = 10_000
+
+# Pillow's libtiff would write to standard error what it thinks of a damaged file. Where it is compiled in, as
+# on Windows, it keeps its habit.
+with suppress(AttributeError, OSError):
+    _LIBTIFF = ctypes.CDLL(_imaging.__file__)
+    for _handler in (_LIBTIFF.TIFFSetWarningHandler, _LIBTIFF.TIFFSetErrorHandler):
+        _handler.restype, _handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        _handler(None)
 
 
 def read_directory(file: BinaryIO) -> Mapping[int, int]:

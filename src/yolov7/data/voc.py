@@ -19,11 +19,20 @@ from pathlib import Path
 from yolov7.data.folders import is_hidden
 from yolov7.data.foreign import FOREIGN_SUFFIXES, left_out_as
 from yolov7.data.images import IMAGE_SUFFIXES
-from yolov7.data.labels import Defect, LabelCollector, image_ids, image_sizes, in_fractions, read_text
+from yolov7.data.labels import (
+    MOST_REPORTED,
+    Defect,
+    LabelCollector,
+    image_ids,
+    image_sizes,
+    in_fractions,
+    read_text,
+)
 from yolov7.data.layout import UNDIVIDED, Dataset
 from yolov7.data.summary import Tally
 from yolov7.data.voc_xml import Document, VocAnnotation, number, read_document
 from yolov7.errors import DataError
+from yolov7.files import is_folder
 from yolov7.text import printable
 
 _FOLDERS = (
@@ -68,6 +77,7 @@ class VocLayout:
             raise self._no_object()
         defects, left_out = list(self.defects.get(split, ())), Tally()
         present: list[tuple[_Member, Path]] = []
+        absent: list[Defect] = []
         for member in self.members[split]:
             for file in member.foreign:
                 left_out.add(left_out_as(file), file)
@@ -76,10 +86,13 @@ class VocLayout:
             elif not member.foreign:
                 message = f"no image for {member.name}"
                 left_out.add("names without an image", member.name)
-                defects.append(Defect(str(member.source), member.line, message, "error"))
+                absent.append(Defect(str(member.source), member.line, message, "error"))
             elif member.xml or member.line:  # labels are lost with it, or it is named
                 message = f"{left_out_as(member.foreign[0])}; convert it to JPEG or PNG: left out"
                 defects.append(Defect(str(member.foreign[0]), None, message, "error"))
+        defects += absent[:MOST_REPORTED]
+        if more := len(absent[MOST_REPORTED:]):
+            defects.append(Defect(str(self.path), None, f"no image for {more:,} more names", "error"))
         paths = [path for _, path in present]
         labels = {name: label for label, name in enumerate(self.names)}
         images, unlabelled = [], 0
@@ -167,15 +180,17 @@ class _Member:
 
 def find_layout(path: Path) -> VocLayout | None:
     """The devkit's folders; or a folder of images and xml files, or its subfolders (one a split)."""
-    if not path.is_dir():
+    if not is_folder(path):
         return None
     for xmls, images in _FOLDERS:
-        if any((path / xmls).rglob("*.xml")) and (path / images).is_dir():
+        if any((path / xmls).rglob("*.xml")) and is_folder(path / images):
             return _devkit(path, path / xmls, path / images)
     if members := _loose_members(path):
         return VocLayout(path, {UNDIVIDED: members})
     for base in (path, path / "images"):
-        splits = {folder.name: _loose_members(folder) for folder in sorted(base.glob("*")) if folder.is_dir()}
+        splits = {
+            folder.name: _loose_members(folder) for folder in sorted(base.glob("*")) if is_folder(folder)
+        }
         if any(splits.values()):
             return VocLayout(path, {split: members for split, members in splits.items() if members})
     return None

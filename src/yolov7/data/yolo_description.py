@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolov7.data.labels import Defect, is_file, read_text
-from yolov7.data.lists import entries_of, find_listed, in_home, is_folder, lines_of, spellings, tails
+from yolov7.data.labels import Defect, read_text
+from yolov7.data.lists import entries_of, find_listed, in_home, lines_of, spellings, tails
 from yolov7.data.plain_yaml import Document, read_yaml
 from yolov7.errors import DataError
+from yolov7.files import is_file, is_folder
 from yolov7.text import printable
 
 MAX_CLASSES = 10_000

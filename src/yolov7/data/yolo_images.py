@@ -7,12 +7,13 @@ from pathlib import Path
 
 from yolov7.data.folders import has_magic, images_below, images_of_glob, is_hidden
 from yolov7.data.images import IMAGE_SUFFIXES
-from yolov7.data.labels import Defect, is_file
+from yolov7.data.labels import Defect
 from yolov7.data.layout import plain_split
-from yolov7.data.lists import exists, find_listed, in_home, is_folder, read_list, spellings, tails
+from yolov7.data.lists import find_listed, in_home, read_list, spellings, tails
 from yolov7.data.summary import Tally
 from yolov7.data.yolo_description import Description
 from yolov7.errors import DataError
+from yolov7.files import exists, is_file, is_folder
 from yolov7.text import plural, printable
 
 MAX_FOLDERS = 1_000

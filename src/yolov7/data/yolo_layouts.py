@@ -23,6 +23,7 @@ from yolov7.data.yolo_description import (
 )
 from yolov7.data.yolo_txt import YoloLayout
 from yolov7.errors import DataError
+from yolov7.files import is_file, is_folder
 
 _USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "predefined_classes.txt")
@@ -38,14 +39,14 @@ def find_layout(path: Path) -> YoloLayout | None:
     Raises:
         DataError: several yaml files of the folder describe a data set.
     """
-    if path.is_file():
+    if is_file(path):
         suffix = path.suffix.lower()
         if suffix in (".yaml", ".yml"):
             return YoloLayout(path, partial(describe_yaml, path))
         return YoloLayout(path, partial(describe_darknet, path)) if suffix == ".data" else None
     if (file := _yaml_of(path)) is not None:
         return YoloLayout(path, partial(describe_yaml, file))
-    darknet = sorted(file for file in path.glob("*.data") if file.is_file() and not is_hidden(file.name))
+    darknet = sorted(file for file in path.glob("*.data") if is_file(file) and not is_hidden(file.name))
     if darknet:
         _only(darknet, path)
         return YoloLayout(path, partial(describe_darknet, darknet[0]))
@@ -58,7 +59,7 @@ def find_layout(path: Path) -> YoloLayout | None:
 
 def what_is_missing(path: Path) -> str | None:
     """What keeps a folder from being a YOLO data set, where it has images with YOLO labels."""
-    if path.is_dir() and (folders := _split_folders(path)):
+    if is_folder(path) and (folders := _split_folders(path)):
         shown = ", ".join(str(folder) for folder in folders.values())
         return f"images with YOLO labels in {shown}, but neither data.yaml nor classes.txt with class names"
     return None
@@ -66,7 +67,7 @@ def what_is_missing(path: Path) -> str | None:
 
 def _yaml_of(folder: Path) -> Path | None:
     for name in _USUAL:
-        if (folder / name).is_file():
+        if is_file(folder / name):
             return folder / name
     files = [file for ending in ("*.yaml", "*.yml") for file in sorted(folder.glob(ending))]
     found = [file for file in files if not is_hidden(file.name) and _describes_data(file)]
@@ -107,7 +108,7 @@ def _split_folders(path: Path) -> dict[str, Path]:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not is_hidden(path.name) and path.is_dir())
+        return sorted(path for path in folder.iterdir() if not is_hidden(path.name) and is_folder(path))
     except OSError:
         return []
 
@@ -129,7 +130,7 @@ def _file_of_names(path: Path, folders: Iterable[Path]) -> Path | None:
     places = [path, path / "labels", path / "images"]
     places += [place for folder in folders for place in (folder, folder.parent, folder.parent / "labels")]
     usual = (place / name for place in places for name in _NAME_FILES)
-    return next((file for file in usual if file.is_file()), next(iter(sorted(path.glob("*.names"))), None))
+    return next((file for file in usual if is_file(file)), next(iter(sorted(path.glob("*.names"))), None))
 
 
 def _describe_folders(names: Path, folders: dict[str, Path]) -> Description:

@@ -26,6 +26,7 @@ from yolov7.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from yolov7.export.artefact import KEY, ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
 from yolov7.export.network import RowNetwork, exported
 from yolov7.export.written import read_bounded
+from yolov7.files import is_file
 from yolov7.quiet import errors_only
 
 INPUT, OUTPUT = "images", "rows"
@@ -60,7 +61,7 @@ class CoreMl(Runtime):
             Path(folder, "labelled.mlpackage").rename(path)
 
     def recognises(self, path: Path) -> bool:
-        return (path / SPECIFICATION).is_file()
+        return is_file(path / SPECIFICATION)
 
     def describe(self, path: Path) -> Description:
         content = read_bounded(path / SPECIFICATION, MAX_SPECIFICATION)

@@ -34,7 +34,7 @@ from yolov7.export.formats import find_format
 from yolov7.export.suppressed import SuppressingBackend
 from yolov7.export.tolerance import TOLERANCES
 from yolov7.export.verdict import Certificate
-from yolov7.files import explained
+from yolov7.files import exists, explained
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.remote import without_password
 from yolov7.inference.sources import Source, open_source
@@ -124,7 +124,7 @@ def export(
     folder = Path(out)
     targets = [folder / f"{stem}{runtime.suffix}" for runtime in runtimes]
     for path in itertools.chain.from_iterable(map(_outputs, targets)):
-        if path.exists() and not overwrite:
+        if exists(path) and not overwrite:
             raise OutputError("it exists and is not overwritten", file=path)
     if data is not None:
         match_classes(data.names, checkpoint.names)
@@ -183,7 +183,7 @@ def _export(
         assert exported.path is not None
         _move_all(
             [
-                *((old, replaced / old.name) for old in _outputs(target) if old.exists()),
+                *((old, replaced / old.name) for old in _outputs(target) if exists(old)),
                 *((new, target.with_name(new.name)) for new in documents),
                 (path, exported.path),
             ]

@@ -26,6 +26,7 @@ from yolov7.errors import CheckpointError, DamagedCheckpointError, UsageError
 from yolov7.export.artefact import ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
 from yolov7.export.network import RowNetwork
 from yolov7.export.written import MAX_JSON
+from yolov7.files import is_file
 
 INPUT, OUTPUT, DESCRIPTION = "images", "rows", "description.json"
 _MAGIC = b"TFL3"
@@ -51,7 +52,7 @@ class LiteRt(Runtime):
             archive.writestr(DESCRIPTION, description.to_json())
 
     def recognises(self, path: Path) -> bool:
-        if not path.is_file():
+        if not is_file(path):
             return False
         with open_file(path) as file:
             return file.read(8)[4:] == _MAGIC

@@ -25,6 +25,7 @@ from yolov7.export.ncnn_border import check_layers
 from yolov7.export.network import LogitNetwork, traced
 from yolov7.export.torch_programs import script_bytes
 from yolov7.export.written import read_bounded
+from yolov7.files import exists, is_file
 from yolov7.inference.backend import has_bfloat16
 from yolov7.models.blocks import ConvAct, ReOrg, with_weights
 from yolov7.models.decode import decode_levels, decode_levels_above
@@ -53,7 +54,7 @@ class Ncnn(Runtime):
         (path / DESCRIPTION).write_text(description.to_json())
 
     def recognises(self, path: Path) -> bool:
-        return (path / PARAM).is_file()
+        return is_file(path / PARAM)
 
     def describe(self, path: Path) -> Description:
         return Description.from_json(read_bounded(path / DESCRIPTION), path / DESCRIPTION)
@@ -147,7 +148,7 @@ def _convert(network: nn.Module, stride: int, folder: Path, *, half: bool) -> No
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
     except OSError as error:
         raise OutputError(f"pnnx does not start: {error}") from None
-    if run.returncode or not all((folder / name).exists() for name in (PARAM, BIN)):
+    if run.returncode or not all(exists(folder / name) for name in (PARAM, BIN)):
         said = (run.stdout + run.stderr).strip().splitlines()
         raise OutputError("pnnx cannot convert this network", found="\n".join(said[-5:]))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from yolov7.checkpoints.sniff import open_file
 from yolov7.checkpoints.strangers import ONNX_HEADS
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.files import is_file
 from yolov7.text import printable
 
 MAX_FIELDS = 1_000_000
@@ -30,7 +31,7 @@ _TENSOR_ELSEWHERE, _TENSOR_LOCATION = 13, 14
 
 def is_onnx(path: Path) -> bool:
     """Whether a file begins as ONNX files do."""
-    if not path.is_file():
+    if not is_file(path):
         return False
     with open_file(path) as file:
         return file.read(3).startswith(ONNX_HEADS)

@@ -27,6 +27,7 @@ from yolov7.errors import CheckpointError, SourceError, UsageError
 from yolov7.export.artefact import KEY, ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
 from yolov7.export.network import RowNetwork, traced
 from yolov7.export.openvino_border import described_in
+from yolov7.files import is_file
 from yolov7.models.decode import decode_levels, decode_levels_above
 from yolov7.quiet import errors_only
 
@@ -51,7 +52,7 @@ class OpenVino(Runtime):
         _save(convert(checkpoint, description), description, path)
 
     def recognises(self, path: Path) -> bool:
-        return (path / MODEL).is_file()
+        return is_file(path / MODEL)
 
     def describe(self, path: Path) -> Description:
         return Description.from_json(described_in(path / MODEL, path / WEIGHTS), path / MODEL)

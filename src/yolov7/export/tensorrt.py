@@ -32,6 +32,7 @@ from yolov7.export.onnx_graphs import joined, parsed
 from yolov7.export.suppressed import IOU, MAX_DETECTIONS, SuppressingBackend
 from yolov7.export.tensorrt_build import DESCRIPTION, ENGINE, INPUT, NETWORK, build
 from yolov7.export.written import read_bounded
+from yolov7.files import is_file
 
 BUILD, README = "build.py", "README.txt"
 OUTPUTS = ("num_dets", "det_boxes", "det_scores", "det_classes")
@@ -109,7 +110,7 @@ class TensorRt(Runtime):
             build(path, batch=max(8, options.batch))
 
     def recognises(self, path: Path) -> bool:
-        return (path / DESCRIPTION).is_file() and ((path / NETWORK).is_file() or (path / ENGINE).is_file())
+        return is_file(path / DESCRIPTION) and (is_file(path / NETWORK) or is_file(path / ENGINE))
 
     def describe(self, path: Path) -> Description:
         return Description.from_json(read_bounded(path / DESCRIPTION), path / DESCRIPTION)
@@ -118,7 +119,7 @@ class TensorRt(Runtime):
         self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
     ) -> ArtefactBackend:
         description = self.describe(path)
-        if not (path / ENGINE).is_file():
+        if not is_file(path / ENGINE):
             raise CheckpointError(
                 f"there is no {ENGINE} yet; run on this machine: python {path / BUILD}", file=path
             )

@@ -27,7 +27,7 @@ from yolov7.export.artefact import KEY, ArtefactBackend, Description, ExportOpti
 from yolov7.export.network import RowNetwork, exported, traced
 from yolov7.export.programs import Program
 from yolov7.export.written import MAX_JSON
-from yolov7.files import write_file
+from yolov7.files import is_file, write_file
 
 _ZIP = b"PK\3\4"
 
@@ -148,7 +148,7 @@ def _description(archive: Archive, path: Path) -> Description:
 
 def _has(path: Path, *parts: str) -> bool:
     """Whether a file is an archive with records whose names begin like these."""
-    if not path.is_file():
+    if not is_file(path):
         return False
     with open_file(path) as file:
         if file.read(len(_ZIP)) != _ZIP:

@@ -11,6 +11,7 @@ from pathlib import Path
 from yolov7.data.foreign import FOREIGN_SUFFIXES
 from yolov7.data.images import IMAGE_SUFFIXES
 from yolov7.errors import SourceError
+from yolov7.files import is_folder
 from yolov7.inference.video import VIDEO_SUFFIXES
 
 READABLE_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
@@ -69,7 +70,7 @@ def files_of_glob(pattern: str) -> tuple[list[Path], Path]:
 
 def missing(path: Path) -> SourceError:
     """The error for a path that does not exist: how far it does, and what is there with a similar name."""
-    while not path.parent.is_dir():
+    while not is_folder(path.parent):
         path = path.parent
     try:
         neighbours = {neighbour.name.casefold(): neighbour for neighbour in path.parent.iterdir()}
@@ -97,5 +98,5 @@ def unreadable_suffix(path: Path) -> SourceError:
 
 
 def _readable(paths: Iterable[Path]) -> list[Path]:
-    files = (path for path in paths if suffix_of(path) in _WANTED and not path.is_dir())
+    files = (path for path in paths if suffix_of(path) in _WANTED and not is_folder(path))
     return sorted(files, key=natural_order)

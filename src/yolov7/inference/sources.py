@@ -20,6 +20,7 @@ from yolov7.data.images import IMAGE_SUFFIXES, read_image
 from yolov7.data.labels import Defect, decode_text
 from yolov7.data.lists import entries_of, find_listed, is_list, read_list
 from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
+from yolov7.files import exists, is_folder
 from yolov7.inference.arrays import is_picture, to_images, to_rgb
 from yolov7.inference.frames import Frame
 from yolov7.inference.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
@@ -249,9 +250,9 @@ class _Opener:
         if not text or "\0" in text:
             raise UsageError("this path cannot be", found=repr(text))
         path = Path(text).expanduser()
-        if path.is_dir():
+        if is_folder(path):
             return [self._found(file, file.name) for file in files_in_folder(path)]
-        if path.exists():
+        if exists(path):
             return self._list_file(path) if suffix_of(path) == ".txt" else [self._file(path, path.name)]
         if re.fullmatch("[0-9]{1,2}", text):
             return [Webcam(int(text), self.options)]
@@ -284,7 +285,7 @@ class _Opener:
             return [self._url(entry)]
         if (path := find_listed(entry, (folder, Path()))) is None:
             raise missing(folder / entry)
-        if path.is_dir():
+        if is_folder(path):
             return [self._found(file, file.name) for file in files_in_folder(path)]
         wanted = Path(entry.replace("\\", "/"))
         return [self._file(path, path.name if wanted.is_absolute() else wanted.as_posix())]

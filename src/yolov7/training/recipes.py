@@ -17,6 +17,7 @@ from yolov7 import plugins
 from yolov7.assign.guidance import Guidance, coarse_to_fine, independent, lead_guided
 from yolov7.data.augment import Augmentation
 from yolov7.errors import UsageError
+from yolov7.files import is_file
 from yolov7.losses.auxiliary import Auxiliary
 from yolov7.losses.detection import DetectionLoss, Gains, LossMaker
 from yolov7.models.architecture import Architecture
@@ -172,7 +173,7 @@ def find_recipe(name: str) -> Recipe:
     """
     if name in RECIPES:
         return RECIPES[name]
-    if not Path(name).is_file():
+    if not is_file(name):
         raise UsageError(
             "unknown recipe", expected=", ".join(RECIPES) + " or a run's recipe.json", found=repr(name)
         )

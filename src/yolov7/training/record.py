@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import DataError, UsageError, Yolov7Error
-from yolov7.files import write_file
+from yolov7.files import exists, is_file, is_folder, write_file
 from yolov7.training.config import TrainConfig
 from yolov7.training.prepare import NETWORK, Run, digest
 from yolov7.training.recipes import Recipe, changed, recipe_from
@@ -75,13 +75,13 @@ def find_run(path: Path) -> Path:
     Raises:
         UsageError: there is no run.
     """
-    directory = path.parent if path.is_file() else path
-    if not (directory / CONFIG).is_file():
+    directory = path.parent if is_file(path) else path
+    if not is_file(directory / CONFIG):
         raise UsageError(
             "no run that could be continued",
             file=path,
             expected=f"the directory of a run, with {CONFIG} and {RECIPE}",
-            found=f"no {CONFIG}" if directory.is_dir() else "no such file or folder",
+            found=f"no {CONFIG}" if is_folder(directory) else "no such file or folder",
         )
     return directory
 
@@ -250,7 +250,7 @@ def _same(name: str, value: Any, before: Any, directory: Path) -> bool:
 
 def _require_data(config: TrainConfig, directory: Path) -> None:
     assert config.data is not None
-    if not Path(config.data).exists():
+    if not exists(config.data):
         raise DataError(
             "the data set is not there any more",
             file=config.data,
