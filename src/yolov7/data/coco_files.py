@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from yolov7.errors import DataError
-from yolov7.files import is_file, is_folder
+from yolov7.files import is_folder
 
 _SAMPLE = 200
 """File names that decide which folder it is."""
