@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import struct
+import subprocess
+import sys
 import warnings
 
 import pytest
+from PIL import Image as Pillow
 
+from tests.data.small_sets import write_yolo
 from yolov7.quiet import errors_only
 
 
@@ -44,3 +50,20 @@ def test_its_level_is_set_back_after_an_error():
     with pytest.raises(RuntimeError), errors_only("talkative"):
         raise RuntimeError
     assert library.level == logging.INFO
+
+
+def test_the_command_line_does_not_pass_on_what_pillow_says_of_damage(tmp_path):
+    data = write_yolo(tmp_path, {"a": "0 .5 .5 .2 .2\n", "b": None, "c": None})
+    good = io.BytesIO()
+    Pillow.new("RGB", (80, 60)).save(good, "TIFF")
+    for name, tag, at, value in (
+        ("b", 277, 8, 16387),
+        ("c", 256, 4, 5),
+    ):  # many bands; a width of five numbers
+        image = bytearray(good.getvalue())
+        struct.pack_into("<I", image, image.index(struct.pack("<H", tag), 8) + at, value)
+        (tmp_path / f"images/val/{name}.png").write_bytes(image)
+    command = [sys.executable, "-m", "yolov7", "doctor", str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert "b.png" in done.stdout

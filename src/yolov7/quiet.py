@@ -30,5 +30,6 @@ def errors_only(library: str, *, warned_by: str = "") -> Iterator[None]:
 
 
 def ignore_damage_warnings() -> None:
-    """For a process of ours: Pillow does not warn of damage in images, which is an error or did no harm."""
+    """For a process of ours: Pillow does not tell of damage in images, which is an error or did no harm."""
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
