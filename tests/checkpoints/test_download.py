@@ -67,7 +67,7 @@ def begin(server: FileServer, target: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("has_length", [True, False])
-@pytest.mark.parametrize("sha256", [None, SHA256, SHA256.upper()])
+@pytest.mark.parametrize("sha256", [None, SHA256, SHA256.upper()], ids=["none", "lower", "upper"])
 def test_whole_file(server: FileServer, target: Path, has_length: bool, sha256: str | None) -> None:
     server.has_length = has_length
     steps: list[tuple[int, int | None]] = []
