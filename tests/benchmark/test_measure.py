@@ -16,7 +16,7 @@ from yolov7.benchmark.files import read_photos
 from yolov7.benchmark.fresh import peak_memory_mb
 from yolov7.benchmark.measure import Contest, benchmark
 from yolov7.benchmark.result import BASELINE, Benchmark, Line, Timing
-from yolov7.errors import UsageError
+from yolov7.errors import CheckpointError, UsageError
 from yolov7.export import artefact
 from yolov7.export.artefact import ExportOptions
 from yolov7.export.openvino import OpenVino
@@ -204,10 +204,15 @@ def test_timing_out_of_seconds():
     assert 200 < timing.p95_ms < 300
 
 
-@pytest.mark.parametrize("name", ["nothing", "auto+half", "missing.onnx", "torch+quarter"])
+@pytest.mark.parametrize("name", ["nothing", "auto+half", "torch+quarter"])
 def test_names_that_are_none(name):
     with pytest.raises(UsageError, match="no such runtime"):
         Wanted.named(name)
+
+
+def test_an_artefact_that_is_not_there():
+    with pytest.raises(CheckpointError, match=r"missing\.onnx: there is no such artefact"):
+        Wanted.named("missing.onnx")
 
 
 def test_arguments_that_cannot_be(folder, tmp_path):

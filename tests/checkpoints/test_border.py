@@ -159,7 +159,7 @@ def test_names_fit_the_outputs_or_are_numbered_with_a_note(tmp_path, names, clas
 def test_a_size_that_needs_far_more_than_its_weights_is_not_taken(tmp_path, model):
     native.write(tmp_path / "x.safetensors", model, {"size": 4096})
     assert load_checkpoint(tmp_path / "x.safetensors").size == 4096  # 67 million numbers: what is free
-    wide = replace(model.architecture, stem=((16, 1),), size=320)
+    wide = replace(model.architecture, stem=((64, 2), *model.architecture.stem[1:]), size=320)
     native.write(tmp_path / "x.safetensors", create(wide, classes=2), {"size": 4096})
     assert load_checkpoint(tmp_path / "x.safetensors").size == 320  # 268 million
     native.write(tmp_path / "x.safetensors", model, {"size": 10**6})

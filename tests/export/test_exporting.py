@@ -88,7 +88,7 @@ class Folder(Quick):
     def describe(self, path) -> Description:
         return super().describe(path / "inner" / "network")
 
-    def open(self, path, *, parallel=1, exact=False) -> ArtefactBackend:
+    def open(self, path, *, parallel=1, exact=False, trust=False) -> ArtefactBackend:
         return super().open(path / "inner" / "network")
 
 
@@ -101,7 +101,7 @@ class Elsewhere(Quick):
     def why_not_here(self):
         return "it runs on the moon only"
 
-    def open(self, path, *, parallel=1, exact=False):
+    def open(self, path, *, parallel=1, exact=False, trust=False):
         raise AssertionError("it was opened all the same")
 
 

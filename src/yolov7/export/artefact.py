@@ -37,6 +37,8 @@ from yolov7.export.written import (
 )
 from yolov7.text import printable
 
+REJECTED = ".rejected"
+"""Suffix of an artefact that was compared with torch and differs."""
 KEY = "open-yolov7"
 """Under which a description is found among an artefact's metadata."""
 

@@ -19,7 +19,7 @@ from typing import Any
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.data.dataset import Dataset, match_classes
 from yolov7.errors import DataError, OutputError, UsageError, Yolov7Error
-from yolov7.export.artefact import Description, ExportOptions, Runtime
+from yolov7.export.artefact import REJECTED, Description, ExportOptions, Runtime
 from yolov7.export.certificate import LIMIT, Progress, certify
 from yolov7.export.documents import (
     Subject,
@@ -42,9 +42,6 @@ from yolov7.photos import photos
 from yolov7.thresholds import check_fraction
 
 _LOG = logging.getLogger(__name__)
-
-REJECTED = ".rejected"
-"""What the name of an artefact that differs from torch ends in."""
 
 
 @dataclass(frozen=True)
