@@ -446,7 +446,7 @@ def test_ids_as_text_stay_text(tmp_path: Path) -> None:
     assert [image.image_id for image in dataset.images] == ["7", "5"], "as the results file must have them"
     assert dataset.category_ids == (1, 3)
     assert [str(defect).split(": ")[1] for defect in dataset.defects] == [
-        "1 sizes of images written as text or with a point"
+        "sizes of images written as text or with a point"
     ]
 
 

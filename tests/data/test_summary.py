@@ -20,8 +20,9 @@ def test_the_sentence_names_all_that_is_left_out() -> None:
     )
     summary = Summary("val", 1500, 30, 2, unlabelled=3, empty=4, left_out=tuple(tally), errors=5, warnings=6)
     assert str(summary) == (
-        "val: 1,500 images, 30 boxes, 2 classes; 3 images without a label file, 4 without a box; left out: "
-        "2 hidden (such as a/.x.jpg), 1,200 of a kind that is not read (such as b.heic); 5 errors, 6 warnings"
+        "val: 1,500 images, 30 boxes, 2 classes; 3 images without a label file, 4 without a box; "
+        "left out: hidden: 2 (such as a/.x.jpg), of a kind that is not read: 1,200 (such as b.heic); "
+        "5 errors, 6 warnings"
     )
     assert str(Summary("val", 1, 0, 1, empty=1)) == "val: 1 image, 0 boxes, 1 class; 1 image without a box"
 

@@ -35,7 +35,7 @@ def test_hidden_files_and_what_systems_make_are_left_out_and_counted(tmp_path: P
         "no images by their ending": 1,
     }
     assert not dataset.defects
-    assert "left out: 4 hidden or made by the system" in inspect_dataset(file).splits[0].summary
+    assert "left out: hidden or made by the system: 4" in inspect_dataset(file).splits[0].summary
 
 
 def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:

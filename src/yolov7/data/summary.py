@@ -13,7 +13,7 @@ class LeftOut:
     """Files, or parts of them, that a reader met and did not take.
 
     Attributes:
-        reason: words that read well behind a count: "hidden or made by the system".
+        reason: words that read well before a count: "hidden or made by the system".
         count: how many.
         first: one of them, for a person to look at.
     """
@@ -23,7 +23,7 @@ class LeftOut:
     first: str
 
     def __str__(self) -> str:
-        return f"{self.count:,} {self.reason} (such as {self.first})"
+        return f"{self.reason}: {self.count:,} (such as {self.first})"
 
 
 class Tally:
@@ -33,7 +33,7 @@ class Tally:
     >>> tally.add("hidden", "a/.b.jpg")
     >>> tally.add("hidden", "a/.c.jpg")
     >>> [str(group) for group in tally]
-    ['2 hidden (such as a/.b.jpg)']
+    ['hidden: 2 (such as a/.b.jpg)']
     """
 
     def __init__(self) -> None:
