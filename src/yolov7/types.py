@@ -265,8 +265,6 @@ class Detections:
         pairs = ((self.boxes, other.boxes), (self.scores, other.scores), (self.labels, other.labels))
         return self.names == other.names and all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
-    __hash__ = None  # type: ignore[assignment]  # the declared way to say that arrays have no hash
-
     def summary(self) -> str:
         """Count the classes, the most frequent first: ``2 cat, 1 dog``.
 
