@@ -28,8 +28,8 @@ from pathlib import Path
 import torch
 
 import yolov7
+from yolov7.artefacts.documents import machine
 from yolov7.benchmark.files import Photos, cut_photos, read_photos
-from yolov7.export.documents import machine
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.inference.speed import call_seconds, inputs_for

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.export.lively import NAMES, lively, noise
+from tests.artefacts.lively import NAMES, lively, noise
+from yolov7.artefacts.artefact import ExportOptions
+from yolov7.artefacts.openvino import OpenVino, OpenVinoBackend
+from yolov7.artefacts.torch_programs import TorchScript
 from yolov7.errors import CheckpointError, UsageError
-from yolov7.export.artefact import ExportOptions
-from yolov7.export.openvino import OpenVino, OpenVinoBackend
-from yolov7.export.torch_programs import TorchScript
 from yolov7.inference.backend import TorchBackend
 from yolov7.loading import load
 

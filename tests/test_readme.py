@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.artefacts.lively import NAMES, lively
 from tests.data.small_sets import write_yolo
-from tests.export.lively import NAMES, lively
 from yolov7.cli import main
 
 README = Path(__file__).parents[1] / "README.md"

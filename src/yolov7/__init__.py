@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from yolov7.artefacts.exporting import export
     from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
     from yolov7.errors import Yolov7Error
     from yolov7.evaluation.coco import Metrics
@@ -46,6 +47,7 @@ _HOMES = {
     "compound_scale": "yolov7.models.architecture",
     "create": "yolov7.models.detector",
     "evaluate": "yolov7.validate",
+    "export": "yolov7.artefacts.exporting",
     "fuse": "yolov7.models.detector",
     "load": "yolov7.loading",
     "load_checkpoint": "yolov7.checkpoints.checkpoint",
@@ -70,6 +72,7 @@ __all__ = [
     "compound_scale",
     "create",
     "evaluate",
+    "export",
     "fuse",
     "load",
     "load_checkpoint",

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from yolov7.artefacts.exporting import Exported
     from yolov7.benchmark.result import Benchmark
     from yolov7.data.inspection import DataReport
     from yolov7.evaluation.run import Evaluation
-    from yolov7.export.exporting import Exported
     from yolov7.reproduce.result import Number, Reproduction
     from yolov7.types import Detections
 
@@ -180,7 +180,7 @@ def metrics_table(outcome: Evaluation, *, per_class: bool) -> None:
 
 def export_table(results: Sequence[Exported]) -> None:
     """What became of each format; below it what is wrong, and what is not known."""
-    from yolov7.export.documents import verdict
+    from yolov7.artefacts.documents import verdict
 
     table = _Table(
         *("format", "MB", "detections", "lost", "gained", "box,\npixels", "score"),

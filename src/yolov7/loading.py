@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import torch
 
+from yolov7.artefacts.artefact import REJECTED, Runtime
+from yolov7.artefacts.automatic import fastest
+from yolov7.artefacts.formats import artefact_at, find_format, runtime_of
+from yolov7.artefacts.prepared import open_prepared
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.checkpoints.weights import find_weights
 from yolov7.errors import CheckpointError, UsageError
-from yolov7.export.artefact import REJECTED, Runtime
-from yolov7.export.automatic import fastest
-from yolov7.export.formats import artefact_at, find_format, runtime_of
-from yolov7.export.prepared import open_prepared
 from yolov7.files import exists
 from yolov7.inference.augment import Augmented
 from yolov7.inference.backend import Backend, TorchBackend, default_device, find_device

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from yolov7.artefacts.suppressed import IOU as SUPPRESSING_IOU
+from yolov7.artefacts.suppressed import SuppressingBackend
 from yolov7.data.dataset import Dataset, match_classes, open_dataset
 from yolov7.errors import DataError, OutputError
 from yolov7.evaluation.coco import Metrics, coco_results
@@ -17,8 +19,6 @@ from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.report import evaluation_report
 from yolov7.evaluation.run import Evaluation
 from yolov7.evaluation.run import evaluate as evaluate_network
-from yolov7.export.suppressed import IOU as SUPPRESSING_IOU
-from yolov7.export.suppressed import SuppressingBackend
 from yolov7.files import exists, write_file
 from yolov7.inference.predictor import Predictor
 from yolov7.loading import load

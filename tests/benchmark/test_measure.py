@@ -9,7 +9,10 @@ import cv2
 import pytest
 import torch
 
-from tests.export.lively import lively, noise
+from tests.artefacts.lively import lively, noise
+from yolov7.artefacts import artefact
+from yolov7.artefacts.artefact import ExportOptions
+from yolov7.artefacts.openvino import OpenVino
 from yolov7.benchmark import floor
 from yolov7.benchmark.contenders import Contender, Wanted
 from yolov7.benchmark.files import read_photos
@@ -17,9 +20,6 @@ from yolov7.benchmark.fresh import peak_memory_mb
 from yolov7.benchmark.measure import Contest, benchmark
 from yolov7.benchmark.result import BASELINE, Benchmark, Line, Timing
 from yolov7.errors import CheckpointError, UsageError
-from yolov7.export import artefact
-from yolov7.export.artefact import ExportOptions
-from yolov7.export.openvino import OpenVino
 from yolov7.inference.backend import has_bfloat16
 
 ROUNDS = 2

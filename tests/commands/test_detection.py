@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.export.lively import NAMES, lively, noise
+from tests.artefacts.lively import NAMES, lively, noise
 from yolov7.cli import main
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.export.at_once import check_calls_at_once
-from tests.export.float32 import in_float32
-from tests.export.lively import lively, noise
-from tests.export.seeing import picture, seeing
+from tests.artefacts.at_once import check_calls_at_once
+from tests.artefacts.float32 import in_float32
+from tests.artefacts.lively import lively, noise
+from tests.artefacts.seeing import picture, seeing
 
+from yolov7.artefacts.artefact import ExportOptions
+from yolov7.artefacts.formats import find_format
+from yolov7.artefacts.openvino import OpenVinoBackend
 from yolov7.data.letterbox import to_tensor
-from yolov7.export.artefact import ExportOptions
-from yolov7.export.formats import find_format
-from yolov7.export.openvino import OpenVinoBackend
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.architecture import VARIANTS
 

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from tests.export.lively import lively, noise
+from tests.artefacts.lively import lively, noise
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.inference.speed import call_seconds, inputs_for

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from yolov7.artefacts.artefact import Runtime
+from yolov7.artefacts.formats import FORMATS
 from yolov7.benchmark.files import Photos
 from yolov7.benchmark.floor import precision_of
 from yolov7.benchmark.result import BASELINE, Fresh, Line, Timing
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import UsageError
-from yolov7.export.artefact import Runtime
-from yolov7.export.formats import FORMATS
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.frames import Frame
 from yolov7.inference.predictor import Predictor

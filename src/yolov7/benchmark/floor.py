@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-from yolov7.export.artefact import ArtefactBackend
+from yolov7.artefacts.artefact import ArtefactBackend
 from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
 from yolov7.models.complexity import conv_flops
 from yolov7.models.detector import Detector, fuse

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from yolov7.artefacts.prepared import artefacts
 from yolov7.benchmark.result import Fresh
 from yolov7.errors import Yolov7Error
-from yolov7.export.prepared import artefacts
 from yolov7.loading import load
 
 

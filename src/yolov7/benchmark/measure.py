@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 
+from yolov7.artefacts.documents import library_versions, machine
+from yolov7.artefacts.formats import FORMATS
 from yolov7.benchmark.contenders import Contender, Wanted
 from yolov7.benchmark.files import WIDTH, Photos, cut_photos, read_photos
 from yolov7.benchmark.floor import flops_per_pixel, peak_of, peaks
@@ -27,8 +29,6 @@ from yolov7.benchmark.result import BASELINE, Benchmark, Line, Setting
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.checkpoints.weights import find_weights
 from yolov7.errors import UsageError
-from yolov7.export.documents import library_versions, machine
-from yolov7.export.formats import FORMATS
 from yolov7.inference.backend import default_device, find_device
 from yolov7.loading import find_artefact, open_checkpoint
 

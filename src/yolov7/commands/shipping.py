@@ -75,10 +75,10 @@ def export(
     overwrite:
         Replace artefacts of the same name.
     """
+    from yolov7.artefacts.artefact import ExportOptions
+    from yolov7.artefacts.exporting import export as export_checkpoint
+    from yolov7.artefacts.formats import find_format
     from yolov7.data.dataset import open_dataset
-    from yolov7.export.artefact import ExportOptions
-    from yolov7.export.exporting import export as export_checkpoint
-    from yolov7.export.formats import find_format
     from yolov7.loading import open_checkpoint
 
     if not format_:

@@ -1,0 +1,122 @@
+"""What a comparison of two networks found, and whether that is within the tolerance."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from yolov7.artefacts.tolerance import Tolerance
+from yolov7.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How differences are distributed; zeros where there are none."""
+
+    median: float
+    percentile_95: float
+    largest: float
+
+    @classmethod
+    def of(cls, values: FloatArray) -> Spread:
+        if len(values) == 0:
+            return cls(0.0, 0.0, 0.0)
+        return cls(float(np.median(values)), float(np.percentile(values, 95)), float(values.max()))
+
+
+@dataclass(frozen=True)
+class Check:
+    """A line of the verdict.
+
+    Attributes:
+        what: was measured.
+        measured: the number.
+        allowed: the bound; None: any number will do.
+        ok: whether it is kept.
+        at_least: a lower bound, not an upper one.
+    """
+
+    what: str
+    measured: float
+    allowed: float | None
+    ok: bool
+    at_least: bool = False
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What two networks found in the same images.
+
+    Attributes:
+        tolerance: what is allowed.
+        conf, iou: thresholds of the detections.
+        suppresses: whether the artefact suppresses by itself.
+        images: that were compared.
+        skipped: images that could not be read, and why.
+        found: detections (of torch, of the artefact).
+        pairs: detections that both have.
+        lost, gained: detections that only torch has, or only the artefact, not counting the next.
+        on_threshold: detections of either that a hair decided: see :mod:`yolov7.artefacts.agreement`.
+        box: differences of the pairs' boxes, the largest of four sides each, pixels of the image.
+        score: differences of the pairs' scores.
+        examples: what differs most, in words.
+        labelled: images that AP was measured on.
+        ap: (of torch, of the artefact), COCO's AP; None without labels.
+        whole: of an artefact that letterboxes too: the same for images as they come, and all that predict
+            does to them; without AP.
+    """
+
+    tolerance: Tolerance
+    conf: float
+    iou: float
+    suppresses: bool
+    images: int
+    skipped: tuple[str, ...]
+    found: tuple[int, int]
+    pairs: int
+    lost: int
+    gained: int
+    on_threshold: int
+    box: Spread
+    score: Spread
+    examples: tuple[str, ...]
+    labelled: int
+    ap: tuple[float, float] | None
+    whole: Certificate | None = None
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The verdict, line by line."""
+        bounds = self.tolerance
+        # A share that began is allowed: of six detections one is more than any share.
+        unmatched: int | None = ceil(bounds.unmatched * self.found[0])
+        if self.ap is not None and bounds.box is None:
+            unmatched = None  # AP judges better
+        few = bounds.pairs if self.ap is None else 1
+        checks = [
+            Check("detections compared", self.pairs, few, self.pairs >= few, at_least=True),
+            _at_most("largest box difference, pixels", self.box.largest, bounds.box),
+            _at_most("largest score difference", self.score.largest, bounds.score),
+            _at_most("detections lost or gained", self.lost + self.gained, unmatched),
+        ]
+        if self.ap is not None:
+            checks.append(_at_most("loss of AP", self.ap[0] - self.ap[1], bounds.ap))
+        if self.whole is not None:
+            checks += [replace(check, what=f"whole path: {check.what}") for check in self.whole.checks]
+        return tuple(checks)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the artefact equals torch within the tolerance."""
+        return all(check.ok for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types: the numbers, and what follows from them."""
+        return {**asdict(self), "checks": [asdict(check) for check in self.checks]}
+
+
+def _at_most(what: str, measured: float, allowed: float | None) -> Check:
+    return Check(what, measured, allowed, allowed is None or measured <= allowed)  # never so for NaN
