@@ -7,10 +7,10 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from yolov7.assign.guidance import coarse
-from yolov7.assign.simota import HeadOutput
 from yolov7.losses.detection import DetectionLoss, Losses
 from yolov7.models.architecture import YOLOV7_TINY, Architecture, scale
 from yolov7.models.blocks import Activation, TinyELAN, silu
+from yolov7.models.decode import HeadOutput
 from yolov7.types import Assignment, Predictions, Targets
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas
     import PIL.Image
     import supervision
+    from typing_extensions import Self
 
 Image = npt.NDArray[np.uint8]
 """A picture: uint8, (height, width, 3), RGB."""
@@ -133,23 +134,20 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """Positives: which prediction of a head is to find which ground truth. All int64 (P,), in any order.
+class Places:
+    """Places in a head's logits, in any order; one may occur several times. All fields are int64 (P,).
 
     Attributes:
         level: index of the level, from the finest.
         image: index of the image in the batch.
         anchor, row, column: place in the level's logits (B, A, H, W, 5 + C).
-        target: index into the batch's :class:`Targets`.
-        order: of positives that share a cell and an anchor, the one with the highest number decides about the
-            objectness. By default each positive's position in the list, so that the last one does.
 
     Raises:
         UsageError: the fields are not int64 vectors of one length.
 
-    >>> one = torch.tensor([0])
-    >>> len(Assignment(level=one, image=one, anchor=one, row=one, column=one, target=one))
-    1
+    >>> zero, cell = torch.tensor([0, 0]), torch.tensor([3, 7])
+    >>> Places(zero, zero, zero, row=cell, column=cell)[cell > 3].row
+    tensor([7])
     """
 
     level: Tensor
@@ -157,16 +155,12 @@ class Assignment:
     anchor: Tensor
     row: Tensor
     column: Tensor
-    target: Tensor
-    order: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.order is None:
-            object.__setattr__(self, "order", torch.arange(len(self.level), device=self.level.device))
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = vars(self)
         if any(v.dtype != torch.int64 or v.shape != (len(self.level),) for v in values.values()):
             raise UsageError(
-                "the fields of an assignment do not fit together",
+                f"the fields of {type(self).__name__} do not fit together",
                 expected="int64 tensors of one shape (P,)",
                 found=", ".join(f"{name} {v.dtype} {tuple(v.shape)}" for name, v in values.items()),
             )
@@ -174,13 +168,40 @@ class Assignment:
     def __len__(self) -> int:
         return len(self.level)
 
+    def __getitem__(self, index: Tensor) -> Self:
+        """Some of them, by a mask or by their positions."""
+        return type(self)(*(values[index] for values in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Assignment(Places):
+    """Positives: which prediction of a head is to find which ground truth. All int64 (P,), in any order.
+
+    Attributes:
+        target: index into the batch's :class:`Targets`.
+        order: of positives that share a cell and an anchor, the one with the highest number decides about the
+            objectness. By default each positive's position in the list, so that the last one does.
+
+    >>> one = torch.tensor([0])
+    >>> len(Assignment(level=one, image=one, anchor=one, row=one, column=one, target=one))
+    1
+    """
+
+    target: Tensor
+    order: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.order is None:
+            object.__setattr__(self, "order", torch.arange(len(self.level), device=self.level.device))
+        super().__post_init__()
+
     def in_order(self) -> Assignment:
         """The same positives sorted by level; within a level by `order`, then by target."""
         assert self.order is not None
         index = self.target.argsort(stable=True)
         for key in (self.order, self.level):
             index = index[key[index].argsort(stable=True)]
-        return Assignment(*(getattr(self, f.name)[index] for f in fields(self)))
+        return self[index]
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from tests.assign.scenes import ANCHORS, STRIDES
-from yolov7.assign.candidates import Candidates
-from yolov7.assign.simota import HeadOutput, Pairs
-from yolov7.types import Targets
+from yolov7.assign.simota import Pairs
+from yolov7.models.decode import HeadOutput
+from yolov7.types import Places, Targets
 
 Place = tuple[int, int, int, int, int]
 """Image, level, anchor, row, column."""
@@ -47,13 +47,13 @@ def list_candidates(targets: Targets, grids: list[tuple[int, int]], images: int,
     return found
 
 
-def as_candidates(places: list[Place]) -> Candidates:
+def as_candidates(places: list[Place]) -> Places:
     """A list of places as tensors."""
     image, level, anchor, row, column = torch.tensor(places, dtype=torch.int64).reshape(-1, 5).T
-    return Candidates(level, image, anchor, row, column)
+    return Places(level, image, anchor, row, column)
 
 
-def every_pair(head: HeadOutput, targets: Targets, candidates: Candidates) -> tuple[Tensor, Tensor]:
+def every_pair(head: HeadOutput, targets: Targets, candidates: Places) -> tuple[Tensor, Tensor]:
     """IoUs and costs of all ground truths with all candidates, of whatever image: (T, P)."""
     truths, places = len(targets.labels), len(candidates)
     if not places:
@@ -62,7 +62,7 @@ def every_pair(head: HeadOutput, targets: Targets, candidates: Candidates) -> tu
     return pairs(torch.arange(truths), torch.zeros(truths, dtype=torch.int64), places)
 
 
-def dense_simota(head: HeadOutput, targets: Targets, reach: float) -> list[tuple[int, ...]]:
+def dense_simota(head: HeadOutput, targets: Targets, reach: float, q: int) -> list[tuple[int, ...]]:
     """Positives in order: (level, image, anchor, row, column, target)."""
     images = len(head.logits[0])
     places = list_candidates(targets, head.grids, images, reach)
@@ -73,8 +73,8 @@ def dense_simota(head: HeadOutput, targets: Targets, reach: float) -> list[tuple
         own = [c for c, place in enumerate(places) if place[0] == image]
         claims: dict[int, list[int]] = {}
         for truth in truths:
-            best = sorted(ious[truth, own].tolist(), reverse=True)[: head.q]
-            padded = torch.tensor([best + [0.0] * (head.q - len(best))])
+            best = sorted(ious[truth, own].tolist(), reverse=True)[:q]
+            padded = torch.tensor([best + [0.0] * (q - len(best))])
             k = max(1, int(padded.sum(1)))
             for candidate in sorted(own, key=lambda c: float(costs[truth, c]))[:k]:
                 claims.setdefault(candidate, []).append(truth)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from yolov7.assign.simota import HeadOutput
+from yolov7.models.decode import HeadOutput
 from yolov7.types import Assignment, Predictions, Targets
 
 ANCHORS = torch.tensor(
@@ -30,13 +30,13 @@ class Scene:
     predictions: Predictions
     targets: Targets
 
-    def lead(self, q: int = 10) -> HeadOutput:
+    def lead(self) -> HeadOutput:
         """The lead head, as an assigner sees it."""
-        return HeadOutput(self.predictions.lead, ANCHORS, torch.tensor(STRIDES, dtype=torch.float32), q)
+        return HeadOutput(self.predictions.lead, ANCHORS, torch.tensor(STRIDES, dtype=torch.float32))
 
-    def aux(self, q: int = 20) -> HeadOutput:
+    def aux(self) -> HeadOutput:
         """The auxiliary head, as an assigner sees it."""
-        return HeadOutput(self.predictions.aux, ANCHORS, torch.tensor(STRIDES, dtype=torch.float32), q)
+        return HeadOutput(self.predictions.aux, ANCHORS, torch.tensor(STRIDES, dtype=torch.float32))
 
 
 def make_scene(

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from tests.assign.reference import list_candidates
 from tests.assign.scenes import ANCHORS, STRIDES, Scene, scenes
-from yolov7.assign.candidates import Candidates, find_candidates
-from yolov7.types import Targets
+from yolov7.assign.candidates import find_candidates
+from yolov7.types import Places, Targets
 
 GRIDS = [(80, 80), (40, 40), (20, 20)]
 
 
-def places(candidates: Candidates) -> list[tuple[int, ...]]:
+def places(candidates: Places) -> list[tuple[int, ...]]:
     c = candidates
     columns = (c.image, c.level, c.anchor, c.row, c.column)
     return list(zip(*(values.tolist() for values in columns), strict=True))

@@ -9,8 +9,9 @@ import torch
 
 from tests.assign.scenes import ANCHORS, STRIDES, make_scene, rows
 from yolov7.assign.guidance import Assigner, Guidance, coarse_to_fine, independent, lead_guided
-from yolov7.assign.simota import HeadOutput, simota
+from yolov7.assign.simota import simota
 from yolov7.errors import UsageError
+from yolov7.models.decode import HeadOutput
 from yolov7.types import Assignment, Predictions, Targets
 
 SCENE = make_scene([8, 3, 12])
@@ -20,25 +21,25 @@ FINE, COARSE = 0.5, 1.0
 def test_without_auxiliary_heads_only_the_lead_head_is_assigned_and_ten_ious_count():
     labels, none = Assigner(ANCHORS, STRIDES)(Predictions(SCENE.predictions.lead), SCENE.targets)
     assert none is None
-    assert rows(labels) == rows(simota(SCENE.lead(q=10), SCENE.targets, FINE))
-    assert rows(labels) != rows(simota(SCENE.lead(q=20), SCENE.targets, FINE))
+    assert rows(labels) == rows(simota(SCENE.lead(), SCENE.targets, FINE, q=10))
+    assert rows(labels) != rows(simota(SCENE.lead(), SCENE.targets, FINE))
 
 
 def test_independent():
     lead, aux = Assigner(ANCHORS, STRIDES, independent)(SCENE.predictions, SCENE.targets)
-    assert rows(lead) == rows(simota(SCENE.lead(q=20), SCENE.targets, FINE))
-    assert rows(aux) == rows(simota(SCENE.aux(q=20), SCENE.targets, FINE))
+    assert rows(lead) == rows(simota(SCENE.lead(), SCENE.targets, FINE))
+    assert rows(aux) == rows(simota(SCENE.aux(), SCENE.targets, FINE))
 
 
 def test_lead_guided():
     lead, aux = Assigner(ANCHORS, STRIDES, lead_guided)(SCENE.predictions, SCENE.targets)
-    assert rows(lead) == rows(aux) == rows(simota(SCENE.lead(q=20), SCENE.targets, FINE))
+    assert rows(lead) == rows(aux) == rows(simota(SCENE.lead(), SCENE.targets, FINE))
 
 
 def test_coarse_to_fine_is_the_default_and_gives_the_auxiliary_head_more():
     lead, aux = Assigner(ANCHORS, STRIDES)(SCENE.predictions, SCENE.targets)
-    assert rows(lead) == rows(simota(SCENE.lead(q=20), SCENE.targets, FINE))
-    assert rows(aux) == rows(simota(SCENE.lead(q=20), SCENE.targets, COARSE))
+    assert rows(lead) == rows(simota(SCENE.lead(), SCENE.targets, FINE))
+    assert rows(aux) == rows(simota(SCENE.lead(), SCENE.targets, COARSE))
     assert len(aux) > len(lead)
 
 
@@ -65,7 +66,7 @@ def test_a_guidance_of_ones_own():
         return coarse_to_fine(aux, lead, targets)
 
     lead, _ = Assigner(ANCHORS, STRIDES, swapped)(SCENE.predictions, SCENE.targets)
-    assert rows(lead) == rows(simota(SCENE.aux(q=20), SCENE.targets, FINE))
+    assert rows(lead) == rows(simota(SCENE.aux(), SCENE.targets, FINE))
 
 
 @pytest.mark.parametrize("labels", [None, (None, None), [1, 2], (1, 2, 3)])

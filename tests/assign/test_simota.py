@@ -13,21 +13,22 @@ from hypothesis import strategies as st
 from tests.assign.reference import dense_simota, every_pair
 from tests.assign.scenes import ANCHORS, Scene, make_scene, rows, scenes
 from yolov7.assign import simota as module
-from yolov7.assign.candidates import Candidates, find_candidates
-from yolov7.assign.simota import HeadOutput, simota
+from yolov7.assign.candidates import find_candidates
+from yolov7.assign.simota import candidate_boxes, simota
 from yolov7.boxes import cxcywh_to_xyxy, pairwise_iou
+from yolov7.models.decode import HeadOutput, logits_at
 from yolov7.models.detector import create
-from yolov7.types import Predictions, Targets
+from yolov7.types import Places, Predictions, Targets
 
 
-def candidates_of(head: HeadOutput, targets: Targets, reach: float = 0.5) -> Candidates:
+def candidates_of(head: HeadOutput, targets: Targets, reach: float = 0.5) -> Places:
     return find_candidates(targets, head.anchors, head.strides, head.grids, reach)
 
 
 @given(scenes(0.0, 1.0, 4.0), st.sampled_from((0.5, 1.0)), st.sampled_from((10, 20)))
 def test_positives_are_those_of_the_dense_form_in_its_order(scene: Scene, reach: float, q: int):
-    head = scene.lead(q)
-    assert rows(simota(head, scene.targets, reach)) == dense_simota(head, scene.targets, reach)
+    head = scene.lead()
+    assert rows(simota(head, scene.targets, reach, q)) == dense_simota(head, scene.targets, reach, q)
 
 
 @given(scenes(0.0, 1.0, 4.0), st.sampled_from((1, 50, 700)))
@@ -45,8 +46,9 @@ def test_costs_are_the_binary_cross_entropy_of_all_classes_and_the_logarithm_of_
     candidates = candidates_of(head, targets)
     ious, costs = every_pair(head, targets, candidates)
 
-    boxes, logits = head.at(candidates)
-    probabilities = logits.double().sigmoid()
+    logits = logits_at(head.logits, candidates)
+    boxes = candidate_boxes(head, logits, candidates)
+    probabilities = logits[:, 4:].double().sigmoid()
     score = (probabilities[:, 1:] * probabilities[:, :1]).sqrt()
     right = F.one_hot(targets.labels, 5).double()
     classes = F.binary_cross_entropy_with_logits(
@@ -65,10 +67,10 @@ def test_boxes_at_candidates_are_those_that_the_detector_decodes():
     with torch.no_grad():
         predictions = model(torch.rand(2, 3, 64, 96))
         decoded = cxcywh_to_xyxy(model.decode(predictions)[..., :4])
-    head = HeadOutput(predictions.lead, model.anchors, torch.tensor([8.0, 16, 32]), q=10)
+    head = HeadOutput(predictions.lead, model.anchors, torch.tensor([8.0, 16, 32]))
     places = candidates_of(head, make_scene([5, 5], size=(64, 96)).targets)
     sizes = [level[0, ..., 0].numel() for level in predictions.lead]
-    boxes, _ = head.at(places)
+    boxes = candidate_boxes(head, logits_at(head.logits, places), places)
     assert len(boxes) > 20
     for box, level, image, anchor, row, column in zip(
         boxes, places.level, places.image, places.anchor, places.row, places.column, strict=True
@@ -115,10 +117,12 @@ def test_of_equal_costs_the_first_candidate_and_the_first_ground_truth_count():
 
 
 @given(st.lists(st.floats(0, 100, width=32), min_size=1, max_size=30))
-def test_ranks_sort_as_costs_do_and_leave_room_for_an_index(costs: list[float]):
-    rank = module._rank(torch.tensor(costs)) | torch.arange(len(costs))
+def test_keys_sort_as_costs_do_and_hold_an_index(costs: list[float]):
+    keys = module.with_index(module.sort_keys(torch.tensor(costs)), torch.arange(len(costs)))
     by_cost = sorted(range(len(costs)), key=costs.__getitem__)  # stable
-    assert (rank.sort().values & module.INDEX).tolist() == by_cost
+    assert module.index_of(keys.sort().values).tolist() == by_cost
+    never = torch.tensor([module.NEVER])
+    assert (module.with_index(never, keys.argsort()[:1]) == never).all()
 
 
 def test_the_order_of_images_in_the_targets_does_not_matter():
@@ -197,6 +201,6 @@ def test_a_better_prediction_earns_more_positives():
             torch.tensor([*centre, *size])
         )
     head = scene.lead()
-    boxes, _ = head.at(places)
+    boxes = candidate_boxes(head, logits_at(head.logits, places), places)
     torch.testing.assert_close(boxes, target.boxes.expand_as(boxes), rtol=0, atol=1e-3)
     assert len(simota(head, target, 0.5)) >= len(places) - 1 > poor

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from tests.losses.reference import plain_losses
 from yolov7.assign.guidance import coarse_to_fine, independent
-from yolov7.assign.simota import HeadOutput, simota
+from yolov7.assign.simota import simota
 from yolov7.losses.auxiliary import Auxiliary
 from yolov7.losses.detection import Gains
 from yolov7.models.architecture import YOLOV7_TINY, YOLOV7_W6, Architecture, scale
 from yolov7.models.blocks import silu
+from yolov7.models.decode import HeadOutput
 from yolov7.models.detector import Detector, create
 from yolov7.models.tables import TABLE_6, TABLE_7, Row
 from yolov7.quiet import errors_only
@@ -189,9 +190,9 @@ class PlainTraining:
         """Table 6's rules."""
         anchors, strides = self.model.anchors.float(), torch.tensor(self.model.strides, dtype=torch.float32)
         if not predictions.aux:
-            return simota(HeadOutput(predictions.lead, anchors, strides, 10), targets, 0.5), None
-        lead = HeadOutput(predictions.lead, anchors, strides, 20)
-        aux = HeadOutput(predictions.aux, anchors, strides, 20, self.recipe.auxiliary.upper_bound)
+            return simota(HeadOutput(predictions.lead, anchors, strides), targets, 0.5, q=10), None
+        lead = HeadOutput(predictions.lead, anchors, strides)
+        aux = HeadOutput(predictions.aux, anchors, strides, self.recipe.auxiliary.upper_bound)
         fine = simota(lead, targets, 0.5)
         if self.recipe.guidance is independent:
             return fine, simota(aux, targets, 0.5)

@@ -1,1 +1,1 @@
-"""Which predictions are to find which ground truth: Sec. 4.2, Fig. 5."""
+"""Assignment of ground truths to predictions: Sec. 4.2, Fig. 5."""

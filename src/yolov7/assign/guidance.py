@@ -13,26 +13,27 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from yolov7.assign.simota import HeadOutput, simota
+from yolov7.assign.simota import simota
 from yolov7.errors import UsageError
+from yolov7.models.decode import HeadOutput, head_outputs
 from yolov7.types import Assignment, Predictions, Targets
 
 Guidance = Callable[[HeadOutput, HeadOutput, Targets], tuple[Assignment, Assignment]]
-"""Lead head, auxiliary head, ground truths -> labels of the lead head, labels of the auxiliary head."""
+"""Lead head, auxiliary head, ground truths -> positives of the lead head, positives of the auxiliary head."""
 
 
-def fine(head: HeadOutput, targets: Targets) -> Assignment:
-    """Labels in the cell of the centre and those near by, as a rule three cells."""
-    return simota(head, targets, reach=0.5)
+def fine(head: HeadOutput, targets: Targets, q: int = 20) -> Assignment:
+    """Assign cells near the centre: its own and, as a rule, two neighbours. `q`: see :func:`simota`."""
+    return simota(head, targets, reach=0.5, q=q)
 
 
 def coarse(head: HeadOutput, targets: Targets) -> Assignment:
-    """Labels in up to five cells: more recall, for the head that learns less."""
+    """Assign among up to five cells: more recall, for the head that learns less."""
     return simota(head, targets, reach=1.0)
 
 
 def independent(lead: HeadOutput, aux: HeadOutput, targets: Targets) -> tuple[Assignment, Assignment]:
-    """Each head decides for itself. Paper: Fig. 5 (c), Table 6."""
+    """Let each head decide for itself. Paper: Fig. 5 (c), Table 6."""
     return fine(lead, targets), fine(aux, targets)
 
 
@@ -41,7 +42,7 @@ def lead_guided(
     aux: HeadOutput,  # noqa: ARG001 - all three are called alike
     targets: Targets,
 ) -> tuple[Assignment, Assignment]:
-    """The lead head decides for both. Paper: Fig. 5 (d), Table 6."""
+    """Let the lead head decide for both. Paper: Fig. 5 (d), Table 6."""
     labels = fine(lead, targets)
     return labels, labels
 
@@ -51,19 +52,19 @@ def coarse_to_fine(
     aux: HeadOutput,  # noqa: ARG001 - all three are called alike
     targets: Targets,
 ) -> tuple[Assignment, Assignment]:
-    """The lead head decides for both, among more cells for the auxiliary head. Paper: Fig. 5 (e), Table 6."""
+    """Let the lead head decide for both, the auxiliary one with more cells. Paper: Fig. 5 (e), Table 6."""
     return fine(lead, targets), coarse(lead, targets)
 
 
 @dataclass(frozen=True)
 class Assigner:
-    """The rule that decides which predictions are to find which ground truth.
+    """Rule that decides which predictions are to find which ground truth.
 
     Attributes:
         anchors: (L, A, 2) width and height in pixels.
         strides: pixels per cell of each level.
         guidance: :func:`independent`, :func:`lead_guided`, :func:`coarse_to_fine`, or another such function.
-        upper_bound: whether the auxiliary head has the lead head's decoder, as in its loss (Table 7).
+        upper_bound: True if the auxiliary head has the lead head's decoder, as in its loss (Table 7).
     """
 
     anchors: Tensor
@@ -72,17 +73,14 @@ class Assigner:
     upper_bound: bool = True
 
     def __call__(self, predictions: Predictions, targets: Targets) -> tuple[Assignment, Assignment | None]:
-        """Labels of the lead head and, where there is one, of the auxiliary head.
+        """Assign the positives of the lead head and, where there is one, of the auxiliary head.
 
         Raises:
             UsageError: a guidance of one's own returns something else.
         """
-        anchors = self.anchors.to(predictions.lead[0].device).float()
-        strides = anchors.new_tensor(self.strides)
-        if not predictions.aux:
-            return fine(HeadOutput(predictions.lead, anchors, strides, q=10), targets), None
-        lead = HeadOutput(predictions.lead, anchors, strides, q=20)
-        aux = HeadOutput(predictions.aux, anchors, strides, q=20, upper_bound=self.upper_bound)
+        lead, aux = head_outputs(predictions, self.anchors, self.strides, self.upper_bound)
+        if aux is None:
+            return fine(lead, targets, q=10), None
         labels = self.guidance(lead, aux, targets)
         kinds = (
             [type(part).__name__ for part in labels] if isinstance(labels, tuple) else type(labels).__name__

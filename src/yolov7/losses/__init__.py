@@ -1,1 +1,1 @@
-"""What a detector is trained to make small."""
+"""Losses of a detector: what its training minimises."""

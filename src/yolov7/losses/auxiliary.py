@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Auxiliary:
-    """How auxiliary heads are trained.
+    """Settings of the training of auxiliary heads.
 
     Attributes:
-        weight: of their loss beside the lead head's.
-        upper_bound: whether their decoder is the lead head's (Table 7).
+        weight: factor of their loss; the lead head's has 1.
+        upper_bound: True if they have the lead head's decoder (Table 7).
     """
 
     weight: float = 0.25

@@ -1,4 +1,4 @@
-"""The loss of a detector: box, objectness and classes of its lead head, and some of its auxiliary head's."""
+"""Loss of a detector: box, objectness and classes of its lead head, and a share of its auxiliary head's."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from yolov7.errors import ArchitectureError
+from yolov7.errors import ArchitectureError, UsageError
 from yolov7.losses.auxiliary import Auxiliary
 from yolov7.losses.head import OBJECTNESS_BALANCE, head_losses
+from yolov7.models.decode import HeadOutput, head_outputs
 from yolov7.types import Assignment, Predictions, Targets
 
 
 @dataclass(frozen=True)
 class Gains:
-    """What each term counts for; a recipe's are meant for 3 levels, 80 classes and 640 pixels."""
+    """Weight of each term; those of a recipe are for 3 levels, 80 classes and 640 pixels.
+
+    >>> Gains(box=0.05, objectness=0.7, classes=0.3).scaled(levels=3, classes=40, size=1280)
+    Gains(box=0.05, objectness=2.8, classes=0.15)
+    """
 
     box: float
     objectness: float
     classes: float
 
     def scaled(self, levels: int, classes: int, size: int) -> Gains:
-        """The same for another detector: its terms are sums over levels, and means over classes and cells."""
+        """Scale for another detector: terms are sums over levels, and means over classes and cells.
+
+        Args:
+            levels: number of levels.
+            classes: number of classes.
+            size: side of the training images, pixels.
+        """
         per_level = 3 / levels
         return Gains(
             box=self.box * per_level,
@@ -38,8 +49,8 @@ class Losses:
     """The loss of a batch: scalars, with gains applied and auxiliary heads included.
 
     Attributes:
-        total: sum of the others, with gradient. Times the batch size (and the number of processes) it is what
-            training makes small.
+        total: sum of the others, with gradient. Training minimises it times the batch size and the number of
+            processes.
         box, objectness, classes: its parts, without gradient.
     """
 
@@ -76,13 +87,13 @@ class LossMaker(Protocol):
 
 
 def one_process(counts: Tensor) -> Tensor:
-    """The mean over processes where there is only this one."""
+    """Mean over processes where there is only this one."""
     return counts
 
 
 @dataclass(frozen=True)
 class DetectionLoss:
-    """Loss of a batch whose labels are assigned.
+    """Loss of a batch whose positives are assigned.
 
     Attributes:
         anchors: (L, A, 2) width and height in pixels.
@@ -90,9 +101,9 @@ class DetectionLoss:
         gains: already scaled for the detector.
         auxiliary: how auxiliary heads are trained.
         label_smoothing: e; class targets become 1 - e/2 and e/2.
-        mean_over_processes: numbers of positives, float (L,) -> the same averaged over all processes that
-            train together, so that the mean of their gradients is the gradient of one process with all their
-            images. Called once a head.
+        mean_over_processes: averages numbers of positives, float (L,), over all processes that train
+            together, so that the mean of their gradients is the gradient of one process with all their
+            images. Called once per head.
 
     Raises:
         ArchitectureError: neither 3 nor 4 levels.
@@ -116,31 +127,30 @@ class DetectionLoss:
     def __call__(
         self, predictions: Predictions, assignments: tuple[Assignment, Assignment | None], targets: Targets
     ) -> Losses:
-        """Loss of the lead head's labels and, where there is one, of the auxiliary head's.
+        """Weigh the lead head's positives and, where there is one, the auxiliary head's.
 
         In float32 under autocast, too. Every logit gets a gradient, if only 0, even without any positive.
+
+        Raises:
+            UsageError: positives outside of the predictions or ground truths, or of a head that is not there.
         """
+        lead, aux = head_outputs(predictions, self.anchors, self.strides, self.auxiliary.upper_bound)
         lead_labels, aux_labels = assignments
         gains = self.gains
-        with torch.autocast(predictions.lead[0].device.type, enabled=False):
-            losses = self._of_head(predictions.lead, lead_labels, targets, upper_bound=True)
+        with torch.autocast(lead.anchors.device.type, enabled=False):
+            losses = self._of_head(lead, lead_labels, targets)
             if aux_labels is not None:
-                aux = self._of_head(predictions.aux, aux_labels, targets, self.auxiliary.upper_bound)
-                losses = losses + self.auxiliary.weight * aux
+                if aux is None:
+                    raise UsageError("positives of an auxiliary head, but predictions of a lead head alone")
+                losses = losses + self.auxiliary.weight * self._of_head(aux, aux_labels, targets)
             losses = losses * losses.new_tensor((gains.box, gains.objectness, gains.classes))
         return Losses(losses.sum(), *losses.detach())
 
-    def _of_head(
-        self, logits: tuple[Tensor, ...], labels: Assignment, targets: Targets, upper_bound: bool
-    ) -> Tensor:
-        anchors = self.anchors.to(logits[0].device).float()
+    def _of_head(self, head: HeadOutput, labels: Assignment, targets: Targets) -> Tensor:
         return head_losses(
-            logits,
+            head,
             labels,
             targets,
-            anchors,
-            anchors.new_tensor(self.strides),
-            upper_bound=upper_bound,
             label_smoothing=self.label_smoothing,
             mean_over_processes=self.mean_over_processes,
         )

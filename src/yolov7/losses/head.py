@@ -1,4 +1,4 @@
-"""What one head gets wrong: boxes, objectness and classes, each a mean over a level and a sum over levels."""
+"""Loss of one head: boxes, objectness and classes, each a mean over a level and a sum over levels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from yolov7.boxes import complete_iou, cxcywh_to_xyxy
 from yolov7.errors import UsageError
-from yolov7.models.decode import decode_in_cells
+from yolov7.models.decode import HeadOutput, by_cell, logits_at
 from yolov7.types import Assignment, Targets
 
 OBJECTNESS_BALANCE = {3: (4.0, 1.0, 0.4), 4: (4.0, 1.0, 0.25, 0.06)}
@@ -18,13 +18,10 @@ OBJECTNESS_BALANCE = {3: (4.0, 1.0, 0.4), 4: (4.0, 1.0, 0.25, 0.06)}
 
 
 def head_losses(
-    logits: Sequence[Tensor],
+    head: HeadOutput,
     positives: Assignment,
     targets: Targets,
-    anchors: Tensor,
-    strides: Tensor,
     *,
-    upper_bound: bool,
     label_smoothing: float,
     mean_over_processes: Callable[[Tensor], Tensor],
 ) -> Tensor:
@@ -35,34 +32,29 @@ def head_losses(
         classes     BCE, mean over the level's positives and classes; 0 where there is one class only
 
     Args:
-        logits: (B, A, H, W, 5 + C) for each level.
+        head: its logits, and how they are decoded.
         positives: which of them are to find which ground truth, in any order.
         targets: the ground truths.
-        anchors: (L, A, 2) width and height in pixels.
-        strides: (L,) pixels per cell.
-        upper_bound: of the decoder, see :func:`yolov7.models.decode.decode_in_cells`.
         label_smoothing: e; class targets become 1 - e/2 and e/2.
         mean_over_processes: see :class:`yolov7.losses.detection.DetectionLoss`.
 
     Raises:
         UsageError: positives lie outside of the logits or of the ground truths.
     """
-    _require_inside(logits, positives, targets)
+    _require_inside(head.logits, positives, targets)
     p = positives.in_order()
-    at_positives = _at(logits, p)  # (P, 5 + C)
-    count = mean_over_processes(torch.bincount(p.level, minlength=len(logits)).float())
-    share = (1 / count)[p.level]  # of a positive in its level's mean
+    logits = logits_at(head.logits, p)  # (P, 5 + C)
+    count = mean_over_processes(torch.bincount(p.level, minlength=len(head.logits)).float())  # (L,)
+    share = (1 / count)[p.level]  # (P,): weight of a positive in its level's mean
 
-    stride = strides[p.level, None]
-    in_cells = anchors[p.level, p.anchor] / stride
-    boxes = cxcywh_to_xyxy(decode_in_cells(at_positives[:, :4].sigmoid(), in_cells, upper_bound))
+    boxes = cxcywh_to_xyxy(head.boxes_in_cells(logits, p))  # (P, 4)
     origin = torch.stack((p.column, p.row, p.column, p.row), dim=-1)
-    overlap = complete_iou(boxes, targets.boxes[p.target] / stride - origin)
+    overlap = complete_iou(boxes, targets.boxes[p.target] / head.strides[p.level, None] - origin)  # (P,)
     box_loss = (share * (1 - overlap)).sum()
 
-    objectness_loss = _objectness(logits, p, at_positives[:, 4], label=overlap.detach().clamp(min=0))
+    objectness_loss = _objectness(head.logits, p, logits[:, 4], label=overlap.detach().clamp(min=0))
 
-    classes = at_positives[:, 5:]
+    classes = logits[:, 5:]  # (P, C)
     class_loss = torch.zeros_like(box_loss)
     if classes.shape[1] > 1:
         right = F.one_hot(targets.labels[p.target], classes.shape[1])
@@ -94,23 +86,9 @@ def _require_inside(logits: Sequence[Tensor], p: Assignment, targets: Targets) -
         )
 
 
-def _at(logits: Sequence[Tensor], p: Assignment) -> Tensor:
-    """Logits at the positives, which are sorted by level, float32 (P, 5 + C)."""
-    counts = torch.bincount(p.level, minlength=len(logits)).tolist()
-    places = zip(*(torch.split(v, counts) for v in (p.image, p.row, p.column, p.anchor)), strict=True)
-    return torch.cat(
-        [_channels_last(level)[place].float() for level, place in zip(logits, places, strict=True)]
-    )
-
-
-def _channels_last(level: Tensor) -> Tensor:
-    """(B, A, H, W, 5 + C) -> (B, H, W, A, 5 + C): its gradients lie as the network's do."""
-    return level.permute(0, 2, 3, 1, 4)
-
-
 def _objectness(logits: Sequence[Tensor], p: Assignment, at_positives: Tensor, label: Tensor) -> Tensor:
-    """BCE(x, label) = softplus(x) - label x: the first part of every cell, the second of positives only."""
-    maps = [_channels_last(level)[..., 4].float() for level in logits]  # (B, H, W, A)
+    """Sum BCE(x, label) = softplus(x) - label x: the first term over all cells, the second over positives."""
+    maps = [by_cell(level)[..., 4].float() for level in logits]  # (B, H, W, A)
     balance = OBJECTNESS_BALANCE[len(logits)]
     weights = at_positives.new_tensor([b / m.numel() for b, m in zip(balance, maps, strict=True)])
     as_background = torch.stack([F.softplus(m).sum() for m in maps])
@@ -119,8 +97,8 @@ def _objectness(logits: Sequence[Tensor], p: Assignment, at_positives: Tensor, l
 
 
 def _last_at_each_place(p: Assignment) -> Tensor:
-    """Indices of the positives that share their cell and anchor with no later one, on any device the same."""
-    place = torch.stack((p.level, p.image, p.anchor, p.row, p.column), dim=-1)
+    """Indices of the positives that share their cell and anchor with no later one, the same on any device."""
+    place = torch.stack((p.level, p.image, p.anchor, p.row, p.column), dim=-1)  # (P, 5)
     _, which, repeats = torch.unique(place, dim=0, return_inverse=True, return_counts=True)
-    by_place = torch.argsort(which, stable=True)
-    return by_place[repeats.cumsum(0) - 1]
+    numbers = torch.arange(len(p), device=which.device)
+    return torch.zeros_like(repeats).scatter_reduce_(0, which, numbers, "amax")

@@ -1,18 +1,93 @@
-"""From a cell's logits to its box: for detection, assignment and losses alike."""
+"""From a head's logits to boxes, for detection, assignment and losses alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from yolov7.types import Places, Predictions
 
-def decode_levels(levels: Sequence[Tensor], strides: Sequence[int], anchors: Tensor) -> Tensor:
-    """Logits (B, A, H, W, 5 + C) of each level -> (B, N, 5 + C): see :meth:`Detector.decode`.
+
+@dataclass(frozen=True)
+class HeadOutput:
+    """Logits of one head, and what it takes to read them. All tensors are on one device.
+
+    Attributes:
+        logits: (B, A, H, W, 5 + C) for each level.
+        anchors: float32 (L, A, 2) width and height in pixels.
+        strides: float32 (L,) pixels per cell.
+        upper_bound: decoder of the head, see :func:`decode_in_cells`.
+    """
+
+    logits: tuple[Tensor, ...]
+    anchors: Tensor
+    strides: Tensor
+    upper_bound: bool = True
+
+    @property
+    def grids(self) -> list[tuple[int, int]]:
+        """(rows, columns) of each level."""
+        return [(level.shape[2], level.shape[3]) for level in self.logits]
+
+    def boxes_in_cells(self, logits: Tensor, places: Places) -> Tensor:
+        """Boxes (P, 4) of logits (P, 5 + C) at some places: see :func:`decode_in_cells`."""
+        anchors = self.anchors[places.level, places.anchor] / self.strides[places.level, None]
+        return decode_in_cells(logits[:, :4].sigmoid(), anchors, self.upper_bound)
+
+
+def head_outputs(
+    predictions: Predictions, anchors: Tensor, strides: Sequence[int], upper_bound: bool = True
+) -> tuple[HeadOutput, HeadOutput | None]:
+    """Output of the lead head and, where there is one, of the auxiliary head.
 
     Args:
-        anchors: (levels, A, 2) pixels.
+        predictions: of a detector.
+        anchors: (L, A, 2) width and height in pixels, on any device.
+        strides: pixels per cell of each level.
+        upper_bound: decoder of the auxiliary head.
+    """
+    anchors = anchors.to(predictions.lead[0].device).float()
+    on_device = anchors.new_tensor(strides)
+    lead = HeadOutput(predictions.lead, anchors, on_device)
+    return lead, HeadOutput(predictions.aux, anchors, on_device, upper_bound) if predictions.aux else None
+
+
+def logits_at(levels: Sequence[Tensor], places: Places) -> Tensor:
+    """Gather the logits at some places, in any order: float32 (P, 5 + C), with gradient.
+
+    Args:
+        levels: (B, A, H, W, 5 + C) for each level.
+        places: inside of them.
+
+    >>> levels = torch.arange(4.0).view(1, 1, 2, 2, 1), torch.tensor([9.0]).view(1, 1, 1, 1, 1)
+    >>> zero = torch.tensor([0, 0, 0])
+    >>> places = Places(torch.tensor([0, 1, 0]), zero, zero, row=torch.tensor([1, 0, 0]), column=zero)
+    >>> logits_at(levels, places).flatten()
+    tensor([2., 9., 0.])
+    """
+    rows = levels[0].new_zeros((len(places), levels[0].shape[-1]), dtype=torch.float32)
+    for index, level in enumerate(levels):
+        (here,) = (places.level == index).nonzero(as_tuple=True)
+        p = places[here]
+        rows.index_copy_(0, here, by_cell(level)[p.image, p.row, p.column, p.anchor].float())
+    return rows
+
+
+def by_cell(level: Tensor) -> Tensor:
+    """(B, A, H, W, 5 + C) -> (B, H, W, A, 5 + C), a view whose gradients lie in memory as the logits do."""
+    return level.permute(0, 2, 3, 1, 4)
+
+
+def decode_levels(levels: Sequence[Tensor], strides: Sequence[int], anchors: Tensor) -> Tensor:
+    """Decode logits (B, A, H, W, 5 + C) of each level to rows (B, N, 5 + C): see :meth:`Detector.decode`.
+
+    Args:
+        levels: from the finest.
+        strides: pixels per cell of each level.
+        anchors: (L, A, 2) width and height in pixels.
     """
     rows = []
     for logits, stride, sizes in zip(levels, strides, anchors, strict=True):
@@ -28,7 +103,7 @@ def decode_levels(levels: Sequence[Tensor], strides: Sequence[int], anchors: Ten
 def decode_levels_above(
     levels: Sequence[Tensor], strides: Sequence[int], anchors: Tensor, objectness: float
 ) -> tuple[Tensor, ...]:
-    """The rows of :func:`decode_levels` with a higher objectness, in the same order: (n, 5 + C) for each.
+    """Decode the rows with a higher objectness, in the order of :func:`decode_levels`: per image (n, 5 + C).
 
     Boxes and classes are computed for these rows alone: as a rule a few hundred, not 25,200.
     """
@@ -37,13 +112,23 @@ def decode_levels_above(
         passing = logits[..., 4].float().sigmoid() > objectness  # (B, A, H, W)
         for image, keep in enumerate(passing):
             a, y, x = keep.nonzero(as_tuple=True)
-            cells = torch.stack((x, y), dim=-1)
+            cells = torch.stack((x, y), dim=-1)  # (n, 2)
             rows[image].append(decode(logits[image, a, y, x], cells, stride, sizes[a]))
     return tuple(torch.cat(found) for found in rows)
 
 
 def decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tensor:
-    """(..., 5 + C) logits -> cx, cy, w, h in pixels and probabilities; cells and anchors are (..., 2)."""
+    """Decode logits (..., 5 + C) of one level to cx, cy, w, h in pixels and probabilities, float32.
+
+    Args:
+        logits: of any float type.
+        cells: (..., 2) column and row.
+        stride: pixels per cell.
+        anchors: (..., 2) width and height in pixels.
+
+    >>> decode(torch.zeros(6), torch.tensor([3, 7]), 8, torch.tensor([12.0, 16.0]))
+    tensor([28.0000, 60.0000, 12.0000, 16.0000,  0.5000,  0.5000])
+    """
     s = logits.float().sigmoid()
     boxes = decode_in_cells(s[..., :4], anchors.float())
     centre = (boxes[..., :2] + cells) * stride
@@ -51,17 +136,20 @@ def decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tenso
 
 
 def decode_in_cells(s: Tensor, anchors: Tensor, upper_bound: bool = True) -> Tensor:
-    """Boxes of single cells: sigmoids of x, y, w, h -> cx, cy from each cell's origin in cells, w, h.
+    """Decode boxes (..., 4): cx, cy in cells from the origin of the box's own cell, and w, h.
 
-    centre = 2 s - 0.5, size = (2 s)^2 anchor. So a centre reaches from -0.5 to 1.5. Without that bound it is
-    3 s - 1, from -1 to 2: as far as coarse labels lie.
+    centre = 2 s - 0.5, size = (2 s)^2 anchor. So a centre reaches from -0.5 to 1.5. Without the upper bound
+    it is 3 s - 1, from -1 to 2: as far as coarse labels lie.
 
     Args:
-        s: (..., 4) sigmoids of the logits, float32.
+        s: (..., 4) sigmoids of the logits x, y, w, h, float32.
         anchors: (..., 2) width and height, in the unit that the size is to have.
         upper_bound: the detector's own decoder.
 
     Paper: Sec. 4.2, Table 7.
+
+    >>> decode_in_cells(torch.full((4,), 0.5), torch.tensor([2.0, 3.0]))
+    tensor([0.5000, 0.5000, 2.0000, 3.0000])
     """
     centre = 2 * s[..., :2] - 0.5 if upper_bound else 3 * s[..., :2] - 1
     twice = 2 * s[..., 2:]  # multiplied, not squared: some converters know no powers
