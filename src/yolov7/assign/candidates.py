@@ -46,9 +46,10 @@ def find_candidates(
 
     Paper: Sec. 4.2: coarse labels allow "more grids to be treated as positive target".
 
-    >>> box = Targets(torch.tensor([0]), torch.tensor([[36.0, 51, 48, 67]]), torch.tensor([0]))  # centre 42, 59
-    >>> places = find_candidates(box, torch.tensor([[[12.0, 16]]]), torch.tensor([8.0]), [(16, 16)], reach=0.5)
-    >>> list(zip(places.row.tolist(), places.column.tolist()))  # its own cell, the one left, the one above
+    >>> zero = torch.tensor([0])
+    >>> box = Targets(zero, torch.tensor([[36.0, 51, 48, 67]]), zero)  # its centre is 42, 59
+    >>> p = find_candidates(box, torch.tensor([[[12.0, 16]]]), torch.tensor([8.0]), [(16, 16)], reach=0.5)
+    >>> list(zip(p.row.tolist(), p.column.tolist()))  # its own cell, the one to the left, the one above
     [(7, 5), (7, 4), (6, 5)]
     """
     in_cells = xyxy_to_cxcywh(targets.boxes.float()) / strides[:, None, None]  # (L, T, 4)
