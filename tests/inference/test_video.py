@@ -84,6 +84,75 @@ def test_a_variable_frame_rate_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".ts", "libx264"), (".mkv", "libx264"), (".flv", "libx264"), (".wmv", "wmv2")],
+)
+def test_frames_that_a_damaged_video_lost_in_silence_are_counted(
+    tmp_path: Path, suffix: str, codec: str
+) -> None:
+    path = tmp_path / f"clip{suffix}"
+    write_video(path, 40, rate=25, size=(96, 128), codec=codec, grain=20)
+    content = bytearray(path.read_bytes())
+    if suffix == ".ts":  # 16 packets later the counters are what they should be
+        middle = content.index(b"\x47\x41\x00", len(content) // 2)
+        del content[middle : middle + 16 * 188]
+    else:
+        middle = len(content) // 2
+        content[middle : middle + 6000] = bytes(6000)
+    path.write_bytes(content)
+    frames = list(open_source(path))
+    pictures = [frame for frame in frames if frame.image is not None]
+    (error,) = [frame.error for frame in frames if frame.error and "missing" in frame.error.message]
+    assert 30 <= len(pictures) < 40
+    assert error.expected == "40 frames"
+    assert error.found == f"{len(frames) - 1} frames"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        (".mp4", "libx264"),
+        (".mkv", "libx264"),
+        (".flv", "libx264"),
+        (".avi", "mpeg4"),
+        (".ts", "libx264"),
+    ],
+)
+@pytest.mark.parametrize(
+    "gaps",
+    [
+        [1] * 15 + [10] + [1] * 15 + [75] + [1] * 8,  # pauses
+        [1, 1, 2, 1, 3] * 7,  # what did not move was left out
+        [3, 4, 3, 3, 5, 2, 3, 3, 4, 3] * 3 + [60],  # a phone
+        [1] * 20 + [3] * 20,
+    ],
+)
+def test_a_variable_frame_rate_misses_nothing(
+    tmp_path: Path, suffix: str, codec: str, gaps: list[int]
+) -> None:
+    if suffix == ".ts" and 10 in gaps:
+        gaps = [gap for gap in gaps if gap != 10]  # this one is a loss there: nothing else would show it
+    path = tmp_path / f"clip{suffix}"
+    times = [0.0, *(0.04 * sum(gaps[:end]) for end in range(1, len(gaps) + 1))]
+    write_video(path, len(times), times=times, rate=25, codec=codec)
+    frames = list(open_source(path))
+    assert [str(frame.error) for frame in frames if frame.error] == []
+    assert len(frames) == len(times)
+
+
+def test_what_cannot_be_read_of_a_film_in_fragments_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    write_video(path, 40, rate=25, grain=20, movflags="frag_keyframe+empty_moov")
+    assert all(frame.error is None for frame in open_source(path))
+    content = path.read_bytes()
+    fragment = content.index(b"moof", len(content) // 2)
+    path.write_bytes(content[: fragment - 4] + bytes(8) + content[fragment + 4 :])
+    *_, last = open_source(path)
+    assert last.error is not None
+    assert "the rest of the file" in last.error.message
+
+
+@pytest.mark.parametrize(
     ("matrix", "turned"),
     [
         ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),

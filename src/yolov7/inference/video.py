@@ -18,6 +18,7 @@ import numpy as np
 
 from yolov7.errors import SourceError, UsageError
 from yolov7.inference.frames import Frame, VideoPosition
+from yolov7.inference.losses import Losses
 from yolov7.inference.prefetch import newest
 from yolov7.inference.remote import LIVE_SCHEMES, scheme_of, without_password
 from yolov7.types import Image
@@ -179,10 +180,15 @@ class Video:
         live = self.live or (scheme_of(self.address) is not None and container.duration is None)
         base = float(stream.time_base or 0)
         start = (stream.start_time or 0) * base
-        number, packets, end = 0, 0, 0.0
+        number, packets, errors = 0, 0, 0
+        losses = Losses(container, stream)
         damaged: deque[int | None] = deque(maxlen=64)  # times of packets that came in part
         turn: Turn | None = None
-        for packet in self._packets(container, stream):
+        for packet in self._packets(container):
+            if not live:
+                losses.packet(packet)
+            if packet.stream_index != stream.index:
+                continue
             packets += bool(packet.size)
             if packet.is_corrupt:
                 damaged.append(packet.pts)
@@ -193,10 +199,11 @@ class Video:
             if error is not None:
                 moment = VideoPosition(number, (packet.pts or 0) * base - start, fps, live)
                 yield replace(self._failed(error), video=moment)
-                number += 1
+                number, errors = number + 1, errors + 1
             for picture in decoded:
                 seconds = number / (fps or 1) if picture.pts is None else picture.pts * base - start
-                end = max(end, seconds + (packet.duration or 0) * base)
+                if not live:
+                    losses.picture(seconds)
                 moment = VideoPosition(number, seconds, fps, live)
                 number += 1
                 if picture.is_corrupt or picture.pts in damaged:
@@ -206,20 +213,42 @@ class Video:
                     turn = turn or _turn(picture)
                     yield Frame(turn(_rgb(picture)), self.source, self.name, 0, moment)
         gc.collect(1)  # the first picture, which its side data keeps (see _turn); quick, for it is young
-        expected = _duration(container, stream)
-        missing = expected is not None and expected - end > max(0.5, 2 / (fps or 1))
-        if not self.live and missing and not 0 < stream.frames <= packets:
-            yield self._failed(
-                SourceError(
-                    "the video ends early: the file is truncated",
-                    file=self.source,
-                    expected=f"{expected:.2f} s",
-                    found=f"{end:.2f} s",
-                )
+        if not live:
+            expected = None if 0 < stream.frames <= packets else _duration(container, stream)
+            found = self._lost(losses, errors, expected, max(0.5, 2 / (fps or 1)))
+            yield from map(self._failed, found)
+
+    def _lost(
+        self, losses: Losses, errors: int, expected: float | None, patience: float
+    ) -> Iterator[SourceError]:
+        """What the reader of a file passed over in silence, beside so many errors that it told of."""
+        lost, exact = losses.count()
+        if lost > errors:
+            found = losses.pictures + errors
+            yield SourceError(
+                "frames are missing: the file is damaged",
+                file=self.source,
+                expected=f"{'' if exact else 'about '}{found + lost - errors} frames",
+                found=f"{found} frames",
+            )
+        interval = losses.interval()
+        patience = patience if interval is None else 1.5 * interval
+        if expected is not None and expected - losses.end > patience:
+            yield SourceError(
+                "the video ends early: the file is truncated",
+                file=self.source,
+                expected=f"{expected:.2f} s",
+                found=f"{losses.end:.2f} s",
+            )
+        if unread := losses.unread():
+            yield SourceError(
+                "the rest of the file cannot be read: it is damaged",
+                file=self.source,
+                found=f"{unread:,} bytes unread",
             )
 
-    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
-        packets = container.demux(stream)
+    def _packets(self, container: InputContainer) -> Iterator[av.Packet[Any]]:
+        packets = container.demux()
         while True:
             try:
                 packet = next(packets)
@@ -327,11 +356,12 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     """Seconds that the header promises of the pictures (not of the sound); None where it does not say."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
+    start = float((stream.start_time or 0) * (stream.time_base or 0))  # these two count from zero
     matroska = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if matroska:
-        return int(matroska[1]) * 3600 + int(matroska[2]) * 60 + float(matroska[3])
+        return int(matroska[1]) * 3600 + int(matroska[2]) * 60 + float(matroska[3]) - start
     alone = len(container.streams) == 1
-    return container.duration / av.time_base if alone and container.duration is not None else None
+    return container.duration / av.time_base - start if alone and container.duration is not None else None
 
 
 def _rgb(picture: av.VideoFrame) -> Image:

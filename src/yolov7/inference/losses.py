@@ -1,0 +1,122 @@
+"""Frames that a damaged video lost without a word: gaps in time, where there is evidence of damage."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+_SOLID = frozenset({"flv", "matroska,webm", "nut"})
+"""Formats whose packets lie side by side, so that bytes that belong to none are seen."""
+_SLICED = frozenset({"asf", "mpeg", "mpegts", "ogg"})
+"""Formats that cut packets into slices, so that they are not; their frame rate is hardly ever variable."""
+_HOLE = 100
+"""Bytes between two packets that are more than their headers (up to 30)."""
+_REORDERED = 16
+"""Frames by which the order of pictures differs from that of packets, at most."""
+_EMPTY = 20
+"""Bytes of a packet that can say "no new picture"."""
+_FEW = 1 / 8
+"""Share of longer intervals that a constant rate with losses has at most: more are a variable rate."""
+_LEAST = 8
+"""Intervals from which a rate is known."""
+_PAUSE = 1.0
+"""Seconds from which a gap that has no other evidence is a pause of the recording."""
+
+
+class Losses:
+    """What was read of a video file: packets and the pictures that came of them.
+
+    Times alone do not tell: a variable frame rate has gaps too. A gap counts where a packet in it gave no
+    picture, where bytes near it belong to no packet, or, in formats that show neither, where the rate is
+    constant otherwise. Frame counts of headers do not help: edits and repeated pictures change them.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self.end = 0.0  # seconds, of the last packet
+        self._stream = stream
+        self._format = container.format.name
+        self._size = container.size
+        self._base = float(stream.time_base or 0)
+        self._start = (stream.start_time or 0) * self._base
+        self._byte = -1  # where the last packet ended
+        self._torn = self._begun = False
+        self._early = 0
+        self._pictures, self._packets, self._holes = array("d"), array("d"), array("d")
+
+    def packet(self, packet: av.Packet[Any]) -> None:
+        """Take note of a packet, of any stream of the file, in their order."""
+        if packet.pos is not None and packet.size:
+            self._torn |= 0 <= self._byte < packet.pos - _HOLE and self._format in _SOLID
+            self._byte = max(self._byte, packet.pos + packet.size)
+        if packet.stream_index != self._stream.index or packet.pts is None or not packet.size:
+            return
+        seconds = packet.pts * self._base - self._start
+        self.end = max(self.end, seconds + (packet.duration or 0) * self._base)
+        if self._torn:
+            self._holes.append(seconds)
+            self._torn = False
+        if packet.size > _EMPTY and not packet.is_discard:  # which an edit leaves out
+            self._begun |= packet.is_keyframe
+            self._early += not self._begun
+            self._packets.append(seconds)
+
+    @property
+    def pictures(self) -> int:
+        """Number of pictures."""
+        return len(self._pictures)
+
+    def picture(self, seconds: float) -> None:
+        """Take note of a picture."""
+        self._pictures.append(seconds)
+
+    def unread(self) -> int:
+        """Bytes of an MP4 file in fragments behind the last of them that was found, if more than an index."""
+        rest = self._size - self._byte
+        whole = self._stream.frames > 0 or not self._format.startswith("mov") or rest < 0.05 * self._size
+        return 0 if whole else rest
+
+    def interval(self) -> float | None:
+        """Seconds between two frames, where the rate is constant but for gaps; None where it is not."""
+        gaps = np.diff(np.unique(self._pictures))
+        usual = gaps[gaps <= 1.5 * np.median(gaps)] if len(gaps) >= _LEAST else gaps[:0]
+        if len(usual) < len(gaps) * (1 - _FEW) or not len(usual):
+            return None
+        step = float(usual.mean())
+        wrong = np.abs(gaps / step - (gaps / step).round()) * step
+        allowed = np.maximum(0.0011, 0.1 * step)  # many formats count in milliseconds
+        return step if np.mean(wrong <= allowed) > 0.98 else None
+
+    def count(self) -> tuple[int, bool]:
+        """Frames of which no picture came, and whether their number is exact."""
+        begins, packets = np.unique(self._pictures), np.unique(self._packets)
+        if not len(begins):
+            return len(packets), True
+        even = self.interval()
+        lengths = np.append(np.diff(begins), np.inf)
+        step = even or (float(np.median(lengths[:-1])) if len(lengths) > 1 else 0.0)
+        gap = np.searchsorted(begins, packets, side="right") - 1  # of each packet; -1: before all pictures
+        after = packets - begins[gap]
+        inside = (gap >= 0) & (after > 0.75 * step) & (after < lengths[gap] - 0.25 * step)
+        lost = np.bincount(gap[inside], minlength=len(begins))
+        long = (lengths > 1.5 * step) & np.isfinite(lengths)
+        damaged = long & self._near_hole(begins, lengths, _REORDERED * step)
+        if even is not None and self._format in _SLICED:
+            damaged |= long & (lengths < _PAUSE)
+        lost[damaged] = (lengths[damaged] / step).round() - 1
+        early = min(self._early, int((gap < 0).sum()))
+        return early + int(lost.sum()), even is not None or not damaged.any()
+
+    def _near_hole(
+        self, begins: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], reach: float
+    ) -> npt.NDArray[np.bool_]:
+        holes = np.sort(self._holes)
+        first = np.searchsorted(holes, begins - reach)
+        return np.asarray(first < np.searchsorted(holes, begins + lengths + reach))
