@@ -18,6 +18,7 @@ import yolov7
 from tests.training.runs import StopAt, differing, weights
 from yolov7.errors import DataError, TrainingError, UsageError
 from yolov7.evaluation.run import evaluate
+from yolov7.training import keeper
 from yolov7.training.config import TrainConfig
 from yolov7.training.fit import train
 from yolov7.training.module import TrainingModule
@@ -81,10 +82,30 @@ def test_any_number_of_workers_gives_the_same_run(options: dict[str, Any], tmp_p
     assert differing(weights(tmp_path / "0"), weights(tmp_path / "2")) == []
 
 
-def test_another_seed_gives_another_run(options: dict[str, Any], tmp_path: Path) -> None:
+class Pixels(pl.Callback):
+    """Remembers the images of each epoch."""
+
+    def __init__(self) -> None:
+        self.of_epoch: dict[int, set[bytes]] = {}
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        seen = self.of_epoch.setdefault(trainer.current_epoch, set())
+        seen |= {image.numpy().tobytes() for image in batch.images}
+
+
+def test_another_seed_gives_another_run_and_each_epoch_other_samples(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    seen = []
     for seed in (0, 1):
-        train(TrainConfig(**options, seed=seed, out=tmp_path / str(seed)), progress=False)
+        config = TrainConfig(**options, seed=seed, out=tmp_path / str(seed))
+        train(config, callbacks=[pixels := Pixels()], progress=False)
+        seen += pixels.of_epoch.values()
     assert differing(weights(tmp_path / "0"), weights(tmp_path / "1"))
+    assert len(seen) == 4
+    assert len(set.union(*seen)) == sum(map(len, seen)) == 40
 
 
 class Poison(pl.Callback):
@@ -147,10 +168,28 @@ def test_a_run_that_a_callback_ends_is_written_down(options: dict[str, Any], tmp
     assert not differing(weights(whole.directory), weights(straight.directory))
 
 
-def test_a_run_ends_before_its_time_is_over(options: dict[str, Any], tmp_path: Path) -> None:
-    options |= {"epochs": 1000, "time_budget": 0.05}
-    result = train(TrainConfig(**options, out=tmp_path / "run"), progress=False)
-    assert 1 <= len(result.history) < 100
+class Minutes(pl.Callback):
+    """A clock by which each epoch takes a minute."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.now += 60 * (batch_idx == 0)
+
+
+def test_a_run_ends_before_its_time_is_over(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "time", clock := Minutes())
+    options |= {"epochs": 1000, "time_budget": 2.5}
+    result = train(TrainConfig(**options, out=tmp_path / "run"), callbacks=[clock], progress=False)
+    assert [row["seconds"] for row in result.history] == [60, 60]
     assert (tmp_path / "run" / "state.safetensors").exists()
 
 

@@ -88,11 +88,11 @@ def make_model(architecture: Architecture) -> Detector:
 
 
 def run_steps(
-    model: Detector, recipe: Recipe, batches: Sequence[Batch]
+    model: Detector, recipe: Recipe, batches: Sequence[Batch], **options: Any
 ) -> tuple[TrainingModule, list[float]]:
     """Real steps, by Lightning; and the mean loss of each epoch."""
     schedule = Schedule(recipe, EPOCHS, ITERATIONS, IMAGES)
-    module = TrainingModule(model, schedule, SIZE)
+    module = TrainingModule(model, schedule, SIZE, **options)
     means: list[float] = []
 
     class Means(pl.Callback):
@@ -128,10 +128,13 @@ class _Loader:
 
 
 class PlainTraining:
-    """The published training step, one line after the other: SGD, groups, warm-up, average."""
+    """The published training step, one line after the other: SGD, groups, warm-up, average.
 
-    def __init__(self, model: Detector, recipe: Recipe) -> None:
-        self.model, self.recipe = model, recipe
+    Parameters whose names begin with `frozen` learn, and their batch norms measure, from the second epoch on.
+    """
+
+    def __init__(self, model: Detector, recipe: Recipe, frozen: str | None = None) -> None:
+        self.model, self.recipe, self.frozen = model, recipe, frozen
         self.values = dict(model.named_parameters())
         self.momentum: dict[str, Tensor] = {}
         self.average: dict[str, Tensor] = {}
@@ -143,9 +146,12 @@ class PlainTraining:
         warmup = round(r.warmup_epochs * ITERATIONS)
         accumulate = max(1, round(r.nominal_batch / IMAGES))
         decay = r.weight_decay * IMAGES * accumulate / r.nominal_batch
-        self.model.train()
         for epoch in range(EPOCHS):
             total = 0.0
+            self.model.train()
+            resting = self.frozen is not None and epoch == 0
+            if resting:
+                self.model.get_submodule(str(self.frozen)).eval()
             for index, batch in enumerate(batches):
                 iteration = epoch * ITERATIONS + index
                 share = r.final_share + (1 - r.final_share) * (1 + math.cos(math.pi * epoch / EPOCHS)) / 2
@@ -161,7 +167,7 @@ class PlainTraining:
                 (loss * IMAGES).backward()
                 total += float(loss.detach()) / ITERATIONS
                 if iteration % every == 0:
-                    self.step(rate, bias_rate, momentum, decay)
+                    self.step(rate, bias_rate, momentum, decay, resting)
             means.append(total)
         return means
 
@@ -200,18 +206,19 @@ class PlainTraining:
         return fine, simota(lead, targets, 1.0)
 
     @torch.no_grad()
-    def step(self, rate: float, bias_rate: float, momentum: float, decay: float) -> None:
+    def step(self, rate: float, bias_rate: float, momentum: float, decay: float, resting: bool) -> None:
         """Nesterov's step from the gradients that have gathered; then the average takes what came out."""
         for name, value in self.values.items():
-            assert value.grad is not None
-            gradient = value.grad
+            gradient, value.grad = value.grad, None
+            assert gradient is not None
+            if resting and name.startswith(str(self.frozen)):
+                continue
             if value.dim() == 4 and "implicit" not in name:
                 gradient = gradient + decay * value
             before = self.momentum.get(name)
             self.momentum[name] = gradient.clone() if before is None else momentum * before + gradient
             step = gradient + momentum * self.momentum[name]
             value -= (bias_rate if name.endswith(".bias") else rate) * step
-            value.grad = None
         self.updates += 1
         kept = self.recipe.ema_decay * (1 - math.exp(-self.updates / self.recipe.ema_ramp))
         for name, tensor in self.model.state_dict().items():
@@ -234,16 +241,26 @@ def assert_moved_alike(
 
 
 @pytest.mark.parametrize(
-    ("architecture", "changes"),
-    [(W6, {}), (TINY, {"guidance": coarse_to_fine, "nominal_batch": 3, "warmup_epochs": 0.5})],
-    ids=["auxiliary heads, steps of several batches", "a lead head, a step for each batch"],
+    ("architecture", "changes", "frozen"),
+    [
+        (W6, {}, None),
+        (TINY, {"guidance": coarse_to_fine, "nominal_batch": 3, "warmup_epochs": 0.5}, None),
+        (TINY, {"nominal_batch": 5}, "backbone"),
+    ],
+    ids=["auxiliary heads, steps of several batches", "a lead head, a step for each batch", "a part thaws"],
 )
-def test_steps_are_those_of_plain_torch(architecture: Architecture, changes: dict[str, Any]) -> None:
-    """Nine batches: weights, batch-norm statistics, their average, and the losses that are reported."""
+def test_steps_are_those_of_plain_torch(
+    architecture: Architecture, changes: dict[str, Any], frozen: str | None
+) -> None:
+    """Nine batches: weights, batch-norm statistics, their average, and the losses that are reported.
+
+    The network comes as a checkpoint gives it, in evaluation mode.
+    """
     recipe, batches = replace(OTHER_NUMBERS, **changes), make_batches()
     start = {name: tensor.clone() for name, tensor in make_model(architecture).state_dict().items()}
-    module, means = run_steps(make_model(architecture), recipe, batches)
-    plain = PlainTraining(make_model(architecture), recipe)
+    options: dict[str, Any] = {} if frozen is None else {"freeze": (frozen,), "unfreeze_after": 1}
+    module, means = run_steps(make_model(architecture).eval(), recipe, batches, **options)
+    plain = PlainTraining(make_model(architecture), recipe, frozen)
     expected = plain.run(batches)
     assert means == pytest.approx(expected, rel=1e-4)
     assert_moved_alike(start, module.model.state_dict(), plain.model.state_dict(), "network")
