@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -364,12 +363,10 @@ def test_interrupting_leaves_what_is_done_and_status_130(weights, tmp_path):
     for _ in range(5):
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    started = time.monotonic()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert time.monotonic() - started < 10
     assert "Traceback" not in errors
-    assert len(list((tmp_path / "o" / "txt").glob("*.txt"))) >= 4
+    assert 4 <= len(list((tmp_path / "o" / "txt").glob("*.txt"))) < 400
     assert not (tmp_path / "o" / "detections.json").exists()
     assert json.loads((tmp_path / "o" / "detections.json.partial").read_text())["images"]
 

@@ -273,11 +273,12 @@ def test_server_that_never_answers(target: Path, monkeypatch: pytest.MonkeyPatch
             download(f"http://127.0.0.1:{port}/file", target, timeout=0.1)
 
 
+@pytest.mark.clock
 def test_server_that_stops_in_the_middle(server: FileServer, target: Path) -> None:
     server.barrier = threading.Event()
     try:
         with pytest.raises(DownloadError, match="the connection was cut"):
-            download(server.url, target, timeout=0.1)
+            download(server.url, target, timeout=0.3)
     finally:
         server.barrier.set()
 

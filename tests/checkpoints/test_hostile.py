@@ -21,6 +21,7 @@ from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpo
 UNSAFE = sorted(hostile.unsafe_pickles(Path("marker")))
 SENSELESS = hostile.damaged_pickles()
 DAMAGED = damaged_files()
+pytestmark = pytest.mark.clock
 SECONDS = 6.0  # of processor time, for any hostile file; most take milliseconds
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -20,8 +19,12 @@ def test_results_are_in_order_and_not_too_far_ahead() -> None:
             asked.append(number)
             yield number
 
+    done = [threading.Event() for _ in range(30)]
+
     def work(number: int) -> int:
-        time.sleep(0.002 * (number % 3))
+        """Those with even numbers are done after the next one."""
+        assert number % 2 or done[number + 1].wait(30)
+        done[number].set()
         return number * number
 
     for expected, result in enumerate(map_ahead(work, items(), threads=4, ahead=5)):

@@ -37,8 +37,12 @@ def test_order_is_kept_whatever_the_number_of_threads(items: list[int], depth: i
 
 
 def test_order_is_kept_when_the_first_takes_longest() -> None:
+    third = threading.Event()
+
     def slowly(item: int) -> int:
-        time.sleep(0.05 if item == 0 else 0)
+        if item == 2:
+            third.set()
+        assert item or third.wait(30)
         return item
 
     assert list(prefetch(range(12), 4, prepare=slowly, workers=3)) == list(range(12))
@@ -151,16 +155,14 @@ def test_ctrl_c_reaches_a_consumer_that_waits(monkeypatch: pytest.MonkeyPatch) -
     release = threading.Event()
 
     def items() -> Iterator[int]:
+        os.kill(os.getpid(), signal.SIGINT)
         release.wait(30)
         yield 0
 
-    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
         list(prefetch(items()))
     assert not release.is_set(), "the thread still hangs in its read"
     release.set()
-    timer.join()
     for thread in threading.enumerate():
         if thread.name.startswith("yolov7-"):
             thread.join(30)

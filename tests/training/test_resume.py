@@ -62,6 +62,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
 
 
 @pytest.mark.slow
+@pytest.mark.clock
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_never_was(
     arguments: list[object], tmp_path: Path
 ) -> None:
