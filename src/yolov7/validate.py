@@ -15,13 +15,13 @@ from yolov7.artefacts.suppressed import SuppressingBackend
 from yolov7.data.dataset import Dataset, match_classes, open_dataset
 from yolov7.errors import DataError, OutputError
 from yolov7.evaluation.coco import Metrics, coco_results
-from yolov7.evaluation.plots import require_matplotlib
-from yolov7.evaluation.report import evaluation_report
 from yolov7.evaluation.run import Evaluation
 from yolov7.evaluation.run import evaluate as evaluate_network
 from yolov7.files import exists, write_file
 from yolov7.inference.predictor import Predictor
 from yolov7.loading import load
+from yolov7.reports.evaluation import evaluation_report
+from yolov7.reports.plots import require_matplotlib
 from yolov7.text import plural
 
 _LOG = logging.getLogger(__name__)

@@ -170,8 +170,8 @@ def benchmark(
     from yolov7.benchmark.documents import rewrite, to_markdown
     from yolov7.benchmark.measure import benchmark as measure
     from yolov7.benchmark.picture import bars
-    from yolov7.evaluation.plots import require_matplotlib
     from yolov7.files import new_run_directory, write_file
+    from yolov7.reports.plots import require_matplotlib
 
     if out is not None or markdown is not None:
         require_matplotlib("the benchmark's picture")

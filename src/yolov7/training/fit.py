@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from yolov7.checkpoints.checkpoint import load_checkpoint
@@ -20,15 +21,17 @@ from yolov7.data.lock import held
 from yolov7.data.scaled import scaled
 from yolov7.data.soundness import require_sound
 from yolov7.errors import DamagedCheckpointError, OutputError, TrainingError, UsageError, Yolov7Error
-from yolov7.evaluation.plots import require_matplotlib
 from yolov7.evaluation.run import Evaluation
 from yolov7.files import explained, new_run_directory, write_file
+from yolov7.models.complexity import count_parameters
 from yolov7.models.parts import own_parts
 from yolov7.plugins import assignment_for
 from yolov7.quiet import errors_only
+from yolov7.reports.gallery import Picture, gallery, write_pictures
+from yolov7.reports.plots import require_matplotlib
+from yolov7.reports.training import training_report
 from yolov7.text import plural
 from yolov7.training.config import TrainConfig
-from yolov7.training.gallery import gallery, run_page, write_pictures
 from yolov7.training.hardware import devices, is_first_process, precision, workers
 from yolov7.training.interrupts import catching_interrupts
 from yolov7.training.keeper import BEST, LAST, Keeper, measure
@@ -324,7 +327,7 @@ def _finish(
             model = checkpoint.model.to(module.device)
             pictures = gallery(model, module.assigner, batch, shown, run.train.names, run.size)
             write_pictures(directory / "pictures", pictures)
-            page = run_page(run, keeper.history, evaluation, pictures)
+            page = _page(run, keeper.history, evaluation, pictures)
             write_file(directory / "report.html", page.encode())
     finished = len(keeper.history) == run.recipe.epochs
     return TrainResult(
@@ -337,6 +340,37 @@ def _finish(
         advice=None
         if finished
         else f"{plural(len(keeper.history), 'epoch')} done; to go on: {_how_to_go_on(keeper)}",
+    )
+
+
+def _page(
+    run: Run,
+    history: Sequence[Mapping[str, float]],
+    evaluation: Evaluation | None,
+    pictures: Sequence[Picture],
+) -> str:
+    """The page of a run, as HTML: names of files only, no folders of the machine."""
+    config = {key: value for key, value in asdict(run.config).items() if key not in ("out", "resume")}
+    config |= {key: Path(value).name for key in ("data", "weights") if (value := config[key]) is not None}
+    model, train = run.model, run.train
+    folder = train.path if train.path.is_dir() else train.path.resolve().parent
+    return training_report(
+        f"{model.architecture.name} on {folder.name}",
+        f"{plural(len(train.names), 'class', 'classes')}, {plural(len(train), 'image')} of {run.size} pixels",
+        facts={
+            "network": model.architecture.name,
+            "parameters": f"{count_parameters(model):,}",
+            "auxiliary heads": "yes" if model.auxiliary is not None else "no",
+            "started from": Path(run.config.weights).name if run.config.weights else "fresh weights",
+            "batch": run.batch_size,
+            "torch": torch.__version__,
+        },
+        configuration={"run": config, "recipe": run.recipe.to_dict()},
+        history=history,
+        evaluation=evaluation,
+        training=train,
+        validation=run.val,
+        pictures=pictures,
     )
 
 

@@ -22,7 +22,7 @@ from yolov7.evaluation.run import Evaluation, evaluate
 from yolov7.files import write_file
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.detector import Detector
-from yolov7.training.history import best_epoch
+from yolov7.reports.history import best_epoch
 from yolov7.training.module import TrainingModule
 from yolov7.training.prepare import Run
 

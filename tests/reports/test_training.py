@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser import visit
 from tests.evaluation.scenes import HOSTILE, hostile_scene
-from yolov7.training.report import class_counts, training_report
+from yolov7.reports.training import class_counts, training_report
 
 ROW = {"box": 0.1, "objectness": 0.05, "classes": 0.02, "total": 0.17, "lr": 0.01}
 HISTORY = [

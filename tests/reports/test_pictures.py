@@ -8,7 +8,7 @@ import torch
 
 from yolov7.drawing import class_colour
 from yolov7.models.detector import create
-from yolov7.training.pictures import draw_positives, draw_samples, objectness_maps
+from yolov7.reports.pictures import draw_positives, draw_samples, objectness_maps
 from yolov7.types import Assignment, Batch, Predictions, Targets
 
 STRIDES = (8, 16)

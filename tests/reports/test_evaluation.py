@@ -10,9 +10,9 @@ import pytest
 from tests.browser import act, visit
 from tests.evaluation.scenes import HOSTILE, hostile_scene
 from yolov7.data.labels import Defect
-from yolov7.evaluation.markup import printable
-from yolov7.evaluation.report import evaluation_report
 from yolov7.evaluation.run import Evaluation
+from yolov7.reports.evaluation import evaluation_report
+from yolov7.reports.markup import printable
 
 SECTIONS = [
     "Result",

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from yolov7.data.layout import Dataset
-from yolov7.evaluation import plots
-from yolov7.evaluation.page import Cell, Page, Tile, number, percent
-from yolov7.evaluation.report import evaluation_sections
 from yolov7.evaluation.run import Evaluation
+from yolov7.reports import plots
+from yolov7.reports.evaluation import evaluation_sections
+from yolov7.reports.history import best_epoch
+from yolov7.reports.page import Cell, Page, Tile, number, percent
 from yolov7.text import plural
-from yolov7.training.history import best_epoch
 from yolov7.types import Image
 
 _COLUMNS = (

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from yolov7.errors import MissingDependencyError
 from yolov7.evaluation.confusion import ConfusionMatrix
 from yolov7.evaluation.curves import RECALLS, ConfidenceCurves, PrecisionRecall
-from yolov7.evaluation.markup import printable
-from yolov7.evaluation.style import LIGHT, SERIES
+from yolov7.reports.markup import printable
+from yolov7.reports.style import LIGHT, SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

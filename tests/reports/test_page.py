@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation.scenes import HOSTILE
-from yolov7.evaluation.markup import inline_svg, printable
-from yolov7.evaluation.page import Cell, Page, Tile, data_uri, number, percent
+from yolov7.reports.markup import inline_svg, printable
+from yolov7.reports.page import Cell, Page, Tile, data_uri, number, percent
 
 SVG = (
     '<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg" '

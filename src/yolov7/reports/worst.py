@@ -10,9 +10,9 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from yolov7.evaluation.markup import printable
 from yolov7.evaluation.matching import Judgement
-from yolov7.evaluation.page import data_uri
+from yolov7.reports.markup import printable
+from yolov7.reports.page import data_uri
 from yolov7.types import FloatArray, Image
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from tests.evaluation.scenes import HOSTILE, hostile_scene
 from yolov7.errors import MissingDependencyError
-from yolov7.evaluation import plots
 from yolov7.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from yolov7.evaluation.curves import PrecisionRecall, confidence_curves
-from yolov7.evaluation.markup import printable
 from yolov7.evaluation.matching import judge
-from yolov7.evaluation.style import PALETTE
+from yolov7.reports import plots
+from yolov7.reports.markup import printable
+from yolov7.reports.style import PALETTE
 
 HISTORY = [
     {
@@ -143,7 +143,7 @@ def test_drawing_leaves_matplotlib_as_it_was_and_opens_no_windows():
     code = (
         "import matplotlib, sys\nfrom matplotlib import rcParams\n"
         "look = lambda: {k: rcParams[k] for k in rcParams if k != 'backend'}\nbefore = look()\n"
-        "from yolov7.evaluation import plots\nplots.loss_plot([{'epoch': 1, 'box': 0.1}])\n"
+        "from yolov7.reports import plots\nplots.loss_plot([{'epoch': 1, 'box': 0.1}])\n"
         "assert look() == before\nassert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

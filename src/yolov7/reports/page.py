@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from yolov7.evaluation.markup import escaped, inline_svg
-from yolov7.evaluation.style import SCRIPT, VARIABLES, style_sheet
+from yolov7.reports.markup import escaped, inline_svg
+from yolov7.reports.style import SCRIPT, VARIABLES, style_sheet
 from yolov7.types import Image
 
 _JPEG_QUALITY = 88

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from tests.evaluation.scenes import detected, labelled
-from yolov7.evaluation import worst
 from yolov7.evaluation.matching import judge
+from yolov7.reports import worst
 
 NAMES = ("cat", "dog <&>")
 SVG = "{http://www.w3.org/2000/svg}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +15,10 @@ from yolov7.data.labels import LabelledImage
 from yolov7.data.layout import Dataset
 from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import SourceError
-from yolov7.evaluation.run import Evaluation
 from yolov7.files import write_file
 from yolov7.inference.output import encoded
-from yolov7.models.complexity import count_parameters
 from yolov7.models.detector import Detector
-from yolov7.text import plural
-from yolov7.training.pictures import draw_positives, draw_samples, objectness_maps
-from yolov7.training.prepare import Run
-from yolov7.training.report import training_report
+from yolov7.reports.pictures import draw_positives, draw_samples, objectness_maps
 from yolov7.types import Batch, Image
 
 Picture = tuple[str, str, Image]
@@ -92,37 +86,6 @@ def write_pictures(directory: Path, pictures: Sequence[Picture]) -> None:
         if headings.count(heading) > 1:
             name += f"-{headings[: number + 1].count(heading)}"
         write_file(directory / f"{name}.jpg", encoded(image, ".jpg"))
-
-
-def run_page(
-    run: Run,
-    history: Sequence[Mapping[str, float]],
-    evaluation: Evaluation | None,
-    pictures: Sequence[Picture],
-) -> str:
-    """The page of a run, as HTML: names of files only, no folders of the machine."""
-    config = {key: value for key, value in asdict(run.config).items() if key not in ("out", "resume")}
-    config |= {key: Path(value).name for key in ("data", "weights") if (value := config[key]) is not None}
-    model, train = run.model, run.train
-    folder = train.path if train.path.is_dir() else train.path.resolve().parent
-    return training_report(
-        f"{model.architecture.name} on {folder.name}",
-        f"{plural(len(train.names), 'class', 'classes')}, {plural(len(train), 'image')} of {run.size} pixels",
-        facts={
-            "network": model.architecture.name,
-            "parameters": f"{count_parameters(model):,}",
-            "auxiliary heads": "yes" if model.auxiliary is not None else "no",
-            "started from": Path(run.config.weights).name if run.config.weights else "fresh weights",
-            "batch": run.batch_size,
-            "torch": torch.__version__,
-        },
-        configuration={"run": config, "recipe": run.recipe.to_dict()},
-        history=history,
-        evaluation=evaluation,
-        training=train,
-        validation=run.val,
-        pictures=pictures,
-    )
 
 
 def _sound_images(images: Sequence[LabelledImage]) -> list[Image]:
