@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,15 @@ def test_loading_does_not_need_what_only_other_commands_need():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_wheel_holds_every_file_that_is_no_module():
+    settings = (SOURCE.parents[1] / "pyproject.toml").read_text()
+    found = re.search(r"^\[tool.setuptools.package-data\]\nyolov7 = (\[.*\])$", settings, re.MULTILINE)
+    assert found
+    packed = {path for pattern in json.loads(found[1]) for path in SOURCE.glob(pattern)}
+    others = {path for path in SOURCE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert packed == others
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())

@@ -12,7 +12,7 @@ from tests.evaluation.scenes import HOSTILE, hostile_scene
 from yolov7.data.labels import Defect
 from yolov7.evaluation.run import Evaluation
 from yolov7.reports.evaluation import evaluation_report
-from yolov7.reports.markup import printable
+from yolov7.text import printable
 
 SECTIONS = [
     "Result",

@@ -17,8 +17,8 @@ from yolov7.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from yolov7.evaluation.curves import PrecisionRecall, confidence_curves
 from yolov7.evaluation.matching import judge
 from yolov7.reports import plots
-from yolov7.reports.markup import printable
-from yolov7.reports.style import PALETTE
+from yolov7.reports.colours import PALETTE
+from yolov7.text import printable
 
 HISTORY = [
     {

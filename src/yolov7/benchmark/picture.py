@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from yolov7.benchmark.documents import digits, heading
 from yolov7.benchmark.result import BASELINE, Benchmark, Line, Setting
+from yolov7.reports.colours import LIGHT
 from yolov7.reports.plots import drawing, svg_of
-from yolov7.reports.style import LIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,37 +1,57 @@
-"""Text and drawings made safe to stand in a page: escaped, and without a say in what is beside them."""
+"""Templates of this room, and drawings made safe to stand in a page."""
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+from markupsafe import Markup
+
+from yolov7.text import printable
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 _DROPPED = frozenset({"metadata", "style", "script", "foreignObject"})
-"""Elements of a drawing that a page has no use for: descriptions, rules for the whole page, code."""
+"""Elements of an SVG file that a page has no use for: descriptions, rules for the whole page, code."""
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _LOCAL_LINK = re.compile(r"url\(#")
 
 
-def printable(text: str) -> str:
-    """The text without what neither HTML nor XML can hold: control characters and halves of characters."""
-    return _UNPRINTABLE.sub("\ufffd", re.sub(r"[\t\r\n]", " ", text))
+@cache
+def templates() -> Environment:
+    """The files in templates/; every text but :class:`Markup` is escaped, control characters too."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("yolov7.reports"),
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else printable(value),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
-def escaped(text: str) -> str:
-    """Text as it stands in HTML, in attributes too."""
-    return html.escape(printable(text))
+@cache
+def source(name: str) -> Markup:
+    """Text of a file in templates/ as it stands."""
+    environment = templates()
+    assert environment.loader is not None
+    return Markup(environment.loader.get_source(environment, name)[0])
 
 
-def inline_svg(svg: str, *, prefix: str, label: str, colours: Mapping[str, str]) -> str:
-    """An SVG file as an element of an HTML page.
+def inline_svg(svg: str, *, prefix: str, label: str, colours: Mapping[str, str]) -> Markup:
+    """Turn an SVG file into an element of an HTML page.
 
     Args:
-        svg: the file.
-        prefix: goes before every id, so that drawings of one page do not take each other's.
-        label: what a reader who cannot see it is told.
-        colours: what stands for a colour (#rrggbb) of its styles, such as a variable of the page.
+        svg: content of the file.
+        prefix: goes before every id, so that drawings of one page do not share any.
+        label: description for readers who cannot see it.
+        colours: replacements of colours (#rrggbb) in styles, such as variables of the page.
     """
     root = ElementTree.fromstring(svg)
     for parent in root.iter():
@@ -49,7 +69,7 @@ def inline_svg(svg: str, *, prefix: str, label: str, colours: Mapping[str, str])
     for name in ("width", "height", "version"):  # the page decides how large it is
         root.attrib.pop(name, None)
     root.attrib.update({"role": "img", "aria-label": printable(label)})
-    return ElementTree.tostring(root, encoding="unicode")
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
 def _adapted(name: str, value: str, prefix: str, colours: Mapping[str, str]) -> str:
@@ -63,5 +83,5 @@ def _adapted(name: str, value: str, prefix: str, colours: Mapping[str, str]) -> 
 
 
 def _local(name: str) -> str:
-    """The name of an element or attribute without its namespace, which HTML knows without being told."""
+    """Name of an element or attribute without its namespace, which HTML knows without being told."""
     return name.rpartition("}")[2]

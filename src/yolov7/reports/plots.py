@@ -15,8 +15,9 @@ import numpy.typing as npt
 from yolov7.errors import MissingDependencyError
 from yolov7.evaluation.confusion import ConfusionMatrix
 from yolov7.evaluation.curves import RECALLS, ConfidenceCurves, PrecisionRecall
-from yolov7.reports.markup import printable
-from yolov7.reports.style import LIGHT, SERIES
+from yolov7.reports.colours import LIGHT, SERIES
+from yolov7.reports.history import value
+from yolov7.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,7 +177,7 @@ def loss_plot(history: Sequence[Mapping[str, Any]]) -> str:
 
 def precision_plot(history: Sequence[Mapping[str, Any]]) -> str:
     """``AP`` and ``AP50`` in percent against epochs; the best AP is marked."""
-    percents = [{**row, **{key: 100 * _value(row, key) for key in ("AP", "AP50")}} for row in history]
+    percents = [{**row, **{key: 100 * value(row, key) for key in ("AP", "AP50")}} for row in history]
     return _history_plot(percents, (("AP50", "teal", 1.6), ("AP", "blue", 2.2)), "%", mark="AP")
 
 
@@ -202,12 +203,12 @@ def _history_plot(
     require_matplotlib()
     from matplotlib.ticker import MaxNLocator
 
-    epochs = np.array([_value(row, "epoch") for row in history])
+    epochs = np.array([value(row, "epoch") for row in history])
     with drawing() as figure:
         axes = figure.add_subplot()
         entries: list[Entry] = []
         for column, colour, width in series:
-            values = np.array([_value(row, column) for row in history])
+            values = np.array([value(row, column) for row in history])
             known = np.isfinite(values) & (not logarithmic or values > 0)
             if not known.any():
                 continue
@@ -252,23 +253,10 @@ def _heat_map(axes: Axes, shares: Curve) -> None:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
+    square = np.asarray(Path.unit_rectangle().vertices) - 0.5
     shades = np.ceil(np.sqrt(shares) * _SHADES).astype(int)  # the root makes rare confusions visible
     for shade in range(1, _SHADES + 1):
-        squares = [
-            Path(
-                np.array(
-                    [
-                        (j - 0.5, i - 0.5),
-                        (j + 0.5, i - 0.5),
-                        (j + 0.5, i + 0.5),
-                        (j - 0.5, i + 0.5),
-                        (j - 0.5, i - 0.5),
-                    ]
-                ),
-                closed=True,
-            )
-            for i, j in np.argwhere(shades == shade)
-        ]
+        squares = [Path(square + np.array((j, i)), closed=True) for i, j in np.argwhere(shades == shade)]
         if squares:
             path = Path.make_compound_path(*squares)
             alpha = (shade / _SHADES) ** 1.4
@@ -367,8 +355,3 @@ def _legend(axes: Axes, entries: Sequence[Entry], *, above: bool = False) -> Non
 def _short(name: str, longest: int = _LONGEST_NAME) -> str:
     name = printable(name)
     return name if len(name) <= longest else name[: longest - 1] + "…"
-
-
-def _value(row: Mapping[str, Any], column: str) -> float:
-    value = row.get(column)
-    return math.nan if value is None else float(value)

@@ -1,24 +1,24 @@
-"""The pictures that a detector does worst on, with what it missed, invented and mistook drawn into them."""
+"""The images that a detector does worst on, with what it missed, invented and mistook drawn into them."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
 import numpy as np
 
 from yolov7.evaluation.matching import Judgement
-from yolov7.reports.markup import printable
+from yolov7.reports.markup import templates
 from yolov7.reports.page import data_uri
-from yolov7.types import FloatArray, Image
+from yolov7.text import plural
+from yolov7.types import Image
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a kind of outcome is drawn."""
+    """Look of an outcome: its meaning, its colour, and whether its frames are dashed."""
 
     meaning: str
     colour: str
@@ -43,30 +43,20 @@ def worst(judgements: Sequence[Judgement], count: int = 12) -> list[Judgement]:
 
 
 def in_words(judgement: Judgement, names: Sequence[str]) -> str:
-    """What went wrong in an image: ``12 objects. Missed: 3 person, 1 cup. False: ...``."""
+    """A sentence on what went wrong in an image: ``12 objects; missed: 3 person, 1 cup; false: ...``."""
     labels, found = judgement.image.labels, judgement.detections.labels
-    objects = int((~judgement.image.crowds).sum())
-    parts = [f"{objects} object" + "s" * (objects != 1)]
-    for text, kinds in (
-        ("missed", [names[label] for label in labels[judgement.missed]]),
-        (
-            "mistaken",
-            [
-                f"{names[truth]} → {names[label]}"
-                for truth, label in zip(
-                    labels[judgement.target[judgement.confused]], found[judgement.confused], strict=True
-                )
-            ],
-        ),
-        ("false", [names[label] for label in found[judgement.false]]),
-    ):
-        if kinds:
-            parts.append(f"{text}: " + _listed(kinds))
-    return "; ".join(parts) + "."
+    pairs = zip(labels[judgement.target[judgement.confused]], found[judgement.confused], strict=True)
+    mistakes = {
+        "missed": [names[label] for label in labels[judgement.missed]],
+        "mistaken": [f"{names[truth]} → {names[label]}" for truth, label in pairs],
+        "false": [names[label] for label in found[judgement.false]],
+    }
+    parts = [f"{kind}: {_listed(listed)}" for kind, listed in mistakes.items() if listed]
+    return "; ".join((plural(int((~judgement.image.crowds).sum()), "object"), *parts)) + "."
 
 
 def picture(judgement: Judgement, image: Image, names: Sequence[str]) -> str:
-    """An SVG file: the image with frames over it, mistakes with what they are.
+    """An SVG file: the image with frames over it, and labels on the mistakes.
 
     Args:
         judgement: of this image.
@@ -78,85 +68,70 @@ def picture(judgement: Judgement, image: Image, names: Sequence[str]) -> str:
     height, width = image.shape[:2]
     scale = min(1.0, LONG_SIDE / max(height, width))
     if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    truth, found = judgement.image, judgement.detections
-    pairs = zip(found.boxes, found.labels, found.scores, judgement.target, judgement.confused, strict=True)
-    shown = [
-        (
-            box,
-            CONFUSED if confused else RIGHT if target >= 0 else FALSE,
-            f"{names[truth.labels[target]]} → {names[label]} {score:.2f}"
-            if confused
-            else f"{names[label]} {score:.2f}",
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    frames = [
+        (tuple(round(side * scale, 1) for side in box), style, text)
+        for box, style, text in sorted(_outcomes(judgement, names), key=lambda one: STYLES.index(one[1]))
+    ]
+    letters = max(11.0, math.sqrt(width * height) / 44)
+    places = _Places(width, height, letters)
+    labels = [
+        (*place, style, text)
+        for box, style, text in frames
+        if style is not RIGHT and (place := places.take(box, 0.6 * letters * len(text)))
+    ]
+    return (
+        templates()
+        .get_template("worst.svg")
+        .render(
+            image=data_uri(image),
+            width=width,
+            height=height,
+            letters=round(letters, 1),
+            line=round(max(1.5, math.sqrt(width * height) / 330), 1),
+            frames=frames[::-1],
+            labels=labels,
         )
-        for box, label, score, target, confused in pairs
-        if target >= -1
-    ]
-    missed = [
-        (box, MISSED, names[label])
-        for box, label in zip(truth.boxes[judgement.missed], truth.labels[judgement.missed], strict=True)
-    ]
-    drawing = _Drawing(image.shape[1], image.shape[0])
-    frames = sorted(shown + missed, key=lambda frame: STYLES.index(frame[1]))
-    for box, style, text in reversed(frames):
-        drawing.add_frame(box * scale, style, text)
-    for box, style, text in frames:
-        if style is not RIGHT:  # the mistakes are what to look at
-            drawing.add_label(box * scale, style, text)
-    return drawing.svg(image)
+    )
+
+
+def _outcomes(judgement: Judgement, names: Sequence[str]) -> Iterator[tuple[list[float], Style, str]]:
+    """Box, style and text of each detection that counts, and of each missed object."""
+    truth, found = judgement.image, judgement.detections
+    for box, label, score, target, confused in zip(
+        found.boxes.tolist(),
+        found.labels,
+        found.scores,
+        judgement.target,
+        judgement.confused,
+        strict=True,
+    ):
+        text = f"{names[label]} {score:.2f}"
+        if confused:
+            yield box, CONFUSED, f"{names[truth.labels[target]]} → {text}"
+        elif target >= -1:
+            yield box, RIGHT if target >= 0 else FALSE, text
+    missed = judgement.missed
+    for box, label in zip(truth.boxes[missed].tolist(), truth.labels[missed], strict=True):
+        yield box, MISSED, names[label]
 
 
 _Area = tuple[float, float, float, float]
 
 
-class _Drawing:
-    """Frames and labels over a picture; a label that has no room is left to the frame's tooltip."""
+class _Places:
+    """Places for labels in a picture; a label without any is left to its frame's tooltip."""
 
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self.letters = max(11.0, math.sqrt(width * height) / 44)
-        self.line = max(1.5, math.sqrt(width * height) / 330)
-        self._shapes: list[str] = []
-        self._labels: list[str] = []
+    def __init__(self, width: int, height: int, letters: float) -> None:
+        self.width, self.height, self.letters = width, height, letters
         self._taken: list[_Area] = []
 
-    def add_frame(self, box: FloatArray, style: Style, text: str) -> None:
-        x1, y1, x2, y2 = box.tolist()
-        place = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" rx="{self.line:.1f}"'
-        dash = f' stroke-dasharray="{3 * self.line:.1f} {2 * self.line:.1f}"' if style.dashed else ""
-        told = escape(printable(f"{style.meaning}: {text}"))
-        self._shapes.append(
-            f'<g fill="none"><title>{told}</title>'
-            f'<rect {place} stroke="#000" stroke-opacity=".55" stroke-width="{1.9 * self.line:.1f}"/>'
-            f'<rect {place} stroke="{style.colour}" stroke-width="{self.line:.1f}"{dash}/></g>'
-        )
-
-    def add_label(self, box: FloatArray, style: Style, text: str) -> None:
-        place = self._free_place(box, 0.6 * self.letters * len(text))
-        if place is not None:
-            self._labels.append(
-                f'<text x="{place[0]:.1f}" y="{place[1]:.1f}" fill="{style.colour}" stroke="#000" '
-                f'stroke-opacity=".8" stroke-width="{0.24 * self.letters:.1f}" paint-order="stroke" '
-                f'stroke-linejoin="round">{escape(printable(text))}</text>'
-            )
-
-    def svg(self, image: Image) -> str:
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
-            f'font-family="sans-serif" font-weight="650" font-size="{self.letters:.1f}">'
-            f'<image href="{data_uri(image)}" width="{self.width}" height="{self.height}"/>'
-            f"{''.join(self._shapes)}{''.join(self._labels)}</svg>"
-        )
-
-    def _free_place(self, box: FloatArray, length: float) -> tuple[float, float] | None:
-        """Where a text begins: above its frame, inside, below, or beside it; None where all is taken."""
-        left, top, right, bottom = box.tolist()
-        above, inside, below = (
-            top - 0.35 * self.letters,
-            top + 1.05 * self.letters,
-            bottom + 1.05 * self.letters,
-        )
+    def take(self, box: Sequence[float], length: float) -> tuple[float, float] | None:
+        """Start of a text of that length: above its frame, inside, below or beside; None where it is full."""
+        left, top, right, bottom = box
+        above, inside = top - 0.35 * self.letters, top + 1.05 * self.letters
+        below = bottom + 1.05 * self.letters
         beside = right + 0.3 * self.letters, left - length - 0.3 * self.letters
         for x, y in (
             *((x, y) for x in (left, right - length) for y in (above, inside, below)),
@@ -167,7 +142,7 @@ class _Drawing:
             area = (x, y - 0.9 * self.letters, x + length, y + 0.2 * self.letters)
             if not any(_touch(area, other) for other in self._taken):
                 self._taken.append(area)
-                return x, y
+                return round(x, 1), round(y, 1)
         return None
 
 
