@@ -14,13 +14,32 @@ from hypothesis import settings
 
 from yolov7.errors import DownloadError
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+# How long an example takes says more about the machine than about the code. `scripts/check --slow` takes the
+# second: tests/examples.py.
+settings.register_profile("push", deadline=None)
+settings.register_profile("long", deadline=None)
+settings.load_profile("push")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs that they
 # start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+LONG = (
+    *("tests/learning/", "tests/training/", "tests/artefacts/", "tests/test_readme.py", "tests/test_cli.py"),
+    *(
+        "tests/golden/",
+        "tests/reproduce/",
+        "tests/benchmark/",
+        "tests/contracts/",
+        "tests/test_training_demo.py",
+    ),
+)
+"""Where files are that take long: they come first, so that processes side by side end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(autouse=True)

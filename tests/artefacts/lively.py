@@ -7,6 +7,9 @@ its networks see much, and make much of a rounding.
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import numpy as np
 import torch
 
@@ -23,6 +26,11 @@ def lively(
     variant: str = "yolov7-tiny", *, width: float = 0.25, size: int = 128, seed: int = 0
 ) -> Checkpoint:
     """A narrow network whose features vary over an image and whose scores spread over 0 to 1."""
+    return copy.deepcopy(_lively(variant, width, size, seed))
+
+
+@functools.cache
+def _lively(variant: str, width: float, size: int, seed: int) -> Checkpoint:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Detector(scale(find_architecture(variant), width=width, branch=width), len(NAMES))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from pathlib import Path
 
@@ -30,6 +32,11 @@ def seeing(seed: int = 0, bias: float = -3.0) -> Checkpoint:
         seed: of its weights.
         bias: of objectness: the lower, the fewer objects.
     """
+    return copy.deepcopy(_seeing(seed, bias))
+
+
+@functools.cache
+def _seeing(seed: int, bias: float) -> Checkpoint:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Detector(scale(find_architecture("yolov7-tiny"), width=0.25, branch=0.25), len(NAMES)).train()

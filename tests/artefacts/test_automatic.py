@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import cv2
@@ -17,15 +18,28 @@ from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.automatic import agrees, certified, fastest
 from yolov7.artefacts.documents import is_certified
 from yolov7.artefacts.exporting import export
-from yolov7.artefacts.onnx import OnnxBackend
+from yolov7.artefacts.onnx import Onnx, OnnxBackend
 from yolov7.artefacts.openvino import OpenVino, OpenVinoBackend
+from yolov7.artefacts.prepared import prepared
 from yolov7.inference.backend import TorchBackend
 
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """A cache with what is written for `lively()`, of which nothing was compared with torch yet."""
+    folder = tmp_path_factory.mktemp("converted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("YOLOV7_CACHE", str(folder))
+        for runtime in (OpenVino(), Onnx()):
+            prepared(lively(), runtime, 128)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
+def _cache(converted, tmp_path, monkeypatch):
+    shutil.copytree(converted, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path))
 
 

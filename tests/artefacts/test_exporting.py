@@ -361,7 +361,8 @@ def test_a_failed_overwrite_leaves_the_old_one(tmp_path):
 @pytest.mark.parametrize("number", range(6))
 def test_an_overwrite_that_breaks_off_at_the_end_leaves_the_old_one(tmp_path, monkeypatch, number, error):
     """Three files go out of the way, three come: after any of them."""
-    exported(tmp_path, "torchscript")
+    for suffix in ("", ".parity.json", ".parity.txt"):
+        (tmp_path / f"yolov7-tiny.torchscript{suffix}").write_text(f"old{suffix}")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     rename, renamed = Path.rename, []
 
@@ -379,9 +380,9 @@ def test_an_overwrite_that_breaks_off_at_the_end_leaves_the_old_one(tmp_path, mo
     monkeypatch.setattr(Path, "rename", breaking)
     if isinstance(error, KeyboardInterrupt):
         with pytest.raises(KeyboardInterrupt):
-            exported(tmp_path, "torchscript", overwrite=True)
+            exported(tmp_path, "torchscript", overwrite=True, images=PICTURES[:1])
     else:
-        (result,) = exported(tmp_path, "torchscript", overwrite=True)
+        (result,) = exported(tmp_path, "torchscript", overwrite=True, images=PICTURES[:1])
         assert result.error is not None
         assert "in use" in result.error
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from tests.examples import examples
 from tests.own_parts import Gated, gated
 from yolov7 import plugins
 from yolov7.checkpoints import native
@@ -216,9 +217,17 @@ def test_nothing_is_left_where_it_cannot_be_written(tmp_path, tiny):
     assert os.listdir(tmp_path) in (["file", "folder.safetensors"], ["folder.safetensors", "file"])  # noqa: PTH208
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture(scope="module")
+def described(tiny, tmp_path_factory):
+    """What a file of ours says beside its tensors."""
+    path = tmp_path_factory.mktemp("described") / "x.safetensors"
+    native.write(path, tiny, DOCUMENT)
+    return read(path)[1]
+
+
+@settings(max_examples=examples(60))
 @given(data=st.data())
-def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours(tiny, tmp_path, data):
+def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours(tiny, described, data):
     state = dict(tiny.state_dict())
     name = data.draw(st.sampled_from(["anchors", "lead.convs.0.bias", "backbone.stem.0.conv.weight", "x"]))
     shape = data.draw(
@@ -228,6 +237,5 @@ def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours
     state[name] = torch.ones(shape).to(dtype)
     with contextlib.suppress(CheckpointError):
         native.from_own_names(state)[0].float()
-    native.write(tmp_path / "x.safetensors", tiny, DOCUMENT)
     with contextlib.suppress(CheckpointError):
-        native.rebuild(state, read(tmp_path / "x.safetensors")[1])[0].float()
+        native.rebuild(state, described)[0].float()

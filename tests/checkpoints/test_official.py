@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.examples import examples
 from tests.golden.keyed import golden_network, keyed_state_dict
 from yolov7.checkpoints.official import Evidence, recover
 from yolov7.errors import MismatchedCheckpointError
@@ -345,7 +346,7 @@ SHAPES = (
 DTYPES = (torch.float32, torch.float16, torch.float64, torch.int64, torch.bool, torch.complex64)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours(tiny, data):
     """Tensors replaced by others of odd shapes and types, left out, and added under odd names."""

@@ -11,7 +11,7 @@ from tests.artefacts.float32 import in_float32
 from tests.artefacts.lively import lively, noise
 from tests.artefacts.seeing import picture, seeing
 
-from yolov7.artefacts.artefact import ExportOptions
+from yolov7.artefacts.artefact import ExportOptions, Runtime
 from yolov7.artefacts.formats import find_format
 from yolov7.artefacts.openvino import OpenVinoBackend
 from yolov7.data.letterbox import to_tensor
@@ -22,13 +22,21 @@ EVERYTHING = -1.0
 RUNTIMES = ("onnx", "openvino", "torchscript", "torch-export", "ncnn")
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
-def test_an_artefact_sees_what_torch_sees(name, tmp_path):
+@pytest.fixture(scope="module", params=RUNTIMES)
+def artefact(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Runtime, Path]:
+    """An artefact of `seeing()` that takes any shape."""
+    runtime = find_format(request.param)
+    path = tmp_path_factory.mktemp("artefact") / f"n{runtime.suffix}"
+    runtime.write(seeing(), path, ExportOptions(dynamic=True))
+    return runtime, path
+
+
+def test_an_artefact_sees_what_torch_sees(artefact: tuple[Runtime, Path]):
     """Colours in their order, of bytes and of floats: of these weights no two pictures look the same."""
-    checkpoint, runtime = seeing(), find_format(name)
-    path = tmp_path / f"n{runtime.suffix}"
-    runtime.write(checkpoint, path, ExportOptions(size=128))
-    backend, reference = runtime.open(path, exact=True), TorchBackend(checkpoint.model)
+    runtime, path = artefact
+    backend, reference = runtime.open(path, exact=True), TorchBackend(seeing().model)
     bytes_ = to_tensor([picture(128, 128, seed) for seed in range(2)])
     first, second = reference(bytes_, EVERYTHING)
     assert (first - second)[:, 4:].abs().max() > 0.3
@@ -39,12 +47,9 @@ def test_an_artefact_sees_what_torch_sees(name, tmp_path):
             assert (found - expected)[:, :4].abs().max() < 0.5
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
-def test_several_threads_call_at_once(name, tmp_path):
+def test_several_threads_call_at_once(artefact: tuple[Runtime, Path]):
     """With images of their own, in number and size too; as certificates run it, and as `auto` does."""
-    runtime = find_format(name)
-    path = tmp_path / f"n{runtime.suffix}"
-    runtime.write(lively(), path, ExportOptions(dynamic=True))
+    runtime, path = artefact
     shapes = ((1, 96, 128), (2, 64, 64), (1, 96, 128), (1, 128, 96))
     batches = [
         to_tensor([noise(height, width, 10 * i + j) for j in range(count)])

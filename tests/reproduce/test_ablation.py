@@ -18,12 +18,15 @@ from yolov7.training.recipes import COCO_P6, changed
 SMALL = replace(TABLE_6, rows=(TABLE_6.rows[0], TABLE_6.rows[3]))
 
 
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))
+
+
+def few_epochs(folder: Path) -> Settings:
     base = TrainConfig(
-        data=write_shapes(tmp_path / "shapes", train=4, val=2, size=64),
-        epochs=2,
+        data=write_shapes(folder / "shapes", train=4, val=2, size=64),
+        epochs=1,
         size=64,
         width=0.125,
         batch_size=2,
@@ -32,7 +35,19 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         accelerator="cpu",
         precision="32",
     )
-    return Settings(base, seeds=1, processes=1, out=tmp_path / "runs")
+    return Settings(base, seeds=1, processes=1, out=folder / "runs")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return few_epochs(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[str], list[float]]:
+    """Both rows, trained; tests that change something work on copies. -> settings, what was said, APs"""
+    settings = few_epochs(tmp_path_factory.mktemp("complete"))
+    return settings, *run(SMALL, settings)
 
 
 def run(table: Table, settings: Settings) -> tuple[list[str], list[float]]:
@@ -45,8 +60,11 @@ def run(table: Table, settings: Settings) -> tuple[list[str], list[float]]:
     return said, aps
 
 
-def test_rows_are_trained_once_and_interrupted_ones_go_on(settings: Settings) -> None:
-    said, first = run(SMALL, settings)
+def test_rows_are_trained_once_and_interrupted_ones_go_on(
+    complete: tuple[Settings, list[str], list[float]], tmp_path: Path
+) -> None:
+    settings, said, first = complete
+    settings = replace(settings, out=Path(shutil.copytree(settings.out, tmp_path / "runs")))
     assert sum(text.startswith("run ") for text in said) == 2
     runs = sorted(path.parent.name for path in settings.out.glob("*/seed-0"))
     assert runs == ["base-v7-e6", "coarse-to-fine-lead-guided"]
@@ -61,12 +79,13 @@ def test_rows_are_trained_once_and_interrupted_ones_go_on(settings: Settings) ->
     assert third == first
 
 
-def test_other_settings_need_another_directory(settings: Settings) -> None:
-    one = replace(SMALL, rows=SMALL.rows[:1])
-    run(one, settings)
+def test_other_settings_need_another_directory(
+    complete: tuple[Settings, list[str], list[float]],
+) -> None:
+    settings, _, _ = complete
     more = replace(settings, base=replace(settings.base, epochs=3))
     with pytest.raises(UsageError, match="other settings already"):
-        run(one, more)
+        run(replace(SMALL, rows=SMALL.rows[:1]), more)
 
 
 @pytest.mark.slow
@@ -81,16 +100,19 @@ def test_a_run_that_fails_does_not_end_the_others(settings: Settings) -> None:
 
 
 @pytest.mark.slow
-def test_processes_side_by_side_train_the_same(settings: Settings, tmp_path: Path) -> None:
-    _, alone = run(SMALL, settings)
+def test_processes_side_by_side_train_the_same(
+    complete: tuple[Settings, list[str], list[float]], tmp_path: Path
+) -> None:
+    settings, _, alone = complete
     _, together = run(SMALL, replace(settings, processes=2, out=tmp_path / "together"))
     assert together == pytest.approx(alone, abs=2)
 
 
-def test_maps_of_heads_that_were_trained_differently(settings: Settings) -> None:
-    run(SMALL, settings)
-    weights = [(row.label, path) for row, path in last_weights(SMALL, settings)]
-    (picture,) = draw_figure_8(weights, [np.zeros((48, 64, 3), np.uint8)], settings.out)
+def test_maps_of_heads_that_were_trained_differently(
+    complete: tuple[Settings, list[str], list[float]], tmp_path: Path
+) -> None:
+    weights = [(row.label, path) for row, path in last_weights(SMALL, complete[0])]
+    (picture,) = draw_figure_8(weights, [np.zeros((48, 64, 3), np.uint8)], tmp_path)
     assert picture.stat().st_size > 1000
 
 

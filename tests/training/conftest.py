@@ -25,6 +25,7 @@ def options(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> di
     return {
         "data": shapes,
         "model": "yolov7-tiny",
+        "width": 0.25,
         "size": 96,
         "batch_size": 4,
         "epochs": 2,

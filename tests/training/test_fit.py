@@ -16,13 +16,18 @@ import torch
 
 import yolov7
 from tests.training.runs import StopAt, differing, weights
+from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import DataError, TrainingError, UsageError
 from yolov7.evaluation.run import evaluate
+from yolov7.models.architecture import YOLOV7_TINY, scale
 from yolov7.training import keeper
 from yolov7.training.config import TrainConfig
 from yolov7.training.fit import train
 from yolov7.training.module import TrainingModule
 from yolov7.training.recipes import TINY
+
+NARROW = scale(YOLOV7_TINY, width=0.25, branch=0.25)
+"""The network of `options`."""
 
 
 def test_a_run_leaves_everything_that_is_needed_later(options: dict[str, Any], tmp_path: Path) -> None:
@@ -49,12 +54,13 @@ def test_a_run_leaves_everything_that_is_needed_later(options: dict[str, Any], t
 def test_the_best_ap_is_one_number(options: dict[str, Any], tmp_path: Path) -> None:
     """In the history, at the end, by `val`, and on the page: the same weights, AP and epoch."""
     torch.manual_seed(0)
-    eager = yolov7.create("yolov7-tiny", classes=3)
+    eager = yolov7.create(NARROW, classes=3)
     with torch.no_grad():
         for conv in eager.lead.convs:  # sure of itself: so many boxes that the threshold of NMS decides
             conv.bias.view(3, 8)[:, 4:] += 6
-    torch.save(eager.state_dict(), tmp_path / "eager.pt")
-    options |= {"epochs": 3, "report": True, "weights": str(tmp_path / "eager.pt")}
+    path = tmp_path / "eager.safetensors"
+    Checkpoint(eager, ("circle", "square", "triangle"), 96, "open-yolov7", "float32").save(path)
+    options |= {"epochs": 3, "report": True, "weights": str(path)}
     result = train(TrainConfig(**options, out=tmp_path / "run"), progress=False)
     best = max(result.history, key=lambda row: row["AP"])
     assert result.evaluation is not None
@@ -195,7 +201,8 @@ def test_a_run_ends_before_its_time_is_over(
 
 def test_frozen_parts_stay_as_they_are(options: dict[str, Any], tmp_path: Path) -> None:
     first = train(TrainConfig(**options, out=tmp_path / "first"), progress=False)
-    options |= {"model": None, "weights": str(first.last), "set": ("nominal_batch=4", "warmup_epochs=0")}
+    changes = ("nominal_batch=4", "warmup_epochs=0")
+    options |= {"model": None, "width": 1.0, "weights": str(first.last), "set": changes}
     before = yolov7.load_checkpoint(first.last).model.state_dict()
 
     def moved(**more: Any) -> set[str]:
@@ -213,7 +220,7 @@ def test_fine_tuning_says_which_tensors_it_took(
     options: dict[str, Any], tmp_path: Path, coarse_weights: Path
 ) -> None:
     told: list[str] = []
-    options |= {"model": None, "weights": str(coarse_weights), "epochs": 1}
+    options |= {"model": None, "width": 1.0, "weights": str(coarse_weights), "epochs": 1}
     result = train(TrainConfig(**options, out=tmp_path / "run"), say=told.append, progress=False)
     text = "\n".join(told)
     assert "recipe fine-tune" in text
@@ -224,10 +231,8 @@ def test_fine_tuning_says_which_tensors_it_took(
 @pytest.fixture
 def coarse_weights(tmp_path: Path) -> Path:
     """A checkpoint for one class."""
-    from yolov7.checkpoints.checkpoint import Checkpoint
-
     path = tmp_path / "one.safetensors"
-    model = yolov7.create("yolov7-tiny", classes=1)
+    model = yolov7.create(NARROW, classes=1)
     Checkpoint(model, ("thing",), 96, "open-yolov7", "float32").save(path)
     return path
 

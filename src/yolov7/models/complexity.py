@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -71,8 +72,9 @@ def paper_flops(model: nn.Module, size: int) -> int:
     return sum(_count(model, size))
 
 
+@lru_cache(maxsize=128)
 def complexity(architecture: Architecture) -> Complexity:
-    """Build the variant on no device at all and count. Takes a fraction of a second for the largest."""
+    """Build the variant on no device at all and count, once. Takes a second for the largest."""
     graph = GRAPHS.get(architecture.name, "deployed")
     with torch.device("meta"):
         training = Detector(architecture)
