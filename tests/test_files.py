@@ -69,6 +69,14 @@ def test_a_safe_name_with_an_ending_can_be_written_and_stays_in_its_folder(tmp_p
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("LPT1", "_LPT1"), ("com9.txt", "_com9.txt"), ("lpt10", "lpt10"), (" a. .", "a"), (". .", "image")],
+)
+def test_names_that_windows_reads_otherwise(name: str, safe: str):
+    assert safe_name(name, "image") == safe
+
+
 def test_a_run_directory_is_new_or_empty(tmp_path: Path):
     wanted = tmp_path / "runs"
     made = [new_run_directory(wanted) for _ in range(2)]

@@ -39,8 +39,10 @@ def test_the_error_suggests_a_near_name_and_lists_few():
     with pytest.raises(UsageError, match="did you mean dog") as raised:
         Thresholds(classes="dgo").labels(NAMES)
     assert "cat, dog, cat, 7" in str(raised.value)
-    with pytest.raises(UsageError, match="and 980 more"):
-        Thresholds(classes="x").labels([f"class {n}" for n in range(1000)])
+    for classes, more in ((1000, " and 980 more"), (21, " and 1 more"), (20, "")):
+        with pytest.raises(UsageError) as raised:
+            Thresholds(classes="x").labels([f"class {n}" for n in range(classes)])
+        assert raised.value.expected == ", ".join(f"class {n}" for n in range(20)) + more
 
 
 @pytest.mark.parametrize("conf", [-0.1, 1.1, 25, float("nan"), "0.3", None, True, [0.5]])
@@ -55,6 +57,11 @@ def test_values_outside_the_range_or_of_another_type(conf):
 def test_a_limit_is_a_whole_number(limit):
     with pytest.raises(UsageError, match="invalid limit of detections"):
         Thresholds(max_detections=limit)
+
+
+def test_the_ends_of_the_ranges_are_within():
+    least, most = Thresholds(conf=0, iou=0, max_detections=1), Thresholds(conf=1, iou=1.0)
+    assert (least.conf, least.iou, least.max_detections, most.conf, most.iou) == (0, 0, 1, 1, 1)
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -285,9 +285,11 @@ def test_each_box_that_suppressed_it_must_have_done_so_barely():
     assert counts(compared(reference, candidate)) == (2, 0, 1, 0)
 
 
-def test_a_lesser_box_suppresses_nothing():
-    """The cat alone suppressed MORE, and barely: the lesser one, which overlaps it clearly, came after it."""
-    lesser = scored(BESIDE, 0.6)
-    reference, candidate = look(CAT, MORE, lesser), look(CAT, LESS, lesser, iou=0.7)
+@pytest.mark.parametrize(
+    "other", [scored(BESIDE, 0.6), (*BESIDE[:4], 0.8, 1)], ids=["a lesser box", "a box of another class"]
+)
+def test_what_suppresses_nothing_does_not_count(other):
+    """The cat alone suppressed MORE, and barely: the other box, which overlaps it clearly, did not."""
+    reference, candidate = look(CAT, other, MORE), look(CAT, other, LESS, iou=0.7)
     assert (len(reference.kept.scores), len(candidate.kept.scores)) == (2, 3)
     assert counts(compared(reference, candidate)) == (2, 0, 0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from yolov7.errors import OutputError, UsageError
+from yolov7.errors import OutputError, SourceError, UsageError
 from yolov7.inference.frames import Frame
 from yolov7.inference.result import NOTEBOOK_SIDE, Result, Timings
 from yolov7.types import Detections
@@ -20,7 +20,7 @@ NAMES = ("<b>dog\x1b[2J", "cat")
 def result(height: int = 60, width: int = 90) -> Result:
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     boxes = np.array([[5, 6, 50, 40], [1, 2, 3.25, 4]], np.float32)
-    found = Detections(boxes, np.array([0.9, 0.5], np.float32), np.array([0, 1]), NAMES)
+    found = Detections(boxes, np.array([0.9, 0.123456], np.float32), np.array([0, 1]), NAMES)
     frame = Frame(image, "a.png", "a.png", 3)
     return Result(found, image, "a.png", 3, Timings(0, 0, 0, 0), frame)
 
@@ -45,8 +45,23 @@ def test_saving_writes_the_plot(tmp_path):
 def test_json_has_every_detection():
     document = json.loads(result().to_json())
     assert (document["source"], document["width"], document["height"]) == ("a.png", 90, 60)
-    assert document["detections"][1] == {"label": 1, "name": "cat", "score": 0.5, "box": [1, 2, 3.25, 4]}
+    assert document["detections"][1] == {"label": 1, "name": "cat", "score": 0.12346, "box": [1, 2, 3.25, 4]}
     assert list(result().to_pandas().name) == list(NAMES)
+
+
+def test_an_image_that_cannot_be_read_says_so_everywhere():
+    error = SourceError("damaged", file="a.png", found="half of it")
+    frame = Frame(None, "a.png", "a.png", 3, error=error)
+    failed = Result(
+        Detections.empty(NAMES), np.zeros((0, 0, 3), np.uint8), "a.png", 3, Timings(0, 0, 0, 0), frame
+    )
+    with pytest.raises(SourceError) as raised:
+        failed.plot()
+    assert raised.value is error
+    document = json.loads(failed.to_json())
+    assert (document["error"], document["detections"]) == (str(error), [])
+    assert failed._repr_png_() is None
+    assert repr(failed) == "<Result a.png: damaged>"
 
 
 def test_a_notebook_gets_a_picture_of_bounded_size_and_an_escaped_table():
