@@ -9,13 +9,14 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolov7.errors import UsageError
-from yolov7.inference.prefetch import MAX_AHEAD_BYTES, newest, prefetch
+from yolov7.inference.prefetch import MAX_AHEAD_BYTES, Weight, newest, prefetch
 
 
 def background_threads() -> list[str]:
@@ -82,8 +83,9 @@ def test_work_overlaps() -> None:
         assert item == 4 or read[item + 1].wait(30)
 
 
+@pytest.mark.parametrize("later", [False, True])  # weighed by each thread, or when the item is taken
 @pytest.mark.parametrize("workers", [1, 3])
-def test_what_is_read_ahead_takes_no_more_than_its_memory(workers: int) -> None:
+def test_what_is_read_ahead_takes_no_more_than_its_memory(workers: int, later: bool) -> None:
     weights = [MAX_AHEAD_BYTES // 2, 5 * MAX_AHEAD_BYTES, 10, MAX_AHEAD_BYTES, 10, 10]
     lock, ahead = threading.Lock(), []
 
@@ -94,9 +96,10 @@ def test_what_is_read_ahead_takes_no_more_than_its_memory(workers: int) -> None:
         assert sum(weights[other] for other in waiting) <= MAX_AHEAD_BYTES or len(waiting) == 1
         return item
 
-    for number, item in enumerate(
-        prefetch(range(6), 4, prepare=prepare, workers=workers, weigh=weights.__getitem__)
-    ):
+    def weigh(item: int) -> Weight:
+        return partial(weights.__getitem__, item) if later else weights[item]
+
+    for number, item in enumerate(prefetch(range(6), 4, prepare=prepare, workers=workers, weigh=weigh)):
         assert item == number
         with lock:
             ahead.remove(item)

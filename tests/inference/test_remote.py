@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -19,7 +20,9 @@ from PIL import Image as Pillow
 from tests.inference.media import number_of, picture, write_video
 from tests.inference.servers import Answer, content, drip, web_server
 from yolov7 import web
+from yolov7.data.images import decoding_bytes
 from yolov7.errors import SourceError, UsageError
+from yolov7.inference import prefetch
 from yolov7.inference.frames import Frame
 from yolov7.inference.remote import without_password
 from yolov7.inference.sources import open_source
@@ -209,6 +212,28 @@ def test_a_deadline_holds_for_the_whole_exchange(answer: Answer, monkeypatch: py
     monkeypatch.setattr(web, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     with web_server({"/a.png": answer}) as address:
         assert "the transfer is too slow" in error_of(address + "/a.png", timeout=5)
+
+
+def test_pictures_of_urls_and_bytes_are_read_ahead_within_the_memory_for_it(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, ahead, most = threading.Lock(), 0, 0
+    monkeypatch.setattr(prefetch, "MAX_AHEAD_BYTES", decoding_bytes(png()) * 3 // 2)
+
+    def prepare(frame: Frame) -> Frame:
+        nonlocal ahead, most
+        with lock:
+            ahead += 1
+            most = max(most, ahead)
+        return frame
+
+    pictures = [f"{server}/a%20cat.png?size=large", png(), f"{server}/cat"] * 3
+    for frame in open_source(pictures).read_ahead(prepare, depth=6, workers=3):
+        assert frame.image is not None
+        time.sleep(0.02)
+        with lock:
+            ahead -= 1
+    assert most == 2  # one with the consumer, one ahead
 
 
 def test_a_silent_server_is_given_up(server: str) -> None:

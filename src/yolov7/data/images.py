@@ -144,10 +144,10 @@ def _is_animated(image: ImageFile) -> bool:
         return False
 
 
-def decoding_bytes(path: str | os.PathLike[str]) -> int:
+def decoding_bytes(source: str | os.PathLike[str] | bytes) -> int:
     """Memory that `read_image` will take, from the file's header alone; 0 where it will fail."""
     try:
-        with _opened(path) as file:
+        with _opened(source) as file:
             return _measure(file).needed
     except SourceError:
         return 0

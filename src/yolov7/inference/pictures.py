@@ -22,10 +22,10 @@ _PAGED = frozenset({".tif", ".tiff"})
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What gives a frame, and bytes of memory that this takes; 0 where that is not known."""
+    """What gives a frame, and bytes of memory that this takes, or what finds out."""
 
     load: Callable[[], Frame]
-    weight: int = 0
+    weight: int | Callable[[], int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Still:
         read: gives its pixels.
         full_size: gives its size in the file, where it is decoded smaller.
         file: path, where it is a file.
+        weigh: gives bytes of memory that reading it takes.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Still:
     read: Callable[[], Image]
     full_size: Callable[[], tuple[int, int]] | None = None
     file: str | None = None
+    weigh: Callable[[], int] = int
 
     def reduced(self, at_least: int) -> Still:
         """The same, decoded at reduced size where it is a file."""
@@ -63,10 +65,6 @@ class Still:
         took = 1000 * (time.perf_counter() - begin)
         return Frame(image, self.source, self.name, 0, read_ms=took, full_size=full_size)
 
-    def weight(self) -> int:
-        """Bytes of memory that loading it takes; 0 where that is not known."""
-        return 0 if self.file is None else decoding_bytes(self.file)
-
     def loads(self, every: int) -> Iterator[Load]:
         """What gives its frames: those of an animation are a film's; pages behind the first are not read."""
         suffix = "" if self.file is None else Path(self.file).suffix.lower()
@@ -80,7 +78,7 @@ class Still:
             for frame in self._animation(every):
                 yield Load(partial(replace, frame), 0 if frame.image is None else frame.image.nbytes)
             return
-        yield Load(self.load, self.weight())
+        yield Load(self.load, self.weigh)
         if held > 1:
             error = SourceError(
                 f"{held - 1} more pages in this file are not read", file=self.file, expected="one page"
@@ -109,7 +107,43 @@ def broken(source: str, error: Yolov7Error, name: str | None = None) -> Still:
 
 def still_file(path: Path, name: str) -> Still:
     """The picture in a file."""
-    return Still(str(path), name, partial(read_image, str(path)), file=str(path))
+    read, weigh = partial(read_image, str(path)), partial(decoding_bytes, str(path))
+    return Still(str(path), name, read, file=str(path), weigh=weigh)
+
+
+class Delivery:
+    """The content of an image file that is brought when it is asked for, and let go once it is decoded.
+
+    Args:
+        bring: gives it.
+        name: what an error calls it.
+    """
+
+    def __init__(self, bring: Callable[[], bytes], name: str) -> None:
+        self._bring, self._name = bring, name
+        self._brought: bytes | Yolov7Error | None = None
+
+    def weigh(self) -> int:
+        """Bytes of memory that decoding it takes; 0 where reading it will fail."""
+        try:
+            self._brought = self._bring()
+        except Yolov7Error as error:
+            self._brought = error
+            return 0
+        return decoding_bytes(self._brought)
+
+    def read(self) -> Image:
+        """Its pixels."""
+        brought, self._brought = self._brought, None
+        if isinstance(brought, Yolov7Error):
+            raise brought
+        return read_image(self._bring() if brought is None else brought, name=self._name)
+
+
+def delivered(source: str, name: str, bring: Callable[[], bytes], shown: str | None = None) -> Still:
+    """The picture in the content of a file."""
+    delivery = Delivery(bring, shown or source)
+    return Still(source, name, delivery.read, weigh=delivery.weigh)
 
 
 def picture_by_content(path: Path, name: str) -> Still | None:

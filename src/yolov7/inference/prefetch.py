@@ -14,6 +14,7 @@ from yolov7.errors import UsageError
 
 Item = TypeVar("Item")
 Ready = TypeVar("Ready")
+Weight = int | Callable[[], int]
 
 _POLL = 0.5
 """Seconds after which a waiting consumer looks up: on Windows a lock that is waited for hides Ctrl-C."""
@@ -27,7 +28,11 @@ MAX_AHEAD_BYTES = 1_200_000_000
 
 @overload
 def prefetch(
-    items: Iterable[Item], depth: int = ..., *, workers: int = ..., weigh: Callable[[Item], int] | None = ...
+    items: Iterable[Item],
+    depth: int = ...,
+    *,
+    workers: int = ...,
+    weigh: Callable[[Item], Weight] | None = ...,
 ) -> Iterator[Item]: ...
 
 
@@ -38,7 +43,7 @@ def prefetch(
     *,
     prepare: Callable[[Item], Ready],
     workers: int = ...,
-    weigh: Callable[[Item], int] | None = ...,
+    weigh: Callable[[Item], Weight] | None = ...,
 ) -> Iterator[Ready]: ...
 
 
@@ -48,7 +53,7 @@ def prefetch(
     *,
     prepare: Callable[[Any], Any] | None = None,
     workers: int = 1,
-    weigh: Callable[[Any], int] | None = None,
+    weigh: Callable[[Any], Weight] | None = None,
 ) -> Iterator[Any]:
     """The items, taken and prepared in the background, in their order.
 
@@ -62,8 +67,9 @@ def prefetch(
         prepare: what to do with each item in the background, such as letterboxing; with several workers to
             several items at once.
         workers: how many threads.
-        weigh: bytes of memory that an item takes; an item waits while it and those ahead of the consumer
-            would take more than MAX_AHEAD_BYTES.
+        weigh: bytes of memory that an item takes, or what finds out (opens a file, downloads it), with
+            several workers for several items at once; an item waits while it and those before it that the
+            consumer has not got yet would take more than MAX_AHEAD_BYTES.
 
     Raises:
         UsageError: depth or workers below 1.
@@ -164,7 +170,7 @@ class _ReadAhead(_Background[Ready]):
         depth: int,
         prepare: Callable[[Any], Ready] | None,
         workers: int,
-        weigh: Callable[[Any], int],
+        weigh: Callable[[Any], Weight],
     ) -> None:
         super().__init__(items, workers)
         self._prepare = prepare
@@ -172,6 +178,7 @@ class _ReadAhead(_Background[Ready]):
         self._taking = threading.Lock()
         self._taken = 0
         self._given = 0
+        self._ended = False
         self._ready: dict[int, tuple[Any, BaseException | None]] = {}
         self._weigh = weigh
         self._weights: dict[int, int] = {}  # of what is taken and not yet given
@@ -183,8 +190,8 @@ class _ReadAhead(_Background[Ready]):
             value: Ready
             value, error = self._ready.pop(self._given)
             self._weights.pop(self._given, None)
+            self._given += 1
             self._changed.notify_all()
-        self._given += 1
         self._room.release()
         if error is not None:
             raise error
@@ -202,15 +209,18 @@ class _ReadAhead(_Background[Ready]):
         while True:
             self._room.acquire()
             with self._taking:
-                if self._stopped:
+                if self._stopped or self._ended:
                     self._close()
                     return
                 item, error = self._take()
                 if error is not None:
-                    self._stopped = True  # nothing comes after the end or an error
+                    self._ended = True  # nothing comes after the end or an error
                 number, self._taken = self._taken, self._taken + 1
-                if error is None:
-                    self._await_memory(number, self._weigh(item))
+                weight = 0 if error is not None else self._weigh(item)
+                if isinstance(weight, int):
+                    self._await_memory(number, weight)
+            if not isinstance(weight, int):
+                self._await_memory(number, weight())
             if error is None and self._prepare is not None:
                 try:
                     item = self._prepare(item)
@@ -222,16 +232,17 @@ class _ReadAhead(_Background[Ready]):
             del item, error
 
     def _await_memory(self, number: int, weight: int) -> None:
-        """Wait until there is memory for an item beside those ahead, all of which are of lower number."""
+        """Wait until there is memory for an item beside those before it, which must be weighed first."""
+
+        def enough() -> bool:
+            before = [other for place, other in self._weights.items() if place < number]
+            weighed = len(before) == number - self._given
+            return self._stopped or (weighed and (not before or sum(before) + weight <= MAX_AHEAD_BYTES))
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    self._stopped
-                    or not self._weights
-                    or sum(self._weights.values()) + weight <= MAX_AHEAD_BYTES
-                )
-            )
+            self._changed.wait_for(enough)
             self._weights[number] = weight
+            self._changed.notify_all()
 
 
 class _Newest(_Background[Ready]):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from yolov7.data.foreign import FOREIGN_SUFFIXES
-from yolov7.data.images import IMAGE_SUFFIXES, read_image
+from yolov7.data.images import IMAGE_SUFFIXES
 from yolov7.data.labels import Defect, decode_text
 from yolov7.data.lists import entries_of, find_listed, is_list, read_list
 from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
@@ -24,7 +24,7 @@ from yolov7.files import exists, is_folder
 from yolov7.inference.arrays import is_picture, to_images, to_rgb
 from yolov7.inference.frames import Frame
 from yolov7.inference.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
-from yolov7.inference.pictures import Load, Still, broken, picture_by_content, still_file
+from yolov7.inference.pictures import Load, Still, broken, delivered, picture_by_content, still_file
 from yolov7.inference.prefetch import prefetch
 from yolov7.inference.remote import (
     MAX_DOWNLOAD,
@@ -36,7 +36,6 @@ from yolov7.inference.remote import (
     without_password,
 )
 from yolov7.inference.video import PLAYLIST_SUFFIXES, VIDEO_SUFFIXES, Video, VideoOptions, Webcam
-from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)
 
@@ -203,14 +202,14 @@ class _Opener:
                 for i, picture in enumerate(pictures)
             ]
         if isinstance(thing, bytes | bytearray | memoryview):
-            return [Still(label, label, partial(read_image, bytes(thing), name=label))]
+            return [delivered(label, label, partial(bytes, thing))]
         if isinstance(thing, str | os.PathLike):
             try:
                 return self._named(os.fspath(thing))
             except OSError as error:  # no permission, a name that is too long
                 raise SourceError(f"cannot be looked up: {error.strerror}", file=thing) from error
         if hasattr(thing, "read"):
-            return [Still(label, label, partial(_read_open_file, thing, label))]
+            return [delivered(label, label, partial(_read_open_file, thing))]
         if isinstance(thing, int) and not isinstance(thing, bool) and thing >= 0:
             return [Webcam(thing, self.options)]
         raise UsageError(
@@ -296,14 +295,14 @@ class _Opener:
         if scheme_of(url) not in ("http", "https") or ending in VIDEO_SUFFIXES | PLAYLIST_SUFFIXES:
             return Video(url, url_name(url), self.options)
         if ending in IMAGE_SUFFIXES:
-            return Still(without_password(url), url_name(url), partial(self._fetch, url))
+            return delivered(without_password(url), url_name(url), partial(self._fetch, url))
         return _Later(partial(self._ask, url))
 
-    def _fetch(self, url: str) -> Image:
+    def _fetch(self, url: str) -> bytes:
         content = fetch_image(url, timeout=self.options.timeout, max_bytes=self.max_download)
         if content is None:
             raise SourceError(f"{without_password(url)}: a video, though its ending is that of an image")
-        return read_image(content, name=without_password(url))
+        return content
 
     def _ask(self, url: str) -> list[_Part]:
         """The picture or video at a URL that does not say which it is."""
@@ -314,7 +313,7 @@ class _Opener:
             return [broken(shown, error)]
         if content is None:
             return [Video(url, name, self.options)]
-        return [Still(shown, name, partial(read_image, content, name=shown))]
+        return [delivered(shown, name, lambda: content)]
 
     def _standard_input(self) -> list[_Part]:
         # Read here, at once: a background thread that waits for input would outlive the program.
@@ -322,7 +321,7 @@ class _Opener:
         if not content:
             raise SourceError("standard input is empty", expected="an image, or a path or URL in each line")
         if not is_list(content):
-            return [Still("-", "stdin", partial(read_image, content, name="standard input"))]
+            return [delivered("-", "stdin", lambda: content, "standard input")]
         entries = entries_of(decode_text(content, Path("-"), []))
         return self._listed(entries, "standard input", Path())
 
@@ -384,8 +383,8 @@ def _in_list(error: Yolov7Error | OSError, entry: str, file: str, line: int) -> 
     return SourceError(message, file=file, line=line, expected=error.expected, found=error.found)
 
 
-def _read_open_file(file: Any, label: str) -> Image:
+def _read_open_file(file: Any) -> bytes:
     content = file.read()
     if not isinstance(content, bytes):
         raise UsageError("a file of images must be open for reading bytes", found=type(content).__name__)
-    return read_image(content, name=label)
+    return content
