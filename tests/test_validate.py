@@ -88,6 +88,27 @@ def test_a_report_is_not_overwritten(fresh: tuple[Path, Path], tmp_path: Path):
     assert (tmp_path / "report.html").read_text() == "mine"
 
 
+@pytest.mark.parametrize("command", ["val", "train", "benchmark", "export"])
+def test_a_size_that_no_machine_holds_is_one_error(
+    fresh: tuple[Path, Path], tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, data = map(str, fresh)
+    arguments = {
+        "val": [weights, data, "--size", "3200000"],
+        "train": [data, "--size", "3200000", "--model", "yolov7-tiny", "--batch-size", "2", "--out"],
+        "benchmark": [weights, "--sizes", "3200000"],
+        "export": [weights, "--format", "onnx", "--size", "3200000", "--out"],
+    }[command]
+    with pytest.raises(SystemExit) as stop:
+        main([command, *arguments, *[str(tmp_path / "run")] * (arguments[-1] == "--out")])
+    said = capsys.readouterr().err
+    assert stop.value.code not in (0, None)
+    assert "not enough memory for" in said
+    count = 2 if command == "train" else 1
+    assert f"expected: {count * 15 * 3_200_000**2 / 1e9:.1f} GB or more" in said
+    assert "Traceback" not in said
+
+
 def test_the_command_line_gives_each_report_a_directory(fresh: tuple[Path, Path], tmp_path: Path, capsys):
     arguments = ["val", *map(str, fresh), "--size", "64", "--device", "cpu", "--report", str(tmp_path / "r")]
     for name in ("r", "r-2"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from yolov7.errors import UsageError, Yolov7Error
 
@@ -14,6 +14,9 @@ _ALLOCATION = re.compile(
     r"|bad.alloc|unable to allocate|array is too big|maximum allowed dimension",
     re.IGNORECASE,
 )
+
+_BYTES_A_PIXEL = 15
+"""Least memory for an input of the network: a pixel of three bytes, and the same as three floats."""
 
 
 def is_allocation(error: BaseException) -> bool:
@@ -55,6 +58,15 @@ def enough_memory(purpose: str, needed: int) -> Iterator[None]:
         if not is_allocation(error):
             raise
         raise _too_little(purpose, needed, "less than that is free, or allowed to this process") from error
+
+
+def enough_for_images(
+    height: int, width: int, count: int = 1, *, what: str = "images"
+) -> AbstractContextManager[None]:
+    """The same for images of so many pixels on their way into a network, `count` at a time."""
+    together = f", {count} at a time" if count > 1 else ""
+    purpose = f"{what} of {width} x {height} pixels{together}"
+    return enough_memory(purpose, _BYTES_A_PIXEL * height * width * count)
 
 
 def _too_little(purpose: str, needed: int, found: str) -> UsageError:

@@ -20,6 +20,7 @@ from yolov7.evaluation.run import evaluate as evaluate_network
 from yolov7.files import exists, write_file
 from yolov7.inference.predictor import Predictor
 from yolov7.loading import load
+from yolov7.memory import enough_for_images
 from yolov7.reports.evaluation import evaluation_report
 from yolov7.reports.plots import require_matplotlib
 from yolov7.text import plural
@@ -158,20 +159,21 @@ def validate(
     def infer(images: torch.Tensor) -> Sequence[torch.Tensor]:
         return predictor.backend(images, conf)
 
-    outcome = evaluate_network(
-        infer,
-        dataset,
-        names=predictor.names,
-        size=predictor.size,
-        stride=predictor.backend.stride,
-        shape=predictor.backend.shape,
-        batch_size=batch_size,
-        conf=conf,
-        iou=iou,
-        max_detections=max_detections,
-        released_mapping=released_mapping,
-        progress=progress,
-    )
+    with enough_for_images(*(predictor.backend.shape or (predictor.size, predictor.size))):
+        outcome = evaluate_network(
+            infer,
+            dataset,
+            names=predictor.names,
+            size=predictor.size,
+            stride=predictor.backend.stride,
+            shape=predictor.backend.shape,
+            batch_size=batch_size,
+            conf=conf,
+            iou=iou,
+            max_detections=max_detections,
+            released_mapping=released_mapping,
+            progress=progress,
+        )
     if predictions is not None:
         entries = coco_results(outcome.detections, dataset)
         write_file(Path(predictions), json.dumps(entries).encode())

@@ -39,6 +39,7 @@ from yolov7.files import exists, explained
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.remote import without_password
 from yolov7.inference.sources import Source, open_source
+from yolov7.memory import enough_for_images
 from yolov7.photos import photos
 from yolov7.thresholds import check_fraction
 
@@ -123,7 +124,7 @@ def export(
     checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(find_weights(weights))
     options = options or ExportOptions()
     stem = stem or checkpoint.model.architecture.name
-    Description.of(checkpoint, "", options)  # raises where the options do not fit the network
+    said = Description.of(checkpoint, "", options)  # raises where the options do not fit the network
     folder = Path(out)
     targets = [folder / f"{stem}{runtime.suffix}" for runtime in runtimes]
     for path in itertools.chain.from_iterable(map(_outputs, targets)):
@@ -140,7 +141,8 @@ def export(
     for runtime, target in zip(runtimes, targets, strict=True):
         report = None if progress is None else partial(_report, progress, runtime.name)
         try:
-            exported.append(_export(runtime, target, proof, options, report))
+            with enough_for_images(said.size, said.size):
+                exported.append(_export(runtime, target, proof, options, report))
         except Exception as error:  # a vendor's library may raise anything, and the other formats are wanted
             _LOG.info("%s failed", runtime.name, exc_info=True)
             text = str(error) if isinstance(error, Yolov7Error) else f"{type(error).__name__}: {error}"

@@ -31,6 +31,7 @@ from yolov7.checkpoints.weights import find_weights
 from yolov7.errors import UsageError
 from yolov7.inference.backend import default_device, find_device
 from yolov7.loading import find_artefact, open_checkpoint
+from yolov7.memory import enough_for_images
 
 MOST_PARALLEL = 8
 
@@ -91,7 +92,8 @@ def benchmark(
             checkpoint.save(path)
         sizes = sizes or (checkpoint.size,)
         if images is None:
-            photos = cut_photos(Path(folder, "photos"), count, max(WIDTH, *sizes))
+            with enough_for_images(max(sizes), max(sizes), max(batches)):
+                photos = cut_photos(Path(folder, "photos"), count, max(WIDTH, *sizes))
         else:
             photos = read_photos(images, count)
         settings, interrupted = [], False

@@ -18,7 +18,7 @@ from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.frames import Frame
 from yolov7.inference.result import Result, Results, Timings
 from yolov7.inference.sources import Source, open_source
-from yolov7.memory import enough_memory
+from yolov7.memory import enough_for_images
 from yolov7.models.detector import Detector
 from yolov7.nms import non_max_suppression
 from yolov7.text import plural
@@ -27,9 +27,6 @@ from yolov7.types import Detections, Image, Letterbox
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-_BYTES_A_PIXEL = 15
-"""Least memory for an input of the network: a pixel of three bytes, and the same as three floats."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -199,10 +196,7 @@ class Predictor:
     def _enough_memory(self, *images: Image) -> AbstractContextManager[None]:
         """Explain a size that memory does not suffice for."""
         height, width = self.backend.shape or long_side_size(images[0].shape[:2], self.size)
-        purpose = f"images of {width} x {height} pixels"
-        if len(images) > 1:
-            purpose += f", {len(images)} at a time"
-        return enough_memory(purpose, _BYTES_A_PIXEL * height * width * len(images))
+        return enough_for_images(height, width, len(images))
 
     def _detect(self, batch: Sequence[_Prepared], limits: Thresholds) -> Iterator[Result]:
         start = time.perf_counter()

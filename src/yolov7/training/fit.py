@@ -23,6 +23,7 @@ from yolov7.data.soundness import require_sound
 from yolov7.errors import DamagedCheckpointError, OutputError, TrainingError, UsageError, Yolov7Error
 from yolov7.evaluation.run import Evaluation
 from yolov7.files import explained, new_run_directory, write_file
+from yolov7.memory import is_allocation
 from yolov7.models.complexity import count_parameters
 from yolov7.models.parts import own_parts
 from yolov7.plugins import assignment_for
@@ -266,6 +267,12 @@ def _fit(
                 ) from error
             raise
         except Exception as error:
+            if is_allocation(error):
+                raise TrainingError(
+                    "not enough memory for a batch of training images",
+                    expected="a smaller size or batch size",
+                    found=str(error).split("\n")[0][:200] or type(error).__name__,
+                ) from error
             saver = trainer.strategy.checkpoint_io
             if state is None or keeper.trains or not (isinstance(saver, SafeState) and saver.given):
                 raise

@@ -23,6 +23,7 @@ from yolov7.data.layout import UNDIVIDED, Dataset, Layout, choose_split
 from yolov7.data.letterbox import whole_strides
 from yolov7.data.soundness import require_sound
 from yolov7.errors import DataError, UsageError
+from yolov7.memory import enough_for_images
 from yolov7.models.architecture import YOLOV7, Anchors, Architecture, scale
 from yolov7.models.detector import Detector
 from yolov7.models.zoo import find_architecture
@@ -120,10 +121,11 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
         if folded := checkpoint.folded:
             say(f"folded in these weights, and fresh again: {', '.join(folded)}")
     batch_size = config.batch_size or BATCH_SIZE
-    gpu = only_gpu(config)
-    if config.batch_size is None and gpu is not None:
-        batch_size = fitting_batch_on(gpu, model, size, precision(config, "gpu"))
-        say(f"batches of {batch_size} images fit into the GPU's memory")
+    with enough_for_images(size, size, batch_size, what="training images"):
+        gpu = only_gpu(config)
+        if config.batch_size is None and gpu is not None:
+            batch_size = fitting_batch_on(gpu, model, size, precision(config, "gpu"))
+            say(f"batches of {batch_size} images fit into the GPU's memory")
     own = initial is not None or isinstance(config.model, (Architecture, Detector))
     resolved = replace(
         config,
