@@ -8,6 +8,14 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+PEAK = """
+def peak():
+    # Bytes. Not ru_maxrss: a process inherits that from whoever started it.
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+"""
+"""The most memory that a process had, for scripts of tests; Linux only."""
+
 _PROLOGUE = """
 import json, sys, resource
 def status(key):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bounded import PEAK
 from tests.checkpoints import hostile
 from tests.checkpoints.hostile_files import damaged_files
 from yolov7.checkpoints.checkpoint import load_checkpoint
@@ -187,11 +188,6 @@ import sys
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.errors import CheckpointError
 
-def peak():
-    # Not ru_maxrss: a process inherits that from whoever started it.
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-
 try:
     load_checkpoint(sys.argv[1])  # a good pickle, of no network
 except CheckpointError:
@@ -226,7 +222,7 @@ def test_hostile_files_use_little_memory(tmp_path: Path) -> None:
         paths[-1].write_bytes(content)
     largest = max(path.stat().st_size for path in paths)
     run = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(good), *map(str, paths)],
+        [sys.executable, "-c", PEAK + MEASURE, str(good), *map(str, paths)],
         capture_output=True,
         text=True,
         check=False,

@@ -34,7 +34,7 @@ from yolov7.training.optim import Schedule
 from yolov7.training.recipes import TINY
 from yolov7.training.state import SafeState
 
-EPOCHS = 4
+EPOCHS = 12
 SMALL: dict[str, Any] = {
     "model": "yolov7-tiny",
     "width": 0.25,
@@ -57,8 +57,8 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     changes = [
         part for change in (PLAIN[1], "warmup_epochs=1", "warmup_iterations=0") for part in ("--set", change)
     ]
-    options = "--model yolov7-tiny --size 96 --batch-size 8 --no-report --save-interval 0 --workers 1"
-    return [data, *options.split(), "--epochs", EPOCHS, *changes]
+    options = "--model yolov7-tiny --width 0.25 --size 96 --batch-size 8 --no-report --save-interval 0"
+    return [data, *options.split(), "--workers", 1, "--epochs", EPOCHS, *changes]
 
 
 @pytest.mark.slow
