@@ -145,6 +145,19 @@ def test_a_slope_that_is_not_tinys_is_refused(tmp_path, state):
         load_checkpoint(tmp_path / "a.pt")
 
 
+@pytest.mark.parametrize("kind", [nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Mish, nn.LeakyReLU])
+def test_another_activation_is_taken_from_the_pickled_network(tmp_path, state, kind):
+    network = network_of(state)
+    network.act = kind()
+    torch.save({"model": network}, tmp_path / "a.pt")
+    load_checkpoint(tmp_path / "a.pt").save(tmp_path / "b.safetensors")
+    for name in ("a.pt", "b.safetensors"):
+        checkpoint = load_checkpoint(tmp_path / name)
+        assert checkpoint.model.architecture.name == "yolov7-tiny"
+        assert {type(m) for m in checkpoint.model.modules() if hasattr(m, "inplace")} == {kind}
+        assert any("unlike the paper's" in note for note in checkpoint.notes)
+
+
 def test_names_cannot_steer_a_terminal(tmp_path, state):
     network = network_of(state, names=["\x1b[2Jcat\n"] + ["狗"] * 79)
     torch.save({"model": network}, tmp_path / "a.pt")

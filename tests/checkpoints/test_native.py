@@ -119,6 +119,14 @@ def test_own_names_without_metadata(tiny):
         native.from_own_names({"backbone.stem.0.conv.weight": torch.zeros(1)})
 
 
+@pytest.mark.parametrize(("name", "width"), [("yolov7", 0.6), ("yolov7-w6", 0.125)])
+def test_own_names_of_another_width(name, width):
+    network = scale(find_architecture(name), width=width, branch=width)
+    again, notes = native.from_own_names(create(network, classes=2).state_dict())
+    assert again.architecture == network
+    assert notes == (f"its channels are {width} times those of {name}",)
+
+
 @pytest.mark.parametrize(
     "name", ["yolov7-tiny-silu", "yolor-csp", "yolov4-csp", "yolor-p6", "yolor-w6", "yolor-e6"]
 )

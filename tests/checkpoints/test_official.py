@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +16,7 @@ from tests.examples import examples
 from tests.golden.keyed import golden_network, keyed_state_dict
 from yolov7.checkpoints.official import Evidence, recover
 from yolov7.errors import MismatchedCheckpointError
-from yolov7.models.architecture import VARIANTS
+from yolov7.models.architecture import VARIANTS, scale
 from yolov7.models.baselines import YOLOR_CSP, YOLOR_P6, YOLOV4_CSP
 from yolov7.models.detector import Detector, fuse
 from yolov7.models.head import PlainHead
@@ -174,9 +176,67 @@ def test_activation_decides_between_the_tinies(tiny):
     assert (silu.name, leaky.name) == ("yolov7-tiny-silu", "yolov7-tiny")
     assert recover(plain).notes
     assert recover(folded(plain)).model.architecture.name == "yolov7-tiny"
-    for strange in ({"Hardswish"}, {"SiLU", "LeakyReLU"}, {"LeakyReLU(0.2)"}):
+    for strange in ({"Softplus"}, {"SiLU", "LeakyReLU"}, {"LeakyReLU(0.2)"}):
         with pytest.raises(MismatchedCheckpointError, match="activations that no YOLOv7"):
             recover(plain, Evidence(activations=frozenset(strange)))
+
+
+def released_at(name: str, width: float) -> tuple[State, Detector]:
+    """A file of the released code whose ``width_multiple`` was changed, and the network it was written from.
+
+    Each row gives the published channels times the width, rounded up to a multiple of 8. The convolutions
+    inside a DownC (the only rows here with cv3 but no cv4) give half of their row's channels.
+    """
+    description, _ = golden_network(name)
+    published = {n: torch.ones(shape) for n, shape in description["state_dict"].items()}
+    by_pointer = {tensor.data_ptr(): n for n, tensor in published.items() if tensor.numel() > 1}
+    model = Detector(scale(find_architecture(name), width=width, branch=width), classes=2)
+    state = {}
+    for ours, tensor in recover(published).model.state_dict().items():
+        if theirs := by_pointer.get(tensor.data_ptr()):
+            row, _, rest = theirs.removeprefix("model.").partition(".")
+            if rest.endswith("conv.weight"):
+                in_down = rest[:3] in ("cv2", "cv3") and f"model.{row}.cv4.conv.weight" not in published
+                halves = 1 + in_down
+                channels = 8 * math.ceil(halves * len(tensor) * width / 8) // halves
+                assert len(model.state_dict()[ours]) == channels, theirs
+            state[theirs] = model.state_dict()[ours]
+    return state, model
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        ("yolov7-tiny", 0.5),
+        ("yolov7-tiny", 1.3),
+        ("yolov7-tiny-silu", 0.33),
+        ("yolov7", 0.25),
+        ("yolov7", 0.6),
+        ("yolov7-x", 0.33),
+        ("yolov7-w6", 0.3),
+        ("yolov7-e6", 0.15),
+        ("yolor-csp", 0.25),
+    ],
+)
+def test_home_trained_networks_of_another_width(name, width):
+    state, written = released_at(name, width)
+    recovered = recover(state)
+    assert recovered.model.architecture == written.architecture
+    factor = re.fullmatch(rf"its channels are ([\d.]+) times those of {name}", recovered.notes[-1])
+    assert factor is not None
+    assert abs(float(factor[1]) - width) < 0.02  # several numbers give the same channels
+    found = recovered.model.state_dict()
+    assert found.keys() == written.state_dict().keys()
+    assert all(torch.equal(found[n], tensor) for n, tensor in written.state_dict().items())
+    rows(recovered.model, 128)  # every concatenation has as many channels as its reader takes
+
+
+def test_a_damaged_network_of_another_width_lists_what_is_missing():
+    state, _ = released_at("yolov7-tiny", 0.5)
+    del state["model.5.bn.bias"]
+    with pytest.raises(MismatchedCheckpointError, match="not those of yolov7-tiny") as error:
+        recover(state)
+    assert "1 tensors that are not there: model.5.bn.bias (16,)" in str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +382,7 @@ def test_rows_of_another_network(tiny):
     with pytest.raises(MismatchedCheckpointError, match="begins like") as error:
         recover(tiny | {"model.0.conv.weight": torch.zeros(48, 3, 3, 3)})
     beginnings = "3 levels and 32 or 40 channels, or 4 levels and 64 or 80 or 96 channels"
-    assert f"{beginnings} in the first convolution" in str(error.value)
+    assert f"{beginnings} in the first convolution, or all widths times one number" in str(error.value)
     assert "3 levels, 48 channels" in str(error.value)
     with pytest.raises(MismatchedCheckpointError, match="not the tensors of a YOLOv7"):
         recover({"layer1.weight": torch.zeros(3), "fc.bias": torch.zeros(3)})

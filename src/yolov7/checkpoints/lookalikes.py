@@ -1,8 +1,11 @@
-"""Networks that tensors cannot tell apart, and which of them a file is taken for."""
+"""The networks that a file's tensors are compared with, at any width, and how lookalikes are told apart."""
 
 from __future__ import annotations
 
-from yolov7.models.architecture import VARIANTS, YOLOV7_TINY, YOLOV7_TINY_SILU, Architecture
+import math
+from collections.abc import Iterable
+
+from yolov7.models.architecture import VARIANTS, YOLOV7_TINY, YOLOV7_TINY_SILU, Architecture, scale
 from yolov7.models.baselines import BASELINES, YOLOR_CSP, YOLOV4_CSP
 from yolov7.models.blocks import Activation
 
@@ -16,6 +19,9 @@ NEVER_IMPLICIT = frozenset(network.name for network in LOOKALIKES.values())
 
 CANDIDATES = tuple(n for n in (*VARIANTS, *BASELINES) if n.name not in NEVER_IMPLICIT)
 """The networks that a file's tensors are compared with: one of each pair of lookalikes."""
+
+LARGEST_WIDTH = 16.0
+"""Largest factor between a file's channels and those of the network they are taken for."""
 
 
 def taken_for(
@@ -35,3 +41,25 @@ def taken_for(
         return possible[0], ()
     chosen = possible[0] if folded else possible[1]
     return chosen, (f"its tensors fit both {network.name} and {possible[1].name}: taken as {chosen.name}",)
+
+
+def widened(
+    network: Architecture, channels: Iterable[tuple[int, int]]
+) -> tuple[Architecture, tuple[str, ...]]:
+    """The network with all widths times the one number that gives a file's channels, and a note of it.
+
+    Args:
+        network: as in ``CANDIDATES``; returned as it is, without a note, where no one number fits.
+        channels: output channels of each convolution of the network, and of those in the file.
+    """
+    least, most = 0.0, LARGEST_WIDTH  # round_up(base * width) == found where least < width <= most
+    for base, found in channels:
+        least, most = max(least, (found - 8) / base), min(most, found / base)
+    if least < 1 <= most:
+        return network, ()
+    for digits in range(1, 7):  # any number in between gives these channels: one with few digits is taken
+        width = math.floor(most * 10**digits + 1e-6) / 10**digits
+        if width > least:
+            note = f"its channels are {width:g} times those of {network.name}"
+            return scale(network, width=width, branch=width), (note,)
+    return network, ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for
+from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for, widened
 from yolov7.checkpoints.rows import check_anchors, mismatch
 from yolov7.checkpoints.storages import separate
 from yolov7.errors import (
@@ -107,7 +107,7 @@ def rebuild(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple
 def from_own_names(tensors: Mapping[str, Tensor]) -> tuple[Detector, tuple[str, ...]]:
     """The network whose ``state_dict()`` this is, without any metadata, and what to note.
 
-    The paper's variants and baselines are tried one after the other.
+    The paper's variants and baselines are tried one after the other, at any width.
 
     Raises:
         MismatchedCheckpointError: it is none of them.
@@ -118,6 +118,12 @@ def from_own_names(tensors: Mapping[str, Tensor]) -> tuple[Detector, tuple[str, 
     check_anchors(anchors)
     classes = outputs.shape[0] // anchors.shape[1] - 5
     implicit = any("implicit" in name for name in tensors)
+
+    def compared(variant: Architecture) -> tuple[Detector, list[str], list[str]]:
+        with torch.device("meta"):
+            model = Detector(variant, max(1, classes), tuple(anchors.tolist()))
+        return model, *_differences(model, tensors)
+
     nearest: tuple[int, CheckpointError] | None = None
     for candidate in CANDIDATES:
         if len(candidate.neck) != anchors.shape[0]:
@@ -129,9 +135,11 @@ def from_own_names(tensors: Mapping[str, Tensor]) -> tuple[Detector, tuple[str, 
             variant = replace(variant, auxiliary=())
         if not implicit:
             variant = replace(variant, head=head.PlainHead)
-        with torch.device("meta"):
-            model = Detector(variant, max(1, classes), tuple(anchors.tolist()))
-        missing, unexpected = _differences(model, tensors)
+        model, missing, unexpected = compared(variant)
+        if missing:
+            variant, factor = widened(variant, _channels(model, tensors))
+            notes += factor
+            model, missing, unexpected = compared(variant) if factor else (model, missing, unexpected)
         if not missing and not unexpected:
             model.load_state_dict(separate(tensors), assign=True)
             return model.eval(), notes
@@ -172,6 +180,18 @@ def _differences(model: Detector, tensors: Mapping[str, Tensor]) -> tuple[list[s
     found = {name: _kind(tensor) for name, tensor in tensors.items()}
     missing = [f"{name} {kind}" for name, kind in expected.items() if found.get(name) != kind]
     return missing, [f"{name} {kind}" for name, kind in found.items() if expected.get(name) != kind]
+
+
+def _channels(model: Detector, tensors: Mapping[str, Tensor]) -> Iterator[tuple[int, int]]:
+    """Output channels of each convolution before the heads: the network's, the file's."""
+    for name, ours in model.state_dict().items():
+        found = tensors.get(name)
+        if (
+            found is not None
+            and ours.dim() == found.dim() == 4
+            and not name.startswith(("lead", "auxiliary."))
+        ):
+            yield ours.shape[0], found.shape[0]
 
 
 def _is_weight(name: str, tensor: Tensor) -> bool:

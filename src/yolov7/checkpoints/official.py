@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for
+from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for, widened
 from yolov7.checkpoints.released_names import (
     FOLDED_REPCONV,
     HEAD_NAMES,
@@ -33,12 +33,23 @@ from yolov7.checkpoints.rows import Rows, mismatch
 from yolov7.checkpoints.storages import separate
 from yolov7.errors import MismatchedCheckpointError
 from yolov7.models.architecture import Architecture
-from yolov7.models.blocks import Conv3x3, leaky_relu, silu
+from yolov7.models.blocks import Activation, Conv3x3, leaky_relu, silu
 from yolov7.models.detector import Detector
 from yolov7.models.head import ImplicitHead, PlainHead
 from yolov7.models.reparam import Reparameterizable, RepConv
 
 State = Mapping[str, Tensor]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "SiLU": silu,
+    "LeakyReLU": leaky_relu,
+    "LeakyReLU(0.01)": nn.LeakyReLU,
+    "ReLU": nn.ReLU,
+    "ReLU6": nn.ReLU6,
+    "Hardswish": nn.Hardswish,
+    "Mish": nn.Mish,
+}
+"""Activations of a pickled network: class, and slope where it is not YOLOv7-tiny's -> what makes it."""
 
 
 @dataclass(frozen=True)
@@ -80,25 +91,36 @@ def recover(state: State, evidence: Evidence | None = None) -> Recovered:
     evidence = evidence or Evidence()
     rows = Rows.of(state)
     classes, notes = rows.drop_mask_branch()
-    nearest: tuple[int, _Table] | None = None
+    nearest: _Table | None = None
     for candidate in CANDIDATES:
-        if len(candidate.neck) != rows.levels or candidate.stem[0][0] != rows.stem_width:
+        begins_alike = candidate.stem[0][0] == rows.stem_width
+        if len(candidate.neck) != rows.levels or not (begins_alike or _one_factor(candidate, rows)):
             continue
         architecture, choices = _as_in_file(candidate, rows, evidence)
         table = _match(architecture, rows, classes)
-        if not table.missing and not table.unexpected:
+        if table.misfits:
+            architecture, factor = widened(architecture, table.channels(rows))
+            table = _match(architecture, rows, classes) if factor else table
+            choices += factor
+        if not table.misfits:
             return Recovered(_load(table, rows), rows.naming, (*notes, *choices))
-        distance = len(table.missing) + len(table.unexpected)
-        if nearest is None or distance < nearest[0]:
-            nearest = distance, table
+        if nearest is None or table.misfits < nearest.misfits:
+            nearest = table
     if nearest is None:
         raise MismatchedCheckpointError(
             "no YOLOv7 network, nor one of its baselines, begins like this network",
-            expected=_beginnings(),
+            expected=f"{_beginnings()}, or all widths times one number",
             found=f"{rows.levels} levels, {rows.stem_width} channels",
         )
-    table = nearest[1]
-    raise mismatch(f"the tensors are not those of {table.architecture.name}", table.missing, table.unexpected)
+    raise mismatch(
+        f"the tensors are not those of {nearest.architecture.name}", nearest.missing, nearest.unexpected
+    )
+
+
+def _one_factor(candidate: Architecture, rows: Rows) -> bool:
+    """Whether one number gives the widths of a file's first convolution and of what its head reads."""
+    ours = (candidate.stem[0][0], *candidate.outputs)
+    return bool(widened(candidate, zip(ours, (rows.stem_width, *rows.head_widths), strict=True))[1])
 
 
 def _beginnings() -> str:
@@ -128,16 +150,16 @@ def _as_in_file(variant: Architecture, rows: Rows, evidence: Evidence) -> tuple[
         head=ImplicitHead if rows.has("ia") else PlainHead,
     )
 
-    if len(evidence.activations) > 1 or evidence.activations - {"SiLU", "LeakyReLU"}:
+    if len(evidence.activations) > 1 or evidence.activations - ACTIVATIONS.keys():
         raise MismatchedCheckpointError(
             "this network has activations that no YOLOv7 network has",
-            expected="SiLU or LeakyReLU throughout",
+            expected=f"one throughout of {', '.join(ACTIVATIONS)}",
             found=", ".join(sorted(evidence.activations)),
         )
     # Tensors do not show the activation: pickled classes do, and without them the published pairing decides.
-    shown = None
-    if evidence.activations:
-        shown = leaky_relu if "LeakyReLU" in evidence.activations else silu
+    shown = ACTIVATIONS[min(evidence.activations)] if evidence.activations else None
+    if shown not in (None, silu, leaky_relu):
+        notes.append(f"its activation is {min(evidence.activations)}, unlike the paper's")
     chosen, choice = taken_for(
         variant,
         implicit=variant.head is ImplicitHead,
@@ -156,6 +178,20 @@ class _Table:
     places: dict[str, tuple[int, str]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+
+    @property
+    def misfits(self) -> int:
+        """Number of tensors that are missing or have no place."""
+        return len(self.missing) + len(self.unexpected)
+
+    def channels(self, rows: Rows) -> Iterator[tuple[int, int]]:
+        """Output channels of each convolution before the head: the architecture's, the file's."""
+        head = max(rows.by_row)
+        for name, tensor in self.model.state_dict().items():
+            row, rest = self.places.get(name, (head, ""))
+            found = rows.by_row[row].get(rest)
+            if row != head and tensor.dim() == 4 and found is not None and found.dim() == 4:
+                yield tensor.shape[0], found.shape[0]
 
 
 def _match(architecture: Architecture, rows: Rows, classes: int) -> _Table:

@@ -86,6 +86,12 @@ class Rows:
         return 0 if first is None or first.dim() != 4 else first.shape[0]
 
     @property
+    def head_widths(self) -> list[int]:
+        """Channels that the head reads at each level; 0 where they are not shown."""
+        weights = [self.head.get(f"m.{level}.weight") for level in range(self.levels)]
+        return [0 if weight is None or weight.dim() != 4 else weight.shape[1] for weight in weights]
+
+    @property
     def anchors_per_level(self) -> int:
         """Anchors of a level: 3 where the file has none."""
         if "anchors" in self.head:

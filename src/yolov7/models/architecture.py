@@ -8,7 +8,6 @@ Paper: Sec. 3.2, Fig. 3 (compound scaling), Sec. 5.1 (the variants).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -31,6 +30,7 @@ from yolov7.models.blocks import (
     TinySPP,
     Transition,
     leaky_relu,
+    round_up,
     silu,
 )
 from yolov7.models.head import ImplicitHead, PlainHead
@@ -133,27 +133,24 @@ def scale(
     Paper: Sec. 3.2, Fig. 3; Table 3 has widths alone, depth alone, and both as the law below has it.
     """
 
-    def widen(channels: int, by: float) -> int:
-        return 8 * math.ceil(channels * by / 8)
-
     def scaled(block: Block) -> Block:
         return replace(
             block,
             depth=max(1, round(block.depth * depth)),
-            branch=widen(block.branch, branch),
-            width=widen(block.width, width),
+            branch=round_up(block.branch * branch),
+            width=round_up(block.width * width),
         )
 
     return replace(
         architecture,
-        stem=tuple((widen(channels, width), stride) for channels, stride in architecture.stem),
+        stem=tuple((round_up(channels * width), stride) for channels, stride in architecture.stem),
         stages=tuple(
-            replace(stage, down_width=widen(stage.down_width, width), block=scaled(stage.block))
+            replace(stage, down_width=round_up(stage.down_width * width), block=scaled(stage.block))
             for stage in architecture.stages
         ),
         neck=tuple(scaled(block) for block in architecture.neck),
-        outputs=tuple(widen(channels, width) for channels in architecture.outputs),
-        auxiliary=tuple(widen(channels, width) for channels in architecture.auxiliary),
+        outputs=tuple(round_up(channels * width) for channels in architecture.outputs),
+        auxiliary=tuple(round_up(channels * width) for channels in architecture.auxiliary),
     )
 
 

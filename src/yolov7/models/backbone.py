@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from yolov7.models.architecture import Architecture, Stage
-from yolov7.models.blocks import Activation, ConvBNAct, ReOrg
+from yolov7.models.blocks import Activation, ConvBNAct, ReOrg, given_width
 
 
 class BackboneStage(nn.Module):
@@ -14,7 +14,7 @@ class BackboneStage(nn.Module):
     def __init__(self, stage: Stage, in_channels: int, activation: Activation, cardinality: int) -> None:
         super().__init__()
         self.down = stage.down(in_channels, stage.down_width, activation)
-        self.block = stage.block.build(stage.down_width, activation, cardinality)
+        self.block = stage.block.build(given_width(stage.down, stage.down_width), activation, cardinality)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.block(self.down(x))

@@ -9,6 +9,7 @@ Paper: Sec. 3.1, Fig. 2.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,6 +25,11 @@ class Transition(Protocol):
     """Makes a module that halves height and width."""
 
     def __call__(self, in_channels: int, out_channels: int, activation: Activation, /) -> nn.Module: ...
+
+
+def round_up(channels: float) -> int:
+    """The multiple of 8 that is as large or larger, as all scaled widths are."""
+    return 8 * math.ceil(channels / 8)
 
 
 def silu() -> nn.Module:
@@ -133,7 +139,7 @@ class ELAN(ComputationalBlock):
                                            └─ ...  ┴─ [y_d, ..., y2, y0, a] ─ 1x1 ─ out
 
     Every second 3x3 of the chain is tapped, so that ``depth`` convolutions of ``branch`` channels concatenate
-    ``branch * (2 + depth / 2)`` channels.
+    ``branch * (2 + depth / 2)`` channels. The chain's width is rounded up to a multiple of 8.
 
     Paper: Sec. 3.1, Fig. 2c.
     """
@@ -149,14 +155,16 @@ class ELAN(ComputationalBlock):
             raise ArchitectureError(
                 f"the depth of an {type(self).__name__} is a multiple of {self.tap_every}", found=depth
             )
-        chain = int(branch * self.chain_ratio)
+        chain = branch if self.chain_ratio == 1 else round_up(branch * self.chain_ratio)
         self.a = ConvBNAct(in_channels, branch, activation=activation)
         self.y0 = ConvBNAct(in_channels, branch, activation=activation)
         self.chain = nn.ModuleList(
             self.link(position, chain if position > 1 else branch, chain, activation)
             for position in range(1, depth + 1)
         )
-        self.out = ConvBNAct(int(branch * self.concat_fan_in(depth)), out_channels, activation=activation)
+        self.out = ConvBNAct(
+            2 * branch + depth // self.tap_every * chain, out_channels, activation=activation
+        )
 
     @classmethod
     def concat_fan_in(cls, depth: int) -> float:
@@ -251,11 +259,14 @@ class MP(nn.Module):
 
     x ─┬─ maxpool 2/2 ─ 1x1 ─────── pool ─┐
        └─ 1x1 ─ 3x3/2 ───────────── conv ─┴─ [conv, pool]
+
+    Each half is rounded up to a multiple of 8, so it may give more channels than asked for: see
+    :func:`given_width`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, activation: Activation = silu) -> None:
         super().__init__()
-        half = out_channels // 2
+        half = given_width(MP, out_channels) // 2
         self.pool = nn.MaxPool2d(2, 2)
         self.pool_conv = ConvBNAct(in_channels, half, activation=activation)
         self.conv = ConvBNAct(in_channels, half, activation=activation)
@@ -263,6 +274,11 @@ class MP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat((self.conv_down(self.conv(x)), self.pool_conv(self.pool(x))), dim=1)
+
+
+def given_width(down: Transition, width: int) -> int:
+    """Channels that a transition gives when it is asked for ``width``."""
+    return 2 * round_up(width / 2) if down is MP else width
 
 
 class DownC(nn.Module):

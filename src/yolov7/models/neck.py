@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolov7.models.architecture import Architecture, Block
-from yolov7.models.blocks import EELAN, ConvBNAct
+from yolov7.models.blocks import EELAN, ConvBNAct, given_width
 
 
 class NeckFeatures(NamedTuple):
@@ -61,7 +61,8 @@ class BottomUp(nn.Module):
     def __init__(self, architecture: Architecture, block: Block, fine_width: int) -> None:
         super().__init__()
         self.down = architecture.neck_down(fine_width, block.width, architecture.activation)
-        self.block = block.build(2 * block.width, architecture.activation, architecture.cardinality)
+        width = given_width(architecture.neck_down, block.width) + block.width
+        self.block = block.build(width, architecture.activation, architecture.cardinality)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         out: Tensor = self.block(torch.cat((self.down(fine), coarse), dim=1))
