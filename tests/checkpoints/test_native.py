@@ -119,7 +119,7 @@ def test_own_names_without_metadata(tiny):
         native.from_own_names({"backbone.stem.0.conv.weight": torch.zeros(1)})
 
 
-@pytest.mark.parametrize(("name", "width"), [("yolov7", 0.6), ("yolov7-w6", 0.125)])
+@pytest.mark.parametrize(("name", "width"), [("yolov7", 0.6), ("yolov7-w6", 0.25)])
 def test_own_names_of_another_width(name, width):
     network = scale(find_architecture(name), width=width, branch=width)
     again, notes = native.from_own_names(create(network, classes=2).state_dict())

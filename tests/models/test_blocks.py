@@ -19,6 +19,7 @@ from yolov7.models.blocks import (
     ReOrg,
     StridedConv,
     TinyELAN,
+    given_width,
 )
 
 
@@ -26,7 +27,7 @@ from yolov7.models.blocks import (
 @pytest.mark.parametrize("kind", [ELAN, ELANH])
 def test_concat_fan_in_is_the_law_of_figure_3(kind, depth, ratio):
     assert kind.concat_fan_in(depth) == ratio
-    assert kind(8, 24, branch=8, depth=depth).out.conv.in_channels == 8 * ratio
+    assert kind(8, 24, branch=16, depth=depth).out.conv.in_channels == 16 * ratio
 
 
 def test_elan_refuses_a_depth_it_cannot_tap():
@@ -83,9 +84,11 @@ def test_e_elan_equals_group_convolution_with_cardinality_2():
     torch.testing.assert_close(merged, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [StridedConv, MP, DownC])
-def test_transitions_halve_the_size(kind):
-    assert kind(8, 20)(torch.randn(2, 8, 12, 8)).shape == (2, 20, 6, 4)
+@pytest.mark.parametrize(("kind", "given"), [(StridedConv, 20), (MP, 32), (DownC, 20)])
+def test_transitions_halve_the_size(kind, given):
+    """Asked for 20 channels, an MP gives two halves of 16: 10 rounded up to a multiple of 8."""
+    assert kind(8, 20)(torch.randn(2, 8, 12, 8)).shape == (2, given, 6, 4)
+    assert given_width(kind, 20) == given
 
 
 def test_max_pool_keeps_the_width():
