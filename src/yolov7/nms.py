@@ -26,10 +26,11 @@ from torch import Tensor
 
 from yolov7.boxes import cxcywh_to_xyxy, pairwise_iou
 from yolov7.errors import UsageError
+from yolov7.layout import BOX, OBJECTNESS, RowLayout
 from yolov7.thresholds import check_fraction, check_whole
 
 BLOCK = 256
-"""Candidates that are settled among themselves at once: their overlaps stay in a processor's cache."""
+"""Candidates that are compared among themselves at once: their overlaps stay in a processor's cache."""
 CHUNK = 32
 """Kept boxes that others are compared with at once: more are wasted on what the first few suppress."""
 
@@ -53,26 +54,38 @@ def non_max_suppression(
     agnostic: bool = False,
     max_candidates: int = 30_000,
     max_detections: int = 300,
+    layout: RowLayout | None = None,
 ) -> list[ScoredBoxes]:
-    """Decoded rows of a batch -> the detections of each image, on the same device.
+    """Suppress the duplicates in a batch's decoded rows: the detections of each image, on the same device.
 
     Args:
-        rows: (B, N, 5 + C), or for each image its (N, 5 + C); see ``select_candidates``.
-        conf: confidence that objectness and score must exceed, in [0, 1].
-        iou: overlap above which the lesser of two boxes goes, in [0, 1].
+        rows: (B, N, 5 + C), or per image its (N, 5 + C); see ``select_candidates``.
+        conf: confidence threshold of objectness and score, in [0, 1].
+        iou: IoU threshold above which the box with the lower score is removed, in [0, 1].
         multi_label: a row may become a candidate of each of its classes (evaluation), not of its best alone.
-        classes: the only labels wanted; all where not given.
+        classes: the only labels wanted; all by default.
         agnostic: boxes suppress those of other classes too.
-        max_candidates: candidates of an image that are looked at, best first.
-        max_detections: detections of an image, best first over all classes.
+        max_candidates: number of candidates per image at most, best first.
+        max_detections: number of detections per image at most, best first over all classes.
+        layout: columns of the rows; without extras by default.
 
     Raises:
-        UsageError: a threshold outside [0, 1], a limit below 1, a label or a shape that cannot be.
+        UsageError: a threshold outside [0, 1], a limit below 1, an unknown label or rows of another shape.
+
+    >>> box, elsewhere = [10.0, 10, 8, 8], [40.0, 40, 8, 8]
+    >>> rows = torch.tensor([[[*box, 0.9, 1.0], [*box, 0.8, 1.0], [*elsewhere, 0.7, 1.0]]])
+    >>> non_max_suppression(rows, conf=0.25, iou=0.45)[0].scores
+    tensor([0.9000, 0.7000])
     """
     detections = []
     for image_rows in rows:
         candidates = select_candidates(
-            image_rows, conf, multi_label=multi_label, classes=classes, max_candidates=max_candidates
+            image_rows,
+            conf,
+            multi_label=multi_label,
+            classes=classes,
+            max_candidates=max_candidates,
+            layout=layout,
         )
         kept = suppress(*candidates, iou, agnostic=agnostic, max_detections=max_detections)
         detections.append(ScoredBoxes(*(values[kept] for values in candidates)))
@@ -87,31 +100,34 @@ def select_candidates(
     multi_label: bool = False,
     classes: Sequence[int] | None = None,
     max_candidates: int = 30_000,
+    layout: RowLayout | None = None,
 ) -> ScoredBoxes:
-    """The boxes of one image that are worth a look, best first; of equal scores the earlier row, then class.
+    """Select the boxes of one image by score, best first; of equal scores the earlier row, then class.
 
     A row whose objectness exceeds ``conf`` has for each class the score objectness x class probability (with
     one class: objectness alone), which must exceed ``conf`` too. A box or score that is not finite is no
     candidate, and harms no other.
 
     Args:
-        rows: (N, 5 + C) of any float type: cx, cy, w, h in pixels, objectness, class probabilities.
-        conf, multi_label, classes, max_candidates: as in ``non_max_suppression``.
+        rows: (N, 5 + C) of any float dtype: cx, cy, w, h in pixels, objectness, class probabilities.
+        conf, multi_label, classes, max_candidates, layout: as in ``non_max_suppression``.
 
     Raises:
         UsageError: as in ``non_max_suppression``.
     """
     check_fraction("confidence threshold", conf)
     check_whole("limit of candidates", max_candidates)
-    if rows.ndim != 2 or rows.shape[1] < 6:
-        raise UsageError("not decoded rows", expected="(N, 5 + classes)", found=tuple(rows.shape))
-    num_classes = rows.shape[1] - 5
+    layout = layout or RowLayout.of_size(rows.shape[-1])
+    if rows.ndim != 2 or rows.shape[1] != layout.size or not layout.classes:
+        extras = f" + {layout.extras}" if layout.extras else ""
+        raise UsageError("not decoded rows", expected=f"(N, 5 + classes{extras})", found=tuple(rows.shape))
+    num_classes = layout.classes
 
-    rows = rows.index_select(0, (rows[:, 4].float() > conf).nonzero().squeeze(1)).float()
-    boxes = cxcywh_to_xyxy(rows[:, :4])
-    objectness, probabilities = rows[:, 4:5], rows[:, 5:]
+    rows = rows.index_select(0, (rows[:, OBJECTNESS].float() > conf).nonzero().squeeze(1)).float()
+    boxes = cxcywh_to_xyxy(rows[:, BOX])
+    objectness, probabilities = rows[:, OBJECTNESS, None], rows[:, layout.class_columns]
     scores = objectness if num_classes == 1 else objectness * probabilities  # (N, C)
-    # 0 never exceeds a threshold: from here on it marks what is no candidate.
+    # 0 never exceeds a threshold: it marks what is no candidate.
     scores = scores.nan_to_num(nan=0, posinf=0) * boxes.isfinite().all(dim=1, keepdim=True)
 
     if multi_label:
@@ -140,15 +156,15 @@ def suppress(
     agnostic: bool = False,
     max_detections: int = 300,
 ) -> Tensor:
-    """Indices (K,) of the boxes that greedy suppression keeps, best first; of equal scores the earlier first.
+    """Indices (K,) of the boxes that greedy NMS keeps, best first; of equal scores the earlier first.
 
     Args:
         boxes: (N, 4) finite ``xyxy``.
         scores: (N,) finite, in any order.
         labels: (N,) integers; only boxes of one label suppress each other.
-        iou: overlap above which the lesser of two boxes goes, in [0, 1].
-        agnostic: disregard the labels.
-        max_detections: indices wanted, at most.
+        iou: IoU threshold above which the box with the lower score is removed, in [0, 1].
+        agnostic: boxes suppress those of other labels too.
+        max_detections: number of indices at most.
 
     Raises:
         UsageError: a threshold outside [0, 1] or a limit below 1.
@@ -158,12 +174,12 @@ def suppress(
     boxes = boxes.float()
 
     def overlaps(a: Tensor, b: Tensor) -> Tensor:
-        """Whether boxes a (N,) and b (M,) are so close that one of them must go. (N, M)"""
+        """Mask (N, M) of the boxes a (N,) and b (M,) of which one must go."""
         close = pairwise_iou(boxes[a], boxes[b]) > iou
         return close if agnostic else close & (labels[a].unsqueeze(1) == labels[b])
 
     def not_suppressed(group: Tensor, kept: Tensor) -> Tensor:
-        """What is left of a group (N,) of worse boxes. (K,)"""
+        """Remainder (K,) of a group (N,) of boxes with lower scores."""
         for start in range(0, len(kept), CHUNK):
             if len(group) == 0:
                 break
@@ -183,12 +199,14 @@ def suppress(
 
 
 def _greedy(overlaps: Tensor) -> Tensor:
-    """Which boxes survive among themselves, given who overlaps whom, best first. bool (N, N) -> bool (N,).
+    """Mask of the boxes that survive among themselves, best first: bool (N, N) -> bool (N,).
 
-    Box i survives unless a better one that survives overlaps it. From any guess, applying this rule to all
-    boxes at once settles the first box in round 1, then in each round at least the boxes that depend on
-    settled ones alone; what no longer changes is the sequential answer, because each box depends on better
-    ones only. Rounds: the longest chain of boxes that suppress each other, seldom more than ten.
+    Box i survives unless a better box that survives overlaps it. The rule is applied to all boxes at once,
+    from any guess, until nothing changes. Round 1 is right for the first box, each later round for at least
+    those that depend on right ones alone; as boxes depend on better ones only, the fixed point is the
+    sequential answer. It takes as many rounds as the longest chain of suppressions, seldom more than ten:
+
+        a overlaps b, b overlaps c       guess 1 1 1 -> 1 0 0 -> 1 0 1 -> 1 0 1
     """
     by_better = overlaps.tril(diagonal=-1).float()  # [i, j] = 1: a better box j overlaps i
     survives = by_better.new_ones(len(overlaps))
@@ -200,21 +218,23 @@ def _greedy(overlaps: Tensor) -> Tensor:
 
 
 def _best_above(scores: Tensor, conf: float, limit: int) -> Tensor:
-    """Indices of at most ``limit`` scores that exceed conf, best first; equal ones in order. (N,) -> (K,)."""
+    """Indices (K,) of the ``limit`` best scores (N,) above conf, best first; of equal ones the earlier."""
     above = scores > conf
     if len(scores) > limit:
-        # To sort millions is slow. The upper half of a positive float's bits, as an integer, grows with
-        # the number: its histogram tells where the best ``limit`` end, to within 1 %. (topk() would take ten
-        # times as long, and break ties as it likes.)
-        bins = torch.where(above, scores, 0).view(torch.int32) >> 16
-        as_good = bins.bincount().flip(0).cumsum(0).flip(0)  # scores in this bin or a better one
-        above &= bins >= (as_good >= limit).sum() - 1
+        # Sorting millions is slow: a histogram finds a threshold that keeps the best ``limit`` and at most
+        # a bin more. A bin is the upper half of a float's bits, 1 % wide. (topk takes ten times as long, and
+        # its ties differ between devices.)
+        bins = torch.where(above, scores, 0).view(torch.int32) >> 16  # (N,)
+        counts = bins.bincount()  # by bin
+        at_least = counts.flip(0).cumsum(0).flip(0)  # by bin: number of scores in it or in a higher one
+        lowest_bin = (at_least >= limit).sum() - 1
+        above &= bins >= lowest_bin
     found = above.nonzero().squeeze(1)
     return found[scores[found].argsort(descending=True, stable=True)[:limit]]
 
 
 def _wanted(classes: Sequence[int], num_classes: int, device: torch.device) -> Tensor:
-    """bool (C,): the labels that are wanted."""
+    """Mask (C,) of the labels that are wanted."""
     wrong = [label for label in classes if not 0 <= label < num_classes]
     if wrong:
         raise UsageError("unknown class", expected=f"labels 0 to {num_classes - 1}", found=wrong)

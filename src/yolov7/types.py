@@ -145,9 +145,9 @@ class Places:
     Raises:
         UsageError: the fields are not int64 vectors of one length.
 
-    >>> zero, cell = torch.tensor([0, 0]), torch.tensor([3, 7])
-    >>> Places(zero, zero, zero, row=cell, column=cell)[cell > 3].row
-    tensor([7])
+    >>> places = Places(*torch.arange(10).view(5, 2))
+    >>> places[places.row > 6].column
+    tensor([9])
     """
 
     level: Tensor
@@ -175,16 +175,12 @@ class Places:
 
 @dataclass(frozen=True)
 class Assignment(Places):
-    """Positives: which prediction of a head is to find which ground truth. All int64 (P,), in any order.
+    """Positives: which prediction of a head is to find which ground truth.
 
     Attributes:
         target: index into the batch's :class:`Targets`.
         order: of positives that share a cell and an anchor, the one with the highest number decides about the
             objectness. By default each positive's position in the list, so that the last one does.
-
-    >>> one = torch.tensor([0])
-    >>> len(Assignment(level=one, image=one, anchor=one, row=one, column=one, target=one))
-    1
     """
 
     target: Tensor

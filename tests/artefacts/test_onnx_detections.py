@@ -30,6 +30,7 @@ from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
+from yolov7.layout import RowLayout
 from yolov7.nms import ScoredBoxes, non_max_suppression
 from yolov7.thresholds import Thresholds
 from yolov7.types import Detections, Image
@@ -49,7 +50,7 @@ def session_of(model: onnx.ModelProto) -> Any:
 
 @functools.cache
 def suppression(classes: int) -> Any:
-    return session_of(suppression_graph(classes, LIKE))
+    return session_of(suppression_graph(RowLayout(classes), LIKE))
 
 
 @functools.cache

@@ -267,7 +267,7 @@ def test_load_by_the_name_of_a_released_checkpoint(tmp_path, monkeypatch, tiny, 
         load("yolov7-tiny.pt")
     (tmp_path / "cache").mkdir()
     torch.save(tiny.state_dict(), tmp_path / "cache" / "yolov7-tiny.pt")
-    assert load("yolov7-tiny.pt", device="cpu").backend.classes == 3
+    assert load("yolov7-tiny.pt", device="cpu").backend.layout.classes == 3
     assert "GPL-3.0" in caplog.text
     with pytest.raises(CheckpointError, match=r"no such weight file"):
         load("yolov99.pt")

@@ -35,6 +35,7 @@ from yolov7.artefacts.written import (
 )
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
+from yolov7.layout import OBJECTNESS, RowLayout
 from yolov7.text import printable
 
 REJECTED = ".rejected"
@@ -101,6 +102,11 @@ class Description:
     about: Mapping[str, Any] = field(default_factory=dict)
     made_by: Mapping[str, str] = field(default_factory=dict)
     version: int = VERSION
+
+    @property
+    def layout(self) -> RowLayout:
+        """Columns of the rows that it gives."""
+        return RowLayout(len(self.names))
 
     @classmethod
     def of(
@@ -293,7 +299,7 @@ class ArtefactBackend(ABC):
 
     def __init__(self, description: Description) -> None:
         self.description = description
-        self.stride, self.classes = description.strides[-1], len(description.names)
+        self.stride, self.layout = description.strides[-1], description.layout
         self.shape = None if description.shape is None else description.shape[1:]
         self.variant, self.runtime = description.variant, description.format
         self.precision: str = description.precision
@@ -329,13 +335,13 @@ class ArtefactBackend(ABC):
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         """Of each image the rows with a higher objectness, (n, 5 + C), in memory of their own."""
         rows = self.infer(images)
-        if rows.ndim != 3 or (len(rows), rows.shape[2]) != (len(images), 5 + self.classes):
+        if rows.ndim != 3 or (len(rows), rows.shape[2]) != (len(images), self.layout.size):
             raise CheckpointError(
                 f"what this {self.description.format} artefact gives is not what its description tells of",
-                expected=f"{len(images)} x N x {5 + self.classes} numbers",
+                expected=f"{len(images)} x N x {self.layout.size} numbers",
                 found=" x ".join(map(str, rows.shape)),
             )
-        return tuple(one[one[:, 4] > objectness] for one in rows)
+        return tuple(one[one[:, OBJECTNESS] > objectness] for one in rows)
 
 
 def to_float_array(images: Tensor) -> npt.NDArray[np.float32]:

@@ -30,6 +30,7 @@ from yolov7.artefacts.prepared import open_prepared
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.data.letterbox import to_tensor
 from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
+from yolov7.layout import BOX, OBJECTNESS
 from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)
@@ -135,11 +136,11 @@ def agrees(backend: Backend, reference: Backend) -> bool:
 
 
 def _close(rows: Tensor, expected: Tensor) -> bool:
-    scores = (rows[:, 4:] - expected[:, 4:]).abs().max()
-    seen = expected[:, 4] > SEEN
+    scores = (rows[:, OBJECTNESS:] - expected[:, OBJECTNESS:]).abs().max()
+    seen = expected[:, OBJECTNESS] > SEEN
     share, pixels = BOX_TOLERANCE
     allowed = share * expected[seen, 2:4].amax(dim=1, keepdim=True) + pixels
-    moved = (rows[seen, :4] - expected[seen, :4]).abs()
+    moved = (rows[seen, BOX] - expected[seen, BOX]).abs()
     # Not "greater than": what is no number is not close.
     return bool(scores <= SCORE_TOLERANCE) and bool((moved <= allowed).all())
 

@@ -98,7 +98,7 @@ class NcnnBackend(ArtefactBackend):
     def _by_anchor(self, channels: Tensor) -> Tensor:
         """(B, A (5 + C), H, W) -> (B, A, H, W, 5 + C), a view."""
         b, _, h, w = channels.shape
-        return channels.view(b, -1, 5 + self.classes, h, w).permute(0, 1, 3, 4, 2)
+        return channels.view(b, -1, self.layout.size, h, w).permute(0, 1, 3, 4, 2)
 
     def _logits(self, image: FloatArray) -> list[Tensor]:
         """Image float32 (3, H, W) -> of each level (A (5 + C), H, W)."""

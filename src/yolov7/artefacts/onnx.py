@@ -101,7 +101,7 @@ def network_graph(checkpoint: Checkpoint, description: Description) -> Any:
             dynamo=False,
         )
         model = onnx.load(Path(folder, "network.onnx"))
-    channels = 5 + len(description.names)
+    channels = description.layout.size
     if description.shape is None:
         _set_shape(model.graph.output[0], ("batch", "n", channels))
     else:

@@ -74,7 +74,7 @@ class OnnxNms(Onnx):
         description = Description.of(checkpoint, self.name, options)
         network = network_graph(checkpoint, description)
         batch = None if description.shape is None else description.shape[0]
-        suppression = suppression_graph(len(description.names), network, batch=batch)
+        suppression = suppression_graph(description.layout, network, batch=batch)
         save(joined(network, suppression, {OUTPUT: "rows"}, OUTPUTS), description, path)
 
 
@@ -92,7 +92,7 @@ class OnnxEndToEnd(Onnx):
         letterbox = letterbox_graph(description.size, description.strides[-1], network)
         letterbox = onnx.compose.add_prefix(letterbox, "letterbox/", rename_inputs=False)
         network = onnx.compose.add_prefix(network, "network/")
-        suppression = suppression_graph(len(description.names), network, boxes="letterboxed_boxes")
+        suppression = suppression_graph(description.layout, network, boxes="letterboxed_boxes")
         way_back = way_back_graph(network)
         model = joined(letterbox, network, {"letterbox/letterboxed": f"network/{INPUT}"})
         model = joined(model, suppression, {f"network/{OUTPUT}": "rows"})

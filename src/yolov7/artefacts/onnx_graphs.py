@@ -13,6 +13,7 @@ from typing import Any
 
 from yolov7.artefacts.suppressed import CONF, IOU, MAX_DETECTIONS
 from yolov7.data.letterbox import GREY
+from yolov7.layout import OBJECTNESS, RowLayout
 
 # yolov7.data.letterbox.letterbox, as prediction calls it: padded on the right and below, to the next multiple
 # of the stride. Pixels are OpenCV's, but for less than one in a hundred, which is one grey level off.
@@ -122,10 +123,10 @@ _SUPPRESSION = Template("""
 suppression (float[$batch, n, $channels] rows, float conf = {$conf}, float iou = {$iou})
   => (float[$batch, $limit, 4] $boxes, float[$batch, $limit] scores, int64[$batch, $limit] labels,
       int64[$batch] counts)
-  <int64 objectness_place = {4}, int64[4] parts = {2, 2, 1, $classes}, int64[$classes] classes = {$labels},
-   int64[2] image_and_candidate = {0, 2}, int64[1] most = {$limit}, int64[1] axis_0 = {0},
-   int64[1] axis_1 = {1}, int64[1] axis_2 = {2}, int64[1] at_least = {1}, float two = {2}, float zero = {0},
-   int64 no_label = {0}, float largest = {3.4028234e38}>
+  <int64 objectness_place = {$objectness}, int64[4] parts = {2, 2, 1, $classes},
+   int64[$classes] classes = {$labels}, int64[2] image_and_candidate = {0, 2}, int64[1] most = {$limit},
+   int64[1] axis_0 = {0}, int64[1] axis_1 = {1}, int64[1] axis_2 = {2}, int64[1] at_least = {1},
+   float two = {2}, float zero = {0}, int64 no_label = {0}, float largest = {3.4028234e38}>
 {
   # Rows that pass, in their order; an image with fewer than another gets others behind them.
   every_objectness = Gather <axis = 2> (rows, objectness_place)
@@ -195,27 +196,35 @@ def letterbox_graph(size: int, stride: int, like: Any) -> Any:
     return parsed(_LETTERBOX.substitute(size=size, stride=stride, almost=stride - 1, grey=GREY), like)
 
 
-def suppression_graph(classes: int, like: Any, *, batch: int | None = None, boxes: str = "boxes") -> Any:
+def row_names(layout: RowLayout) -> dict[str, Any]:
+    """Names that templates use of rows (B, N, 5 + C)."""
+    return {
+        "channels": layout.size,
+        "objectness": OBJECTNESS,
+        "classes": layout.classes,
+        "labels": ", ".join(map(str, range(layout.classes))),
+        # One class: objectness alone.
+        "products": "Mul (objectness, probabilities)" if layout.classes > 1 else "Identity (objectness)",
+    }
+
+
+def suppression_graph(layout: RowLayout, like: Any, *, batch: int | None = None, boxes: str = "boxes") -> Any:
     """Rows (B, N, 5 + C) -> boxes, scores, labels, counts.
 
     Args:
-        classes: number of classes C.
+        layout: columns of the rows.
         like: the network's graph.
         batch: the only B that it takes; any where not given.
         boxes: what the boxes are called.
     """
     return parsed(
         _SUPPRESSION.substitute(
-            channels=5 + classes,
-            classes=classes,
-            labels=", ".join(map(str, range(classes))),
+            row_names(layout),
             batch=batch or "batch",
             limit=MAX_DETECTIONS,
             conf=CONF,
             iou=IOU,
             boxes=boxes,
-            # One class: objectness alone.
-            products="Mul (objectness, probabilities)" if classes > 1 else "Identity (objectness)",
         ),
         like,
     )

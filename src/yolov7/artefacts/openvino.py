@@ -147,8 +147,8 @@ class OpenVinoBackend(ArtefactBackend):
 
     def _by_anchor(self, logits: Sequence[Tensor]) -> list[Tensor]:
         """(B, H, W, A (5 + C)) of each level -> (B, A, H, W, 5 + C), views."""
-        row = 5 + self.classes
-        return [level.view(*level.shape[:3], -1, row).permute(0, 3, 1, 2, 4) for level in logits]
+        size = self.layout.size
+        return [level.view(*level.shape[:3], -1, size).permute(0, 3, 1, 2, 4) for level in logits]
 
     def _run(self, images: Tensor) -> list[Tensor]:
         bytes_ = images.dtype == torch.uint8

@@ -11,6 +11,7 @@ from torch import Tensor
 from yolov7.artefacts.artefact import ArtefactBackend, Description
 from yolov7.boxes import xyxy_to_cxcywh
 from yolov7.inference.backend import Backend
+from yolov7.layout import OBJECTNESS, RowLayout
 from yolov7.nms import ScoredBoxes, non_max_suppression
 from yolov7.types import Image
 
@@ -29,11 +30,11 @@ class SuppressingBackend(ArtefactBackend):
     """
 
     def infer(self, images: Tensor) -> Tensor:
-        return _as_rows(*self.detect(images, CONF), self.classes)
+        return _as_rows(*self.detect(images, CONF), self.layout)
 
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
-        found = _as_rows(*self.detect(images, objectness), self.classes)
-        return tuple(rows[rows[:, 4] > objectness] for rows in found)
+        found = _as_rows(*self.detect(images, objectness), self.layout)
+        return tuple(rows[rows[:, OBJECTNESS] > objectness] for rows in found)
 
     @abstractmethod
     def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -69,16 +70,16 @@ class Suppressed:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.stride, self.classes, self.shape = backend.stride, backend.classes, backend.shape
+        self.stride, self.layout, self.shape = backend.stride, backend.layout, backend.shape
         self.variant, self.runtime = backend.variant, backend.runtime
 
     def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         rows = self.backend(images, objectness)
         found = non_max_suppression(rows, max(0, objectness), IOU, max_detections=MAX_DETECTIONS)
-        return tuple(_as_rows(*one, self.classes) for one in found)
+        return tuple(_as_rows(*one, self.layout) for one in found)
 
 
-def _as_rows(boxes: Tensor, scores: Tensor, labels: Tensor, classes: int) -> Tensor:
+def _as_rows(boxes: Tensor, scores: Tensor, labels: Tensor, layout: RowLayout) -> Tensor:
     """(..., K, 4), (..., K), (..., K) -> (..., K, 5 + C)"""
-    one_hot = F.one_hot(labels, classes).to(scores.dtype)
+    one_hot = F.one_hot(labels, layout.classes).to(scores.dtype)
     return torch.cat((xyxy_to_cxcywh(boxes), scores.unsqueeze(-1), one_hot), dim=-1)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from yolov7.artefacts.artefact import ArtefactBackend, Description, ExportOptions, Runtime, is_installed
 from yolov7.artefacts.onnx import OUTPUT, network_graph, save
-from yolov7.artefacts.onnx_graphs import joined, parsed
+from yolov7.artefacts.onnx_graphs import joined, parsed, row_names
 from yolov7.artefacts.suppressed import IOU, MAX_DETECTIONS, SuppressingBackend
 from yolov7.artefacts.tensorrt_build import DESCRIPTION, ENGINE, INPUT, NETWORK, build
 from yolov7.artefacts.written import read_bounded
@@ -200,17 +200,13 @@ def with_plugin(network: Any, description: Description) -> Any:
     import onnx
 
     network.opset_import.append(onnx.helper.make_opsetid("trt.plugins", 1))
-    classes = len(description.names)
     plugin = parsed(
         _EFFICIENT_NMS.substitute(
+            row_names(description.layout),
             batch="batch" if description.shape is None else description.shape[0],
-            channels=5 + classes,
-            classes=classes,
-            labels=", ".join(map(str, range(classes))),
             limit=MAX_DETECTIONS,
             lowest=LOWEST,
             iou=IOU,
-            products="Mul (objectness, probabilities)" if classes > 1 else "Identity (objectness)",
         ),
         network,
     )

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from yolov7.assign.candidates import find_candidates
 from yolov7.boxes import cxcywh_to_xyxy, iou
+from yolov7.layout import FIRST_CLASS, OBJECTNESS
 from yolov7.models.decode import HeadOutput, logits_at
 from yolov7.types import Assignment, Places, Targets
 
@@ -125,10 +126,11 @@ class Pairs:
     def between(cls, targets: Targets, candidates: Places, head: HeadOutput, room: int) -> Pairs:
         """All pairs of two lists, with room for windows that run over the end of the candidates."""
         logits = logits_at(head.logits, candidates)  # (P, 5 + C)
-        probabilities = logits[:, 4:].sigmoid()
+        probabilities = logits.sigmoid()
+        objectness, classes = probabilities[:, OBJECTNESS, None], probabilities[:, FIRST_CLASS:]
         # A score of exactly 0 or 1 would cost infinitely much.
         limits = torch.finfo(torch.float32)
-        scores = (probabilities[:, 1:] * probabilities[:, :1]).sqrt_().clamp_(limits.tiny, 1 - limits.eps)
+        scores = (classes * objectness).sqrt_().clamp_(limits.tiny, 1 - limits.eps)
         cost_of_no_class = -scores.neg().log1p_().sum(1)
         boxes = candidate_boxes(head, logits, candidates)
         tables = (F.pad(table, (0, room)) for table in (boxes.T, cost_of_no_class, scores.T))

@@ -26,6 +26,7 @@ from yolov7.errors import (
     UsageError,
 )
 from yolov7.files import safe_name, write_file
+from yolov7.layout import RowLayout
 from yolov7.models import head
 from yolov7.models.architecture import Architecture, Block, Stage
 from yolov7.models.detector import Detector
@@ -116,7 +117,7 @@ def from_own_names(tensors: Mapping[str, Tensor]) -> tuple[Detector, tuple[str, 
     if outputs is None or outputs.dim() != 1 or anchors is None or anchors.dim() != 3 or not anchors.numel():
         raise mismatch("these are not the tensors of a network of ours", ["lead.convs.0.bias", "anchors"], [])
     check_anchors(anchors)
-    classes = outputs.shape[0] // anchors.shape[1] - 5
+    classes = RowLayout.of_size(outputs.shape[0] // anchors.shape[1]).classes
     implicit = any("implicit" in name for name in tensors)
 
     def compared(variant: Architecture) -> tuple[Detector, list[str], list[str]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from yolov7.checkpoints.released_names import from_mit, is_mit_head
 from yolov7.errors import MismatchedCheckpointError
+from yolov7.layout import FIRST_CLASS, RowLayout
 from yolov7.models.architecture import Anchors, Architecture
 from yolov7.text import printable
 
@@ -154,15 +155,16 @@ class Rows:
             last = [name for name in prototypes if name.endswith("conv.weight")] or prototypes
             coefficients = self._head_tensor(last[-1], (None, None, None, None)).shape[0]
         kept = outputs // per_level - coefficients
-        if outputs % per_level or kept < 6:
+        classes = RowLayout.of_size(kept).classes
+        if outputs % per_level or not classes:
             mask = f" + {coefficients} mask coefficients" if coefficients else ""
             raise MismatchedCheckpointError(
                 "the channels of the head make no classes",
-                expected=f"{per_level} anchors x (5 + classes{mask})",
+                expected=f"{per_level} anchors x ({FIRST_CLASS} + classes{mask})",
                 found=f"{outputs} channels",
             )
         if not prototypes:
-            return kept - 5, []
+            return classes, []
         for name in prototypes:
             del self.head[name]
         for name in [n for n in self.head if re.fullmatch(r"m\.\d+\.(weight|bias)", n)]:
@@ -179,7 +181,7 @@ class Rows:
         if unused:
             left_out += f"; {len(unused)} multiplying implicit vectors, which that head does not use"
         kind = "an instance-segmentation checkpoint: used as a detector"
-        return kept - 5, [f"{kind}, its mask branch is left out ({left_out})"]
+        return classes, [f"{kind}, its mask branch is left out ({left_out})"]
 
     def _head_tensor(self, name: str, shape: tuple[int | None, ...]) -> Tensor:
         """A tensor of the head, which must be of a floating type and of this shape (None: any but 0)."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from yolov7.errors import UsageError
 from yolov7.inference.backend import Backend
+from yolov7.layout import BOX
 
 VIEWS = ((1.0, False), (0.83, True), (0.67, False))
 """(scale, mirrored) of each view."""
@@ -32,7 +33,7 @@ class Augmented:
         if backend.shape is not None:
             raise UsageError("images of several scales need a network that takes images of any size")
         self.backend = backend
-        self.stride, self.classes = backend.stride, backend.classes
+        self.stride, self.layout = backend.stride, backend.layout
         self.shape: tuple[int, int] | None = None
         self.variant, self.runtime = backend.variant, backend.runtime
 
@@ -43,7 +44,7 @@ class Augmented:
             view = self._view(images, scale, mirrored)
             for rows_of_image, rows in zip(found, self.backend(view, objectness), strict=True):
                 rows = rows.clone()
-                rows[:, :4] /= scale
+                rows[:, BOX] /= scale
                 if mirrored:
                     rows[:, 0] = width - rows[:, 0]
                 rows_of_image.append(rows)

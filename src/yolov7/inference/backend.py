@@ -10,6 +10,7 @@ from torch import Tensor
 
 from yolov7.errors import UsageError
 from yolov7.inference.graphs import GraphedNetwork
+from yolov7.layout import RowLayout
 from yolov7.models.detector import Detector, fuse
 from yolov7.types import Predictions
 
@@ -19,8 +20,8 @@ class Backend(Protocol):
 
     stride: int
     """Sides of the images are multiples of this."""
-    classes: int
-    """Number of classes C."""
+    layout: RowLayout
+    """Columns of its rows."""
     shape: tuple[int, int] | None
     """(height, width) of the only images that it takes; None where it takes all."""
     variant: str
@@ -67,7 +68,7 @@ class TorchBackend:
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Anchors keep their precision: rounding 459 to 16 bits would move boxes.
         self.model.anchors = model.anchors.to(self.device, torch.float32)
-        self.stride, self.classes = model.strides[-1], model.classes
+        self.stride, self.layout = model.strides[-1], model.layout
         self.shape: tuple[int, int] | None = None
         self.variant = model.architecture.name
         self.runtime = f"torch, {self.device.type}, {str(self.dtype).removeprefix('torch.')}"

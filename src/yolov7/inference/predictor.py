@@ -211,6 +211,7 @@ class Predictor:
             classes=limits.labels(self.names),
             agnostic=limits.agnostic,
             max_detections=limits.max_detections,
+            layout=self.backend.layout,
         )
         end = time.perf_counter()
         for one, scored, box in zip(batch, found, boxes, strict=True):

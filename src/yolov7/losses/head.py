@@ -10,6 +10,7 @@ from torch import Tensor
 
 from yolov7.boxes import complete_iou, cxcywh_to_xyxy
 from yolov7.errors import UsageError
+from yolov7.layout import FIRST_CLASS, OBJECTNESS
 from yolov7.models.decode import HeadOutput, by_cell, logits_at
 from yolov7.types import Assignment, Targets
 
@@ -52,9 +53,9 @@ def head_losses(
     overlap = complete_iou(boxes, targets.boxes[p.target] / head.strides[p.level, None] - origin)  # (P,)
     box_loss = (share * (1 - overlap)).sum()
 
-    objectness_loss = _objectness(head.logits, p, logits[:, 4], label=overlap.detach().clamp(min=0))
+    objectness_loss = _objectness(head.logits, p, logits[:, OBJECTNESS], label=overlap.detach().clamp(min=0))
 
-    classes = logits[:, 5:]  # (P, C)
+    classes = logits[:, FIRST_CLASS:]  # (P, C)
     class_loss = torch.zeros_like(box_loss)
     if classes.shape[1] > 1:
         right = F.one_hot(targets.labels[p.target], classes.shape[1])
@@ -88,7 +89,7 @@ def _require_inside(logits: Sequence[Tensor], p: Assignment, targets: Targets) -
 
 def _objectness(logits: Sequence[Tensor], p: Assignment, at_positives: Tensor, label: Tensor) -> Tensor:
     """Sum BCE(x, label) = softplus(x) - label x: the first term over all cells, the second over positives."""
-    maps = [by_cell(level)[..., 4].float() for level in logits]  # (B, H, W, A)
+    maps = [by_cell(level)[..., OBJECTNESS].float() for level in logits]  # (B, H, W, A)
     balance = OBJECTNESS_BALANCE[len(logits)]
     weights = at_positives.new_tensor([b / m.numel() for b, m in zip(balance, maps, strict=True)])
     as_background = torch.stack([F.softplus(m).sum() for m in maps])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from yolov7.layout import BOX, OBJECTNESS
 from yolov7.types import Places, Predictions
 
 
@@ -35,7 +36,7 @@ class HeadOutput:
     def boxes_in_cells(self, logits: Tensor, places: Places) -> Tensor:
         """Boxes (P, 4) of logits (P, 5 + C) at some places: see :func:`decode_in_cells`."""
         anchors = self.anchors[places.level, places.anchor] / self.strides[places.level, None]
-        return decode_in_cells(logits[:, :4].sigmoid(), anchors, self.upper_bound)
+        return decode_in_cells(logits[:, BOX].sigmoid(), anchors, self.upper_bound)
 
 
 def head_outputs(
@@ -109,7 +110,7 @@ def decode_levels_above(
     """
     rows: list[list[Tensor]] = [[] for _ in levels[0]]
     for logits, stride, sizes in zip(levels, strides, anchors, strict=True):
-        passing = logits[..., 4].float().sigmoid() > objectness  # (B, A, H, W)
+        passing = logits[..., OBJECTNESS].float().sigmoid() > objectness  # (B, A, H, W)
         for image, keep in enumerate(passing):
             a, y, x = keep.nonzero(as_tuple=True)
             cells = torch.stack((x, y), dim=-1)  # (n, 2)
@@ -130,9 +131,9 @@ def decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tenso
     tensor([28.0000, 60.0000, 12.0000, 16.0000,  0.5000,  0.5000])
     """
     s = logits.float().sigmoid()
-    boxes = decode_in_cells(s[..., :4], anchors.float())
+    boxes = decode_in_cells(s[..., BOX], anchors.float())
     centre = (boxes[..., :2] + cells) * stride
-    return torch.cat((centre, boxes[..., 2:], s[..., 4:]), dim=-1)
+    return torch.cat((centre, boxes[..., 2:], s[..., OBJECTNESS:]), dim=-1)
 
 
 def decode_in_cells(s: Tensor, anchors: Tensor, upper_bound: bool = True) -> Tensor:

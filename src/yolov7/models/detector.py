@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from yolov7.errors import ArchitectureError, Yolov7Error
+from yolov7.layout import RowLayout
 from yolov7.models.architecture import Anchors, Architecture
 from yolov7.models.backbone import Backbone
 from yolov7.models.decode import decode_levels, decode_levels_above
@@ -44,7 +45,7 @@ class Detector(nn.Module):
         anchors = architecture.anchors if anchors is None else anchors
         require_sound(architecture, classes, anchors)
         self.architecture = architecture
-        self.classes = classes
+        self.classes, self.layout = classes, RowLayout(classes)
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
         own = tuple(own_parts(architecture))
         try:
@@ -118,7 +119,7 @@ class Detector(nn.Module):
         return Predictions(lead, self.auxiliary([out(x) for out, x in outputs]))
 
     def decode(self, predictions: Predictions) -> Tensor:
-        """Lead logits -> (B, N, 5 + C): cx, cy, w, h in pixels, then probabilities.
+        """Decode lead logits to rows (B, N, 5 + C): cx, cy, w, h in pixels, then probabilities.
 
         Rows are ordered by level, anchor, row, column. With s = sigmoid(logit):
         centre = (2 s - 0.5 + cell) * stride, size = (2 s)^2 * anchor.
@@ -126,7 +127,7 @@ class Detector(nn.Module):
         return decode_levels(predictions.lead, self.strides, self.anchors)
 
     def decode_above(self, predictions: Predictions, objectness: float) -> tuple[Tensor, ...]:
-        """The rows of :meth:`decode` with a higher objectness, in the same order: (n, 5 + C) for each."""
+        """Decode the rows with a higher objectness, in the order of :meth:`decode`: (n, 5 + C) per image."""
         return decode_levels_above(predictions.lead, self.strides, self.anchors, objectness)
 
 

@@ -1,6 +1,6 @@
-"""Prediction heads: one 1x1 convolution a level, with or without implicit knowledge.
+"""Prediction heads: one 1x1 convolution per level, with or without implicit knowledge.
 
-A head's channel is ``anchor * (5 + C) + [x, y, w, h, objectness, classes...]``.
+Its channels are those of :class:`yolov7.layout.RowLayout`, one anchor after the other.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from yolov7.layout import OBJECTNESS, RowLayout
+
 
 class PlainHead(nn.Module):
     """A 1x1 convolution with bias per level: auxiliary heads, and what a lead head becomes when deployed.
 
     Args:
         widths: channels of each level's feature map.
-        anchors: anchors a level.
+        anchors: number of anchors per level.
         classes: number of classes C.
     """
 
     def __init__(self, widths: Sequence[int], anchors: int, classes: int) -> None:
         super().__init__()
-        self.anchors, self.classes = anchors, classes
-        self.convs = nn.ModuleList(nn.Conv2d(width, anchors * (5 + classes), 1) for width in widths)
+        self.anchors, self.layout = anchors, RowLayout(classes)
+        outputs = anchors * self.layout.size
+        self.convs = nn.ModuleList(nn.Conv2d(width, outputs, 1) for width in widths)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Feature maps (B, width, H, W) -> logits (B, A, H, W, 5 + C), a level each."""
+        """Feature maps (B, width, H, W) -> logits (B, A, H, W, 5 + C), per level."""
         return tuple(self.by_anchor(self.level(i, feature)) for i, feature in enumerate(features))
 
     def level(self, index: int, feature: Tensor) -> Tensor:
@@ -38,22 +41,22 @@ class PlainHead(nn.Module):
     def by_anchor(self, channels: Tensor) -> Tensor:
         """(B, A (5 + C), H, W) -> (B, A, H, W, 5 + C), a view."""
         b, _, h, w = channels.shape
-        by_anchor: Tensor = channels.view(b, self.anchors, 5 + self.classes, h, w)
-        return by_anchor.permute(0, 1, 3, 4, 2)
+        return channels.view(b, self.anchors, self.layout.size, h, w).permute(0, 1, 3, 4, 2)
 
     @torch.no_grad()
     def initialize_biases(self, strides: Sequence[int]) -> None:
-        """Start from rare objects: about 8 in an image of 640 pixels, 0.6 of them of a class.
+        """Set biases to rare objects: about 8 in an image of 640 pixels, 0.6 of them of a class.
 
-        Added to the convolution's own initial bias, so that anchors still differ. Focal loss (RetinaNet),
-        Sec. 3.3, is where such priors come from.
+        They are added to the convolution's own initial bias, so that anchors still differ.
+
+        Source: such priors are from focal loss (RetinaNet), Sec. 3.3.
         """
         for conv, stride in zip(self.convs, strides, strict=True):
             assert isinstance(conv, nn.Conv2d)
             assert conv.bias is not None
-            bias = conv.bias.view(self.anchors, 5 + self.classes)
-            bias[:, 4] += math.log(8 / (640 / stride) ** 2)
-            bias[:, 5:] += math.log(0.6 / (self.classes - 0.99))
+            bias = conv.bias.view(self.anchors, self.layout.size)
+            bias[:, OBJECTNESS] += math.log(8 / (640 / stride) ** 2)
+            bias[:, self.layout.class_columns] += math.log(0.6 / (self.layout.classes - 0.99))
 
 
 class ImplicitHead(PlainHead):
@@ -66,7 +69,7 @@ class ImplicitHead(PlainHead):
 
     def __init__(self, widths: Sequence[int], anchors: int, classes: int) -> None:
         super().__init__(widths, anchors, classes)
-        outputs = anchors * (5 + classes)
+        outputs = anchors * self.layout.size
         self.implicit_add = nn.ParameterList(torch.empty(1, width, 1, 1) for width in widths)
         self.implicit_multiply = nn.ParameterList(torch.empty(1, outputs, 1, 1) for _ in widths)
         if not self.implicit_add[0].is_meta:  # there torch would take a second to load its compiler for it
@@ -83,7 +86,7 @@ class ImplicitHead(PlainHead):
     def fused(self) -> PlainHead:
         """The plain head that equals this one: bias += W a first, then weight and bias times m."""
         widths = [vector.shape[1] for vector in self.implicit_add]
-        head = PlainHead(widths, self.anchors, self.classes)
+        head = PlainHead(widths, self.anchors, self.layout.classes)
         for i, conv in enumerate(self.convs):
             assert isinstance(conv, nn.Conv2d)
             assert conv.bias is not None

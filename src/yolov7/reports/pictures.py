@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from yolov7.drawing import caption, class_colour, draw_boxes, line_width
+from yolov7.layout import OBJECTNESS
 from yolov7.types import Assignment, Batch, Image, Predictions, Targets
 
 _GROUND = 32
@@ -101,7 +102,9 @@ def objectness_maps(predictions: Predictions, image: Image, *, index: int = 0, w
     tiles = []
     for name, head in (("lead", predictions.lead), ("auxiliary", predictions.aux)):
         for logits in head:
-            heat = logits[index, ..., 4].detach().float().sigmoid().amax(dim=0).cpu().numpy()  # (H, W)
+            heat = (
+                logits[index, ..., OBJECTNESS].detach().float().sigmoid().amax(dim=0).cpu().numpy()
+            )  # (H, W)
             stride = round(image.shape[1] / heat.shape[1])
             tile = _heated(grey.astype(np.uint8, copy=False), heat)
             tiles.append(captioned(tile, f"{name}, stride {stride}: at most {heat.max():.2f}"))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from yolov7.errors import UsageError
+from yolov7.layout import FIRST_CLASS
 from yolov7.models.detector import Detector
 
 
@@ -84,7 +85,7 @@ def _take_rows_without_classes(
     """Copy x, y, w, h and objectness of each anchor, where a tensor holds a head's outputs along an axis."""
     axis = 1 if "implicit_multiply" in name else 0
     anchors = target.anchors.shape[1]
-    outputs = [anchors * (5 + network.classes) for network in (source, target)]
+    outputs = [anchors * network.layout.size for network in (source, target)]
     sizes = [(*t.shape[:axis], *t.shape[axis + 1 :]) for t in (theirs, mine)]
     is_output = name.startswith(("lead.", "auxiliary.")) and sizes[0] == sizes[1]
     if (
@@ -94,8 +95,8 @@ def _take_rows_without_classes(
     ):
         return False
     for anchor in range(anchors):
-        to, given = (anchor * (5 + network.classes) for network in (target, source))
-        mine.narrow(axis, to, 5).copy_(theirs.narrow(axis, given, 5))
+        to, given = (anchor * network.layout.size for network in (target, source))
+        mine.narrow(axis, to, FIRST_CLASS).copy_(theirs.narrow(axis, given, FIRST_CLASS))
     return True
 
 
