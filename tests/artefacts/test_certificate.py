@@ -36,7 +36,7 @@ TORCH = TorchBackend(CHECKPOINT.model)
 class Tampered:
     """Torch, whose rows are changed on their way out."""
 
-    stride, classes, variant, runtime = TORCH.stride, TORCH.classes, "tampered", "torch"
+    stride, layout, variant, runtime = TORCH.stride, TORCH.layout, "tampered", "torch"
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from yolov7.inference.augment import VIEWS, Augmented
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.inference.sources import open_source
+from yolov7.layout import RowLayout
 from yolov7.loading import load
 from yolov7.models.detector import create, fuse
 from yolov7.nms import non_max_suppression
@@ -28,7 +29,7 @@ NAMES = ("red", "green", "blue")
 class BrightSpot:
     """A backend that finds the bounding box of pixels that are all white: its answer is known."""
 
-    stride, classes, shape, variant, runtime = 32, 3, None, "bright-spot", "numpy"
+    stride, layout, shape, variant, runtime = 32, RowLayout(3), None, "bright-spot", "numpy"
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
