@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -62,6 +63,36 @@ def _log_level() -> Iterator[None]:
     level = logger.level
     yield
     logger.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def _lively_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.artefacts.lively import lively
+
+    path = tmp_path_factory.mktemp("lively") / "best.pt"
+    lively().save(path)
+    return path
+
+
+@pytest.fixture
+def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _lively_weights: Path) -> Path:
+    """The folder that the examples of documents take for granted: a checkpoint, photos, a data set."""
+    import cv2
+    import numpy as np
+
+    from tests.artefacts.lively import NAMES
+    from tests.data.small_sets import write_yolo
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))
+    shutil.copy(_lively_weights, "best.pt")
+    Path("photos").mkdir()
+    for i in range(2):
+        pixels = np.random.default_rng(i).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+        cv2.imwrite(f"photos/{i}.jpg", pixels)
+    yaml = f"train: images/val\nval: images/val\nnames: {list(NAMES)}\n"
+    write_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n", "b": "1 0.5 0.5 0.4 0.2\n"}, yaml=yaml)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

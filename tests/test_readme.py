@@ -7,12 +7,9 @@ import runpy
 import shlex
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from tests.artefacts.lively import NAMES, lively
-from tests.data.small_sets import write_yolo
+from tests.artefacts.lively import lively
 from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.openvino import OpenVino
 from yolov7.benchmark import floor
@@ -25,18 +22,8 @@ COMMANDS = re.findall(r"^(yolov7 .*?)\s*(?:#.*)?$", TEXT, re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
-def _a_users_folder(tmp_path, monkeypatch):
-    """What the examples take for granted: a checkpoint, photos, a data set."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))
+def _quick(users_folder, monkeypatch):
     monkeypatch.setattr(floor, "SIDE", 256)  # the peak in a hundredth of the time, though less well measured
-    lively().save("best.pt")
-    Path("photos").mkdir()
-    for i in range(2):
-        pixels = np.random.default_rng(i).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-        cv2.imwrite(f"photos/{i}.jpg", pixels)
-    yaml = f"train: images/val\nval: images/val\nnames: {list(NAMES)}\n"
-    write_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2\n", "b": "1 0.5 0.5 0.4 0.2\n"}, yaml=yaml)
 
 
 def test_there_are_examples():

@@ -33,6 +33,11 @@ class Yolov7Error(Exception):
         line: line in that file, counted from 1.
         expected: what would have been right.
         found: what was there instead.
+
+    >>> print(Yolov7Error("no such class", file="data.yaml", line=3, expected="car, person", found="cat"))
+    data.yaml:3: no such class
+      expected: car, person
+      found:    cat
     """
 
     def __init__(

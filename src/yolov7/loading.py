@@ -60,9 +60,9 @@ def load(
             into which a checkpoint is converted once; or ``auto``, the fastest that is installed here and was
             seen to agree with torch, in 16 bits where the processor has them; or in 8 bits, where such an
             artefact with a certificate that passed lies beside the file. An artefact has its own.
-        parallel: images that are worked on at the same time, each by one thread; not on torch. The command
-            ``predict`` takes the number of processors, at most 8, where there are several images: more images
-            per second, though each takes longer.
+        parallel: images that are worked on at the same time, each by one thread; not on torch. As many as
+            there are processors give the most images per second, and are what the command ``predict`` takes
+            for several images, at most 8. 1 answers soonest, because one image then has all processors.
         size: longest side that images are scaled to, pixels; the checkpoint's own where not given.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; a GPU where there is one.
         half: 16 bits: float16 on a GPU; on a CPU bfloat16, where runtimes have it.
@@ -78,6 +78,10 @@ def load(
         CheckpointError: the file cannot be used, or is not there.
         DownloadError: a released checkpoint cannot be fetched.
         UsageError: an argument that cannot be.
+
+    >>> predictor = load("best.pt", conf=0.4)
+    >>> [result.source for result in predictor.predict("photos/")]
+    ['photos/0.jpg', 'photos/1.jpg']
     """
     thresholds = Thresholds(conf, iou, max_detections, classes, agnostic)
     if size is not None:

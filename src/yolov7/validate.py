@@ -64,6 +64,10 @@ def evaluate(
 
     Raises:
         CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
+
+    >>> metrics = evaluate("best.pt", "data.yaml")
+    >>> metrics.images, 0 <= metrics.AP50 <= 1
+    (2, True)
     """
     return validate(
         weights,

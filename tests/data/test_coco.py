@@ -306,7 +306,7 @@ def test_file_names_of_another_machine_are_found_by_their_last_part(name: str, t
     dataset = open_dataset(file)
     assert dataset.images[0].path == tmp_path / "images/7.png"
     (defect,) = dataset.defects
-    assert "1 file names of another place, found by their last part" in defect.message
+    assert "1 file name of another place, found by the last part" in defect.message
 
 
 def test_spaces_written_as_in_an_address(tmp_path: Path) -> None:

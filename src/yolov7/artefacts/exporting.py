@@ -111,6 +111,9 @@ def export(
         MissingDependencyError: what a format needs is not installed. Nothing was done.
         OutputError: an artefact is there already. Nothing was done.
         SourceError, DataError: the images cannot be found, the data set does not fit the network.
+
+    >>> [(one.format, one.ok) for one in export("best.pt", "torchscript", "artefacts")]
+    [('torchscript', True)]
     """
     runtimes = [
         find_format(name) for name in dict.fromkeys([formats] if isinstance(formats, str) else formats)

@@ -48,6 +48,11 @@ class Checkpoint:
         training: what is left of its training: epoch, whether an optimizer state is there...
         about: licence, provenance and whatever else a file of ours remembers.
         notes: what a user should know: parts that were left out, choices that were made.
+
+    >>> checkpoint = load_checkpoint("best.pt")
+    >>> checkpoint.names, checkpoint.size, checkpoint.form
+    (('red', 'green', 'blue'), 128, 'deployed')
+    >>> checkpoint.save("copy.safetensors")
     """
 
     model: Detector
@@ -144,6 +149,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         DamagedCheckpointError: it is no checkpoint, or not a whole one.
         MismatchedCheckpointError: its tensors are those of no YOLOv7 network.
         CheckpointError: it cannot be opened.
+
+    >>> load_checkpoint("best.pt").model.strides
+    (8, 16, 32)
     """
     with open_file(path) as file, _border(path):
         sniffed = sniff_open(file, os.fspath(path))

@@ -16,7 +16,7 @@ from yolov7.data.labels import Defect, LabelCollector, image_sizes, read_text
 from yolov7.data.layout import UNDIVIDED, Dataset, plain_split
 from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
-from yolov7.text import printable
+from yolov7.text import plural, printable
 
 _LIST_OF_IMAGES = {"info", "licenses", "images", "categories"}
 """What COCO's lists of test images hold."""
@@ -187,8 +187,8 @@ class _Reader:
                 entries[number] = index, name
         found = find_images([name for _, name in entries.values()], self._folders(), self.file)
         if found.by_last_part:
-            count = len(found.by_last_part)
-            message = f"{count:,} file names of another place, found by their last part in {found.folder}"
+            count = plural(len(found.by_last_part), "file name")
+            message = f"{count} of another place, found by the last part in {found.folder}"
             self.ledger.note("warning", message)
         return self._measure_images(images, entries, found)
 

@@ -134,9 +134,8 @@ class ImageFinder:
                 found="the end of that path was looked for there too",
             )
         if reader.moved:
-            message = (
-                f"{reader.moved:,} paths of another machine: found by their ends, such as {reader.example}"
-            )
+            moved = plural(reader.moved, "path")
+            message = f"{moved} of another machine: found by the end, such as {reader.example}"
             self.defects.append(Defect(str(file), None, message, "warning"))
         if reader.twice:
             self._named_twice(reader.twice)

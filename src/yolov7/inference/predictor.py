@@ -45,6 +45,14 @@ class Predictor:
         centred: pad images on all sides, as the released tool does, not on the right and below only.
         parallel: images that are worked on at the same time, each from file to boxes by one thread: more
             images a second, though each takes longer. The backend must allow as many calls at once.
+
+    >>> from yolov7 import load
+    >>> predictor = load("best.pt")
+    >>> detections = predictor("photos/0.jpg", conf=0.4, classes="green")  # of one image
+    >>> for result in predictor.predict("photos/"):  # many; a video; a camera
+    ...     print(result.source, set(result.detections.class_names) <= set(predictor.names))
+    photos/0.jpg True
+    photos/1.jpg True
     """
 
     def __init__(

@@ -55,6 +55,12 @@ class Result:
 
     An image that cannot be read has a result too: `error` says why, there are no detections, and `image` is
     empty, (0, 0, 3).
+
+    >>> from yolov7 import load
+    >>> result = next(load("best.pt").predict("photos/0.jpg"))
+    >>> result.plot().shape
+    (96, 128, 3)
+    >>> result.save("found.jpg")
     """
 
     detections: Detections

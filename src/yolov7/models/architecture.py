@@ -86,6 +86,11 @@ class Architecture:
         cardinality: ELANs side by side in each block; 2 makes every block an E-ELAN.
         partial_auxiliary: auxiliary heads read one group of an E-ELAN before the merge (Sec. 5.4.3).
         head: lead head.
+
+    >>> from dataclasses import replace
+    >>> from yolov7.models.architecture import YOLOV7
+    >>> replace(YOLOV7, name="two groups", cardinality=2).strides  # every ELAN becomes an E-ELAN
+    (8, 16, 32)
     """
 
     name: str
@@ -164,6 +169,10 @@ def compound_scale(architecture: Architecture, *, depth: int) -> Architecture:
         ArchitectureError: blocks widen by different ratios, so that no one width matches.
 
     Paper: Sec. 3.2, Fig. 3c.
+
+    >>> from yolov7.models.architecture import YOLOV7_W6
+    >>> compound_scale(YOLOV7_W6, depth=6).outputs  # yolov7-e6
+    (320, 640, 960, 1280)
     """
     blocks = [*(stage.block for stage in architecture.stages), *architecture.neck]
     ratios = {block.kind.concat_fan_in(depth) / block.kind.concat_fan_in(block.depth) for block in blocks}

@@ -36,6 +36,11 @@ class Detector(nn.Module):
 
     Raises:
         ArchitectureError: no class, or numbers, lengths, strides or anchors that do not fit together.
+
+    >>> import torch
+    >>> predictions = create("yolov7-tiny", classes=3)(torch.zeros(1, 3, 64, 64))
+    >>> [tuple(level.shape) for level in predictions.lead]
+    [(1, 3, 8, 8, 8), (1, 3, 4, 4, 8), (1, 3, 2, 2, 8)]
     """
 
     anchors: Tensor
@@ -155,6 +160,9 @@ def fuse(model: Detector) -> Detector:
     left out. Decoded outputs stay within 0.02 pixels and 1e-4.
 
     Paper: Sec. 4.1, 4.3.
+
+    >>> fuse(create("yolov7-tiny", classes=3)).deployed
+    True
     """
     deployed = copy.deepcopy(model)
     deployed.architecture = replace(model.architecture, auxiliary=())

@@ -65,6 +65,9 @@ class TrainConfig:
         sync_bn: batch norm over the images of all processes.
         auto_anchor: fit anchors to the data where the network's own reach too few boxes.
         report: draw the run's page at the end.
+
+    >>> TrainConfig("data.yaml", set={"learning_rate": 0.02}).out.name
+    'train'
     """
 
     named: ClassVar[frozenset[str]] = frozenset()

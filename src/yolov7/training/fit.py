@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
@@ -32,6 +32,7 @@ from yolov7.reports.gallery import Picture, gallery, write_pictures
 from yolov7.reports.plots import require_matplotlib
 from yolov7.reports.training import training_report
 from yolov7.text import plural
+from yolov7.training.board import Board
 from yolov7.training.config import TrainConfig
 from yolov7.training.hardware import devices, is_first_process, precision, workers
 from yolov7.training.interrupts import catching_interrupts
@@ -95,6 +96,10 @@ def train(
 
     Raises:
         Yolov7Error: with file, line, expected and found. What was reached before is kept.
+
+    >>> config = TrainConfig("data.yaml", model="yolov7-tiny", width=0.25, size=64, epochs=1)
+    >>> train(config, progress=False).directory.name
+    'train'
     """
     if say is None or not is_first_process():
         say = _silence
@@ -106,7 +111,8 @@ def train(
         with _quiet_lightning():
             # The keeper after others: it writes everything down when one of them ends the run.
             around = [interrupts, *(callbacks or []), keeper, *bar]
-            trainer = _trainer(run, _loggers(loggers, directory), around)
+            boards: list[Logger] = [Board(directory / "tensorboard")] if loggers is None else loggers
+            trainer = _trainer(run, boards, around)
         with _training_data(run, trainer) as loader:
             module = _module(run, trainer, loader, past, say)
             keeper.images = _same_images(loader.sampler.length, past)
@@ -381,15 +387,9 @@ def _page(
     )
 
 
-def _loggers(loggers: list[Logger] | None, directory: Path) -> list[Logger]:
-    if loggers is not None:
-        return loggers
-    return [TensorBoardLogger(directory, name="", version="tensorboard")]
-
-
 def _silence(_: str) -> None:
     """Nobody is to be told."""
 
 
 def _quiet_lightning() -> AbstractContextManager[None]:
-    return errors_only("lightning.pytorch", warned_by=r"(lightning|torch|tensorboard)\..*")
+    return errors_only("lightning.pytorch", warned_by=r"(lightning|torch)\..*")

@@ -23,6 +23,7 @@ from yolov7.files import write_file
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.detector import Detector
 from yolov7.reports.history import best_epoch
+from yolov7.text import plural
 from yolov7.training.module import TrainingModule
 from yolov7.training.prepare import Run
 
@@ -137,7 +138,7 @@ class Keeper(pl.Callback):
         """Why another epoch of so many seconds must not be."""
         config, waited = self.run.config, self._waited()
         if config.patience is not None and waited >= config.patience:
-            return f"no better AP in {waited} evaluations"
+            return f"no better AP in {plural(waited, 'evaluation')}"
         if config.time_budget is not None and self.spent + seconds > 60 * config.time_budget:
             return f"another epoch would exceed {config.time_budget:g} minutes"
         return None

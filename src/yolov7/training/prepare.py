@@ -28,6 +28,7 @@ from yolov7.models.architecture import YOLOV7, Anchors, Architecture, scale
 from yolov7.models.detector import Detector
 from yolov7.models.zoo import find_architecture
 from yolov7.plugins import adopt
+from yolov7.text import plural
 from yolov7.training.batch_size import fitting_batch_on
 from yolov7.training.config import TrainConfig
 from yolov7.training.hardware import only_gpu, precision
@@ -125,7 +126,7 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
         gpu = only_gpu(config)
         if config.batch_size is None and gpu is not None:
             batch_size = fitting_batch_on(gpu, model, size, precision(config, "gpu"))
-            say(f"batches of {batch_size} images fit into the GPU's memory")
+            say(f"batches of {plural(batch_size, 'image')} fit into the GPU's memory")
     own = initial is not None or isinstance(config.model, (Architecture, Detector))
     resolved = replace(
         config,
