@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolov7 import drawing
-from yolov7.drawing import Style, caption, class_colour, draw_boxes, letter_size, line_width
+from yolov7.drawing import Style, caption, class_colour, draw_boxes, letter_size, line_width, pixelate
 from yolov7.errors import UsageError
 from yolov7.types import Detections
 
@@ -172,6 +172,42 @@ def test_names_and_scores_can_be_hidden() -> None:
     assert Style(scores=False).text("cat", 0.5) == "cat"
     assert Style(labels=False).text("cat", 0.5) == "0.50"
     assert Style(labels=False, scores=False).text("cat", 0.5) == ""
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [[40.5, 30.2, 200.1, 150.9]],
+        [[100, 100, 106, 107]],  # as small as its cells
+        [[10, 50, 300, 58], [7, 3, 12, 230]],
+        [[-20, -9, 70, 60], [250, 180, 999, 999]],  # partly outside
+        [[20, 20, 200, 200], [150, 60, 310, 90], [60, 60, 90, 90]],  # on each other
+        [[200, 150, 40, 30], [np.nan, 5, 60, 50]],
+    ],
+)
+def test_blurred_boxes_have_no_detail_and_all_else_is_the_same(boxes: list[list[float]]) -> None:
+    image = np.random.default_rng(1).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    found = np.array(boxes, np.float32)
+    inside = np.zeros((240, 320), bool)
+    areas = []
+    for a, b, c, d in np.nan_to_num(found):  # pixel by pixel: column x is the interval from x to x + 1
+        columns = [x for x in range(320) if x + 1 > min(a, c) and x < max(a, c)]
+        rows = [y for y in range(240) if y + 1 > min(b, d) and y < max(b, d)]
+        inside[np.ix_(rows, columns)] = True
+        areas.append(np.ix_(rows, columns))
+    covered = pixelate(image, found)
+    np.testing.assert_array_equal(covered[~inside], image[~inside])
+    last = covered[areas[-1]].astype(int)
+    for axis in (0, 1):
+        assert np.diff(last, axis=axis).any(axis=(1 - axis, 2)).sum() < 8, "at most 8 cells across"
+    for area in areas:  # neighbours are one colour nearly everywhere, where noise has none alike
+        alike = [(np.diff(covered[area].astype(int), axis=axis) == 0).all(axis=2).mean() for axis in (0, 1)]
+        assert min(alike) > 0.6
+        bright = image[area].mean(), covered[area].mean()
+        assert abs(bright[0] - bright[1]) < 25, "the mean colour stays"
+    texts = ["a"] * len(boxes)
+    drawn = draw_boxes(image, found, texts, range(len(boxes)), blur=True)
+    np.testing.assert_array_equal(drawn, draw_boxes(covered, found, texts, range(len(boxes))))
 
 
 @pytest.mark.parametrize("height", [12, 28, 40, 60, 100])

@@ -31,6 +31,8 @@ _GOLDEN_ANGLE = 137.508
 _TONES = ((0.72, 0.17), (0.60, 0.19), (0.82, 0.13))
 """Lightness and chroma (OKLCH) of a class's colour; neighbours in number differ in tone as well."""
 _LEAST_HEIGHT_FOR_LABELS = 60
+_CELLS, _LEAST_CELL = 8, 4
+"""Cells along the long side of a blurred box, and the least pixels that one has."""
 _REACH = 4
 """Label heights that a label may be away from its box."""
 _LONGEST_TEXT = 200
@@ -57,11 +59,13 @@ class Style:
         line_width: pixels; grows with the picture where None.
         labels: write class names.
         scores: write confidences.
+        blur: make what is inside the boxes unrecognisable first (`pixelate`).
     """
 
     line_width: float | None = None
     labels: bool = True
     scores: bool = True
+    blur: bool = False
 
     def __post_init__(self) -> None:
         if self.line_width is not None and not 0 < self.line_width <= _WIDEST_LINE:
@@ -82,6 +86,8 @@ def draw_boxes(
     texts: Sequence[str],
     classes: npt.NDArray[np.integer[Any]] | Sequence[int],
     width: float | None = None,
+    *,
+    blur: bool = False,
 ) -> Image:
     """A copy of the picture with boxes and labels.
 
@@ -92,6 +98,7 @@ def draw_boxes(
             height get none: the labels would hide what is on them.
         classes: number of each box's class; chooses the colour.
         width: pixels of the lines; grows with the picture where not given.
+        blur: make what is inside the boxes unrecognisable first (`pixelate`).
 
     Raises:
         UsageError: not such an image, or boxes, texts and classes of different number.
@@ -104,7 +111,7 @@ def draw_boxes(
             expected="as many texts and classes as boxes",
             found=f"{len(boxes)} boxes, {len(texts)} texts, {len(classes)} classes",
         )
-    canvas = np.array(image, order="C")
+    canvas = pixelate(image, boxes) if blur else np.array(image, order="C")
     line = line_width(*canvas.shape[:2]) if width is None else width
     corners = _corners(np.asarray(boxes, np.float64), *canvas.shape[:2])
     colours = [class_colour(int(number)) for number in classes]
@@ -113,6 +120,38 @@ def draw_boxes(
     if canvas.shape[0] >= _LEAST_HEIGHT_FOR_LABELS and any(texts):
         _draw_labels(canvas, corners, texts, colours, line)
     return canvas
+
+
+def pixelate(image: Image, boxes: npt.NDArray[np.floating[Any]]) -> Image:
+    """A copy of the picture with square cells of one colour inside the boxes: 8 along a box's long side.
+
+    All pixels that a box touches are covered; all others are as they were. Cells have 4 pixels at least, so
+    that small boxes lose their detail as well.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        boxes: (N, 4) ``xyxy`` pixels.
+    """
+    import cv2
+
+    covered = np.array(image, order="C")
+    for x1, y1, x2, y2 in touched_pixels(boxes, *covered.shape[:2]):
+        part = covered[y1:y2, x1:x2]
+        height, width = part.shape[:2]
+        if not part.size:
+            continue
+        cell = max(max(height, width) / _CELLS, _LEAST_CELL)
+        columns, rows = max(1, round(width / cell)), max(1, round(height / cell))
+        cells = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+        part[:] = cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST)
+    return covered
+
+
+def touched_pixels(boxes: npt.NDArray[np.floating[Any]], height: int, width: int) -> list[Box]:
+    """Pixels that each box touches: first column and row, and those behind the last; inside the picture."""
+    corners = np.sort(np.nan_to_num(np.asarray(boxes, np.float64)).reshape(-1, 2, 2), axis=1)
+    inside = np.stack([np.floor(corners[:, 0]), np.ceil(corners[:, 1])], 1).clip(0, (width, height))
+    return [tuple(box) for box in inside.reshape(-1, 4).astype(int).tolist()]
 
 
 def caption(image: Image, text: str, colour: Colour) -> Image:

@@ -354,7 +354,7 @@ class Detections:
 
         Args:
             image: uint8 (H, W, 3) RGB, or a Pillow image: the one that the boxes are of.
-            style: lines and labels; what suits the image's size where None.
+            style: lines, labels and blur; what suits the image's size where None.
 
         Returns:
             uint8 (H, W, 3) RGB.
@@ -372,7 +372,7 @@ class Detections:
             )
         style = style or Style()
         texts = [style.text(name, score) for name, score in zip(self.class_names, self.scores, strict=True)]
-        return draw_boxes(image, self.boxes, texts, self.labels, style.line_width)
+        return draw_boxes(image, self.boxes, texts, self.labels, style.line_width, blur=style.blur)
 
 
 class Detection(Detections):

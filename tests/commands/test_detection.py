@@ -6,11 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from tests.artefacts.lively import NAMES, lively, noise
+from tests.inference.media import write_video
 from yolov7.cli import main
 
 
@@ -51,6 +53,11 @@ def detections(directory: Path) -> dict[str, np.ndarray]:
     return {name: np.array(rows) for name, rows in found.items()}
 
 
+def read_frames(path: Path) -> np.ndarray:
+    with av.open(str(path)) as video:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)])
+
+
 def test_predict_finds_the_same_on_another_runtime(weights, photos, tmp_path):
     """In the same order too, but that detections whose scores are equal up to rounding may change places."""
     assert run("predict", weights, photos, "--save", "json", "--out", tmp_path / "torch") == 0
@@ -84,6 +91,32 @@ def test_reduced_photos_are_not_for_pictures(weights, photos, tmp_path, capsys):
     assert run("predict", weights, photos, "--reduced", "--out", tmp_path / "out") == 2
     assert "--save txt,json,csv" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_blurred_runs_keep_no_detail_in_boxes(weights, tmp_path):
+    """In no kind of result: noise leaves at most the outlines and 8 cells across."""
+    grain = np.random.default_rng(0).integers(0, 90, (300, 400, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), noise(300, 400) // 2 + grain)
+    write_video(tmp_path / "clip.mp4", 2, size=(240, 320), grain=60)
+    options = "--save", "pictures,crops,video,json", "--hide-labels", "--hide-scores", "--line-width", 1
+    sources = tmp_path / "a.png", tmp_path / "clip.mp4"
+    for name in ("plain", "blurred"):
+        arguments = ("--blur",) * (name == "blurred")
+        assert run("predict", weights, *sources, *options, *arguments, "--out", tmp_path / name) == 0
+    plain, blurred = (detections(tmp_path / name) for name in ("plain", "blurred"))
+    np.testing.assert_array_equal(plain["a.png"], blurred["a.png"])
+    assert len(blurred["a.png"]) > 2
+    assert len(blurred["clip.mp4"]) > 2
+    crops = sorted((tmp_path / "blurred" / "crops").rglob("*.png"))
+    assert len(crops) == len(list((tmp_path / "plain" / "crops").rglob("*.png"))) > 2
+    for path in [*crops, tmp_path / "blurred" / "pictures" / "a.png"]:
+        kept = cv2.imread(str(path)).astype(int)
+        before = cv2.imread(str(tmp_path / "plain" / path.relative_to(tmp_path / "blurred"))).astype(int)
+        assert before.shape == kept.shape
+        assert np.abs(np.diff(kept, axis=1)).sum() <= 0.6 * np.abs(np.diff(before, axis=1)).sum()
+    videos = [read_frames(tmp_path / name / "video" / "clip.mp4") for name in ("plain", "blurred")]
+    detail = [np.abs(np.diff(frames.astype(int), axis=2)).sum() for frames in videos]
+    assert detail[1] < 0.8 * detail[0]
 
 
 def test_val_measures_the_same_on_another_runtime(weights, photos, tmp_path):

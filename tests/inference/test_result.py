@@ -9,6 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from yolov7.drawing import pixelate
 from yolov7.errors import OutputError, SourceError, UsageError
 from yolov7.inference.frames import Frame
 from yolov7.inference.result import NOTEBOOK_SIDE, Result, Timings
@@ -35,6 +36,10 @@ def test_saving_writes_the_plot(tmp_path):
     saved = np.asarray(PIL.Image.open(tmp_path / "new" / "a.png"))
     np.testing.assert_array_equal(saved, one.plot())
     assert not np.array_equal(saved, one.image)
+    one.save(tmp_path / "blurred.png", blur=True)
+    blurred = np.asarray(PIL.Image.open(tmp_path / "blurred.png"))
+    np.testing.assert_array_equal(blurred, one.detections.plot(pixelate(one.image, one.detections.boxes)))
+    np.testing.assert_array_equal(blurred, one.plot(blur=True))
     one.save(tmp_path / "a.JPG")
     with pytest.raises(UsageError, match="unknown picture format"):
         one.save(tmp_path / "a.gif")

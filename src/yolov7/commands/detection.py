@@ -51,6 +51,7 @@ def predict(
     line_width: float | None = None,
     hide_labels: Switch = False,
     hide_scores: Switch = False,
+    blur: Switch = False,
     only_found: Switch = False,
     reduced: Switch = False,
     max_detections: int = 300,
@@ -105,6 +106,8 @@ def predict(
         Draw boxes without names.
     hide_scores:
         Draw boxes without scores.
+    blur:
+        Make what is inside the boxes unrecognisable, in pictures, crops and video: coarse squares instead.
     only_found:
         No pictures of images in which nothing was found.
     reduced:
@@ -128,7 +131,7 @@ def predict(
             expected="--save txt,json,csv or none with --reduced",
             found=min(whole),
         )
-    options = SinkOptions(Style(line_width, not hide_labels, not hide_scores), only_found)
+    options = SinkOptions(Style(line_width, not hide_labels, not hide_scores, blur), only_found)
     source = open_source(
         sources if len(sources) > 1 else sources[0], every=every, frames=frames, duration=duration
     )

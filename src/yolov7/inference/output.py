@@ -97,7 +97,7 @@ class SinkOptions:
     """What pictures look like, and which there are.
 
     Attributes:
-        style: lines and labels of pictures and videos.
+        style: lines and labels of pictures and videos, and whether these and crops are blurred.
         only_found: no pictures of images in which nothing was found.
     """
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from yolov7.drawing import Style
 from yolov7.errors import UsageError, Yolov7Error
 from yolov7.files import write_file
 from yolov7.inference.frames import Frame
@@ -75,18 +76,25 @@ class Result:
         """Why the image cannot be read; None where it was."""
         return self.frame.error
 
-    def plot(self) -> Image:
+    def plot(self, *, blur: bool = False) -> Image:
         """Return a copy of the image with boxes, names and scores drawn on it, uint8 (H, W, 3) RGB.
+
+        Args:
+            blur: make what is inside the boxes unrecognisable.
 
         Raises:
             SourceError: there is no image, for this reason.
         """
         if self.error is not None:
             raise self.error
-        return self.detections.plot(self.image)
+        return self.detections.plot(self.image, Style(blur=blur))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, blur: bool = False) -> None:
         """Write the image with its boxes as a JPEG or PNG file, by the ending of the path.
+
+        Args:
+            path: never partial: what was there stays until the new file is complete.
+            blur: make what is inside the boxes unrecognisable.
 
         Raises:
             OutputError: it cannot be written.
@@ -95,7 +103,7 @@ class Result:
         suffix = Path(path).suffix.lower()
         if suffix not in (".jpg", ".jpeg", ".png"):
             raise UsageError("unknown picture format", expected=".jpg, .jpeg or .png", found=os.fspath(path))
-        write_file(path, encoded(self.plot(), suffix))
+        write_file(path, encoded(self.plot(blur=blur), suffix))
 
     def to_json(self) -> str:
         """Return a JSON object: source, index, width, height and a list of detections.

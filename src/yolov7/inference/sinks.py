@@ -14,8 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from yolov7.drawing import pixelate, touched_pixels
 from yolov7.errors import UsageError, Yolov7Error
 from yolov7.files import complete, explained, partial_path, replacing, safe_name, write_file
 from yolov7.inference.frames import Frame
@@ -76,14 +75,12 @@ class CropSink(_FilesSink):
         if frame.image is None:
             return
         suffix, path = picture_suffix(frame), self._paths.path(frame, "")
-        height, width = frame.image.shape[:2]
-        low = np.floor(detections.boxes[:, :2]).clip(0).astype(int)
-        high = np.ceil(detections.boxes[:, 2:]).clip(0, (width, height)).astype(int)
-        for number, ((x1, y1), (x2, y2)) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        image = pixelate(frame.image, detections.boxes) if self.options.style.blur else frame.image
+        for number, (x1, y1, x2, y2) in enumerate(touched_pixels(detections.boxes, *image.shape[:2])):
             if x1 < x2 and y1 < y2:
                 label = int(detections.labels[number])
                 folder = safe_name(detections.name_of(label), f"class-{label}")
-                crop = encoded(frame.image[y1:y2, x1:x2], suffix)
+                crop = encoded(image[y1:y2, x1:x2], suffix)
                 write_file(self.path / folder / f"{path}-{number}{suffix}", crop)
 
 
