@@ -153,15 +153,17 @@ COCO = {
     "outside": Broken(coco(bbox=[90, 2, 3, 4]), "error", "instances.json:6", "lies outside", 2, 2),
     "negative height": Broken(coco(bbox=[9, 2, 3, -4]), "error", "instances.json:6", "negative", 2, 2),
     "no width": Broken(coco(bbox=[9, 2, 0, 4]), "warning", "instances.json:6", "no width", 2, 2),
-    "id of another": Broken(coco(id=1), "warning", "instances.json:7", "another has the same id", 2, 3),
+    "id of another": Broken(
+        coco(id=1), "warning", "instances.json:7", "another annotation has the same id", 2, 3
+    ),
     "the same box again": Broken(
         coco(bbox=[10, 10, 20, 30]), "warning", "instances.json:7", "repeats another", 2, 2
     ),
-    "an outline of two points": Broken(
+    "a polygon of two points": Broken(
         coco(segmentation=[[1, 2, 30, 40]]), "warning", "instances.json:6", "fewer than 3 points", 2, 3
     ),
-    "an outline of half a point": Broken(
-        coco(segmentation=[[1, 2, 30, 40, 5]]), "warning", "instances.json:6", "outline", 2, 3
+    "a polygon of half a point": Broken(
+        coco(segmentation=[[1, 2, 30, 40, 5]]), "warning", "instances.json:6", "polygon", 2, 3
     ),
     "an id for two images": Broken(
         coco_images({"id": 7, "file_name": "5.png"}), "error", "instances.json:4", "given twice", 2, 2
@@ -171,7 +173,7 @@ COCO = {
     ),
     "another size": Broken(
         coco_images({"id": 8, "file_name": "8.png", "height": 80, "width": 60}),
-        *("warning", "instances.json:4", "said to be 60 x 80", 3, 2),
+        *("warning", "instances.json:4", "listed as 60 x 80", 3, 2),
     ),
 }
 VOC = {
@@ -279,7 +281,7 @@ def coco_text(change: Callable[[str], str]) -> Callable[[Path], Path]:
             ),
             "two categories of one id": (
                 coco_text(lambda text: text.replace('"id": 3,', '"id": 1,')),
-                *("instances.json:11", "a number of its own"),
+                *("instances.json:11", "an integer id of its own"),
             ),
         }.items()
     ],

@@ -54,7 +54,7 @@ def test_all_90_ids_of_coco_map_both_ways(tmp_path: Path) -> None:
         assert box[2] == pytest.approx(9 + number / 10)
 
 
-def test_outlines_and_crowds(tmp_path: Path) -> None:
+def test_polygons_and_crowds(tmp_path: Path) -> None:
     base = {"image_id": 7, "category_id": 1, "iscrowd": 0}
     mask = {"size": [HEIGHT, WIDTH], "counts": [10, 20]}
     annotations = [
@@ -73,7 +73,7 @@ def test_outlines_and_crowds(tmp_path: Path) -> None:
     ]
     dataset = open_dataset(write_coco(tmp_path, coco_content(annotations=annotations)))
     assert [str(defect).split(": ")[1] for defect in dataset.defects] == ["annotation 5", "annotation 6"]
-    assert all("its box alone is used" in defect.message for defect in dataset.defects)
+    assert all("only the box is used" in defect.message for defect in dataset.defects)
     image = dataset.images[0]
     assert image.crowds.tolist() == [False, False, True, False, False, False, False]
     assert image.areas.tolist() == [100, 1600, 2500, 500, 400, 300, 200]
@@ -119,7 +119,7 @@ BAD_ANNOTATIONS: list[tuple[Any, str, str]] = [
     ({"bbox": [-9, 2, 3, 4]}, "error", "lies outside"),
     ({"bbox": [70, 2, 30, 4]}, "warning", "reaches outside"),
     ({"bbox": [10, 10, 20, 30]}, "warning", "repeats"),
-    ({"id": 1}, "warning", "another has the same id"),
+    ({"id": 1}, "warning", "another annotation has the same id"),
 ]
 
 
@@ -133,15 +133,15 @@ def test_defects_of_annotations(
     file = write_coco(tmp_path, content)
     dataset = open_dataset(file)
     one_defect(dataset.defects, severity, f"{file}:{line_containing(file, 'marker')}", message)
-    kept = message in ("reaches outside", "another has the same id")
+    kept = message in ("reaches outside", "another annotation has the same id")
     assert [len(image) for image in dataset.images] == [2 + kept, 1]
     assert dataset.images[0].boxes[:, 2].max() <= WIDTH + 1
 
 
-def test_an_annotation_that_is_no_object(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_an_annotation_that_is_not_an_object(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     file = write_coco(tmp_path, coco_content(annotations=[7, *coco_content()["annotations"]]))
     one_defect(
-        open_dataset(file).defects, "error", f"{file}:{line_containing(file, 'bbox') - 1}", "no object"
+        open_dataset(file).defects, "error", f"{file}:{line_containing(file, 'bbox') - 1}", "not an object"
     )
 
 
@@ -149,8 +149,8 @@ BAD_IMAGES: list[tuple[Any, str, str]] = [
     ({"id": 8, "file_name": ""}, "error", "without id or file_name"),
     ({"file_name": "5.png"}, "error", "without id or file_name"),
     ({"id": 7, "file_name": "5.png"}, "error", "image id 7 is given twice"),
-    ({"id": 8, "file_name": "8.png", "height": 80, "width": 60}, "warning", "said to be 60 x 80, but"),
-    ({"id": 8, "file_name": "7.png"}, "warning", "is image 7 too: both are kept"),
+    ({"id": 8, "file_name": "8.png", "height": 80, "width": 60}, "warning", "listed as 60 x 80, but"),
+    ({"id": 8, "file_name": "7.png"}, "warning", "is also image 7: both are kept"),
 ]
 
 
@@ -209,12 +209,15 @@ def test_lines_of_elements() -> None:
         ('{"images": [], "annotations": [], "categories": []}', "no categories"),
         (
             '{"images": [], "annotations": [],\n"categories": [{"id": "one", "name": "a"}]}',
-            "json:2: a category needs",
+            "json:2: each category needs",
         ),
-        ('{"images": [], "annotations": [],\n\n"categories": [{"name": "a"}]}', "json:3: a category needs"),
+        (
+            '{"images": [], "annotations": [],\n\n"categories": [{"name": "a"}]}',
+            "json:3: each category needs",
+        ),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": 2}]}',
-            "a number of its own",
+            "an integer id of its own",
         ),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}',
@@ -272,7 +275,7 @@ def test_images_are_found(file: str, images: str, tmp_path: Path) -> None:
 
 def test_images_may_be_named(tmp_path: Path) -> None:
     file = write_coco(tmp_path / "a", coco_content(), images="../b/pictures")
-    with pytest.raises(DataError, match=r"images were not found.*\s+expected: 7.png in one of "):
+    with pytest.raises(DataError, match=r"images not found.*\s+expected: 7.png in one of "):
         open_dataset(file)
     assert len(open_dataset(file, images=tmp_path / "b/pictures")) == 2
 
@@ -306,7 +309,7 @@ def test_file_names_of_another_machine_are_found_by_their_last_part(name: str, t
     dataset = open_dataset(file)
     assert dataset.images[0].path == tmp_path / "images/7.png"
     (defect,) = dataset.defects
-    assert "1 file name of another place, found by the last part" in defect.message
+    assert "1 file name with unknown folders: found by the last part" in defect.message
 
 
 def test_spaces_written_as_in_an_address(tmp_path: Path) -> None:
@@ -342,7 +345,7 @@ def test_most_images_gone(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     file = write_coco(tmp_path, coco_content())
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         open_dataset(file, images=tmp_path / "gone")
 
 
@@ -365,8 +368,8 @@ def test_a_parent_without_objects_is_no_class(tmp_path: Path) -> None:
 
 
 CLEAR = [
-    ({"image_id": "7"}, "image_id in another form"),
-    ({"image_id": 7.0}, "image_id in another form"),
+    ({"image_id": "7"}, "image_id written in another form"),
+    ({"image_id": 7.0}, "image_id written in another form"),
     ({"category_id": "3"}, "category_id written as text"),
     ({"bbox": ["1", "2.0", " 3", "4"]}, "boxes written as text"),
     ({"bbox": "[1, 2, 3, 4]"}, "boxes written as text"),
@@ -374,17 +377,19 @@ CLEAR = [
     ({"bbox": [], "segmentation": [[1, 2, 4, 2, 4, 6]]}, "without bbox"),
     ({"bbox": None, "segmentation": [1, 2, 4, 2, 4, 6]}, "without bbox"),
     ({"bbox": None, "segmentation": [[1, 2], [4, 2], [4, 6]]}, "without bbox"),
-    ({"area": -1}, "areas that are no areas"),
-    ({"area": float("nan")}, "areas that are no areas"),
-    ({"iscrowd": 2}, "taken as 1"),
-    ({"iscrowd": "perhaps"}, "taken as 0"),
+    ({"area": -1}, "invalid areas"),
+    ({"area": float("nan")}, "invalid areas"),
+    ({"iscrowd": 2}, "read as 1"),
+    ({"iscrowd": "perhaps"}, "read as 0"),
     ({"iscrowd": "true"}, ""),
     ({"iscrowd": "0"}, ""),
 ]
 
 
 @pytest.mark.parametrize(("change", "remark"), CLEAR)
-def test_what_is_clear_is_read_and_said(change: dict[str, Any], remark: str, tmp_path: Path) -> None:
+def test_unusual_but_clear_values_are_read_with_a_warning(
+    change: dict[str, Any], remark: str, tmp_path: Path
+) -> None:
     odd = {"id": 30, "image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4], "iscrowd": 0, "area": 5, **change}
     dataset = open_dataset(write_coco(tmp_path, coco_content(annotations=[odd])))
     image = dataset.images[0]
@@ -446,7 +451,7 @@ def test_ids_as_text_stay_text(tmp_path: Path) -> None:
     assert [image.image_id for image in dataset.images] == ["7", "5"], "as the results file must have them"
     assert dataset.category_ids == (1, 3)
     assert [str(defect).split(": ")[1] for defect in dataset.defects] == [
-        "sizes of images written as text or with a point"
+        "image sizes written as text or as floats"
     ]
 
 
@@ -464,14 +469,14 @@ def test_a_list_that_is_there_twice(tmp_path: Path) -> None:
     start, end = text.index('"annotations"'), text.index('"categories"')
     file.write_text(text[:end] + text[start:])
     (defect,) = open_dataset(file).defects
-    assert (defect.severity, defect.message) == ("error", "2 lists of annotations: the last alone is read")
+    assert (defect.severity, defect.message) == ("error", "2 lists of annotations: only the last is read")
 
 
 def test_a_number_of_thousands_of_digits(tmp_path: Path) -> None:
     file = write_coco(tmp_path, coco_content())
     file.write_text(file.read_text().replace('"id": 2', '"id": 2' + "0" * 5000))
     line = next(i for i, text in enumerate(file.read_text().splitlines(), 1) if "000000" in text)
-    with pytest.raises(DataError, match=rf"instances.json:{line}: a number of thousands of digits"):
+    with pytest.raises(DataError, match=rf"instances.json:{line}: integer with too many digits"):
         open_dataset(file)
 
 

@@ -69,7 +69,7 @@ def test_polygons_are_not_suspected(rng: np.random.Generator) -> None:
                 centre, radius = rng.uniform(0.1, 0.9, 2), rng.uniform(0.02, 0.1)
                 angles = np.sort(rng.uniform(0, 2 * np.pi, points))
                 outline = centre + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
-                suspicion.look(outline.ravel().tolist())
+                suspicion.add(outline.ravel().tolist())
             suspected += suspicion.alive
         assert suspected <= 6, points
 
@@ -81,6 +81,6 @@ def test_keypoints_within_their_boxes_are_suspected(rng: np.random.Generator) ->
         for _ in range(20):
             size = rng.uniform(0.1, 0.4, 2)
             centre = rng.uniform(size / 2, 1 - size / 2)
-            suspicion.look([*centre, *size, *(centre + rng.uniform(-0.5, 0.5, (5, 2)) * size).ravel()])
+            suspicion.add([*centre, *size, *(centre + rng.uniform(-0.5, 0.5, (5, 2)) * size).ravel()])
         suspected += suspicion.alive
     assert suspected >= 190

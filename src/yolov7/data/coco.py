@@ -1,4 +1,4 @@
-"""COCO json -> labelled images. Its category ids, 1..90 with gaps, end here: labels inside are contiguous."""
+"""Reader of COCO json files. Category ids (1..90 with gaps) become contiguous labels from 0."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
 from yolov7.text import plural, printable
 
-_LIST_OF_IMAGES = {"info", "licenses", "images", "categories"}
-"""What COCO's lists of test images hold."""
+_TEST_KEYS = {"info", "licenses", "images", "categories"}
+"""Keys of COCO's files of test images, which have no annotations."""
 _UNDIVIDED_NAMES = ("instances", "annotations", "_annotations.coco", "labels", "coco", "dataset", "result")
 
 
 @dataclass(frozen=True)
 class CocoLayout:
-    """json files by split, and the folder of their images where the user named it."""
+    """The json files of a data set.
+
+    Attributes:
+        path: opened file or folder.
+        files: json file of each split.
+        images: image folder given by the user; None to search for it.
+    """
 
     path: Path
     files: dict[str, Path]
@@ -33,7 +39,7 @@ class CocoLayout:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """What the names of the json files say."""
+        """Split names, taken from the names of the json files."""
         return tuple(self.files)
 
     def read(self, split: str) -> Dataset:
@@ -42,7 +48,7 @@ class CocoLayout:
 
 
 def find_layout(path: Path, *, images: Path | None = None) -> CocoLayout | None:
-    """A json file, or those of a folder, of its annotations/, or of its subfolders (one a split)."""
+    """Find the json file of each split: `path` itself, or files in it, its annotations/ or its subfolders."""
     if is_file(path):
         return CocoLayout(path, {UNDIVIDED: path}, images) if path.suffix.lower() == ".json" else None
     found = [file for folder in (path, path / "annotations") for file in sorted(folder.glob("*.json"))]
@@ -69,14 +75,14 @@ def _looks_like_coco(file: Path) -> bool:
 
 
 class _Reader:
-    """Reads one json file."""
+    """Reader of one json file."""
 
     def __init__(self, file: Path, images: Path | None, split: str) -> None:
         self.file = file
         self.folder = images
         self.split = split
         self.defects: list[Defect] = []
-        self.text = read_text(file, self.defects, most=values.MOST_BYTES)
+        self.text = read_text(file, self.defects, most=values.MAX_BYTES)
         self.ledger = Ledger(file, self.text, self.defects)
 
     def dataset(self, path: Path) -> Dataset:
@@ -106,10 +112,10 @@ class _Reader:
         )
 
     def _content(self) -> dict[str, list[Any]]:
-        """The three lists. Those of annotations may be missing: COCO's lists of test images have none."""
+        """Lists of images, categories and annotations; only COCO's files of test images may lack the last."""
         content = values.parse(self.text, self.file)
         for key in ("images", "annotations", "categories"):
-            if key == "annotations" and content.keys() <= _LIST_OF_IMAGES:
+            if key == "annotations" and content.keys() <= _TEST_KEYS:
                 continue
             if not isinstance(content, dict) or not isinstance(content.get(key), list):
                 raise DataError(
@@ -122,13 +128,15 @@ class _Reader:
                 )
         for key in ("images", "categories", "annotations"):
             if self.text.count(f'"{key}"') > 1 and (times := values.keys(self.text).count(key)) > 1:
-                self.ledger.note("error", f"{times} lists of {key}: the last alone is read")
+                self.ledger.note("error", f"{times} lists of {key}: only the last is read")
         if "annotations" not in content:
-            self.ledger.note("warning", "no list of annotations: nothing can be learnt or measured")
+            self.ledger.note(
+                "warning", "no list of annotations: the split cannot be used for training or validation"
+            )
         return dict(content)
 
     def _read_categories(self, categories: list[Any], annotations: list[Any]) -> dict[int, str]:
-        """Category id -> name, in order of the ids, which is the order of the labels."""
+        """Map category ids to names, sorted by id; labels have the same order."""
         names: dict[int, str] = {}
         children: dict[str, set[str]] = {}
         for index, category in enumerate(categories):
@@ -138,7 +146,7 @@ class _Reader:
                 name = str(name)
             if number is None or not isinstance(name, str) or names.get(number, name) != name:
                 raise DataError(
-                    "a category needs a name and a number of its own",
+                    "each category needs a name and an integer id of its own",
                     file=self.file,
                     line=self.ledger.line_of("categories", index),
                     found=f"id {values.short(given)}, name {values.short(name)}",
@@ -158,9 +166,7 @@ class _Reader:
         if not names:
             raise DataError("no categories", file=self.file)
         for number in _parents(names, children, annotations):
-            self.ledger.left_out.add(
-                "categories without an object that only stand above others", names.pop(number)
-            )
+            self.ledger.left_out.add("supercategories without annotations", names.pop(number))
         for name, times in Counter(names.values()).items():
             if times > 1:
                 message = f"{times} categories are called {name!r}"
@@ -168,13 +174,13 @@ class _Reader:
         return dict(sorted(names.items()))
 
     def _read_images(self, images: list[Any]) -> dict[int | str, Image]:
-        """Image id -> file, and what will collect its labels."""
+        """Map image ids to image files, each with a collector for its labels."""
         entries: dict[int | str, tuple[int, str]] = {}
         for index, image in enumerate(images):
             number = values.identity(_get(image, "id"))
             name = _get(image, "file_name") or _get(image, "coco_url")
             if number is None or not isinstance(name, str):
-                message = "an image without id or file_name: left out"
+                message = "image without id or file_name: left out"
                 self.ledger.lose("images", index, "images without id or file_name", message)
             elif number in entries:
                 if entries[number][1] == name:
@@ -182,20 +188,20 @@ class _Reader:
                     self.ledger.warn("images", index, "images that are listed twice", message)
                     continue
                 message = f"image id {values.short(number)} is given twice: {name} left out"
-                self.ledger.lose("images", index, "images whose id another has", message)
+                self.ledger.lose("images", index, "images with a repeated id", message)
             else:
                 entries[number] = index, name
         found = find_images([name for _, name in entries.values()], self._folders(), self.file)
         if found.by_last_part:
             count = plural(len(found.by_last_part), "file name")
-            message = f"{count} of another place, found by the last part in {found.folder}"
+            message = f"{count} with unknown folders: found by the last part in {found.folder}"
             self.ledger.note("warning", message)
         return self._measure_images(images, entries, found)
 
     def _measure_images(
         self, images: list[Any], entries: dict[int | str, tuple[int, str]], found: Found
     ) -> dict[int | str, Image]:
-        """Read the headers of the files."""
+        """Read the size of each image from its file header."""
         ambiguous, missing = set(found.ambiguous), set(found.missing)
         unique = list(dict.fromkeys(path for place, path in enumerate(found.paths) if place not in missing))
         sizes = dict(zip(unique, image_sizes(unique, self.defects), strict=True))
@@ -208,7 +214,7 @@ class _Reader:
             image_id = given if isinstance(given, str) else number
             subject = f"image {values.short(given)}:"
             if place in ambiguous:
-                size = f"{name} is one of several with this last part"
+                size = f"{name} shares its last part with other images"
             if isinstance(size, str):
                 self.ledger.lose(
                     "images", index, "images that cannot be read", f"{subject} {path}: {size}: left out"
@@ -216,9 +222,9 @@ class _Reader:
                 read[number] = Image(image_id, path, None)
                 continue
             if first.setdefault(path, number) != number:
-                message = f"{subject} {path} is image {values.short(first[path])} too: both are kept"
-                self.ledger.warn("images", index, "images that another id has too", message)
-            self._compare_size(index, images[index], f"{subject[:-1]} is said to be", path, size)
+                message = f"{subject} {path} is also image {values.short(first[path])}: both are kept"
+                self.ledger.warn("images", index, "images listed under several ids", message)
+            self._compare_size(index, images[index], f"{subject[:-1]} is listed as", path, size)
             collector = LabelCollector(self.file, size, self.defects, self.ledger.annotation_line)
             read[number] = Image(image_id, path, collector)
         return read
@@ -234,17 +240,15 @@ class _Reader:
             self.ledger.warn(
                 "images",
                 index,
-                "images that have another size than is said",
+                "images whose listed size is wrong",
                 f"{subject} {values.short(given[1])} x {values.short(given[0])}, but {path} is "
                 f"{size[1]} x {size[0]}: its boxes may not fit",
             )
         elif given != size:
-            self.ledger.remark(
-                "sizes of images written as text or with a point: read as whole numbers", path.name
-            )
+            self.ledger.remark("image sizes written as text or as floats: read as integers", path.name)
 
     def _folders(self) -> list[Path]:
-        """Where the images may be, the most likely first."""
+        """Candidate image folders, most likely first."""
         split = _split_of(self.file)
         splits = dict.fromkeys(
             (split, plain_split(split), split.replace("-dev", ""), plain_split(self.split))
@@ -255,12 +259,12 @@ class _Reader:
         elif is_folder(self.folder):
             bases, subfolders = [self.folder], [".", *subfolders[:-1]]
         else:
-            raise DataError("the folder of the images is no folder", file=self.folder)
+            raise DataError("the folder of the images does not exist or is not a folder", file=self.folder)
         return [base / subfolder for base in bases for subfolder in subfolders]
 
 
 def _parents(names: dict[int, str], children: dict[str, set[str]], annotations: list[Any]) -> set[int]:
-    """Categories that are no classes: others are kinds of them, and no annotation is one."""
+    """Ids of categories that are the supercategory of others and have no annotation: these are no classes."""
     parents: set[int] = {number for number, name in names.items() if name in children}
     if parents:
         parents.difference_update(values.whole(_get(annotation, "category_id")) for annotation in annotations)

@@ -1,4 +1,4 @@
-"""The annotations of a COCO json -> labels of its images."""
+"""Reader of the annotations of a COCO json file."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from yolov7.data.coco_ledger import Ledger
 from yolov7.data.labels import LabelCollector, in_fractions, polygon_box
 from yolov7.types import FloatArray
 
-_MOST_AREA = 1e10
-"""The protocol does not count objects beyond it."""
+_MAX_AREA = 1e10  # COCO's evaluation ignores larger objects
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image of the json.
+    """An image listed in the json.
 
     Attributes:
-        image_id: as the json has it.
-        path: its file.
-        collector: of its labels; None where the file cannot be read.
+        image_id: id as written in the json.
+        path: image file.
+        collector: collector of its labels; None if the file cannot be read.
     """
 
     image_id: int | str
@@ -32,11 +31,11 @@ class Image:
 
 
 class AnnotationReader:
-    """Reads annotations, whatever tool wrote them.
+    """Reader of annotations, tolerant of the variants that labelling tools write.
 
     Args:
-        ledger: takes down what is wrong.
-        images: by id (`coco_values.identity`).
+        ledger: record of defects.
+        images: images by id (`coco_values.identity`).
         labels: label of each category id.
     """
 
@@ -44,12 +43,12 @@ class AnnotationReader:
         self.ledger, self.images, self.labels = ledger, images, labels
 
     def read(self, annotations: list[Any]) -> None:
-        """Give each image its labels."""
+        """Add each annotation to its image's collector."""
         seen: set[int | str] = set()
         for index, annotation in enumerate(annotations):
             if not isinstance(annotation, dict):
-                message = "an annotation that is no object: dropped"
-                self.ledger.lose("annotations", index, "annotations that are no objects", message)
+                message = "annotation is not an object: dropped"
+                self.ledger.lose("annotations", index, "annotations that are not objects", message)
                 continue
             subject = f"annotation {values.short(annotation.get('id'))}:"
             image = self._image_of(index, annotation, subject)
@@ -58,8 +57,8 @@ class AnnotationReader:
                 continue
             number = values.identity(annotation.get("id"))
             if number in seen:
-                message = f"{subject} another has the same id: kept"
-                self.ledger.warn("annotations", index, "annotations whose id another has: kept", message)
+                message = f"{subject} another annotation has the same id: kept"
+                self.ledger.warn("annotations", index, "annotations with a repeated id: kept", message)
             if number is not None:
                 seen.add(number)
             if image.collector is not None:  # else the image was reported
@@ -75,7 +74,9 @@ class AnnotationReader:
             message = f"{subject} no image has the id {values.short(given)}: dropped"
             self.ledger.lose("annotations", index, "annotations of images that are not listed", message)
         elif type(given) is not type(image.image_id):
-            self.ledger.remark("image_id in another form than the image's id: read as the same", subject[:-1])
+            self.ledger.remark(
+                "image_id written in another form than the image's id: read as the same", subject[:-1]
+            )
         return image
 
     def _label_of(self, index: int, annotation: dict[str, Any], subject: str) -> int | None:
@@ -86,22 +87,20 @@ class AnnotationReader:
             self.ledger.lose("annotations", index, "annotations of categories that are not listed", message)
             return None
         if not values.is_whole(given):
-            self.ledger.remark(
-                "category_id written as text or with a point: read as whole numbers", subject[:-1]
-            )
+            self.ledger.remark("category_id written as text or as float: read as an integer", subject[:-1])
         return self.labels[number]
 
     def _add(
         self, index: int, annotation: dict[str, Any], subject: str, label: int, collector: LabelCollector
     ) -> None:
-        """Take one annotation with its box, or the box of its outline or mask."""
+        """Add one annotation with its bbox, or else the box of its polygon or mask."""
         crowd, clear = values.flag(annotation.get("iscrowd"))
         if not clear:
-            meaning = f"iscrowd that is neither 0 nor 1: taken as {int(crowd)}"
+            meaning = f"iscrowd is neither 0 nor 1: read as {int(crowd)}"
             self.ledger.remark(meaning, subject[:-1])
         parts = annotation.get("segmentation")
-        outline = None if crowd and isinstance(parts, dict) else values.outline(parts)
-        box = self._box(annotation.get("bbox"), parts, outline, subject)
+        polygon = None if crowd and isinstance(parts, dict) else values.polygon(parts)
+        box = self._box(annotation.get("bbox"), parts, polygon, subject)
         if box is None:
             given = values.short(annotation.get("bbox"))
             message = f"{subject} bbox must be [x, y, width, height], not {given}: dropped"
@@ -110,35 +109,37 @@ class AnnotationReader:
         x, y, width, height = box
         if in_fractions((x, y, x + width, y + height), collector.size):
             message = f"{subject} box ({x:g}, {y:g}, {width:g}, {height:g}) lies in the first pixel: "
-            message += "fractions of the image, where pixels belong? dropped"
+            message += "fractions of the image instead of pixels? dropped"
             self.ledger.lose("annotations", index, "boxes in fractions of the image", message)
             return
-        if outline is None and isinstance(parts, list) and parts and not crowd:
-            problem = "an outline with fewer than 3 points, or with what is no number: its box alone is used"
-            self.ledger.warn("annotations", index, "outlines that cannot be read", f"{subject} {problem}")
+        if polygon is None and isinstance(parts, list) and parts and not crowd:
+            problem = "polygon with fewer than 3 points or a value that is not a number: only the box is used"
+            self.ledger.warn("annotations", index, "polygons that cannot be read", f"{subject} {problem}")
         area = values.number(annotation.get("area"))
-        if area is None or not 0 <= area < _MOST_AREA:
+        if area is None or not 0 <= area < _MAX_AREA:
             if annotation.get("area") is not None:
-                self.ledger.remark("areas that are no areas: that of the box is taken", subject[:-1])
+                self.ledger.remark("invalid areas: the area of the box is used", subject[:-1])
             area = width * height
         collector.add(
             label,
             (x, y, x + width, y + height),
             place=index,
             subject=f"{subject} box",
-            polygon=None if crowd else outline,
+            polygon=None if crowd else polygon,
             crowd=crowd,
             area=area,
         )
 
-    def _box(self, given: Any, parts: Any, outline: FloatArray | None, subject: str) -> values.Box | None:
+    def _box(self, given: Any, parts: Any, polygon: FloatArray | None, subject: str) -> values.Box | None:
         if given is None or given == []:
             mask = values.mask_box(parts)
-            if outline is not None:
-                x1, y1, x2, y2 = polygon_box(outline)
+            if polygon is not None:
+                x1, y1, x2, y2 = polygon_box(polygon)
                 mask = x1, y1, x2 - x1, y2 - y1
             if mask is not None:
-                self.ledger.remark("annotations without bbox: the box of the outline is taken", subject[:-1])
+                self.ledger.remark(
+                    "annotations without bbox: the box of the polygon or mask is used", subject[:-1]
+                )
             return mask
         box = values.bbox(given)
         if box is not None and not (

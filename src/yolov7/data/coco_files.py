@@ -1,4 +1,4 @@
-"""Where the images of a COCO json are: the file names inside are often those of another machine."""
+"""Image files of a COCO json, whose file names often come from another machine."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from urllib.parse import unquote
 from yolov7.errors import DataError
 from yolov7.files import is_folder
 
-_SAMPLE = 200
-"""File names that decide which folder it is."""
+_SAMPLE = 200  # file names that are tried in each candidate folder
 
 
 @dataclass(frozen=True)
 class Found:
-    """Image files by their names in the json.
+    """Image files for the file names of a json.
 
     Attributes:
-        folder: the folder that they are in.
-        paths: a file for each name, whether it is there or not.
-        by_last_part: places of the names of which nothing but the last part fits.
-        ambiguous: those of them that are several images with one last part.
-        missing: places of the names of which there is no file.
+        folder: the folder that holds them.
+        paths: path for each name, existing or not.
+        by_last_part: indices of names found only by their last part.
+        ambiguous: indices among these whose file another name also leads to.
+        missing: indices of names without a file.
     """
 
     folder: Path
@@ -36,15 +35,15 @@ class Found:
 
 
 def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Found:
-    """The folder in which the most of the names are, and each name's file.
+    """Choose the folder that holds the most names, and find each name's file in it.
 
     Args:
-        names: as the json has them.
-        folders: candidates, the most likely first.
-        file: the json, for messages.
+        names: file names as written in the json.
+        folders: candidate folders, most likely first.
+        file: the json, for error messages.
 
     Raises:
-        DataError: none of a sample of the names is in any of the folders.
+        DataError: none of the sampled names is in any of the folders.
     """
     sample = names[:: max(1, len(names) // _SAMPLE)][:_SAMPLE]
     scores = []
@@ -54,7 +53,7 @@ def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Fo
     best = max(scores, default=(0, 0))
     if sample and not best[1]:
         raise DataError(
-            "its images were not found; name their folder with --images DIR (images= in Python)",
+            "images not found; name their folder with --images DIR (images= in Python)",
             file=file,
             expected=f"{sample[0]} in one of {', '.join(map(str, folders))}",
         )
@@ -71,7 +70,7 @@ def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Fo
 
 
 def _shared(names: Sequence[str], paths: Sequence[Path], loose: Sequence[int]) -> list[int]:
-    """Places, among those found by their last part, of files that another name means too."""
+    """Indices in `loose` whose file another name also leads to."""
     if not loose:
         return []
     users: dict[Path, set[str]] = defaultdict(set)
@@ -81,7 +80,7 @@ def _shared(names: Sequence[str], paths: Sequence[Path], loose: Sequence[int]) -
 
 
 def _resolve(folder: Path, name: str) -> tuple[Path, bool] | None:
-    """The file that a name means, and whether by its last part alone; None where there is none."""
+    """Find the file of a name. -> (path, True if found by the last part alone), or None."""
     for variant, loose in _variants(name):
         if os.path.isfile(os.path.join(folder, variant)):  # noqa: PTH113, PTH118 - a Path takes twice as long
             return folder / variant, loose
@@ -89,7 +88,7 @@ def _resolve(folder: Path, name: str) -> tuple[Path, bool] | None:
 
 
 def _variants(name: str) -> Iterator[tuple[str, bool]]:
-    """What a name may mean: itself, with slashes, without %20; then its last part in the same ways."""
+    """Spellings to try: the name, with slashes, URL-decoded; then the same for its last part (True)."""
     plain = name.replace("\\", "/")
     last = plain.rsplit("/", 1)[-1]
     yield name, False

@@ -1,4 +1,4 @@
-"""What is wrong in a COCO json, with its line: listed up to a limit, counted beyond it."""
+"""Record of the defects of a COCO json, with lines: listed up to a limit, counted beyond it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Severity = Literal["error", "warning"]
 
 
 class Ledger:
-    """Takes down the defects of one json file.
+    """Record of the defects of one json file.
 
     Args:
-        file: the json.
+        file: the json file.
         text: its content.
-        defects: the list that grows.
+        defects: list to append to.
     """
 
     def __init__(self, file: Path, text: str, defects: list[Defect]) -> None:
@@ -33,23 +33,23 @@ class Ledger:
         self._lines: dict[str, list[int]] = {}
 
     def lose(self, key: str, index: int, kind: str, message: str) -> None:
-        """Report an element of a list that is lost; `close` counts it among what was left out."""
+        """Report a list element that is lost; `close` adds it to `left_out`."""
         self._report("error", key, index, kind, message)
 
     def warn(self, key: str, index: int, kind: str, message: str) -> None:
-        """Report an element of a list that was kept or repaired."""
+        """Report a list element that was kept or repaired."""
         self._report("warning", key, index, kind, message)
 
-    def remark(self, what: str, example: str) -> None:
-        """Count what was read though it is not written as it should be; said once."""
-        self._remarks.add(what, example)
+    def remark(self, kind: str, example: str) -> None:
+        """Count a value that was readable but not in the standard form; reported once, by `close`."""
+        self._remarks.add(kind, example)
 
     def note(self, severity: Severity, message: str, line: int | None = None) -> None:
-        """Report something about the file."""
+        """Report a defect of the file as a whole."""
         self.defects.append(Defect(str(self.file), line, message, severity))
 
     def close(self) -> None:
-        """Count what was left out, say how many defects there were beyond the limit, and the remarks."""
+        """Fill `left_out`; report the number of defects beyond the limit, and the remarks."""
         for (severity, kind), count in self._reported.items():
             if severity == "error":
                 self.left_out.add(kind, self._first[kind], count)
@@ -59,17 +59,17 @@ class Ledger:
             self.note("warning", str(remark))
 
     def annotation_line(self, index: int) -> int:
-        """The line at which an annotation begins."""
+        """Line on which an annotation begins, from 1."""
         return self.line_of("annotations", index)
 
     def line_of(self, key: str, index: int) -> int:
-        """The line at which the element of a list begins."""
+        """Line on which element `index` of the list `key` begins, from 1."""
         if key not in self._lines:
             if "\n" not in self._text:
                 return 1
             try:
                 self._lines[key] = element_lines(self._text, key)
-            except RecursionError:  # nested just so deep that it could be read
+            except RecursionError:  # nested almost too deep for the parser
                 self._lines[key] = []
         lines = self._lines[key]
         return lines[index] if index < len(lines) else 1

@@ -1,6 +1,6 @@
-"""Values of a COCO json that other tools wrote: numbers as text, boxes as mappings, outlines, masks.
+"""Lenient parsers for the values of a COCO json: numbers as text, boxes as mappings, polygons, masks.
 
-What is clear is read; everything else is None, never a guess.
+Unambiguous values are read; everything else becomes None, never a guess.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from yolov7.types import FloatArray
 
 Box = tuple[float, float, float, float]
 
-MOST_BYTES = 4 << 30
-"""Of a json file: three times the largest that is published (LVIS)."""
+MAX_BYTES = 4 << 30
+"""Maximum size of a json file: three times the largest published one (LVIS)."""
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17})")
-_LONG_NUMBER = re.compile(r"\d{4301}")
-"""Python converts no text of more digits to a whole number."""
+_LONG_NUMBER = re.compile(r"\d{4301}")  # Python refuses to convert more than 4,300 digits to an int
 _SIDES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 
 
 def parse(text: str, file: Path) -> Any:
-    """The value of a json text.
+    """Parse a json text.
 
     Raises:
-        DataError: it is none, with the line; it is nested too deep, or has a number of thousands of digits.
+        DataError: the text is not json, is nested too deep, or has an integer of more than 4,300 digits.
     """
     try:
         return json.loads(text)
@@ -43,7 +42,7 @@ def parse(text: str, file: Path) -> Any:
         found = _LONG_NUMBER.search(text)
         line = text.count("\n", 0, found.start()) + 1 if found else None
         raise DataError(
-            "a number of thousands of digits", file=file, line=line, expected="at most 4,300"
+            "integer with too many digits", file=file, line=line, expected="at most 4,300 digits"
         ) from error
 
 
@@ -52,7 +51,7 @@ _BLANK = re.compile(r"[\s,:]*")
 
 
 def element_lines(text: str, key: str) -> list[int]:
-    """The line at which each element of a list begins; `text` is a valid json object that holds the list."""
+    """Line on which each element of the list `key` begins; `text` is a valid json object with this list."""
     lines: list[int] = []
     for name, position in _members(text):
         if name != key:
@@ -68,12 +67,12 @@ def element_lines(text: str, key: str) -> list[int]:
 
 
 def keys(text: str) -> list[str]:
-    """The keys of a valid json object, those that are there twice too."""
+    """Top-level keys of a valid json object, repeated ones included."""
     return [name for name, _ in _members(text)]
 
 
 def _members(text: str) -> Iterator[tuple[str, int]]:
-    """Each key of a json object, and where its value begins."""
+    """Yield each key of a json object and the position of its value."""
     position = _skip(text, text.index("{") + 1)
     while text[position] != "}":
         name, position = _decode(text, position)
@@ -88,18 +87,18 @@ def _skip(text: str, position: int) -> int:
 
 
 def short(value: object) -> str:
-    """A value for a message: of a long one the beginning."""
+    """Representation of a value for a message, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def is_whole(value: Any) -> TypeGuard[int]:
-    """Whether it is a whole number; a truth value is none."""
+    """True for an int that is not a bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def whole(value: Any) -> int | None:
-    """A whole number, also as text or as a float.
+    """Convert to an int, also from text or a float; None if the value is not an integer.
 
     >>> whole("12"), whole(3.0), whole("007"), whole(True)
     (12, 3, None, None)
@@ -114,13 +113,13 @@ def whole(value: Any) -> int | None:
 
 
 def identity(value: Any) -> int | str | None:
-    """The id of an image, so that 1, 1.0 and "1" are the same; None for what is no id."""
+    """Normalised image id: 1, 1.0 and "1" are the same. None for a value that is not an id."""
     number = whole(value)
     return value if number is None and isinstance(value, str) and value else number
 
 
 def number(value: Any) -> float | None:
-    """A number, also as text; infinities and NaN as they are, for those who check them."""
+    """Convert to a float, also from text; infinities and NaN pass. None if the value is not a number."""
     if isinstance(value, float):
         return value
     if is_whole(value):
@@ -134,7 +133,7 @@ def number(value: Any) -> float | None:
 
 
 def flag(value: Any) -> tuple[bool, bool]:
-    """Whether something is set (iscrowd), and whether that is clear: 0, 1, true, false, nothing."""
+    """Read a flag such as iscrowd. -> (flag, True if it was clearly written: 0, 1, true, false, none)."""
     if isinstance(value, str):
         value = {"": 0, "false": 0, "no": 0, "true": 1, "yes": 1}.get(value.strip().lower(), value)
     if value is None or isinstance(value, bool):
@@ -146,7 +145,7 @@ def flag(value: Any) -> tuple[bool, bool]:
 
 
 def bbox(value: Any) -> Box | None:
-    """x, y, width, height of a list, a mapping that names them, or a text of four numbers."""
+    """Read x, y, width, height from a list, a mapping with these names, or a text of four numbers."""
     if isinstance(value, dict):
         sides = next((keys for keys in _SIDES if value.keys() >= set(keys)), None)
         value = None if sides is None else [value[key] for key in sides]
@@ -158,10 +157,10 @@ def bbox(value: Any) -> Box | None:
     return None if x is None or y is None or width is None or height is None else (x, y, width, height)
 
 
-def outline(segmentation: Any) -> FloatArray | None:
-    """COCO's list of polygons -> one closed outline, parts joined by lines of no width; None for a mask.
+def polygon(segmentation: Any) -> FloatArray | None:
+    """Join COCO's list of polygons into one of shape (K, 2), parts linked by lines of zero width.
 
-    One polygon alone, and points as pairs, are understood too.
+    A single flat polygon and points as pairs are accepted too. None for a mask or an invalid polygon.
     """
     if not isinstance(segmentation, list) or not segmentation:
         return None
@@ -175,13 +174,13 @@ def outline(segmentation: Any) -> FloatArray | None:
     if not all(len(part) >= 3 and np.isfinite(part).all() for part in parts):
         return None
     first, *others = parts
-    # From the first point to each other part, around it, and the same way back.
+    # From the first point to each further part, around it, and back the same way.
     detours = [row for part in others for row in (first[:1], part, part[:1])]
     return np.concatenate((first, *detours, first[:1])) if others else first
 
 
 def mask_box(segmentation: Any) -> Box | None:
-    """x, y, width, height around the pixels of a run-length mask; None where it is none, or is empty."""
+    """Bounding box (x, y, width, height) of a run-length mask; None if it is invalid or empty."""
     if not isinstance(segmentation, dict):
         return None
     size, counts = segmentation.get("size"), segmentation.get("counts")
@@ -194,7 +193,7 @@ def mask_box(segmentation: Any) -> Box | None:
     if not 0 < height * width < 2**40 or sum(runs) != height * width:
         return None
     ends = np.cumsum(np.array(runs, np.int64))
-    starts, ends = ends[:-1:2], ends[1::2]  # of the runs of the object; columns first
+    starts, ends = ends[:-1:2], ends[1::2]  # runs of object pixels, in column-major order
     starts, ends = starts[ends > starts], ends[ends > starts] - 1
     if not len(starts):
         return None
@@ -206,7 +205,7 @@ def mask_box(segmentation: Any) -> Box | None:
 
 
 def _runs(text: str) -> list[int] | None:
-    """COCO's compressed runs: 5 bits a character, the lowest first; from the fourth on differences."""
+    """Decode COCO's compressed runs: 5 bits per character, low bits first; differences from the fourth on."""
     runs: list[int] = []
     value = shift = 0
     for character in text:

@@ -1,4 +1,4 @@
-"""Keypoints in YOLO label files: boxes with points behind them, which must not be taken for polygons."""
+"""Detection of keypoint rows (a box followed by points) that would be misread as polygons in YOLO labels."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import numpy as np
 import numpy.typing as npt
 
 SURE = 10
-"""Rows that all look like keypoints from which on that is no chance."""
-_MAX_VALUES = 4 + 3 * 133
-"""Numbers of a row behind the class; skeletons of whole bodies have 133 points."""
-_EDGE = 1e-3  # of a fraction: tools round
-_SPREAD = 0.3  # of a box, that its keypoints span at least
+"""Number of keypoint-like rows that rules out coincidence."""
+_MAX_VALUES = 4 + 3 * 133  # per row, after the class; whole-body skeletons have 133 points
+_EDGE = 1e-3  # tolerance in fractions of the image: tools round
+_SPREAD = 0.3  # minimum extent of the keypoints, as a fraction of the box
 _VISIBILITIES = (0.0, 1.0, 2.0)
 
 
 def keypoint_columns(shape: tuple[int, int]) -> int:
-    """Columns of a row with a class, a box and keypoints."""
+    """Number of columns of a row with class, box and keypoints of `shape` (points, values per point).
+
+    >>> keypoint_columns((17, 3))
+    56
+    """
     return 5 + shape[0] * shape[1]
 
 
 class KeypointSuspicion:
-    """Looks whether all rows that were read as polygons may be boxes with keypoints.
+    """Check whether all rows read as polygons could be boxes with keypoints.
 
-    Both are a class and an even count of numbers. They may be keypoints where all rows have the same count
-    and, in each, the first four numbers are a box within the image, and the rest either has visibilities
-    (0, 1 or 2) in every third place, or lies in the box and spans a good part of it, or would be a polygon
-    that crosses itself. Polygons hardly do that in row after row.
+    Both are a class and an even count of numbers. Rows could be keypoints if all have the same count and, in
+    each, the first four numbers are a box inside the image and the rest either has visibilities (0, 1 or 2)
+    in every third place, or lies in the box and spans a good part of it, or would be a self-intersecting
+    polygon. Real polygons hardly ever do that in row after row.
 
     Attributes:
-        rows: how many rows were looked at.
-        alive: whether all of them may be keypoints.
+        rows: number of rows checked.
+        alive: whether every row so far could be keypoints.
     """
 
     def __init__(self) -> None:
@@ -37,8 +40,8 @@ class KeypointSuspicion:
         self.alive = True
         self._count: int | None = None
 
-    def look(self, fractions: list[float]) -> None:
-        """Look at the numbers behind a row's class."""
+    def add(self, fractions: list[float]) -> None:
+        """Check the numbers after a row's class."""
         self.rows += 1
         if self.alive:
             self._count = self._count or len(fractions)
@@ -47,13 +50,13 @@ class KeypointSuspicion:
 
     @property
     def shape(self) -> str:
-        """What kpt_shape would say."""
+        """Value of kpt_shape that would fit the rows."""
         count = (self._count or 4) - 4
         return " or ".join(f"[{count // width}, {width}]" for width in (2, 3) if count % width == 0)
 
 
 def may_be_keypoints(fractions: list[float]) -> bool:
-    """Whether numbers are a box (centre, size) and keypoints, rather than a polygon.
+    """True if the numbers look like a box (centre, size) and keypoints rather than a polygon.
 
     >>> may_be_keypoints([0.5, 0.5, 0.4, 0.4, 0.35, 0.35, 0.65, 0.65])
     True
@@ -73,7 +76,7 @@ def may_be_keypoints(fractions: list[float]) -> bool:
     if len(rest) % 2:
         return False
     points = rest.reshape(-1, 2)
-    marked = points[points.any(axis=1)]  # (0, 0) stands for a point that nobody marked
+    marked = points[points.any(axis=1)]  # (0, 0) stands for an unlabelled point
     inside = (np.abs(marked - (x, y)) <= np.array((width, height)) / 2 + _EDGE).all()
     if inside and len(marked):
         spread = np.ptp(marked, axis=0)
@@ -82,19 +85,19 @@ def may_be_keypoints(fractions: list[float]) -> bool:
 
 
 def has_visibilities(fractions: list[float]) -> bool:
-    """Whether each third number behind a box is 0, 1 or 2, as in keypoints of three numbers."""
+    """True if every third number after the box is 0, 1 or 2, as in keypoints with visibilities."""
     rest = fractions[4:]
     return len(rest) >= 3 and len(rest) % 3 == 0 and all(value in _VISIBILITIES for value in rest[2::3])
 
 
 def _crosses_itself(points: npt.NDArray[np.float64]) -> bool:
-    """Whether two sides of a polygon cross or touch that are not neighbours."""
-    points = points[(points != np.roll(points, -1, axis=0)).any(axis=1)]  # some close it by the first point
+    """True if two non-adjacent sides of a polygon, points of shape (K, 2), cross or touch."""
+    points = points[(points != np.roll(points, -1, axis=0)).any(axis=1)]  # drop a repeated closing point
     starts, ends = points, np.roll(points, -1, axis=0)
     (dx, dy), (px, py) = (ends - starts).T[:, :, None], (points[None] - starts[:, None]).transpose(2, 0, 1)
-    turns = dx * py - dy * px  # on which side of each line (first axis) each point (second axis) is
-    turns[np.abs(turns) < 1e-12] = 0
-    parted = turns * np.roll(turns, -1, axis=1) <= 0
+    sides = dx * py - dy * px  # (K, K): signed side of each line (rows) on which each point (columns) lies
+    sides[np.abs(sides) < 1e-12] = 0
+    parted = sides * np.roll(sides, -1, axis=1) <= 0
     low, high = np.minimum(starts, ends), np.maximum(starts, ends)
     near = ((low[:, None] <= high[None]) & (low[None] <= high[:, None])).all(axis=2)
     steps = np.subtract.outer(np.arange(len(points)), np.arange(len(points))) % max(len(points), 1)

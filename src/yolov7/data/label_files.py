@@ -1,4 +1,4 @@
-"""Which label file belongs to an image: found by folder, for a data set has very many of both."""
+"""Lookup of the label file of an image, with one listing per folder: data sets have very many files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _COUNTERPARTS = {
     "JPEGImages": ("labels",),
 }
 NOT_LABELS = frozenset(("classes", "predefined_classes", "notes", "readme", "labels", "train", "val", "test"))
-"""Stems, lower case, of text files that lie among label files and are none."""
+"""Stems, lower case, of text files beside label files that hold no labels."""
 
 
 class LabelFiles:
-    """Label files by folder: each folder is listed once."""
+    """Index of label files; each folder is listed once."""
 
     def __init__(self) -> None:
         self._listed: dict[Path, dict[str, Path]] = {}
         self._searched: dict[Path, list[Path]] = {}
 
     def of(self, image: Path) -> Path | None:
-        """The label file of an image: in labels/ for the last images/ of its path, or else beside it.
+        """Find an image's label file: in labels/ in place of the last images/ of its path, else beside it.
 
-        Where the image is reached by links, then also where it really lies.
+        For an image behind symbolic links, the real location is searched too.
         """
         name = plain_stem(image.name)
         for folder in self._folders(image.parent):
@@ -40,7 +40,7 @@ class LabelFiles:
         return None
 
     def inside(self, folder: Path) -> dict[str, Path]:
-        """The text files of a folder by their stems; none where there is no folder."""
+        """Text files of a folder by stem; empty if the folder cannot be listed."""
         if folder not in self._listed:
             try:
                 with os.scandir(folder) as entries:
@@ -57,7 +57,7 @@ class LabelFiles:
         return self._listed[folder]
 
     def _folders(self, parent: Path) -> list[Path]:
-        """Where the labels of a folder's images may be."""
+        """Candidate label folders for an image folder, most likely first."""
         if parent not in self._searched:
             real = parent.resolve()
             places = [*counterparts(parent), parent]
@@ -68,7 +68,11 @@ class LabelFiles:
 
 
 def counterparts(images: Path) -> list[Path]:
-    """Folders of labels for a folder of images: ``images/train`` -> ``labels/train``."""
+    """Label folders that correspond to an image folder.
+
+    >>> [folder.as_posix() for folder in counterparts(Path("coco/images/train"))]
+    ['coco/labels/train']
+    """
     parts = images.parts
     for place in reversed(range(len(parts))):
         if parts[place] in _COUNTERPARTS:
@@ -79,11 +83,11 @@ def counterparts(images: Path) -> list[Path]:
 
 
 def expected_label_file(image: Path) -> Path:
-    """Where a label file is looked for first."""
+    """Default path of an image's label file."""
     return next(iter(counterparts(image.parent)), image.parent) / f"{image.stem}.txt"
 
 
 def plain_stem(name: str) -> str:
-    """A file's name without its ending, its accents composed: systems and archives differ in that."""
+    """File name without suffix, in Unicode form NFC: systems and archives encode accents differently."""
     stem = PurePath(name).stem
     return stem if stem.isascii() else unicodedata.normalize("NFC", stem)

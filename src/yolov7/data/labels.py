@@ -1,7 +1,7 @@
-"""What every label format has in common: labelled images, defects, and the rules that a label must meet.
+"""Common parts of all label readers: labelled images, defects, and the rules for valid labels.
 
-The policy is one: an image stays, a label that cannot be is dropped, one that can be repaired is repaired,
-and either is reported with file and line. Nothing is dropped in silence.
+Images are kept, invalid labels are dropped, and repairable ones are repaired; each case is reported with
+file and line.
 """
 
 from __future__ import annotations
@@ -23,29 +23,30 @@ from yolov7.errors import DataError, SourceError
 from yolov7.types import FloatArray, IntArray
 
 ROUNDING = 1.0
-"""Pixels by which a box may reach outside its image unreported: tools round, and some count from 1."""
-
-
+"""Pixels by which a box may exceed its image unreported: tools round, and some count from 1."""
 MOST_REPORTED = 1_000
-"""Defects of one kind, in an image or a file, that are listed; the rest are counted."""
-_GROUP = 16  # headers that a thread reads before it takes the next
+"""Maximum number of listed defects of one kind per image or file; the rest are counted."""
+_GROUP = 16  # image headers per task of the thread pool
 _NOT_FOR_FILES = {
     *("punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined"),
     *("base64", "bz2", "hex", "quopri", "rot13", "uu", "zlib"),
 }
-"""Python's codecs that are no encodings of text files; some take quadratic time."""
+"""Codecs of Python that are not text file encodings; some take quadratic time."""
 
 
 @dataclass(frozen=True)
 class Defect:
-    """Something wrong in a data set.
+    """Problem found in a data set.
 
     Attributes:
-        file: the file to look at: of labels, or the image itself.
-        line: line in it, counted from 1.
-        message: what is wrong and what was done about it.
-        severity: "error" where something to learn from was lost, a label or an image; "warning" where nothing
-            was: it was repaired, or there was nothing in it, as in a box without width or height.
+        file: label file or image concerned.
+        line: line in the file, from 1; None if the problem has no line.
+        message: the problem, and how it was handled.
+        severity: "error" if a label or an image was lost; "warning" if nothing was (repaired, or empty, as
+            a box without width or height).
+
+    >>> print(Defect("a.txt", 3, "box has no width or no height: dropped", "warning"))
+    a.txt:3: box has no width or no height: dropped
     """
 
     file: str
@@ -60,17 +61,17 @@ class Defect:
 
 @dataclass(frozen=True, eq=False)
 class LabelledImage:
-    """An image and its ground truth, without the pixels.
+    """Image file with its ground truth, without the pixels.
 
     Attributes:
-        path: the image file.
-        image_id: what the data set calls it; a number where it has numbers.
+        path: image file.
+        image_id: id in the data set; an int if the data set uses numbers.
         size: (height, width), upright.
-        boxes: float32 (N, 4) ``xyxy`` pixels, within the image but for rounding.
+        boxes: float32 (N, 4) ``xyxy`` pixels, inside the image up to rounding.
         labels: int64 (N,), contiguous from 0.
-        crowds: bool (N,): boxes around a group.
-        areas: float64 (N,): area of each object in pixels, by its outline where the data set says so.
-        polygons: for each box its outline, float32 (K, 2) pixels, or None; empty when there are no outlines.
+        crowds: bool (N,), True for boxes around a group of objects.
+        areas: float64 (N,), object areas, square pixels: as given by the data set, else those of the boxes.
+        polygons: float32 (K, 2) pixels or None per box; empty if no box has a polygon.
     """
 
     path: Path
@@ -87,13 +88,13 @@ class LabelledImage:
 
 
 class LabelCollector:
-    """Takes the labels of one image, keeps the sound ones, reports the others.
+    """Collector of the labels of one image: keeps valid ones and reports the others.
 
     Args:
-        file: where the labels stand.
+        file: label file.
         size: (height, width) of the image.
-        defects: the list that grows.
-        line_of: from a label's place, as `add` is given it, to its line; asked for defects only.
+        defects: list to append to.
+        line_of: function from the `place` given to `add` to a line; called for defects only.
     """
 
     def __init__(
@@ -116,11 +117,11 @@ class LabelCollector:
         self._reported: dict[Literal["error", "warning"], int] = {"error": 0, "warning": 0}
 
     def error(self, message: str, place: int) -> None:
-        """Report what was lost."""
+        """Report a lost label."""
         self._report(message, place, "error")
 
     def warning(self, message: str, place: int) -> None:
-        """Report what was kept, repaired, superfluous or empty."""
+        """Report a label that was kept, repaired, redundant or empty."""
         self._report(message, place, "warning")
 
     def _report(self, message: str, place: int, severity: Literal["error", "warning"]) -> None:
@@ -139,19 +140,21 @@ class LabelCollector:
         crowd: bool = False,
         area: float | None = None,
     ) -> None:
-        """Keep a label, or report why not.
+        """Keep a valid label; report any other.
 
         Args:
-            label: contiguous class.
-            box: ``xyxy`` pixels, any numbers.
-            place: where it stands in the file: its line, or what `line_of` makes one of.
-            subject: what to call it in a report.
-            polygon: outline, (K, 2) pixels.
-            crowd: it surrounds a group.
-            area: area of the object where that is not the box's.
+            label: class, contiguous from 0.
+            box: ``xyxy`` pixels, unchecked.
+            place: line in the file, or the argument for `line_of`.
+            subject: name of the label in messages.
+            polygon: (K, 2) pixels.
+            crowd: whether the box surrounds a group.
+            area: object area, square pixels; that of the box by default.
         """
         height, width = self.size
-        x1, y1, x2, y2 = array("f", box)  # as it will be stored: there, what is too thin has no width
+        x1, y1, x2, y2 = array(
+            "f", box
+        )  # rounded to float32, as stored, so that too thin boxes have no width
 
         def described(problem: str) -> str:
             return f"{subject} ({', '.join(f'{value:g}' for value in box)}) {problem}"
@@ -181,7 +184,7 @@ class LabelCollector:
         return None
 
     def labelled_image(self, path: Path, image_id: int | str) -> LabelledImage:
-        """The image with the labels that were kept."""
+        """Build the image with the labels that were kept."""
         for severity, count in self._reported.items():
             if count > MOST_REPORTED:
                 problem = f"{path.name}: {count - MOST_REPORTED:,} more {severity}s"
@@ -200,7 +203,10 @@ class LabelCollector:
 
 
 def in_fractions(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
-    """Whether a box that should be in pixels is in fractions: all of it lies in the first pixel of its image.
+    """True if a box in pixels is probably in fractions: it lies entirely in the image's first pixel.
+
+    >>> in_fractions((0.2, 0.2, 0.6, 0.9), (480, 640))
+    True
 
     Args:
         box: ``xyxy``.
@@ -211,17 +217,21 @@ def in_fractions(box: tuple[float, float, float, float], size: tuple[int, int]) 
 
 
 def polygon_box(polygon: FloatArray) -> tuple[float, float, float, float]:
-    """The box around an outline. (K, 2) -> ``xyxy``."""
+    """Bounding box of a polygon. (K, 2) -> ``xyxy``.
+
+    >>> polygon_box(np.array([[3, 1], [9, 4], [5, 8]], np.float32))
+    (3.0, 1.0, 9.0, 8.0)
+    """
     (x1, y1), (x2, y2) = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
     return x1, y1, x2, y2
 
 
 def image_sizes(paths: Sequence[Path], defects: list[Defect]) -> list[tuple[int, int] | str]:
-    """(height, width) of each image from its header, or why it cannot be read.
+    """Read (height, width) from the header of each image, or the reason why it cannot be read.
 
     Args:
-        paths: the files.
-        defects: the list that grows by a warning for each file that holds more than one image.
+        paths: image files.
+        defects: list to append to: a warning for each file with several frames or pages.
     """
 
     def measure(path: Path) -> tuple[tuple[int, int] | str, bool]:
@@ -230,7 +240,7 @@ def image_sizes(paths: Sequence[Path], defects: list[Defect]) -> list[tuple[int,
         except SourceError as error:
             return error.message if error.found is None else f"{error.message} ({error.found})", False
 
-    # Most of the time is waiting for the disk.
+    # Threads help because most of the time is spent waiting for the disk.
     with ThreadPoolExecutor(8, thread_name_prefix="headers") as pool:
         groups = [paths[at : at + _GROUP] for at in range(0, len(paths), _GROUP)]
         measured = [
@@ -246,7 +256,11 @@ def image_sizes(paths: Sequence[Path], defects: list[Defect]) -> list[tuple[int,
 
 
 def image_ids(paths: Sequence[Path]) -> list[int | str]:
-    """A name for each image of a set that has no ids: the number it is called by, its stem, or its path."""
+    """Ids for images without any: their stems as integers, else the stems, else the paths.
+
+    >>> image_ids([Path("a/007.jpg"), Path("b/8.jpg")])
+    [7, 8]
+    """
     stems = [path.stem for path in paths]
     if all(stem.isascii() and stem.isdigit() for stem in stems):
         numbers = [int(stem) for stem in stems]
@@ -256,28 +270,28 @@ def image_ids(paths: Sequence[Path]) -> list[int | str]:
 
 
 def read_text(path: Path, defects: list[Defect], *, most: int = 1 << 32) -> str:
-    """A text file's content; encodings other than UTF-8 are accepted with a warning.
+    """Read a text file; encodings other than UTF-8 are accepted with a warning.
 
     Args:
-        path: the file.
-        defects: the list that grows.
-        most: bytes that it may have.
+        path: text file.
+        defects: list to append to.
+        most: maximum size, bytes.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read, or is too large.
     """
     return decode_text(read_bytes(path, most), path, defects)
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """A file's content.
+    """Read a file.
 
     Raises:
-        DataError: it cannot be read, is no regular file, or has more than `most` bytes.
+        DataError: the file cannot be read, is not a regular file, or has more than `most` bytes.
     """
     try:
         if not path.is_file():
-            raise DataError("cannot be read: no regular file", file=path)
+            raise DataError("cannot be read: not a regular file", file=path)
         if (size := path.stat().st_size) > most:
             raise DataError(
                 "the file is too large", file=path, expected=f"at most {most:,} bytes", found=size
@@ -288,7 +302,7 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def decode_text(data: bytes, path: Path, defects: list[Defect], encoding: str = "utf-8-sig") -> str:
-    """The text that a file's bytes are, in the encoding that it is said to have if possible."""
+    """Decode a file's bytes: by byte order mark, the declared `encoding`, UTF-8 or Latin-1, in this order."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     elif len(data) > 1 and not (any(data[1::2]) and any(data[::2])):
@@ -310,7 +324,7 @@ def decode_text(data: bytes, path: Path, defects: list[Defect], encoding: str = 
 
 
 def _is_for_text(encoding: str) -> bool:
-    """Whether there is such an encoding of text, and not one of host names or of program source."""
+    """True if Python knows the encoding and it is one of text files."""
     try:
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError):

@@ -1,4 +1,4 @@
-"""A small labelled data set out of nothing, circles, squares and triangles: training without a download."""
+"""Generator of a small labelled data set of circles, squares and triangles: training without a download."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from yolov7.types import FloatArray, Image
 
 NAMES = ("circle", "square", "triangle")
 _CORNERS = {"circle": 0, "square": 4, "triangle": 3}
-_OVERLAP = 0.1
-"""Share of a shape that another may cover."""
+_MAX_OVERLAP = 0.1  # fraction of a shape that others may cover
 
 
 def write_shapes(
     directory: str | os.PathLike[str], *, train: int = 160, val: int = 40, size: int = 256, seed: int = 0
 ) -> Path:
-    """Write images and labels in the YOLO layout. Shapes differ in size, angle and shade, on noisy
-    grey; each kind has its own range of hues, which makes it quick to learn.
+    """Write a YOLO data set of shapes that differ in size, angle and shade, on noisy grey.
+
+    Each class has its own range of hues, which makes it quick to learn.
 
     Args:
-        directory: where; it is made.
-        train, val: images of the two splits.
-        size: side of the images, pixels.
-        seed: of everything random.
+        directory: output folder, created if needed.
+        train, val: number of images per split.
+        size: side of the square images, pixels.
+        seed: random seed.
 
     Returns:
-        The data.yaml.
+        Path of data.yaml.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: a file cannot be written.
     """
     root = Path(directory)
     try:
@@ -58,35 +58,43 @@ def write_shapes(
 
 
 def shapes_image(rng: np.random.Generator, size: int) -> tuple[Image, list[tuple[int, FloatArray]]]:
-    """One image (size, size, 3) with up to twelve shapes; for each its label and outline (K, 2) in pixels."""
-    image = _ground(rng, size)
+    """Draw one image with up to twelve shapes.
+
+    Returns:
+        RGB image (size, size, 3), and per shape its label and polygon, (K, 2) pixels.
+
+    >>> image, shapes = shapes_image(np.random.default_rng(0), 64)
+    >>> image.shape
+    (64, 64, 3)
+    """
+    image = _background(rng, size)
     covered = np.zeros((size, size), np.uint8)
     found = []
     for _ in range(rng.integers(3, 13)):
         label = int(rng.integers(len(NAMES)))
-        outline = _outline(rng, _CORNERS[NAMES[label]], size)
-        points = np.round(outline).astype(np.int32)
+        polygon = _polygon(rng, _CORNERS[NAMES[label]], size)
+        points = np.round(polygon).astype(np.int32)
         mask = np.zeros_like(covered)
         cv2.fillPoly(mask, [points], (1,))
-        if (mask & covered).sum() > _OVERLAP * mask.sum():
+        if (mask & covered).sum() > _MAX_OVERLAP * mask.sum():
             continue
         covered |= mask
-        hue = 60 * label + rng.integers(60)  # of 180: each kind has a third of the circle
+        hue = 60 * label + rng.integers(60)  # OpenCV hues are 0..179: each class has a third
         hsv = np.array([[[hue, rng.integers(120, 256), rng.integers(120, 256)]]], np.uint8)
         colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
         cv2.fillPoly(image, [points], colour.tolist(), cv2.LINE_AA)
-        found.append((label, outline))
+        found.append((label, polygon))
     noise = rng.normal(0, 6, image.shape)
     return np.clip(image + noise, 0, 255).astype(np.uint8), found
 
 
-def _ground(rng: np.random.Generator, size: int) -> Image:
-    """Soft patches of grey."""
+def _background(rng: np.random.Generator, size: int) -> Image:
+    """Image (size, size, 3) of smooth grey patches."""
     patches = rng.integers(60, 160, (4, 4, 1)).repeat(3, axis=2).astype(np.uint8)
     return np.asarray(cv2.resize(patches, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _outline(rng: np.random.Generator, corners: int, size: int) -> FloatArray:
+def _polygon(rng: np.random.Generator, corners: int, size: int) -> FloatArray:
     radius = size * math.exp(rng.uniform(math.log(0.06), math.log(0.18)))
     count = corners or 32
     angles: npt.NDArray[np.float64] = 2 * np.pi * (np.arange(count) / count + rng.uniform())
@@ -94,6 +102,6 @@ def _outline(rng: np.random.Generator, corners: int, size: int) -> FloatArray:
     return (centre + radius * np.stack((np.cos(angles), np.sin(angles)), 1)).astype(np.float32)
 
 
-def _line(label: int, outline: FloatArray, size: int) -> str:
-    """A label of the YOLO layout: class, then the outline's points as shares of the sides."""
-    return f"{label} " + " ".join(f"{value:.5f}" for value in (outline / size).clip(0, 1).ravel()) + "\n"
+def _line(label: int, polygon: FloatArray, size: int) -> str:
+    """Format a YOLO label row: class, then the polygon's points in fractions of the image."""
+    return f"{label} " + " ".join(f"{value:.5f}" for value in (polygon / size).clip(0, 1).ravel()) + "\n"

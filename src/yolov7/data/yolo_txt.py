@@ -181,7 +181,7 @@ class _Reader:
         if max(map(abs, fractions)) > 2:
             return collector.error("polygon is not in fractions of the image, 0..1: dropped", line)
         self.first_polygon = self.first_polygon or (collector.file, line)
-        self.suspicion.look(fractions)
+        self.suspicion.add(fractions)
         height, width = collector.size
         polygon = (np.array(fractions).reshape(-1, 2) * (width, height)).astype(np.float32)
         return collector.add(
