@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
+from tests.evaluation.scenes import detected, evaluated, labelled
 from yolov7 import console
-from yolov7.console import _Table, complain, models_table, say, show
+from yolov7.console import _Table, complain, metrics_table, models_table, say, show
+from yolov7.data.layout import Dataset
 from yolov7.models import zoo
 from yolov7.models.complexity import beside_the_paper
 
@@ -45,6 +50,37 @@ def test_long_names_go_on_below(capsys: pytest.CaptureFixture[str], monkeypatch:
     lines = capsys.readouterr().out.splitlines()
     assert "".join(line.split("  ")[0].strip() for line in lines[1:]) == name
     assert "12.3  45.6    7,890" in lines[1]
+
+
+def test_the_most_confused_classes_fit_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each image has one object at one place: the pairs can be counted without any matching."""
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ("cat", "dog", "a class of a very long name " * 4 + "\x1b[2J", "bird", "fish")
+    box = 10, 10, 60, 60
+    times = {(0, 1): 9, (1, 0): 7, (2, 3): 1200, (3, 4): 3, (4, 0): 2, (4, 1): 1, (0, 0): 11, (3, 3): 50}
+    pairs = [pair for pair, count in times.items() for _ in range(count)]
+    objects = Counter(truth for truth, _ in pairs)
+
+    def told(conf: float) -> str:
+        images = tuple(labelled([box], [truth], image_id=i) for i, (truth, _) in enumerate(pairs))
+        found = {i: detected((box, conf, label), names=names) for i, (_, label) in enumerate(pairs)}
+        dataset = Dataset(Path("data"), "coco", "val", names, (), images, ())
+        metrics_table(evaluated(dataset, found), per_class=False)
+        return capsys.readouterr().out
+
+    text = told(0.9)
+    table = text[text.index("most often confused") :]
+    assert max(map(len, text.splitlines())) <= 80
+    rows = [line.split()[-2:] for line in table.splitlines() if " found as " in line or "1,200" in line]
+    expected = sorted(((n, pair) for pair, n in times.items() if pair[0] != pair[1]), reverse=True)[:5]
+    assert rows == [[f"{n:,}", f"{100 * n / objects[truth]:.1f}"] for n, (truth, _) in expected]
+    for n, (truth, label) in expected[1:]:
+        assert f"{names[truth]} found as {names[label]}" in table, n
+    assert "fish found as dog" not in table, "the sixth"
+    assert "\x1b" not in text
+    assert "confused" not in told(0.2), "nobody sees these"
 
 
 def test_the_networks_fit_80_columns(

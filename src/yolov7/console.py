@@ -32,6 +32,8 @@ _LOG = logging.getLogger(__name__)
 
 _GAP = 2
 """Columns between those of a table."""
+_SHOWN, _CONFUSIONS = 0.25, 5
+"""Confidence of the detections that can be mistakes, and how many pairs of confused classes are told."""
 
 
 def is_quiet() -> bool:
@@ -159,7 +161,7 @@ def checkpoint_facts(described: Mapping[str, Any]) -> None:
 
 
 def metrics_table(outcome: Evaluation, *, per_class: bool) -> None:
-    """The COCO metrics in percent, defects, and on demand a row for each class."""
+    """The COCO metrics in percent, defects, on demand a row for each class, and the most confused ones."""
     metrics = outcome.metrics
     table = _Table("metric", "%")
     for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"):
@@ -176,6 +178,12 @@ def metrics_table(outcome: Evaluation, *, per_class: bool) -> None:
                 classes.add(one.name, _percent(one.AP), _percent(one.AP50), f"{one.boxes:,}")
         show()
         classes.show()
+    confused = _Table(f"most often confused,\nconfidence above {_SHOWN:g}", "times", "% of\nthe class")
+    for pair in outcome.confusion(_SHOWN).most_frequent(_CONFUSIONS):
+        confused.add(f"{pair.truth} found as {pair.found}", f"{pair.count:,}", _percent(pair.share))
+    if confused.rows:
+        show()
+        confused.show()
 
 
 def export_table(results: Sequence[Exported]) -> None:

@@ -66,7 +66,7 @@ def evaluated(dataset: Dataset, detections: dict[int | str, Detections]) -> Eval
     for image in dataset.images:
         evaluator.add(image, detections[image.image_id])
     metrics, precision_recall = evaluator.measure()
-    return Evaluation(metrics, detections, (), precision_recall)
+    return Evaluation(metrics, detections, (), precision_recall, dataset)
 
 
 def hostile_scene(folder: Path, images: int = 6) -> tuple[Dataset, Evaluation]:

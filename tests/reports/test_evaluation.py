@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ import pytest
 from tests.browser import act, visit
 from tests.evaluation.scenes import HOSTILE, hostile_scene
 from yolov7.data.labels import Defect
-from yolov7.evaluation.run import Evaluation
 from yolov7.reports.evaluation import evaluation_report
 from yolov7.text import printable
 
@@ -30,7 +30,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     dataset, found = hostile_scene(folder / "data")
     defects = (Defect("/home/somebody/images/broken.png", None, "truncated: left out", "error"),)
-    outcome = Evaluation(found.metrics, found.detections, defects, found.precision_recall)
+    outcome = replace(found, defects=defects)
     path = folder / "report.html"
     text = evaluation_report(HOSTILE[0], "a subtitle", outcome, dataset, {"weights": HOSTILE[1]})
     path.write_text(text, encoding="utf-8")

@@ -18,7 +18,9 @@ from yolov7.data.letterbox import letterbox_evaluation, released_way_back, to_te
 from yolov7.data.rectangular import RectangularBatch, rectangular_batches
 from yolov7.errors import SourceError
 from yolov7.evaluation.coco import CocoEvaluator, Metrics
+from yolov7.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from yolov7.evaluation.curves import PrecisionRecall
+from yolov7.evaluation.matching import judge
 from yolov7.nms import non_max_suppression
 from yolov7.types import Detections, Image, Letterbox
 
@@ -36,12 +38,19 @@ class Evaluation:
         detections: by image id: pixels of the image, labels of the data set.
         defects: images whose pixels could not be decoded; they and their objects are left out of the metrics.
         precision_recall: the curves that the metrics are means of.
+        dataset: the ground truth.
     """
 
     metrics: Metrics
     detections: dict[int | str, Detections]
     defects: tuple[Defect, ...]
     precision_recall: PrecisionRecall
+    dataset: Dataset
+
+    def confusion(self, conf: float) -> ConfusionMatrix:
+        """Count what objects were taken for, by detections above a confidence that overlap them by half."""
+        judgements = judge(self.dataset.images, self.detections, conf=conf)
+        return confusion_matrix(judgements, self.dataset.names)
 
 
 def evaluate(
@@ -116,7 +125,7 @@ def evaluate(
         if progress is not None:
             progress(done, len(dataset))
     metrics, precision_recall = evaluator.measure()
-    return Evaluation(metrics, detections, tuple(defects), precision_recall)
+    return Evaluation(metrics, detections, tuple(defects), precision_recall, dataset)
 
 
 def _as_it_is(letterbox: Letterbox) -> Letterbox:
