@@ -266,7 +266,7 @@ def coco_text(change: Callable[[str], str]) -> Callable[[Path], Path]:
             ),
             "more names than nc": (
                 yaml("val: images/val\nnc: 1\nnames: [cat, dog]\n"),
-                *("data.yaml:2", "number of classes is not that of the names"),
+                *("data.yaml:2", "number of classes differs from the number of names"),
             ),
             "yaml that is none": (yaml("val: images/val\nnames: [cat\n"), "data.yaml:3", "not yaml"),
             "yaml with tabs": (yaml("names:\n\t- cat\nval: images/val\n"), "data.yaml:2", "not yaml"),

@@ -28,7 +28,7 @@ def test_with_kpt_shape_the_first_four_numbers_are_the_box(shape: tuple[int, int
     assert (
         f"7 columns, where kpt_shape {list(shape)} has {5 + shape[0] * shape[1]}, a box 5" in defect.message
     )
-    assert "rows of keypoints, of which the box is read: 1" in str(dataset.summary())
+    assert "rows with keypoints, which are ignored (the boxes are read): 1" in str(dataset.summary())
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_without_it_rows_that_look_like_keypoints_are_said(
     one_defect(dataset.defects, "error", f"{tmp_path}/many/labels/val/i0.txt:1", "10 rows")
 
 
-@pytest.mark.parametrize(("points", "message"), [(3, "14 columns, where"), (2, "and their visibilities")])
+@pytest.mark.parametrize(("points", "message"), [(3, "14 columns, where"), (2, "and visibilities")])
 def test_visibilities_are_refused_with_a_hint(
     points: int, message: str, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:

@@ -38,7 +38,7 @@ def test_class_names(yaml: str, names: tuple[str, ...], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("yaml", "message"),
     [
-        ("names: {0: a, 0: b}", r"yaml:1: the key '0' stands here a second time"),
+        ("names: {0: a, 0: b}", r"yaml:1: the key '0' is repeated"),
         ("names: {0: a, 00: b}", r"yaml:1: the names are not numbered 0, 1, 2, ...\s+expected: a name for 1"),
         (
             "names: {0: a, 2: b}",
@@ -47,12 +47,12 @@ def test_class_names(yaml: str, names: tuple[str, ...], tmp_path: Path) -> None:
         ("names: {cat: 0, dog: 1}", r"yaml:1: class names without numbers\s.*\s+found:    cat: '0'"),
         ("names: {}", "yaml:1: no class names"),
         ("names: cat, dog", "yaml:1: no class names\\s.*\\s.*one text, 'cat, dog'"),
-        ("names: [a, [b]]", "yaml:1: a class name that is no text\\s+found:    a list of 1"),
-        ("names: [a, {b: c}]", "yaml:1: a class name that is no text\\s+found:    a mapping of 1"),
-        ("names: [a, ]\nnc: 2", "yaml:2: the number of classes is not that of the names"),
+        ("names: [a, [b]]", "yaml:1: invalid class name: not text\\s+found:    a list of 1"),
+        ("names: [a, {b: c}]", "yaml:1: invalid class name: not text\\s+found:    a mapping of 1"),
+        ("names: [a, ]\nnc: 2", "yaml:2: the number of classes differs from the number of names"),
         ("names: [a, '']", "yaml:1: the name of class 1 is empty"),
         (f"names: [{'x' * 201}]", "yaml:1: the name of class 0 is too long"),
-        ("names:\n- a\n-\n", "yaml:1: a class name that is no text\\s+found:    nothing"),
+        ("names:\n- a\n-\n", "yaml:1: invalid class name: not text\\s+found:    nothing"),
         ("names: [" + "a," * 10_001 + "]", "yaml:1: too many classes\\s+expected: at most 10,000"),
         ("nc: 1000000000", "yaml:1: invalid number of classes\\s+expected: 1 to 10,000"),
         ("nc: 100000000000000000000", "yaml:1: invalid number of classes"),
@@ -66,9 +66,9 @@ def test_class_names(yaml: str, names: tuple[str, ...], tmp_path: Path) -> None:
         ("names: [a]\nkpt_shape: 17", "yaml:2: invalid kpt_shape"),
         ("names: [a]\nkpt_shape: [17, 4]", "yaml:2: invalid kpt_shape"),
         ("names: [a]\nkpt_shape: [{}, 2]", "yaml:2: invalid kpt_shape"),
-        ("names: [a]\ntest: [[a]]", "yaml:2: a split is a path, or a list of paths"),
-        ('names: [a]\ntest: "a\\0b"', "yaml:2: a split is a path"),
-        ("names: [a]\npath: [a]", "yaml:2: path is no path"),
+        ("names: [a]\ntest: [[a]]", "yaml:2: invalid split: not a path or a list of paths"),
+        ('names: [a]\ntest: "a\\0b"', "yaml:2: invalid split"),
+        ("names: [a]\npath: [a]", "yaml:2: invalid path"),
     ],
 )
 def test_what_a_data_yaml_may_not_say(yaml: str, message: str, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_what_a_data_yaml_may_not_say(yaml: str, message: str, tmp_path: Path) -
 def test_what_is_odd_but_clear_is_a_warning(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     file = write_yolo(tmp_path, {"a": BOX}, yaml="val: images/val\nnames: [a, b, a]\n")
     one_defect(
-        open_dataset(file).defects, "warning", f"{file}:2", "1 names stand for several classes each: a"
+        open_dataset(file).defects, "warning", f"{file}:2", "1 names are used for several classes each: a"
     )
     write(file, "val: images/val\nnames: [a]\nworkers: 4\n")
     one_defect(open_dataset(file).defects, "warning", f"{file}:3", "keys that are not read: workers")

@@ -222,7 +222,7 @@ def test_labels_of_a_picture_that_is_not_read_are_lost(
         ("HEIF (HEIC) images, which are not read", 2),
         ("raw files of a camera, which are not read", 1),
     ]
-    one_defect(dataset.defects, "error", labels, "whose image is of a kind that is not read")
+    one_defect(dataset.defects, "error", labels, "whose image has an unsupported format")
 
 
 def test_a_raw_file_in_a_list_is_not_its_preview(tmp_path: Path, one_defect: Callable[..., None]) -> None:

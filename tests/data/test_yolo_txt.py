@@ -227,7 +227,7 @@ def test_equal_stems_in_several_folders_have_ids_of_their_own(tmp_path: Path) ->
             r"data.yaml:2: val: images/gone does not exist",
         ),
         ("val: images\nnames: [a]\ntrain: 3\n", "no split 'test'.*\n.*one of train, val"),
-        ("val: {a: b}\nnames: [a]\n", "data.yaml:1: a split is a path"),
+        ("val: {a: b}\nnames: [a]\n", "data.yaml:1: invalid split"),
         ("val: labels\nnames: [a]\n", "data.yaml:1: no images"),
         ("names: [a]\n", "no split"),
     ],

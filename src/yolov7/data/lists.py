@@ -1,4 +1,4 @@
-"""Lists of files, a path in each line: the one reader of them for data sets and for predict."""
+"""Reader of list files, one path per line, for data sets and for predict."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from yolov7.errors import DataError
 from yolov7.files import exists
 
 MAX_LIST_BYTES = 1 << 28
-"""Size of a list."""
+"""Maximum size of a list file."""
 _MAX_PATH = 4096  # characters, as on Linux
 
 
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
-    """(number from 1, line without surrounding blanks) of each line that is not empty."""
-    # Not splitlines(), for which some characters of file names end lines too.
+    """Yield (line number from 1, line without surrounding blanks) of each non-empty line."""
+    # splitlines() would also split at characters that file names may contain.
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         if stripped := line.strip():
             yield number, stripped
 
 
 def entries_of(text: str) -> Iterator[tuple[int, str]]:
-    """(line, entry) of a list: without comments, which begin with #, and without quotation marks around.
+    """Yield (line, entry) of a list, without # comments and surrounding quotation marks.
 
     >>> list(entries_of('# May\\n"a b.jpg"\\n\\nc.jpg'))
     [(2, 'a b.jpg'), (4, 'c.jpg')]
@@ -38,19 +38,19 @@ def entries_of(text: str) -> Iterator[tuple[int, str]]:
 
 
 def read_list(path: Path, defects: list[Defect]) -> Iterator[tuple[int, str]]:
-    """(line, entry) of each entry of a list file, which is read at once.
+    """Read a list file and yield (line, entry).
 
     Raises:
-        DataError: it cannot be read, is no text, or is too large.
+        DataError: the file cannot be read, is not text, or is too large.
     """
     text = read_text(path, defects, most=MAX_LIST_BYTES)
     if "\0" in text:
-        raise DataError("the list cannot be read: it is no text", file=path)
+        raise DataError("the list cannot be read: not a text file", file=path)
     return entries_of(text)
 
 
 def is_list(content: bytes) -> bool:
-    """Whether bytes are a text, as a list is, rather than an image.
+    """True if bytes are text, as of a list, rather than an image.
 
     >>> is_list(b"a.jpg"), is_list("a.jpg".encode("utf-16")), is_list(bytes((0xFF, 0xD8, 0xFF, 0)))
     (True, True, False)
@@ -65,7 +65,7 @@ def is_list(content: bytes) -> bool:
 
 
 def spellings(path: str) -> list[str]:
-    """The path as it is written, then with the separators of this machine.
+    """The path as written, then with slashes for backslashes.
 
     >>> spellings("images\\\\a.jpg")
     ['images\\\\a.jpg', 'images/a.jpg']
@@ -74,7 +74,7 @@ def spellings(path: str) -> list[str]:
 
 
 def tails(path: str) -> list[str]:
-    """Ever shorter ends of a path of another machine, longest first.
+    """Trailing parts of a path from another machine, longest first.
 
     >>> tails("/home/x/images/a.jpg")
     ['home/x/images/a.jpg', 'x/images/a.jpg', 'images/a.jpg', 'a.jpg']
@@ -90,7 +90,7 @@ def tails(path: str) -> list[str]:
 
 
 def in_home(path: str) -> Path:
-    """The path, with ``~`` as the home folder."""
+    """Expand ``~`` to the home folder."""
     try:
         return Path(path).expanduser()
     except RuntimeError:  # no such user
@@ -98,7 +98,7 @@ def in_home(path: str) -> Path:
 
 
 def find_listed(entry: str, folders: Iterable[Path]) -> Path | None:
-    """The file or folder that an entry names, in the first of some folders that has it."""
+    """Find the file or folder of an entry in the first of `folders` that has it; None if none does."""
     for name in spellings(entry):
         for folder in folders:
             if exists(folder / name):

@@ -1,7 +1,7 @@
-"""YAML in which every scalar stays the text that was written: ``no`` is no False, ``1e3`` no number.
+"""YAML parser that keeps every scalar as text: ``no`` does not become False, nor ``1e3`` a number.
 
-Nothing is constructed: the events of PyYAML's parser become texts, lists and dicts. A text means the same in
-YAML 1.1 and 1.2, and no tag, alias or nesting can cost more than the bounds below.
+The events of PyYAML's parser become strings, lists and dicts; no objects are constructed. Files mean the same
+in YAML 1.1 and 1.2, and the limits below bound the cost of tags, aliases and nesting.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from yaml.reader import Reader
 from yolov7.errors import DataError
 from yolov7.text import printable
 
-MAX_BYTES = 2_000_000
-"""Size of a document."""
+MAX_CHARACTERS = 2_000_000
+"""Maximum length of a document."""
 MAX_NODES = 200_000
-"""Scalars, lists, mappings and aliases of a document, and keys that are merged into others."""
+"""Maximum number of scalars, lists, mappings, aliases and merged keys in a document."""
 MAX_DEPTH = 32
-"""Lists and mappings inside each other."""
+"""Maximum nesting of lists and mappings."""
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, if libyaml is installed
 _TAG = "tag:yaml.org,2002:"
 _SCALAR_TAGS = frozenset(_TAG + kind for kind in ("str", "int", "float", "bool", "null", "timestamp"))
 _ALLOWED_TAGS = {
@@ -38,8 +38,8 @@ class Document:
     """A YAML document.
 
     Attributes:
-        content: text, None where nothing is written, or lists and dicts of these.
-        lines: line of each key of the outermost mapping, counted from 1.
+        content: str, None for an empty value, or lists and dicts of these.
+        lines: line of each top-level key, from 1.
     """
 
     content: Any
@@ -50,24 +50,24 @@ def read_yaml(text: str, file: Path) -> Document:
     """Parse a document.
 
     Raises:
-        DataError: it is not YAML, or beyond the bounds; with file and line.
+        DataError: the text is not YAML, or exceeds a limit; with file and line.
 
     >>> read_yaml("names: [no, 1e3, null, 0o17]", Path("data.yaml")).content
     {'names': ['no', '1e3', 'null', '0o17']}
     """
-    if len(text) > MAX_BYTES:
+    if len(text) > MAX_CHARACTERS:
         raise DataError(
             "too long for a data.yaml",
             file=file,
-            expected=f"at most {MAX_BYTES:,} characters",
+            expected=f"at most {MAX_CHARACTERS:,} characters",
             found=f"{len(text):,}",
         )
-    if steering := Reader.NON_PRINTABLE.search(text):
+    if invalid := Reader.NON_PRINTABLE.search(text):
         raise DataError(
-            "not yaml: a character that text does not have; is the file encoded in UTF-8?",
+            "not yaml: invalid character; is the file encoded in UTF-8?",
             file=file,
-            line=text.count("\n", 0, steering.start()) + 1,
-            found=ascii(steering[0]),
+            line=text.count("\n", 0, invalid.start()) + 1,
+            found=ascii(invalid[0]),
         )
     try:
         return _Builder(file).build(text)
@@ -79,7 +79,7 @@ def read_yaml(text: str, file: Path) -> Document:
 
 @dataclass
 class _Open:
-    """A list or mapping that has not ended."""
+    """List or mapping whose end has not been read yet."""
 
     value: list[Any] | dict[str, Any]
     anchor: str | None
@@ -89,7 +89,7 @@ class _Open:
 
 
 class _Builder:
-    """Turns events into values."""
+    """Builder of values from parser events."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -122,7 +122,7 @@ class _Builder:
             elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
                 self._check(event, line)
                 if len(self.open) == MAX_DEPTH:
-                    raise self._error(f"more than {MAX_DEPTH} lists and mappings inside each other", line)
+                    raise self._error(f"more than {MAX_DEPTH} nested lists and mappings", line)
                 kind: list[Any] | dict[str, Any] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
                 self.open.append(_Open(kind, event.anchor))
             elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
@@ -130,17 +130,19 @@ class _Builder:
         return Document(self.content, self.lines)
 
     def _check(self, event: yaml.NodeEvent, line: int) -> None:
-        """Refuse tags: what they would make is not what is written."""
+        """Refuse tags that would change the meaning of the text."""
         tag = getattr(event, "tag", None)
         if tag is not None and tag != "!" and tag not in _ALLOWED_TAGS[type(event)]:
-            raise self._error(f"the tag {printable(tag, 100)} is not read", line, expected="plain values")
+            raise self._error(
+                f"the tag {printable(tag, 100)} is not supported", line, expected="plain values"
+            )
 
     def _remember(self, anchor: str | None, value: Any) -> None:
         if anchor is not None:
             self.anchors[anchor] = value
 
     def _take(self, value: Any, line: int, *, is_merge: bool = False) -> None:
-        """Put a value where it belongs: into the list or mapping that is open, or at the top."""
+        """Add a value to the innermost open list or mapping, or set it as the document's content."""
         self._count(1, line)
         if not self.open:
             self.content = value
@@ -150,12 +152,12 @@ class _Builder:
             parent.value.append(value)
         elif parent.key is None:
             if not isinstance(value, str):
-                raise self._error("a key that is no text", line)
+                raise self._error("invalid key: not text", line)
             if value in parent.lines and not is_merge:
                 raise self._error(
-                    f"the key {printable(value, 60)!r} stands here a second time",
+                    f"the key {printable(value, 60)!r} is repeated",
                     line,
-                    found=f"the first is in line {parent.lines[value]}",
+                    found=f"first used in line {parent.lines[value]}",
                 )
             parent.key = value
             parent.lines[value] = line
@@ -177,10 +179,10 @@ class _Builder:
         self._take(ended.value, line)
 
     def _merge(self, target: dict[str, Any], merged: Any, line: int) -> None:
-        """``<<``: the keys of other mappings where there are none."""
+        """Apply ``<<``: copy keys of other mappings that `target` lacks."""
         for mapping in merged if isinstance(merged, list) else [merged]:
             if not isinstance(mapping, dict):
-                raise self._error("<< merges mappings only", line)
+                raise self._error("<< can merge mappings only", line)
             self._count(len(mapping), line)
             for key, value in mapping.items():
                 target.setdefault(key, value)

@@ -1,8 +1,8 @@
-"""Whatever says which images a YOLO data set has, and what its classes are called.
+"""Reader of the description of a YOLO data set: its class names and the images of each split.
 
 data.yaml             path, train, val, test, names, nc, kpt_shape
 obj.data              Darknet: classes, train, valid, names = obj.names
-classes.txt, *.names  beside the images, or with images/ and labels/: what labelling tools write
+classes.txt, *.names  class names, written by labelling tools beside the images or images/ and labels/
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from yolov7.files import is_file, is_folder
 from yolov7.text import printable
 
 MAX_CLASSES = 10_000
-"""Classes of a data set; the largest public sets of boxes have some hundreds to 1,200."""
+"""Maximum number of classes; the largest public detection data sets have about 1,200."""
 MAX_CLASS_NAME = 200
-"""Characters of a class name."""
+"""Maximum length of a class name, characters."""
 MAX_TEXT_BYTES = 2_000_000
-"""Size of data.yaml, obj.data and of a file of class names."""
+"""Maximum size of data.yaml, obj.data and a file of class names."""
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 _VALIDATION = ("val", "valid", "validation")
-_NOTHING = frozenset(("", "~", "null", "Null", "NULL"))
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _KNOWN = frozenset((*SPLITS, "path", "names", "nc", "kpt_shape"))
 # fmt: off
-_SILENT = frozenset((
+_IGNORED = frozenset((
     "author", "channels", "colors", "colours", "date", "description", "download", "flip_idx", "info",
     "kpt_names", "licence", "license", "roboflow", "task", "url", "version", "yolo_version",
 ))
 # fmt: on
-"""Keys of no consequence to boxes, which are passed over without a word."""
+"""Keys without effect on detection, ignored without a warning."""
 _MEANT = {
     **dict.fromkeys(("class", "classes", "class_names", "classnames", "labels", "categories"), "names"),
     **dict.fromkeys(("num_classes", "n_classes", "number_of_classes"), "nc"),
@@ -52,16 +52,16 @@ _MEANT = {
 
 @dataclass(frozen=True)
 class Description:
-    """Names and places of a YOLO data set.
+    """Class names and splits of a YOLO data set.
 
     Attributes:
-        file: where this is written.
+        file: the file that describes it.
         names: class names by label.
-        splits: for each split the folders, files, lists and globs that it is made of.
-        bases: folders where relative paths may begin, the most likely first.
-        lines: line of each key.
-        keypoints: (number of points, numbers of each) behind each box, where the labels have them.
-        defects: what is wrong with the file, though it can be read.
+        splits: folders, files, lists and globs of each split.
+        bases: candidate base folders of relative paths, most likely first.
+        lines: line of each key in the file.
+        keypoints: kpt_shape, (points, values per point), if the labels have keypoints.
+        defects: problems of the file that do not prevent reading it.
     """
 
     file: Path
@@ -77,13 +77,13 @@ def describe_yaml(file: Path) -> Description:
     """Read a data.yaml.
 
     Raises:
-        DataError: it is no yaml, or does not say what a data set needs; with file and line.
+        DataError: the file is not yaml, or a required entry is missing or invalid; with file and line.
     """
     return _YamlReader(file).description()
 
 
 class _YamlReader:
-    """Reads one data.yaml."""
+    """Reader of one data.yaml."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -113,10 +113,10 @@ class _YamlReader:
         )
 
     def _check_keys(self) -> None:
-        """Refuse a key that is a slip of one that matters and is missing; say which others are not read."""
+        """Refuse a likely misspelling of a missing key; warn of other unknown keys."""
         unread = []
         for key in self.content:
-            if key in _KNOWN or key in _SILENT:
+            if key in _KNOWN or key in _IGNORED:
                 continue
             plain = key.casefold().strip()
             near = difflib.get_close_matches(plain[:40], sorted(_KNOWN), n=1, cutoff=0.8)
@@ -150,7 +150,7 @@ class _YamlReader:
             )
         if count is not None and count != len(named):
             raise self._error(
-                "the number of classes is not that of the names",
+                "the number of classes differs from the number of names",
                 "nc",
                 expected=f"nc: {len(named)}, for the names {printable(', '.join(named[:20]), 200)}",
                 found=f"nc: {count}",
@@ -169,7 +169,7 @@ class _YamlReader:
         return int(found[1])
 
     def _numbered(self, names: dict[str, Any]) -> list[str]:
-        """Names by number. Their keys may be written in any way that is clear: 0, "0", 00."""
+        """Read a mapping of numbers to names; 0, "0" and 00 are the same number."""
         if any(not re.fullmatch("[0-9]{1,9}", key) for key in names) or not names:
             odd = next((key for key in names if not re.fullmatch("[0-9]{1,9}", key)), "")
             raise self._error(
@@ -192,26 +192,26 @@ class _YamlReader:
 
     def _class_name(self, name: Any) -> str:
         if not isinstance(name, str):
-            raise self._error("a class name that is no text", "names", found=_shown(name))
+            raise self._error("invalid class name: not text", "names", found=_shown(name))
         return name
 
     def _entries(self, split: str) -> tuple[str, ...]:
         value = self.content.get(split)
-        if value is None or (isinstance(value, str) and value.strip() in _NOTHING):
+        if value is None or (isinstance(value, str) and value.strip() in _NULLS):
             return ()
         entries = value if isinstance(value, list) else [value]
         for entry in entries:
             if not isinstance(entry, str) or not entry.strip() or "\0" in entry:
-                raise self._error("a split is a path, or a list of paths", split, found=_shown(entry))
+                raise self._error("invalid split: not a path or a list of paths", split, found=_shown(entry))
         return tuple(entries)
 
     def _bases(self) -> tuple[Path, ...]:
-        """The yaml's `path`, by its whole or its end; its own folder; the working folder."""
+        """Base folders: `path` of the yaml, or its end if that exists; its folder; the working folder."""
         here, root = self.file.parent, self.content.get("path")
-        if root is None or (isinstance(root, str) and root.strip() in _NOTHING):
+        if root is None or (isinstance(root, str) and root.strip() in _NULLS):
             return (here, Path())
         if not isinstance(root, str) or "\0" in root:
-            raise self._error("path is no path", "path", found=_shown(root))
+            raise self._error("invalid path", "path", found=_shown(root))
         return (*self._roots(root), here, Path())
 
     def _roots(self, root: str) -> list[Path]:
@@ -221,8 +221,10 @@ class _YamlReader:
         if found:
             return found[:1]
         ends = [here / tail for tail in tails(root) if is_folder(here / tail)]
-        taken = ends[0] if ends else here
-        self._warn(f"there is no folder {printable(root, 200)}: paths begin in {taken.absolute()}", "path")
+        used = ends[0] if ends else here
+        self._warn(
+            f"there is no folder {printable(root, 200)}: paths are relative to {used.absolute()}", "path"
+        )
         return ends[:1]
 
     def _keypoints(self) -> tuple[int, int] | None:
@@ -251,7 +253,7 @@ class _YamlReader:
 
 
 def _shown(value: Any) -> str:
-    """A value in a message: texts as they are, of the others what they are, for they may be huge."""
+    """Format a value for a message; lists and mappings, which may be huge, by their length only."""
     if value is None:
         return "nothing"
     if isinstance(value, str):
@@ -261,10 +263,10 @@ def _shown(value: Any) -> str:
 
 
 def checked_names(names: list[str], file: Path, line: int | None, defects: list[Defect]) -> tuple[str, ...]:
-    """Class names within the bounds; a warning where two classes share one.
+    """Check class names; append a warning to `defects` if two classes share one.
 
     Raises:
-        DataError: too many, too long, empty, or halves of characters in them.
+        DataError: there are too many names, or one is too long, empty, or contains a lone surrogate.
     """
     if len(names) > MAX_CLASSES:
         raise DataError(
@@ -278,7 +280,7 @@ def checked_names(names: list[str], file: Path, line: int | None, defects: list[
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            message = f"the name of class {label} has halves of characters"
+            message = f"the name of class {label} contains half of a character (a lone surrogate)"
             raise DataError(message, file=file, line=line, found=ascii(name)[:80]) from error
         if not name.strip() or len(name) > MAX_CLASS_NAME:
             raise DataError(
@@ -291,28 +293,28 @@ def checked_names(names: list[str], file: Path, line: int | None, defects: list[
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         shown = ", ".join(printable(name, 60) for name in repeated[:5])
-        message = f"{len(repeated)} names stand for several classes each: {shown}"
+        message = f"{len(repeated)} names are used for several classes each: {shown}"
         defects.append(Defect(str(file), line, message, "warning"))
     return tuple(names)
 
 
 def read_names(file: Path, defects: list[Defect]) -> list[str]:
-    """Class names of a text file, one in each line.
+    """Read class names from a text file, one per line.
 
     Raises:
-        DataError: it cannot be read, or is empty.
+        DataError: the file cannot be read, or is empty.
     """
     names = [name for _, name in lines_of(read_text(file, defects, most=MAX_TEXT_BYTES))]
     if not names:
-        raise DataError("no class names", file=file, expected="a name in each line")
+        raise DataError("no class names", file=file, expected="one name per line")
     return names
 
 
 def describe_darknet(file: Path) -> Description:
-    """Read a Darknet ``.data`` file: ``key = value`` in each line.
+    """Read a Darknet ``.data`` file with lines ``key = value``.
 
     Raises:
-        DataError: no names, no split; with file and line.
+        DataError: the file is invalid, or has no class names or no split; with file and line.
     """
     defects: list[Defect] = []
     values: dict[str, str] = {}
@@ -334,12 +336,12 @@ def describe_darknet(file: Path) -> Description:
             f"the file of class names {named} does not exist" if named else "no file of class names",
             file=file,
             line=lines.get("names"),
-            expected="names = a text file with a name in each line",
+            expected="names = a text file with one name per line",
         )
     names = checked_names(read_names(found, defects), found, None, defects)
     if values.get("classes", str(len(names))) != str(len(names)):
         raise DataError(
-            "the number of classes is not that of the names",
+            "the number of classes differs from the number of names",
             file=file,
             line=lines["classes"],
             expected=f"classes = {len(names)}, as in {found}",

@@ -1,4 +1,4 @@
-"""The images of one split of a YOLO data set: folders, lists, globs, also those of another machine."""
+"""Finder of the images of a YOLO split: folders, lists and globs, also with paths from another machine."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from yolov7.files import exists, is_file, is_folder
 from yolov7.text import plural, printable
 
 MAX_FOLDERS = 1_000
-"""Folders and globs of a split."""
+"""Maximum number of folders and globs per split."""
 MAX_MISSING = 1_000
-"""Entries of a list that may be missing; with more it is not the list of these images."""
+"""Maximum number of missing images per list; with more, the list is taken to be of another data set."""
 
 
 class ImageFinder:
-    """Finds the images of a split.
+    """Finder of the images of a split.
 
     Attributes:
-        folders: those that were named as a whole.
+        folders: folders that the split names.
     """
 
     def __init__(self, description: Description, split: str, defects: list[Defect], tally: Tally) -> None:
@@ -35,13 +35,13 @@ class ImageFinder:
         self.defects = defects
         self.tally = tally
         self.folders: list[Path] = []
-        self._gone_through = 0
+        self._folder_count = 0
 
     def images(self) -> list[Path]:
-        """Each image once, in the order in which they are named.
+        """Find each image once, in the order of the description.
 
         Raises:
-            DataError: something that is named does not exist, or there is no image.
+            DataError: a named file or folder does not exist, or there is no image.
         """
         entries = self.description.splits[self.split]
         paths = [path for entry in entries for path in self._expand(entry.strip())]
@@ -53,7 +53,7 @@ class ImageFinder:
         return unique
 
     def error(self, message: str, *, expected: object = None, found: object = None) -> DataError:
-        """An error about the line that names the split."""
+        """Build an error at the line that names the split."""
         description = self.description
         line = description.lines.get(self.split)
         return DataError(message, file=description.file, line=line, expected=expected, found=found)
@@ -63,10 +63,10 @@ class ImageFinder:
         self.defects.append(Defect(str(self.description.file), line, message, "warning"))
 
     def _named_twice(self, count: int) -> None:
-        self._warn(f"{plural(count, 'image')} of {self.split!r} named more than once: taken once")
+        self._warn(f"{plural(count, 'image')} of {self.split!r} named more than once: used once")
 
     def _expand(self, entry: str) -> list[Path]:
-        """The images that an entry of the description stands for."""
+        """Find the images of one entry of the description."""
         path = next((path for path in self._candidates(entry) if exists(path)), None)
         if path is None and has_magic(entry):
             self.count_folder()
@@ -87,42 +87,46 @@ class ImageFinder:
         return [path] if path.suffix.lower() in IMAGE_SUFFIXES else self._read_list(path)
 
     def below(self, folder: Path) -> list[Path]:
-        """The images of a folder."""
+        """Find the images of a folder."""
         self.count_folder()
         return images_below(folder, self.tally)
 
     def count_folder(self) -> None:
-        """Bound how many folders and globs are gone through."""
-        self._gone_through += 1
-        if self._gone_through > MAX_FOLDERS:
+        """Count a searched folder or glob.
+
+        Raises:
+            DataError: there are more than `MAX_FOLDERS`.
+        """
+        self._folder_count += 1
+        if self._folder_count > MAX_FOLDERS:
             raise self.error(
                 f"more than {MAX_FOLDERS:,} folders and globs are named", expected="a list of images"
             )
 
     def _names(self, entry: str) -> list[str]:
-        """Ways to read a path: also with the separators of this machine, and without a leading ``../``."""
+        """Spellings of a path to try: as written, with slashes, without a leading ``../``."""
         names = [str(in_home(name)) for name in spellings(entry)]
         return list(dict.fromkeys([*names, *(name.removeprefix("../") for name in names)]))
 
     def _candidates(self, entry: str) -> Iterator[Path]:
-        """Where an entry may be, the most likely first."""
+        """Yield candidate paths of an entry, most likely first."""
         yield from dict.fromkeys(
             base / name for base in self.description.bases for name in self._names(entry)
         )
 
     def _by_tail(self, entry: str) -> Path | None:
-        """Where the end of a path exists here, as when a data set comes from another machine."""
+        """Find the longest end of a path from another machine that exists here."""
         for tail in tails(entry):
             if "/" not in tail and Path(tail).suffix == "" and plain_split(tail) != plain_split(self.split):
-                break  # a single folder could be that of any split
+                break  # a single folder name may belong to another split
             for base in self.description.bases:
                 if exists(base / tail):
-                    self._warn(f"{self.split}: {printable(entry, 200)} does not exist: {base / tail} is read")
+                    self._warn(f"{self.split}: {printable(entry, 200)} does not exist: {base / tail} is used")
                     return base / tail
         return None
 
     def _read_list(self, file: Path) -> list[Path]:
-        """The images that a list names; those that are missing are defects."""
+        """Read the images of a list; missing ones are reported as defects."""
         reader = _ListReader(file, self)
         paths = reader.paths()
         if not paths and reader.missing:
@@ -131,11 +135,11 @@ class ImageFinder:
                 file=file,
                 line=reader.first_line,
                 expected=f"{reader.first} in " + " or ".join(str(base) for base in reader.bases),
-                found="the end of that path was looked for there too",
+                found="nothing, also by the end of the path",
             )
         if reader.moved:
             moved = plural(reader.moved, "path")
-            message = f"{moved} of another machine: found by the end, such as {reader.example}"
+            message = f"{moved} from another machine: found by the end, such as {reader.example}"
             self.defects.append(Defect(str(file), None, message, "warning"))
         if reader.twice:
             self._named_twice(reader.twice)
@@ -143,7 +147,7 @@ class ImageFinder:
 
 
 class _ListReader:
-    """Reads one list of images."""
+    """Reader of one list of images."""
 
     def __init__(self, file: Path, finder: ImageFinder) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""Recognise YOLO data sets by data.yaml, by Darknet's .data, or by class names beside the images."""
+"""Recognition of YOLO data sets by data.yaml, Darknet's .data, or class names beside the images."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from yolov7.files import is_file, is_folder
 
 _USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "predefined_classes.txt")
-_LOOKED_AT = 200  # images of a folder, until one has a label file
+_MAX_TRIED = 200  # images of a folder to check for a label file
 _DATA_KEYS = re.compile(
     r"^\s*[\"']?(names|train|val|valid|nc|classes)[\"']?\s*:", re.IGNORECASE | re.MULTILINE
 )
 
 
 def find_layout(path: Path) -> YoloLayout | None:
-    """The YOLO data set of a file or folder; None where there is none.
+    """Find the YOLO data set at a file or folder; None if there is none.
 
     Raises:
-        DataError: several yaml files of the folder describe a data set.
+        DataError: several files of the folder describe a data set.
     """
     if is_file(path):
         suffix = path.suffix.lower()
@@ -58,7 +58,7 @@ def find_layout(path: Path) -> YoloLayout | None:
 
 
 def what_is_missing(path: Path) -> str | None:
-    """What keeps a folder from being a YOLO data set, where it has images with YOLO labels."""
+    """Explain why a folder with images and YOLO labels is no data set; None for any other folder."""
     if is_folder(path) and (folders := _split_folders(path)):
         shown = ", ".join(str(folder) for folder in folders.values())
         return f"images with YOLO labels in {shown}, but neither data.yaml nor classes.txt with class names"
@@ -94,7 +94,7 @@ def _describes_data(file: Path) -> bool:
 
 
 def _split_folders(path: Path) -> dict[str, Path]:
-    """Folders of labelled images by split: train/images, images/train or train; all where there are none."""
+    """Map splits to image folders (train/images, images/train or train), or "all" to the only one."""
     splits: dict[str, Path] = {}
     for base, inside in ((path, "images"), (path / "images", "."), (path, ".")):
         for folder in _subfolders(base):
@@ -114,19 +114,19 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _is_labelled(folder: Path) -> bool:
-    """Whether one of the first images of a folder has a label file."""
+    """True if one of the first images of a folder has a label file."""
     files = LabelFiles()
-    return any(files.of(image) is not None for image in islice(_images(folder), _LOOKED_AT))
+    return any(files.of(image) is not None for image in islice(_images(folder), _MAX_TRIED))
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    """Images among the first files below a folder."""
+    """Yield the images among the first files below a folder."""
     files = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
-    return (path for path in islice(files, _LOOKED_AT * 100) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return (path for path in islice(files, _MAX_TRIED * 100) if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _file_of_names(path: Path, folders: Iterable[Path]) -> Path | None:
-    """The file of class names, at the top, among the labels or among the images."""
+    """Find a file of class names: at the top, beside the labels or beside the images."""
     places = [path, path / "labels", path / "images"]
     places += [place for folder in folders for place in (folder, folder.parent, folder.parent / "labels")]
     usual = (place / name for place in places for name in _NAME_FILES)

@@ -1,9 +1,9 @@
-"""YOLO's label files -> labelled images.
+"""Reader of YOLO label files.
 
-images/...    labels/...: for each image a .txt of the same name, a line an object:
-              class centre-x centre-y width height                     in fractions of the image
-              class x1 y1 x2 y2 x3 y3 ...                              or its polygon
-              class centre-x centre-y width height x1 y1 [v1] ...      or, with kpt_shape, box and keypoints
+images/...    labels/...: a .txt file per image, one line per object, in fractions of the image:
+              class centre-x centre-y width height                     box
+              class x1 y1 x2 y2 x3 y3 ...                              polygon
+              class centre-x centre-y width height x1 y1 [v1] ...      box and keypoints, with kpt_shape
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from yolov7.data.yolo_description import Description
 from yolov7.data.yolo_images import ImageFinder
 
 MAX_LABEL_BYTES = 100_000_000
-"""Size of one image's label file."""
-_TOLERANCE = 1e-3  # of a fraction beyond 0..1, on either side: tools round
-_SHOWN = 20  # stray label files of a folder that are listed
+"""Maximum size of one label file."""
+_TOLERANCE = 1e-3  # by which fractions may leave 0..1: tools round
+_SHOWN = 20  # stray label files listed per folder
 
 
 @dataclass(frozen=True)
 class YoloLayout:
-    """A data.yaml, or what stands for one.
+    """YOLO data set.
 
     Attributes:
-        path: what was opened.
-        describe: reads what it says.
+        path: opened file or folder.
+        describe: function that reads the description.
     """
 
     path: Path
@@ -48,16 +48,16 @@ class YoloLayout:
 
     @cached_property
     def description(self) -> Description:
-        """What it says.
+        """Class names and splits, read once.
 
         Raises:
-            DataError: it cannot be understood; with file and line.
+            DataError: the description is invalid; with file and line.
         """
         return self.describe()
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits that it has."""
+        """Names of the splits."""
         return tuple(self.description.splits)
 
     def read(self, split: str) -> Dataset:
@@ -66,7 +66,7 @@ class YoloLayout:
 
 
 class _Reader:
-    """Reads one split."""
+    """Reader of one split."""
 
     def __init__(self, path: Path, description: Description, split: str) -> None:
         self.path = path
@@ -123,7 +123,7 @@ class _Reader:
         for number, line in lines_of(read_text(file, self.defects, most=MAX_LABEL_BYTES)):
             try:
                 values = [float(field) for field in line.split()]
-                if "_" in line:  # which Python takes between digits
+                if "_" in line:  # Python allows it between digits
                     raise ValueError
             except ValueError:
                 collector.error(f"not numbers: {line[:60]!r}: dropped", number)
@@ -139,11 +139,11 @@ class _Reader:
             and has_visibilities(fractions)
             and not self.description.keypoints
         ):
-            problem = "a box with keypoints and their visibilities, which needs kpt_shape in data.yaml"
+            problem = "box with keypoints and visibilities, which needs kpt_shape in data.yaml"
         if problem is None and label not in self.classes:
             problem = f"class {label:g} is not one of 0..{len(self.classes) - 1}"
         if problem is None and not np.isfinite(fractions).all():
-            problem = "a number that is not finite"
+            problem = "value is not finite"
         if problem is not None:
             return collector.error(f"{problem}: dropped", line)
         if self.description.keypoints is not None and len(fractions) > 4:
@@ -154,7 +154,7 @@ class _Reader:
         return self._read_polygon(int(label), fractions, line, collector)
 
     def _problem_of_columns(self, values: list[float]) -> str | None:
-        """Why a row cannot be one, by the count of its columns; None where it can."""
+        """Explain why a row has an invalid number of columns; None if it is valid."""
         count = len(values)
         if count == 5:
             return None
@@ -189,21 +189,23 @@ class _Reader:
         )
 
     def _report_keypoints(self) -> None:
-        """Keypoints that are not read; and polygons that are none, it seems."""
+        """Count ignored keypoints; report polygons that look like keypoints."""
         if self.keypoint_rows:
-            self.tally.add("rows of keypoints, of which the box is read", self.path, self.keypoint_rows)
+            self.tally.add(
+                "rows with keypoints, which are ignored (the boxes are read)", self.path, self.keypoint_rows
+            )
         if self.first_polygon is None or not self.suspicion.alive:
             return
         file, line = self.first_polygon
         rows = self.suspicion.rows
         message = (
-            f"{rows:,} rows, all that have more than 5 columns, look like boxes with keypoints but are "
+            f"all {rows:,} rows with more than 5 columns look like boxes with keypoints but are "
             f"read as polygons: if they are keypoints, data.yaml needs kpt_shape: {self.suspicion.shape}"
         )
         self.defects.append(Defect(str(file), line, message, "error" if rows >= SURE else "warning"))
 
     def _report_shared(self, users: dict[Path, list[Path]]) -> None:
-        """Images that share a label file, such as a.jpg and a.png: both get its labels."""
+        """Warn of images that share a label file, such as a.jpg and a.png: all get its labels."""
         for file, images in users.items():
             if len(images) > 1:
                 names = ", ".join(path.name for path in images[:5])
@@ -211,7 +213,7 @@ class _Reader:
                 self.defects.append(Defect(str(file), None, message, "warning"))
 
     def _report_strays(self, paths: list[Path], named: list[Path]) -> None:
-        """Label files without an image: the image is missing, or called otherwise."""
+        """Report label files without an image: it is missing or has another name."""
         pairs = {
             labels: images
             for images in dict.fromkeys(path.parent for path in paths)
@@ -223,17 +225,20 @@ class _Reader:
                     pairs.setdefault(folder, images / folder.relative_to(labels))
         for labels, images in sorted(pairs.items()):
             if labels == images:
-                continue  # where all is in one folder, a text file may be anything
+                continue  # text files beside the images may be anything
             stems, foreign = _stems(images)
             if not any(folder in (images, *images.parents) for folder in named):
-                stems, foreign = stems | foreign, set()  # a list says itself what belongs to the split
+                stems, foreign = (
+                    stems | foreign,
+                    set(),
+                )  # the split is a list, which need not name every image
             strays = [
                 file
                 for stem, file in self.files.inside(labels).items()
                 if stem not in stems and stem.lower() not in NOT_LABELS
             ]
             for file in sorted(strays)[:_SHOWN]:
-                why = "whose image is of a kind that is not read" * (plain_stem(file.name) in foreign)
+                why = "whose image has an unsupported format" * (plain_stem(file.name) in foreign)
                 message = f"labels {why or f'without an image in {images}'}"
                 self.defects.append(Defect(str(file), None, message, "error"))
             if len(strays) > _SHOWN:
@@ -242,7 +247,7 @@ class _Reader:
 
 
 def _subfolders(folder: Path, depth: int = 3) -> list[Path]:
-    """A folder and those in it that are neither hidden nor linked; none where there is none."""
+    """List a folder and its subfolders, without hidden and linked ones."""
     try:
         inside = sorted(folder.iterdir()) if folder.is_dir() else []
     except OSError:
@@ -252,9 +257,7 @@ def _subfolders(folder: Path, depth: int = 3) -> list[Path]:
 
 
 def _stems(folder: Path) -> tuple[set[str], set[str]]:
-    """Names without endings of all that lies in a folder and is no text; those of pictures that are not read
-    apart.
-    """
+    """Stems of the files in a folder except text files. -> (all others, images of unsupported formats)."""
     stems: tuple[set[str], set[str]] = set(), set()
     with suppress(OSError):
         for path in folder.iterdir():
