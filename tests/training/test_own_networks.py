@@ -134,5 +134,5 @@ def test_what_could_not_be_saved_or_used_is_refused_before_anything_happens(
 def test_a_loss_that_gives_something_else_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
     changes = {"loss": lambda *_: lambda *_: torch.zeros(())}
     options |= {"model": scale(YOLOV7_TINY, width=0.25, branch=0.25)}
-    with pytest.raises(UsageError, match=r"loss gave something else.*\n.*Losses"):
+    with pytest.raises(UsageError, match=r"invalid result of the recipe's loss.*\n.*Losses"):
         train(TrainConfig(**options, set=changes, out=tmp_path / "run"), progress=False)

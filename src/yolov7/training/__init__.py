@@ -1,1 +1,1 @@
-"""Training runs, on Lightning, which only this room imports."""
+"""Training on Lightning, which only this package imports."""

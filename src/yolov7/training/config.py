@@ -1,6 +1,6 @@
-"""What a person asks for when training: one dataclass is the Python API, the command line and the file.
+"""Options of a training run: one dataclass for the Python API, the command line and config.json.
 
-How a network learns (rates, losses, augmentation) is the recipe's matter: ``training/recipes.py``.
+Hyperparameters (learning rates, losses, augmentation) belong to the recipe: ``training/recipes.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Network: TypeAlias = str | Architecture | Detector | None
     Changes: TypeAlias = tuple[str, ...] | Mapping[str, Any]
-else:  # what a command line and config.json can say; `yolov7 --help` has no time to load torch
+else:  # types of the command line and of config.json; importing torch would slow `yolov7 --help`
     Network = str | None
     Changes = tuple[str, ...]
 
@@ -28,50 +28,51 @@ class TrainConfig:
 
     Attributes:
         data: data.yaml, COCO json, or the folder of a data set (COCO, YOLO, Pascal VOC).
-        model: network to train, such as yolov7-tiny; that of the weights, or yolov7, by default. From Python
-            also an Architecture, which starts with fresh weights, or a Detector, which starts with its own.
-        width: share of the network's channels: 0.25 makes a small one of a large one, for small machines.
-        weights: checkpoint to start from (fine-tuning); fresh weights by default.
-        recipe: p5, p6, tiny, fine-tune, or a run's recipe.json; what suits network and weights by default.
-        set: change numbers of the recipe, NAME=VALUE: learning_rate=0.02, augmentation.mosaic=0.5. From
-            Python also a mapping: {"learning_rate": 0.02, "guidance": my_guidance}.
-        epochs: passes over the data; the recipe's by default.
-        batch_size: images a step and process; 16, or on a GPU what fits into it, by default.
-        size: side of the training images, pixels; the network's own by default.
-        out: directory of the run; where it holds something already, DIR-2 and so on.
-        resume: directory of a run to continue, exactly as if it had never stopped; with more epochs, a
-            finished one too. Its options stay, but for data, images, workers, cache, ignore_defects,
+        model: network to train, such as yolov7-tiny; default: the network of the weights, or yolov7. In
+            Python also an Architecture (fresh weights) or a Detector (its own weights).
+        width: width multiplier of the network; 0.25 keeps a quarter of the channels.
+        weights: checkpoint to fine-tune; default: fresh weights.
+        recipe: p5, p6, tiny, fine-tune, or a run's recipe.json; default: the one that suits the network and
+            the weights.
+        set: changes of the recipe, NAME=VALUE: learning_rate=0.02, augmentation.mosaic=0.5. In Python also a
+            mapping: {"learning_rate": 0.02, "guidance": my_guidance}.
+        epochs: passes over the data; default: the recipe's.
+        batch_size: images per batch and process; default: 16, or as many as fit into the GPU.
+        size: side of the training images, pixels; default: the network's.
+        out: directory of the run; DIR-2, DIR-3, ... if it is not empty.
+        resume: directory of a run to continue exactly, as if it had not stopped. A finished run continues
+            with more epochs. Options keep their values, except data, images, workers, cache, ignore_defects,
             patience, time_budget, save_interval and report.
-        split: part of the data set to learn from.
-        images: folder of the images of a COCO json, where they are not found beside it.
-        val_split: part to measure on, or none; "val", else "test", else a tenth held out, by default.
-        ignore_defects: train on what is sound where labels or images are broken.
-        devices: how many GPUs or processes, or which: 2, "0,3"; auto takes all GPUs or one CPU process.
-        nodes: how many machines.
-        accelerator: cpu, gpu, mps; the best there is by default.
-        precision: 32, bf16 or 16 bits for the network's forward and backward pass; the loss is always 32.
-        workers: processes that prepare images; 0, the default where no GPU trains, is a thread instead.
+        split: split to train on.
+        images: image folder of a COCO json, if the images are not beside it.
+        val_split: validation split, or none; default: val, else test, else a held-out tenth.
+        ignore_defects: leave out broken labels and images instead of stopping.
+        devices: number of GPUs or processes, or indices: 2, "0,3"; auto: all GPUs, or one CPU process.
+        nodes: number of machines.
+        accelerator: auto, cpu, gpu or mps.
+        precision: 32, bf16 or 16 bits in the forward and backward pass; the loss is always 32-bit.
+        workers: processes that prepare images; 0, the default without a GPU, uses a thread.
         cache: keep decoded images in a file that all processes share.
-        seed: of everything random.
-        multi_scale: each batch at a random size between half and one and a half.
+        seed: random seed.
+        multi_scale: give each batch a random size, from 0.5 to 1.5 times the training size.
         evaluate_every: epochs between evaluations; the last epoch is always evaluated.
-        patience: stop after so many evaluations without a better one.
-        time_budget: stop before so many minutes are over.
-        save_interval: seconds that pass at least between two writings of last.safetensors and of the state,
-            from which a run that was killed goes on; best.safetensors and the end of the run do not wait.
-        freeze: parts that keep their weights: backbone, neck, backbone.stages.0 and so on.
-        unfreeze_after: epochs after which frozen parts learn too.
-        frozen_statistics: batch norm keeps its running means and variances.
-        sync_bn: batch norm over the images of all processes.
-        auto_anchor: fit anchors to the data where the network's own reach too few boxes.
-        report: draw the run's page at the end.
+        patience: evaluations without improvement before the run stops.
+        time_budget: time limit, minutes.
+        save_interval: minimum seconds between saves of last.safetensors and the resume state.
+            best.safetensors and the final save are immediate.
+        freeze: parts whose weights stay fixed: backbone, neck, backbone.stages.0 and so on.
+        unfreeze_after: epochs after which frozen parts are trained too.
+        frozen_statistics: keep the running means and variances of batch norm.
+        sync_bn: compute batch norm over the images of all processes.
+        auto_anchor: fit new anchors if the network's match too few boxes.
+        report: write report.html at the end.
 
     >>> TrainConfig("data.yaml", set={"learning_rate": 0.02}).out.name
     'train'
     """
 
     named: ClassVar[frozenset[str]] = frozenset()
-    """Names of what was asked for though it may be the default; where nobody knows, none."""
+    """Options given explicitly, which count even if they equal their default; filled by the command line."""
 
     data: Path | str | None = None
     _: KW_ONLY

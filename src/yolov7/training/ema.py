@@ -1,4 +1,4 @@
-"""The average of a network over its training, which is what is evaluated and shipped."""
+"""The exponential moving average (EMA) of the weights, which is evaluated and saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yolov7.training.recipes import Recipe
 
 
 def averaged(model: Detector, recipe: Recipe) -> AveragedModel:
-    """An exponential moving average of all parameters and buffers, batch-norm statistics too."""
+    """EMA of all parameters and buffers, batch-norm statistics included."""
 
     @torch.no_grad()
     def average(means: Sequence[Tensor], values: Sequence[Tensor], updates: Tensor | int) -> None:
@@ -22,18 +22,21 @@ def averaged(model: Detector, recipe: Recipe) -> AveragedModel:
         for mean, value in zip(means, values, strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, weight)
-            else:  # batches counted
+            else:  # batch norm's num_batches_tracked
                 mean.copy_(value)
 
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def decay(recipe: Recipe, update: int) -> float:
-    """What is kept of the average at an update, counted from 1.
+    """EMA decay at update n, counted from 1.
 
-    The published ``ema_decay * (1 - exp(-n / ema_ramp))`` forgets the first, bad weights soon. It leaves
-    a run of a few hundred updates without any average, though: so a share of the updates so far is always
-    remembered.
+    The published ``ema_decay * (1 - exp(-n / ema_ramp))`` hardly averages in a run of a few hundred updates.
+    So the average always covers at least about ``ema_share`` of the updates so far.
+
+    >>> from yolov7.training.recipes import Recipe
+    >>> [round(decay(Recipe(), update), 3) for update in (1, 100, 10_000)]
+    [0.091, 0.909, 0.999]
     """
     published = recipe.ema_decay * (1 - math.exp(-update / recipe.ema_ramp))
     share = 1 - 1 / (1 + recipe.ema_share * update)

@@ -50,20 +50,20 @@ from yolov7.types import Batch
 _LOG = logging.getLogger(__name__)
 _NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 LOCK = ".lock"
-"""File of a run that its process holds."""
+"""Lock file of a run's directory."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run left behind.
+    """Result of a training run.
 
     Attributes:
-        directory: where everything is.
-        best, last: checkpoints; where nothing was measured, `best` is the last.
-        evaluation: of the best weights on the images to measure on, if there are any.
-        history: a row for each epoch, as in metrics.csv.
-        finished: whether all epochs were trained.
-        advice: how to go on where they were not.
+        directory: directory of the run.
+        best, last: checkpoints; without validation, `best` is the last.
+        evaluation: metrics of the best weights on the validation set; None without one.
+        history: one row per epoch, as in metrics.csv.
+        finished: True if all epochs were trained.
+        advice: how to continue an unfinished run, else None.
     """
 
     directory: Path
@@ -87,15 +87,15 @@ def train(
     """Train a detector.
 
     Args:
-        config: the run.
-        recipe: numbers of your own, instead of the recipe that the configuration names.
-        loggers: Lightning's, besides metrics.csv; TensorBoard by default.
-        callbacks: Lightning's, for what is not foreseen here.
-        say: told what was decided.
-        progress: show a bar and a line for each epoch.
+        config: options of the run.
+        recipe: hyperparameters that replace the recipe named in the options.
+        loggers: Lightning loggers besides metrics.csv; default: TensorBoard.
+        callbacks: further Lightning callbacks.
+        say: receives a line about each decision.
+        progress: show a progress bar, and a line per epoch.
 
     Raises:
-        Yolov7Error: with file, line, expected and found. What was reached before is kept.
+        Yolov7Error: invalid options or data, or a failure during training; finished epochs are kept.
 
     >>> config = TrainConfig("data.yaml", model="yolov7-tiny", width=0.25, size=64, epochs=1)
     >>> train(config, progress=False).directory.name
@@ -109,7 +109,7 @@ def train(
         keeper = Keeper(run, directory)
         bar = [ProgressBar(keeper)] if progress and is_first_process() else []
         with _quiet_lightning():
-            # The keeper after others: it writes everything down when one of them ends the run.
+            # The keeper comes after the user's callbacks: it saves when one of them ends the run.
             around = [interrupts, *(callbacks or []), keeper, *bar]
             boards: list[Logger] = [Board(directory / "tensorboard")] if loggers is None else loggers
             trainer = _trainer(run, boards, around)
@@ -119,7 +119,7 @@ def train(
             try:
                 _fit(trainer, module, loader, keeper, past.state)
                 interrupts.check()
-            except DamagedCheckpointError:  # nothing was done, and the same command would do no more
+            except DamagedCheckpointError:  # running again would fail again
                 raise
             except (KeyboardInterrupt, Yolov7Error):
                 say(f"{plural(len(keeper.history), 'epoch')} done; to go on: {_how_to_go_on(keeper)}")
@@ -129,7 +129,7 @@ def train(
 
 @contextmanager
 def _opened(config: TrainConfig, recipe: Recipe | None, say: Say) -> Iterator[tuple[Run, Path, Past]]:
-    """A new run, or one that goes on; nobody else may train it meanwhile."""
+    """A new or resumed run, its directory, which stays locked meanwhile, and its past."""
     if config.resume is None:
         run = prepare(config, recipe, say)
         directory = new_run_directory(Path(config.out)) if is_first_process() else Path()
@@ -158,7 +158,7 @@ def _opened(config: TrainConfig, recipe: Recipe | None, say: Say) -> Iterator[tu
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Hold the lock of a run; the first process does it for the others.
+    """Lock the directory of a run, in the first process.
 
     Raises:
         TrainingError: another run holds it.
@@ -176,7 +176,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _module(run: Run, trainer: pl.Trainer, loader: TrainingLoader, past: Past, say: Say) -> TrainingModule:
-    """The network with its schedule, which is told."""
+    """The training module; the schedule is reported."""
     batch = run.batch_size * trainer.world_size
     schedule = Schedule(run.recipe, run.recipe.epochs, len(loader), batch)
     say(
@@ -201,10 +201,10 @@ def _module(run: Run, trainer: pl.Trainer, loader: TrainingLoader, past: Past, s
 
 
 def _same_images(count: int, past: Past) -> int:
-    """How many images there are, which must be as many as there were: the order of samples hangs on it.
+    """Number of images, which must be as before: the order of samples depends on it.
 
     Raises:
-        UsageError: there were more or fewer.
+        UsageError: another number than before the run was resumed.
     """
     if past.images not in (None, count):
         raise UsageError(
@@ -224,7 +224,7 @@ def _how_to_go_on(keeper: Keeper) -> str:
 
 
 def _trainer(run: Run, loggers: list[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Lightning's, without what is done here: sampling, checkpoints, progress."""
+    """Lightning's trainer, without its own sampling, checkpoints and progress bar."""
     where = devices(run.config)
     return pl.Trainer(
         **where,
@@ -243,7 +243,7 @@ def _trainer(run: Run, loggers: list[Logger], callbacks: list[pl.Callback]) -> p
 
 
 class _EpochBatches:
-    """What Lightning iterates: each time, the batches of the epoch that it is in."""
+    """Iterable for Lightning: the batches of its current epoch."""
 
     def __init__(self, loader: TrainingLoader, trainer: pl.Trainer) -> None:
         self.loader, self.trainer = loader, trainer
@@ -252,7 +252,7 @@ class _EpochBatches:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        # Asked for when the first batch is: resuming, Lightning iterates before it knows its epoch.
+        # A generator reads the epoch late: Lightning calls iter() before it restores the epoch.
         yield from self.loader.epoch(self.trainer.current_epoch)
 
 
@@ -262,7 +262,7 @@ def _fit(
     with _quiet_lightning(), explaining_lost_workers():
         try:
             trainer.fit(module, _EpochBatches(loader, trainer), ckpt_path=state)
-        except SystemExit:  # how Lightning ends after Ctrl-C
+        except SystemExit:  # Lightning's reaction to Ctrl-C
             raise KeyboardInterrupt from None
         except Yolov7Error:
             raise
@@ -292,7 +292,7 @@ def _fit(
 
 @contextmanager
 def _training_data(run: Run, trainer: pl.Trainer) -> Iterator[TrainingLoader]:
-    """The loader of this process, over cached images where that is wanted."""
+    """The loader of this process, with or without the image cache."""
     config = run.config
     if config.cache:
         source = open_cache(run.train, run.size, cache_directory() / "images")
@@ -326,7 +326,7 @@ def _finish(
     keeper: Keeper,
     loader: TrainingLoader,
 ) -> TrainResult:
-    """Measure the best weights as the protocol has it, and draw the page."""
+    """Evaluate the best weights, and write the report."""
     run, directory = keeper.run, keeper.directory
     best = directory / (BEST if keeper.best_epoch else LAST)
     evaluation = None
@@ -362,7 +362,7 @@ def _page(
     evaluation: Evaluation | None,
     pictures: Sequence[Picture],
 ) -> str:
-    """The page of a run, as HTML: names of files only, no folders of the machine."""
+    """HTML report of a run, with names of files but no paths of this machine."""
     config = {key: value for key, value in asdict(run.config).items() if key not in ("out", "resume")}
     config |= {key: Path(value).name for key in ("data", "weights") if (value := config[key]) is not None}
     model, train = run.model, run.train
@@ -388,7 +388,7 @@ def _page(
 
 
 def _silence(_: str) -> None:
-    """Nobody is to be told."""
+    """Ignore a message."""
 
 
 def _quiet_lightning() -> AbstractContextManager[None]:

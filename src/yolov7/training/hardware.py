@@ -1,4 +1,4 @@
-"""Which devices, how many processes, what precision: what Lightning is told about the machine."""
+"""Devices, processes and precision: Lightning's settings for this machine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def is_first_process() -> bool:
 
 
 def devices(config: TrainConfig) -> dict[str, Any]:
-    """What Lightning's Trainer wants to know about processes; under torchrun that is what torchrun says."""
+    """Arguments of Lightning's Trainer for devices and nodes; torchrun's settings win."""
     accelerator: str = config.accelerator
     if accelerator not in ACCELERATORS:
         raise UsageError("invalid accelerator", expected=", ".join(ACCELERATORS), found=repr(accelerator))
     if accelerator == "auto":
         accelerator = {"cuda": "gpu", "mps": "mps"}.get(default_device().partition(":")[0], "cpu")
-    chosen = _chosen(str(config.devices))
+    chosen = _parse_devices(str(config.devices))
     nodes = config.nodes
     if "TORCHELASTIC_RUN_ID" in os.environ:
         chosen = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -37,8 +37,8 @@ def devices(config: TrainConfig) -> dict[str, Any]:
     return {"accelerator": accelerator, "devices": chosen, "num_nodes": nodes}
 
 
-def _chosen(text: str) -> int | list[int] | str:
-    """A number of devices, a list of their indices, or auto."""
+def _parse_devices(text: str) -> int | list[int] | str:
+    """Number of devices, list of their indices, or "auto"."""
     if text == "auto":
         return text
     numbers = [int(part) for part in text.split(",") if part.strip().isdecimal()]
@@ -54,7 +54,7 @@ def _chosen(text: str) -> int | list[int] | str:
 
 
 def only_gpu(config: TrainConfig) -> torch.device | None:
-    """The GPU of a run that has exactly one, on one machine."""
+    """The GPU of a run on exactly one, else None."""
     where = devices(config)
     chosen = torch.cuda.device_count() if where["devices"] == "auto" else where["devices"]
     numbers = chosen if isinstance(chosen, list) else list(range(chosen))
@@ -63,7 +63,7 @@ def only_gpu(config: TrainConfig) -> torch.device | None:
 
 
 def precision(config: TrainConfig, accelerator: str) -> Any:
-    """Lightning's name for it. Automatic: bfloat16 where hardware computes with it, else float16 on a GPU."""
+    """Lightning's name of the precision. Auto: bfloat16 where the hardware has it, else float16 on a GPU."""
     if config.precision != "auto":
         names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
         if config.precision not in names:
@@ -77,9 +77,9 @@ def precision(config: TrainConfig, accelerator: str) -> Any:
 
 
 def workers(config: TrainConfig) -> int:
-    """Processes that prepare images: for a GPU one for each core that this process may use, 8 at most.
+    """Number of processes that prepare images: with a GPU one per usable core, at most 8.
 
-    Where the processor itself trains there is none to spare: a thread prepares them between its steps.
+    Training on the CPU leaves no core to spare: 0, a thread prepares images between steps.
     """
     if config.workers is not None:
         return config.workers

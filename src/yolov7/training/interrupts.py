@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a network is trained: neither is ever lost."""
+"""Ctrl-C and SIGTERM during training: neither is ever lost."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import lightning.pytorch as pl
 
 
 class Interrupts(pl.Callback):
-    """Remembers that the run is to end, and ends it before the next batch at the latest.
+    """Callback that remembers an interrupt and ends the run before the next batch at the latest.
 
-    Python drops what is raised while an object is cleaned up, a generator for instance; a KeyboardInterrupt
-    that comes at such a moment would be lost.
+    Python drops exceptions raised while it finalises an object, such as a generator: a KeyboardInterrupt at
+    such a moment would be lost.
     """
 
     def __init__(self) -> None:
-        self._came = False
+        self._interrupted = False
 
     def check(self) -> None:
-        """Raise what was lost.
+        """Raise an interrupt that Python dropped.
 
         Raises:
             KeyboardInterrupt: there was an interrupt.
         """
-        if self._came:
+        if self._interrupted:
             raise KeyboardInterrupt
 
     def handle(self, _number: int, _frame: FrameType | None) -> None:
-        """Take a signal."""
-        self._came = True
+        """Handle a signal."""
+        self._interrupted = True
         raise KeyboardInterrupt
 
     def on_train_batch_start(
@@ -47,9 +47,9 @@ class Interrupts(pl.Callback):
 
 @contextmanager
 def catching_interrupts() -> Iterator[Interrupts]:
-    """Treat SIGTERM like Ctrl-C, and raise whatever was lost at the end.
+    """Treat SIGTERM like Ctrl-C inside the block, and raise a dropped interrupt at its end.
 
-    Handlers that somebody else has set, and signals that are ignored, stay as they are.
+    Handlers set by others, and ignored signals, stay as they are.
 
     Raises:
         KeyboardInterrupt: there was an interrupt.

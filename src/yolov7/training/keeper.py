@@ -1,4 +1,4 @@
-"""What happens at the end of each epoch: measure, remember, write down, decide whether to go on."""
+"""The end of each epoch: evaluate, save, and decide whether to stop."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ STATE, LAST, BEST, METRICS = "state.safetensors", "last.safetensors", "best.safe
 
 
 class Keeper(pl.Callback):
-    """Measures the averaged network, writes checkpoints, history and state, and ends the run when it is time.
+    """Callback that evaluates the averaged network, saves checkpoints, metrics and state, and stops the run.
 
-    The state is written last: a run that is killed earlier repeats the epoch, and writes the same again.
+    The state is written last: a run that is killed before repeats the epoch, with the same result.
 
     Args:
-        run: what is trained.
-        directory: of the run.
+        run: resolved training run.
+        directory: directory of the run.
 
     Attributes:
-        history: a row for each epoch.
-        spent: seconds, over all parts of the run.
-        images: how many samples are made of.
-        trains: whether an epoch has begun.
+        history: one row per epoch.
+        spent: training time in seconds, before and after resuming.
+        images: number of training images.
+        trains: True once an epoch has begun.
     """
 
     def __init__(self, run: Run, directory: Path) -> None:
@@ -59,7 +59,7 @@ class Keeper(pl.Callback):
 
     @property
     def best_epoch(self) -> int:
-        """Number of the epoch with the highest AP, whose weights are kept; 0 where nothing was measured."""
+        """Epoch with the highest AP, counted from 1; 0 if none was evaluated."""
         best = best_epoch(self.history)
         return 0 if best is None else int(best["epoch"])
 
@@ -122,7 +122,7 @@ class Keeper(pl.Callback):
             self._saved = time.monotonic()
 
     def _measure(self, trainer: pl.Trainer, model: Detector, *, wanted: bool) -> dict[str, float]:
-        """AP and its kin on the first process, told to the others."""
+        """AP, AP50, AP75 and AR100, computed on the first process and sent to the others."""
         val = self.run.val
         if val is None or not wanted:
             return {}
@@ -135,7 +135,7 @@ class Keeper(pl.Callback):
         return dict(zip(names, values, strict=True))
 
     def _reason_to_stop(self, seconds: float) -> str | None:
-        """Why another epoch of so many seconds must not be."""
+        """Reason to stop before another epoch of that many seconds, else None."""
         config, waited = self.run.config, self._waited()
         if config.patience is not None and waited >= config.patience:
             return f"no better AP in {plural(waited, 'evaluation')}"
@@ -148,7 +148,7 @@ class Keeper(pl.Callback):
         return sum(row["epoch"] > self.best_epoch and "AP" in row for row in self.history)
 
     def how_to_go_on(self) -> str:
-        """The command that continues the run; with more patience or time, where it would end at once."""
+        """Command that continues the run, with more patience or time if it would stop at once."""
         config, options = self.run.config, [f"--resume {shlex.quote(str(self.directory))}"]
         if config.patience is not None and self._waited() >= config.patience:
             options.append(f"--patience {self._waited() + config.patience}")
@@ -175,7 +175,7 @@ class Keeper(pl.Callback):
 
 
 def measure(model: Detector, dataset: Dataset, run: Run, device: torch.device) -> Evaluation:
-    """Evaluate a network in training with the defaults of ``yolov7 val``: the same weights have one AP."""
+    """Evaluate with the defaults of ``yolov7 val``, so that both give the same AP."""
     backend = TorchBackend(model, device)
     return evaluate(
         lambda images: backend(images, 0.001),
@@ -187,10 +187,10 @@ def measure(model: Detector, dataset: Dataset, run: Run, device: torch.device) -
 
 
 def _require_matching(optimizer: torch.optim.Optimizer) -> None:
-    """Refuse the state of another network's optimiser, which PyTorch takes without looking.
+    """Refuse the optimiser state of another network, which PyTorch loads without a check.
 
     Raises:
-        ValueError: a momentum has another shape than its parameter.
+        ValueError: momentum and parameter differ in shape.
     """
     for parameter, values in optimizer.state.items():
         for value in values.values():
@@ -201,7 +201,7 @@ def _require_matching(optimizer: torch.optim.Optimizer) -> None:
 def _require_finite(model: Detector, epoch: int) -> None:
     if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
         raise TrainingError(
-            f"weights are no numbers any more after epoch {epoch}; the state before it is kept",
+            f"NaN or inf in the weights after epoch {epoch}; the state before it is kept",
             expected="a lower learning rate or 32-bit precision",
         )
 

@@ -1,4 +1,4 @@
-"""One step of training, the same for every variant: predict, assign, weigh, step."""
+"""The training step of every variant: predict, assign, compute the loss, step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from yolov7.types import Batch
 
 
 class Tally:
-    """Sums of an epoch's losses, weighted with their images; on the device until somebody looks."""
+    """Running means of an epoch's losses, per image; kept on the device so that a step needs no sync."""
 
     names = ("total", "box", "objectness", "classes")
 
@@ -32,29 +32,29 @@ class Tally:
         self._sums: Tensor | None = None
 
     def add(self, losses: Losses, images: int) -> None:
-        """Take one batch."""
+        """Add the losses of a batch."""
         values = torch.stack([getattr(losses, name).detach() for name in self.names]) * images
         self._sums = values if self._sums is None else self._sums + values
         self.images += images
 
     def means(self, device: torch.device) -> Tensor:
-        """In order of `names`, (4,); NaN before the first batch."""
+        """Mean losses (4,), in the order of `names`; NaN before the first batch."""
         return torch.full((4,), torch.nan, device=device) if self._sums is None else self._sums / self.images
 
 
 class TrainingModule(pl.LightningModule):
-    """A detector that learns.
+    """Lightning module that trains a detector.
 
-    Optimisation is by hand: the gradients of small batches are summed, not averaged, and how many of them
-    make a step grows during warm-up.
+    Optimisation is manual: gradients of small batches are summed, not averaged, over a number of batches that
+    grows during warm-up.
 
     Args:
-        model: in training form; whether there are auxiliary heads is seen from it.
-        schedule: rates by iteration, with the recipe.
-        size: side of the training images, which scales the objectness loss.
-        freeze: names of parts that do not learn.
-        unfreeze_after: epochs after which they do.
-        frozen_statistics: batch norm keeps its running means and variances.
+        model: network in training form, with or without auxiliary heads.
+        schedule: optimiser settings by iteration, and the recipe.
+        size: side of the training images in pixels, which scales the objectness loss.
+        freeze: names of parts whose weights stay fixed.
+        unfreeze_after: epochs after which frozen parts are trained too.
+        frozen_statistics: True to keep the running means and variances of batch norm.
     """
 
     def __init__(
@@ -87,15 +87,15 @@ class TrainingModule(pl.LightningModule):
         self.tally = Tally()
         self.frozen = parts(model, freeze)
         self.unfreeze_after = unfreeze_after
-        if unfreeze_after is None:  # for good: nothing is computed for them
+        if unfreeze_after is None:  # frozen for good: no gradients needed
             for part in self.frozen:
                 part.requires_grad_(False)
         self.frozen_statistics = frozen_statistics
-        self._waiting: dict[str, Tensor] = {}
+        self._loaded_gradients: dict[str, Tensor] = {}
 
     @property
     def shipped(self) -> Detector:
-        """The averaged network."""
+        """The averaged network, which is saved."""
         network = self.average.module
         assert isinstance(network, Detector)
         return network
@@ -131,11 +131,11 @@ class TrainingModule(pl.LightningModule):
         )
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """Predict, assign, weigh; then step, where enough images have been seen.
+        """Add the gradient of a batch; step the optimiser when a nominal batch is complete.
 
         Raises:
-            TrainingError: the loss is NaN or infinite; it names the images.
-            UsageError: a guidance or loss of one's own gives something else than labels or losses.
+            TrainingError: NaN or infinite loss; the message names the images.
+            UsageError: invalid result of a user-defined guidance or loss.
         """
         iteration = self.current_epoch * self.schedule.iterations + batch_index
         step = self.schedule.at(iteration)
@@ -143,7 +143,7 @@ class TrainingModule(pl.LightningModule):
         assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
         set_step(optimizer.optimizer, step)
         steps_now = iteration % step.accumulate == 0
-        with nullcontext() if steps_now else self._without_exchange():
+        with nullcontext() if steps_now else self._without_gradient_sync():
             losses = self._losses(batch)
             if not torch.isfinite(losses.total):
                 raise TrainingError(
@@ -152,7 +152,7 @@ class TrainingModule(pl.LightningModule):
                     expected="a finite number; a lower learning rate or 32-bit precision may help",
                     found="images " + ", ".join(map(str, batch.image_ids)),
                 )
-            # The gradient of a sum over images, over all processes: these average theirs.
+            # The sum over all images: DDP averages gradients over processes.
             self.manual_backward(losses.total * (len(batch.images) * self.trainer.world_size))
         if steps_now:
             for part in self.frozen:
@@ -170,19 +170,19 @@ class TrainingModule(pl.LightningModule):
         losses = self.loss(predictions, assignment, batch.targets)
         if not isinstance(losses, Losses):
             raise UsageError(
-                "the recipe's loss gave something else",
+                "invalid result of the recipe's loss",
                 expected="yolov7.losses.detection.Losses(total, box, objectness, classes)",
                 found=type(losses).__name__,
             )
         return losses
 
     def mean_losses(self) -> dict[str, float]:
-        """Of the epoch so far, over all processes: every one of them has to ask."""
+        """Mean losses of the epoch so far, over all processes; a collective call."""
         means = self._mean_over_processes(self.tally.means(self.device))
         return dict(zip(Tally.names, means.tolist(), strict=True))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Gradients that wait for a full nominal batch belong to the state of a run."""
+        """Save the gradients of an incomplete nominal batch with the state."""
         checkpoint["gradients"] = {
             name: self._mean_over_processes(parameter.grad)
             for name, parameter in self.model.named_parameters()
@@ -190,16 +190,16 @@ class TrainingModule(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._waiting = checkpoint["gradients"]
+        self._loaded_gradients = checkpoint["gradients"]
 
     def on_train_start(self) -> None:
-        # Lightning clears gradients after it has loaded the state.
+        # Not in on_load_checkpoint: Lightning clears gradients after it.
         for name, parameter in self.model.named_parameters():
-            if name in self._waiting:
-                parameter.grad = self._waiting[name].to(parameter.device)
-        self._waiting = {}
+            if name in self._loaded_gradients:
+                parameter.grad = self._loaded_gradients[name].to(parameter.device)
+        self._loaded_gradients = {}
 
-    def _without_exchange(self) -> Any:
+    def _without_gradient_sync(self) -> Any:
         strategy = self.trainer.strategy
         return strategy.block_backward_sync() if hasattr(strategy, "block_backward_sync") else nullcontext()
 

@@ -1,4 +1,4 @@
-"""The optimiser and its schedule: a pure function of the iteration, so that resuming needs no state of it."""
+"""The optimiser and its schedule, a pure function of the iteration: resuming needs no scheduler state."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from yolov7.training.recipes import Recipe
 
 @dataclass(frozen=True)
 class Step:
-    """What holds at one iteration.
+    """Settings of the optimiser at one iteration.
 
     Attributes:
-        learning_rate: of weights.
-        bias_learning_rate: of biases, which warm up from above.
-        momentum: of SGD.
-        accumulate: iterations whose gradients make one step of the optimiser.
+        learning_rate: learning rate of weights and scales.
+        bias_learning_rate: learning rate of biases, which falls during warm-up.
+        momentum: momentum of SGD.
+        accumulate: number of batches whose gradients are summed for one optimiser step.
     """
 
     learning_rate: float
@@ -30,13 +30,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Warm-up, then half a cosine from 1 to the recipe's final share, epoch by epoch.
+    """Linear warm-up, then half a cosine from the peak to the recipe's final share, updated every epoch.
 
     Attributes:
-        recipe: the numbers.
-        epochs: of the whole run.
-        iterations: batches an epoch.
-        batch_size: images an iteration, over all processes.
+        recipe: hyperparameters.
+        epochs: epochs of the whole run.
+        iterations: batches per epoch.
+        batch_size: images per batch, over all processes.
     """
 
     recipe: Recipe
@@ -46,15 +46,15 @@ class Schedule:
 
     @property
     def accumulate(self) -> int:
-        """Iterations that make up the nominal batch."""
+        """Number of batches that make up the nominal batch."""
         return max(1, round(self.recipe.nominal_batch / self.batch_size))
 
     @property
     def warmup(self) -> int:
         """Iterations of warm-up.
 
-        The published rule, max(3 epochs, 1000 iterations), would be the whole run on a small data set: the
-        1000 count only up to the recipe's share of the run, the epochs always.
+        The published max(3 epochs, 1000 iterations) would cover a whole run on a small data set: so the 1000
+        are limited to the recipe's ``warmup_share`` of the run.
         """
         recipe, total = self.recipe, self.epochs * self.iterations
         by_epochs = round(recipe.warmup_epochs * self.iterations)
@@ -62,11 +62,11 @@ class Schedule:
 
     @property
     def weight_decay(self) -> float:
-        """Scaled with the images that a step of the optimiser really sees."""
+        """Weight decay, scaled by the images per optimiser step over the nominal batch."""
         return self.recipe.weight_decay * self.batch_size * self.accumulate / self.recipe.nominal_batch
 
     def at(self, iteration: int) -> Step:
-        """What holds at an iteration, counted over the whole run from 0."""
+        """Settings at an iteration, counted from 0 over the whole run."""
         recipe, epoch = self.recipe, iteration // self.iterations
         cosine = (1 - math.cos(math.pi * epoch / self.epochs)) / 2
         rate = recipe.learning_rate * (cosine * (recipe.final_share - 1) + 1)
@@ -82,21 +82,20 @@ class Schedule:
 
 
 def build_optimizer(model: nn.Module, schedule: Schedule, *, thaws: bool = False) -> torch.optim.SGD:
-    """SGD with Nesterov momentum over three groups: scales (no decay), weights (decay), biases (no decay).
+    """SGD with Nesterov momentum and three groups: scales, weights (the only ones with decay), biases.
 
-    Scales are what multiplies or shifts channel by channel, where decay would mean another thing: weights of
-    norms of any kind, and implicit vectors.
+    Scales act channel by channel: weights of normalisation layers, and implicit vectors.
 
     Args:
-        model: its parameters are optimised.
-        schedule: the rates at the beginning, and the decay.
-        thaws: some parameters get their first gradient later, which PyTorch's fused steps do not allow for.
+        model: network whose parameters are optimised.
+        schedule: initial learning rates, and the weight decay.
+        thaws: True if parameters get their first gradient later, which PyTorch's fused SGD does not allow.
     """
     scales, weights, biases = [], [], []
     seen: set[int] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if id(parameter) in seen:  # shared by two modules of somebody's own
+            if id(parameter) in seen:  # shared by two user-defined modules
                 continue
             seen.add(id(parameter))
             if name == "bias":
@@ -120,7 +119,7 @@ def build_optimizer(model: nn.Module, schedule: Schedule, *, thaws: bool = False
 
 
 def set_step(optimizer: torch.optim.Optimizer, step: Step) -> None:
-    """Give the optimiser of :func:`build_optimizer` the rates and the momentum of an iteration."""
+    """Set learning rates and momentum of an optimiser made by :func:`build_optimizer`."""
     rates = (step.learning_rate, step.learning_rate, step.bias_learning_rate)
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"], group["momentum"] = rate, step.momentum

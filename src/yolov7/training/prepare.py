@@ -1,4 +1,4 @@
-"""From what a person asks for to what is trained: data, recipe, network, and what was decided on the way."""
+"""Resolve the options of a run: data, recipe, network, batch size."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ from yolov7.training.recipes import RULES, Recipe, as_assignments, changed, find
 from yolov7.training.transfer import parts, transfer
 
 HELD_OUT = 0.1
-"""Share of the images that is measured on where no split is there for it."""
-NOTHING = "none"
-"""The split to measure on of those who want to learn from everything."""
+"""Fraction of the images held out for validation if the data set has no such split."""
+NO_VALIDATION = "none"
+"""Value of --val-split that disables validation."""
 
 NETWORK = "network.safetensors"
-"""File of a run with the network that it began with, where that has no name."""
+"""File in a run's directory with its initial network, if that has no name."""
 BATCH_SIZE = 16
 _POSITIVE = (
     *("epochs", "batch_size", "size", "nodes", "evaluate_every"),
     *("patience", "time_budget", "width"),
 )
 _NOT_NEGATIVE = ("workers", "seed", "save_interval", "unfreeze_after")
-_MOST = 2**63
+_MAX_NUMBER = 2**63
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that a run needs.
+    """A resolved training run.
 
     Attributes:
-        config: with every default resolved.
-        recipe: resolved too.
-        model: in training form.
-        train, val: the data; without `val` nothing is measured.
+        config: options, with defaults resolved.
+        recipe: hyperparameters, with changes applied.
+        model: network in training form.
+        train, val: training set and validation set; no validation if `val` is None.
         size: side of the training images, pixels.
-        batch_size: images a step and process.
-        own: whether the network has no name that a later run could find it by.
+        batch_size: images per batch and process.
+        own: True if the network is user-defined, so that no name leads to it.
     """
 
     config: TrainConfig
@@ -78,25 +78,28 @@ class Run:
 
 
 def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: Path | None = None) -> Run:
-    """Open the data, build the network, resolve the recipe; say what was decided.
+    """Open the data, resolve the recipe and build the network.
 
     Args:
-        config: what a person asked for.
-        recipe: instead of the one that the configuration names.
-        say: told each decision.
-        continued: checkpoint of the run that goes on, whose network and anchors are kept.
+        config: options of the run.
+        recipe: hyperparameters that replace the recipe named in the options.
+        say: receives a line about each decision.
+        continued: checkpoint of a resumed run, whose network and anchors are kept.
 
     Raises:
-        UsageError, DataError, CheckpointError, ArchitectureError: with file, line, expected and found.
+        UsageError: invalid options.
+        DataError: missing, damaged or empty data set.
+        CheckpointError: weights that cannot be read.
+        ArchitectureError: unknown or invalid network.
     """
     _check(config)
     train, val = _datasets(config, say)
     initial = _initial_network(config, continued)
     file = continued or initial
     checkpoint = _starting_point(config, say) if file is None else load_checkpoint(file)
-    # A run that goes on has its network in its file.
+    # A resumed run takes the network from its file.
     architecture = _architecture(replace(config, model=None) if file else config, checkpoint)
-    describe(architecture)  # what could not be saved is not trained
+    describe(architecture)  # raises now if the network could not be saved later
     size = config.size or (checkpoint.size if checkpoint is not None else architecture.size)
     size = whole_strides(size, architecture.strides[-1])
     if recipe is None:
@@ -104,7 +107,7 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
         recipe = find_recipe(name)
         changes = as_assignments(config.set)
         say(f"recipe {name}" + (f", with {', '.join(changes)}" if changes else ""))
-    if config.resume is None:  # else it is in the run's recipe
+    if config.resume is None:  # a resumed run's recipe has the changes already
         recipe = changed(recipe, config.set)
     _require_rules(recipe, architecture)
     if config.epochs is not None:
@@ -116,7 +119,7 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Detector(architecture, len(train.names), anchors)
-    parts(model, config.freeze)  # known now, not when the run has a directory
+    parts(model, config.freeze)  # raises now, before the run has a directory
     if checkpoint is not None and continued is None:
         say(transfer(checkpoint.model, model).summary())
         if folded := checkpoint.folded:
@@ -139,13 +142,13 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
 
 
 def _initial_network(config: TrainConfig, continued: Path | None) -> Path | None:
-    """The file of a network that has no name, where a run begins anew that has no state yet."""
+    """File of the initial, nameless network of a resumed run that has no state yet."""
     path = None if config.resume is None or continued is not None else Path(config.resume) / NETWORK
     return path if path is not None and path.exists() else None
 
 
 def _starting_point(config: TrainConfig, say: Say) -> Checkpoint | None:
-    """The network whose weights, anchors and size are taken over, if there is one."""
+    """Checkpoint that gives the initial weights, anchors and size, if any."""
     if isinstance(config.model, Detector):
         if config.weights is not None:
             raise UsageError(
@@ -158,7 +161,7 @@ def _starting_point(config: TrainConfig, say: Say) -> Checkpoint | None:
 
 
 def _require_rules(recipe: Recipe, architecture: Architecture) -> None:
-    """Refuse what no run of this network would use, and remember what its files will refer to."""
+    """Refuse a guidance that the network would ignore; register user-defined rules for its files."""
     if recipe.guidance not in RULES["guidance"].values() and not architecture.auxiliary:
         raise UsageError(
             f"the guidance decides about auxiliary heads, and {architecture.name} has none",
@@ -169,17 +172,17 @@ def _require_rules(recipe: Recipe, architecture: Architecture) -> None:
 
 
 def digest(dataset: Dataset) -> str:
-    """A fingerprint of the images and labels of a data set, which a resumed run must find again.
+    """Fingerprint of a data set's images and labels, which must not change while a run is resumed.
 
-    It covers the content of every image file, boxes, classes, polygons and crowds, in their order; not where
-    the files lie. They are read once, and again when they have changed.
+    It covers class names, image contents, boxes, labels, polygons and crowds, in order, but not file paths.
+    Digests of image files are cached until the files change.
     """
     text = hashlib.blake2b(digest_size=16)
     text.update(json.dumps(dataset.names).encode())
     contents = image_digests(dataset, cache_directory() / "images")
     for image, content in zip(dataset.images, contents, strict=True):
-        outlines = [None if outline is None else len(outline) for outline in image.polygons]
-        text.update(json.dumps([content, str(image.image_id), image.size, len(image), outlines]).encode())
+        points = [None if polygon is None else len(polygon) for polygon in image.polygons]
+        text.update(json.dumps([content, str(image.image_id), image.size, len(image), points]).encode())
         for values in (image.boxes, image.labels, image.crowds, *image.polygons):
             text.update(b"" if values is None else values.tobytes())
     return text.hexdigest()
@@ -190,19 +193,19 @@ def _check(config: TrainConfig) -> None:
         raise UsageError("a data set to learn from is needed", expected="data.yaml, COCO json, or a folder")
     for name in (*_POSITIVE, *_NOT_NEGATIVE):
         value = getattr(config, name)
-        fits = value is None or 0 < value < _MOST or (value == 0 and name in _NOT_NEGATIVE)
-        if not fits:  # NaN neither
+        fits = value is None or 0 < value < _MAX_NUMBER or (value == 0 and name in _NOT_NEGATIVE)
+        if not fits:  # NaN does not fit either
             least = "0 or more" if name in _NOT_NEGATIVE else "more than 0"
             raise UsageError(
-                f"{name} of a training run", expected=f"a number, {least}, below 2^63", found=value
+                f"invalid {name} of a training run", expected=f"a number, {least}, below 2^63", found=value
             )
     has_weights = isinstance(config.model, Detector) or (config.weights is not None and config.model is None)
     if config.width != 1 and has_weights:
-        raise UsageError("weights have the width that they have", expected="--model beside --width")
+        raise UsageError("--width needs a network with fresh weights", expected="--model beside --width")
 
 
 def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
-    """What is learnt from, and what is measured on."""
+    """The training set and the validation set, if any."""
     assert config.data is not None
     layout = find_layout(config.data, images=config.images)
     undivided = layout.splits == (UNDIVIDED,)
@@ -213,8 +216,8 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
         raise DataError(
             "nothing to learn: no box in any image", file=config.data, found=f"split {train.split}"
         )
-    if config.val_split == NOTHING:
-        say("nothing is measured: the last weights are kept, not the best")
+    if config.val_split == NO_VALIDATION:
+        say("no validation: the last weights are kept, not the best")
         return train, None
     split = None if undivided else _val_split(config, layout)
     if split is None:
@@ -234,7 +237,7 @@ def _report(dataset: Dataset, say: Say) -> None:
 
 
 def _val_split(config: TrainConfig, layout: Layout) -> str | None:
-    """What is called val, else test, unless a person says which."""
+    """The split in the options, else val, else test, else None."""
     assert config.data is not None
     if config.val_split is not None:
         return choose_split(config.val_split, layout.splits, config.data)
@@ -245,7 +248,7 @@ def _val_split(config: TrainConfig, layout: Layout) -> str | None:
 
 
 def _hold_out(whole: Dataset) -> tuple[Dataset, Dataset]:
-    """The images that a hash of their names puts last, so that new images do not move the others."""
+    """Split off the images with the lowest hashes of their ids, so that new images hardly move others."""
     ranked = sorted(
         whole.images, key=lambda image: (zlib.crc32(str(image.image_id).encode()), str(image.path))
     )
@@ -277,7 +280,7 @@ def _pairs(model: Detector) -> Anchors:
 def _fitting_anchors(
     anchors: Anchors, train: Dataset, size: int, recipe: Recipe, seed: int, say: Say
 ) -> Anchors:
-    """The anchors themselves where they reach nearly all boxes, else such as do."""
+    """The given anchors if they match nearly all boxes, else anchors fitted to the data, if better."""
     sizes = box_sizes_at(train, size)
     recall = best_possible_recall(sizes, anchors)
     if recall >= recipe.anchor_recall:

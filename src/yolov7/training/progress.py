@@ -1,4 +1,4 @@
-"""What a person watches while a network learns."""
+"""The progress bar of a training run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LONG_BAR, _SHORT_BAR, _WIDE = 24, 8, 110
 
 
 class ProgressBar(pl.Callback):
-    """A bar for the batches of the epoch, with losses, speed, and the time left of the whole run; a line when
-    an epoch is over. Without a terminal the lines alone. What a narrow terminal has no room for is left out,
-    the least important first.
+    """Bar over the batches of an epoch, with losses, speed and the run's remaining time; a line per epoch.
+
+    Without a terminal there are only the lines. A narrow terminal leaves out the least important parts.
 
     Args:
-        keeper: knows the metrics.
+        keeper: source of the metrics.
     """
 
     def __init__(self, keeper: Keeper) -> None:
@@ -98,7 +98,7 @@ class ProgressBar(pl.Callback):
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _room(self, trainer: pl.Trainer) -> int:
-        """Columns beside the epoch, the bar and the batches."""
+        """Columns of the terminal not taken by the epoch, the bar and the batches."""
         assert self._progress is not None
         width = self._progress.console.width
         bar = _LONG_BAR if width >= _WIDE else _SHORT_BAR
@@ -120,7 +120,11 @@ class ProgressBar(pl.Callback):
 
 
 def fitting(parts: Sequence[tuple[int, str]], width: int | None) -> str:
-    """Parts of a line, without those that it has no room for; the highest numbers go first.
+    """Join parts of a line; while it is too long, drop those of the highest rank. Rank 0 always stays.
+
+    Args:
+        parts: (rank, text) of each part; empty texts are left out.
+        width: columns of the line; None for any length.
 
     >>> fitting([(0, "loss 1.234"), (2, "58 images/s"), (1, "1:30 left")], 24)
     'loss 1.234  1:30 left'
@@ -139,7 +143,7 @@ def _percent(fraction: float) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """90 -> 1:30."""
+    """Seconds as m:ss or h:mm:ss: 90 -> 1:30."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

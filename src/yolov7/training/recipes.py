@@ -1,6 +1,6 @@
-"""How networks learn, as the paper's recipes: each a constant, each difference visible.
+"""Training recipes: the hyperparameters of the paper's networks, as constants.
 
-Source: the published recipes for COCO train2017 from scratch (Sec. 5.1 says what they are for).
+Source: the published recipes for training on COCO train2017 from scratch (Sec. 5.1).
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from yolov7.text import did_you_mean
 
 @dataclass(frozen=True)
 class Recipe:
-    """The numbers of a training run, and its rules: guidance and loss.
+    """Hyperparameters of a training run, with its guidance and loss.
 
     Attributes:
         epochs: passes over the data.
-        learning_rate: peak learning rate of SGD for a nominal batch.
+        learning_rate: peak learning rate of SGD.
         final_share: final learning rate as a fraction of the peak.
         momentum, weight_decay: settings of SGD.
-        nominal_batch: images per step of the optimiser; gradients of smaller batches are summed.
-        warmup_epochs, warmup_iterations: the longer of both is the warm-up.
-        warmup_share: fraction of the run that warmup_iterations reach at most.
-        warmup_momentum, warmup_bias_rate: where momentum and the biases' learning rate start.
-        gains: weights of the losses, before they are scaled to levels, classes and size.
-        guidance: which head's predictions decide about which head's labels (Fig. 5, Table 6): a
-            :data:`yolov7.assign.guidance.Guidance`; one of your own is stored by its import path.
-        loss: class or function that makes the loss of a network: a
-            :class:`yolov7.losses.detection.LossMaker`; one of your own is stored by its import path.
-        auxiliary: weight and upper bound of the auxiliary heads' loss (Table 7).
+        nominal_batch: images per optimiser step; gradients of smaller batches are summed.
+        warmup_epochs, warmup_iterations: length of the warm-up, the longer of both.
+        warmup_share: upper limit of warmup_iterations, as a fraction of the run.
+        warmup_momentum, warmup_bias_rate: initial momentum, and initial learning rate of biases.
+        gains: weights of the losses, before scaling by levels, classes and size.
+        guidance: label assignment of lead and auxiliary heads (Fig. 5, Table 6), a
+            :data:`yolov7.assign.guidance.Guidance`; your own is stored by its import path.
+        loss: factory of the network's loss, a :class:`yolov7.losses.detection.LossMaker`; your own is stored
+            by its import path.
+        auxiliary: weight of the auxiliary heads' loss, and upper bound of their objectness (Table 7).
         label_smoothing: e; class targets become 1 - e/2 and e/2.
-        augmentation: random changes of the images.
-        close_mosaic: number of last epochs without mosaic and mixup.
-        ema_decay, ema_ramp: memory of the average, and the updates it takes to grow.
-        ema_share: fraction of the updates so far that the average remembers at least.
-        anchor_recall: share of boxes that anchors must reach, or they are fitted again.
+        augmentation: settings of mosaic, mixup, paste-in and the other random transforms.
+        close_mosaic: final epochs without mosaic and mixup.
+        ema_decay, ema_ramp: final decay of the moving average, and time constant of its growth, updates.
+        ema_share: fraction of the updates so far that the average covers at least.
+        anchor_recall: fraction of boxes that anchors must match; below it, they are fitted to the data.
 
     Raises:
-        UsageError: a number that is none, or out of range.
+        UsageError: a value that is not a finite number, or out of range.
 
     >>> Recipe(epochs=10, gains=Gains(box=0.05, objectness=1.0, classes=0.5)).momentum
     0.937
@@ -95,7 +95,7 @@ class Recipe:
                 raise UsageError(f"invalid {name} of a recipe", expected=expected, found=repr(value))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for json; :func:`recipe_from` is the way back."""
+        """The recipe as values for JSON; the inverse of :func:`recipe_from`."""
         return dataclasses.asdict(self) | {name: _name_of_rule(name, getattr(self, name)) for name in RULES}
 
 
@@ -103,19 +103,19 @@ _RANGES = {
     "epochs": (1, math.inf),
     "nominal_batch": (1, math.inf),
     "ema_ramp": (1, math.inf),
-    "momentum": (0.01, 0.9999),  # Nesterov's step needs some
+    "momentum": (0.01, 0.9999),  # Nesterov needs momentum above 0
     "warmup_momentum": (0.01, 0.9999),
     "label_smoothing": (0, 1),
     "ema_decay": (0, 1),
     "anchor_recall": (0, 1),
 }
-"""Smallest and largest sensible values, where these are not 0 and any number."""
+"""Smallest and largest allowed values, if not (0, inf)."""
 
 RULES: dict[str, dict[str, Any]] = {
     "guidance": {rule.__name__: rule for rule in (independent, lead_guided, coarse_to_fine)},
     "loss": {DetectionLoss.__name__: DetectionLoss},
 }
-"""Fields of a recipe that hold a rule, and the package's own by name."""
+"""Fields of a recipe that hold a function or class, and the built-in choices by name."""
 
 COCO_P5 = Recipe(
     augmentation=Augmentation(translate=0.2, scale=0.9, mixup=0.15, paste_in=0.15),
@@ -131,27 +131,27 @@ TINY = replace(
     gains=Gains(box=0.05, objectness=1.0, classes=0.5),
     augmentation=Augmentation(translate=0.1, scale=0.5, mixup=0.05, paste_in=0.05),
 )
-"""YOLOv7-tiny: a small network needs less disguise."""
+"""YOLOv7-tiny: a small network needs weaker augmentation."""
 
 FINE_TUNE = replace(
     COCO_P5,
     epochs=100,
-    # Fast biases, and a rate that is high at once, would unlearn what the weights know: a run of fewer than
-    # 1,000 iterations stays in its warm-up.
+    # High learning rates at the start would destroy the pretrained features: a run of fewer than 1,000
+    # iterations stays in its warm-up.
     warmup_bias_rate=0.0,
     warmup_share=1.0,
     augmentation=replace(COCO_P5.augmentation, scale=0.5, mixup=0.0, paste_in=0.0),
 )
-"""From weights that know something already."""
+"""Fine-tuning of pretrained weights."""
 
 RECIPES = {"p5": COCO_P5, "p6": COCO_P6, "tiny": TINY, "fine-tune": FINE_TUNE}
 
 
 def recipe_for(architecture: Architecture, *, fine_tuning: bool) -> str:
-    """Name of the recipe that suits a network, by its structure.
+    """Name of the recipe that suits a network.
 
-    Four levels and more are P6 networks; of the others those are small whose blocks stack two convolutions at
-    most.
+    Networks of four levels or more take p6. Of the others, those with at most two convolutions per block take
+    tiny, the rest p5.
 
     >>> from yolov7.models.architecture import YOLOV7
     >>> recipe_for(YOLOV7, fine_tuning=False)
@@ -166,10 +166,13 @@ def recipe_for(architecture: Architecture, *, fine_tuning: bool) -> str:
 
 
 def find_recipe(name: str) -> Recipe:
-    """A recipe by its name, or out of a run's recipe.json.
+    """A recipe by its name, or read from a run's recipe.json.
 
     Raises:
-        UsageError: there is none.
+        UsageError: unknown name, or not a recipe file.
+
+    >>> find_recipe("p6").final_share
+    0.2
     """
     if name in RECIPES:
         return RECIPES[name]
@@ -184,24 +187,27 @@ def find_recipe(name: str) -> Recipe:
 
 
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
-    """The recipe whose :meth:`Recipe.to_dict` this is; what is not named keeps its default.
+    """The inverse of :meth:`Recipe.to_dict`; missing values keep their defaults.
 
     Raises:
-        UsageError: a name or a value that no recipe has.
+        UsageError: unknown name or invalid value.
+
+    >>> recipe_from(TINY.to_dict()) == TINY
+    True
     """
     recipe: Recipe = _filled(Recipe(), values, "")
     return recipe
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any] | Sequence[str]) -> Recipe:
-    """A recipe with some values changed.
+    """Copy of a recipe with some values changed.
 
     Args:
-        recipe: the recipe before; it stays as it is.
-        changes: values by name, or the command line's NAME=VALUE.
+        recipe: original recipe.
+        changes: values by name, or assignments NAME=VALUE as on the command line.
 
     Raises:
-        UsageError: a name or a value that no recipe has.
+        UsageError: unknown name or invalid value.
 
     >>> changed(TINY, {"learning_rate": 0.02, "augmentation.mosaic": 0.5}) == changed(
     ...     TINY, ["learning_rate=0.02", "augmentation.mosaic=0.5"]
@@ -215,7 +221,7 @@ def changed(recipe: Recipe, changes: Mapping[str, Any] | Sequence[str]) -> Recip
     for assignment in changes:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise UsageError("a change of the recipe", expected="NAME=VALUE", found=repr(assignment))
+            raise UsageError("invalid change of the recipe", expected="NAME=VALUE", found=repr(assignment))
         try:
             value = json.loads(text.lower())
         except ValueError:
@@ -225,7 +231,7 @@ def changed(recipe: Recipe, changes: Mapping[str, Any] | Sequence[str]) -> Recip
 
 
 def as_assignments(changes: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
-    """Changes of a recipe as the command line has them, to be written down."""
+    """Changes of a recipe as NAME=VALUE, for files and messages."""
     if not isinstance(changes, Mapping):
         return tuple(changes)
     shown = {name: _name_of_rule(name, value) if name in RULES else value for name, value in changes.items()}
@@ -240,10 +246,10 @@ def _nested(name: str, value: Any) -> Any:
 
 
 def _filled(defaults: Any, values: Any, prefix: str) -> Any:
-    """A dataclass with some of its values replaced, level by level."""
+    """Copy of a dataclass with values replaced, recursively."""
     if not isinstance(values, Mapping):
         raise UsageError(
-            f"{prefix.rstrip('.')} of a recipe has parts", expected=_names(defaults), found=values
+            f"invalid {prefix.rstrip('.') or 'content'} of a recipe", expected=_names(defaults), found=values
         )
     changes: dict[str, Any] = {}
     for name, value in values.items():
@@ -266,11 +272,11 @@ def _filled(defaults: Any, values: Any, prefix: str) -> Any:
 
 
 _OTHER_WORDS = {"lr": "learning_rate", "lr0": "learning_rate", "lrf": "final_share", "wd": "weight_decay"}
-"""Names that others have for numbers of a recipe."""
+"""Common names of hyperparameters, for suggestions."""
 
 
 def _rule(name: str, value: Any) -> Any:
-    """A guidance or loss: itself, or by its name in a file."""
+    """A guidance or loss, given as itself or by its name in a file."""
     if callable(value):
         return value
     known = RULES[name].get(value) if isinstance(value, str) else None
@@ -288,7 +294,7 @@ def _rule(name: str, value: Any) -> Any:
 
 
 def _name_of_rule(name: str, rule: Any) -> str:
-    """Name of a guidance or loss in a file; of what has no import path, a name that says what it was."""
+    """Name of a guidance or loss in a file; without an import path, a name that only describes it."""
     if RULES[name].get(getattr(rule, "__name__", "")) is rule:
         return str(getattr(rule, "__name__", ""))
     if plugins.has_import_path(rule):

@@ -1,4 +1,4 @@
-"""What a run writes down about itself before it begins, and how a later one finds it again."""
+"""config.json and recipe.json of a run: written before it begins, read when it is resumed."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ MAY_CHANGE = (
     "save_interval",
     "report",
 )
-"""What a resumed run may be asked anew, besides epochs; the rest decides about numbers and stays."""
+"""Options that may change on resuming, besides epochs; the others affect the result."""
 _PATHS = ("data", "images", "out", "resume")
 _DIGESTS = {"data_digest": "train", "val_digest": "val"}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A run as it goes on.
+    """A run to resume.
 
     Attributes:
-        config, recipe: the run's own, with what was asked anew.
-        epochs: how many the run had before.
-        changes: what was asked anew, as a person would say it.
+        config, recipe: the run's own, with changed options applied.
+        epochs: planned epochs before the change.
+        changes: description of each changed option.
     """
 
     config: TrainConfig
@@ -50,10 +50,10 @@ class Stored:
 
 
 def store(run: Run, directory: Path) -> None:
-    """Write down what was asked for and what was resolved, before anything else happens.
+    """Write the resolved options and the recipe of a run, and its network if that has no name.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: a file cannot be written.
     """
     values = {
         key: str(value) if isinstance(value, Path) else value for key, value in asdict(run.config).items()
@@ -70,10 +70,10 @@ def store(run: Run, directory: Path) -> None:
 
 
 def find_run(path: Path) -> Path:
-    """Directory of a run, given itself or a file in it such as last.safetensors.
+    """Directory of a run, given the directory or a file in it such as last.safetensors.
 
     Raises:
-        UsageError: there is no run.
+        UsageError: no run there.
     """
     directory = path.parent if is_file(path) else path
     if not is_file(directory / CONFIG):
@@ -87,16 +87,16 @@ def find_run(path: Path) -> Path:
 
 
 def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored:
-    """The configuration of a run to continue; a few things may be asked anew.
+    """Read a run to resume, and apply the options that may change.
 
     Args:
-        asked: options that are not at their defaults, or that it says were named, are wanted.
-        recipe: the run's own once more; needed where it has functions that no file can hold.
-        directory: of the run.
+        asked: new options; those at their defaults count only if listed in ``asked.named``.
+        recipe: the run's recipe again; needed if it has functions that no file can refer to.
+        directory: directory of the run.
 
     Raises:
-        UsageError: the files of the run are damaged, or something else is wanted than the run began with.
-        DataError: the data set is not there any more.
+        UsageError: damaged files, or an option that must not change.
+        DataError: the data set no longer exists.
     """
     config = _config(directory / CONFIG)
     own = _recipe(directory / RECIPE, recipe, config, directory)
@@ -114,9 +114,9 @@ def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored
     if refused:
         possible = ", ".join("--" + name.replace("_", "-") for name in ("epochs", *MAY_CHANGE))
         raise UsageError(
-            "a run goes on with the options that it began with",
+            "a resumed run keeps its options",
             file=directory / CONFIG,
-            expected=f"beside --resume none but {possible}",
+            expected=f"with --resume only {possible}",
             found="; ".join(refused),
         )
     config = replace(had, **changes, resume=directory)
@@ -128,10 +128,10 @@ def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored
 
 
 def require_same_data(run: Run, directory: Path) -> None:
-    """Refuse to go on with other data than the run began with.
+    """Refuse to resume a run on changed data.
 
     Raises:
-        UsageError: images or labels are not the same.
+        UsageError: images or labels have changed.
     """
     before, now = _read(directory / CONFIG), _digests(run)
     for key, split in _DIGESTS.items():
@@ -145,7 +145,7 @@ def require_same_data(run: Run, directory: Path) -> None:
 
 
 def can_be_stored(recipe: Recipe) -> bool:
-    """Whether a recipe's file is all of it: a function of one's own may be out of reach."""
+    """True if recipe.json restores the recipe; a user-defined function may have no import path."""
     try:
         return recipe_from(json.loads(json.dumps(recipe.to_dict()))) == recipe
     except (Yolov7Error, TypeError, ValueError):
@@ -157,10 +157,10 @@ def _digests(run: Run) -> dict[str, str | None]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A file of the run.
+    """Read a JSON object.
 
     Raises:
-        UsageError: it is no JSON object.
+        UsageError: the file is not a JSON object.
     """
     try:
         values = json.loads(path.read_bytes())
@@ -174,7 +174,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _config(path: Path) -> TrainConfig:
-    """The run's options, each of the type that it must have."""
+    """Read config.json, and check the type of each option."""
     values, hints = _read(path), get_type_hints(TrainConfig)
     found: dict[str, Any] = {}
     for field in fields(TrainConfig):
@@ -196,7 +196,7 @@ def _config(path: Path) -> TrainConfig:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value out of JSON is one of a type of the configuration."""
+    """True if a JSON value has the type of an option."""
     if get_origin(hint) in (Union, UnionType):
         return any(_fits(value, part) for part in get_args(hint))
     if get_origin(hint) is Literal:
@@ -209,7 +209,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _recipe(path: Path, given: Recipe | None, config: TrainConfig, directory: Path) -> Recipe:
-    """The run's recipe: the one in its file, or the same as an object."""
+    """The run's recipe from its file, or as given, if it equals the file."""
     values = _read(path)
     if given is None:
         try:
@@ -228,12 +228,12 @@ def _recipe(path: Path, given: Recipe | None, config: TrainConfig, directory: Pa
         given = replace(given, epochs=epochs)
     differing = _differing(json.loads(json.dumps(given.to_dict())), values)
     if differing:
-        raise UsageError("the recipe is not the one that the run began with", file=path, found=differing)
+        raise UsageError("the recipe differs from the run's", file=path, found=differing)
     return given
 
 
 def _differing(one: Any, other: Any, prefix: str = "") -> str:
-    """Names of values that are not the same."""
+    """Description of the values that differ; empty if none does."""
     if isinstance(one, dict) and isinstance(other, dict):
         parts = (_differing(one.get(k), other.get(k), f"{prefix}.{k}") for k in {**one, **other})
         return ", ".join(filter(None, parts))
@@ -241,7 +241,7 @@ def _differing(one: Any, other: Any, prefix: str = "") -> str:
 
 
 def _same(name: str, value: Any, before: Any, directory: Path) -> bool:
-    """Whether an option asks for what is so already."""
+    """True if an option already has the value."""
     if name in _PATHS:
         there = {Path(before).resolve()} if before is not None else set()
         return Path(value).resolve() in there | ({directory.resolve()} if name == "out" else set())
@@ -252,14 +252,14 @@ def _require_data(config: TrainConfig, directory: Path) -> None:
     assert config.data is not None
     if not exists(config.data):
         raise DataError(
-            "the data set is not there any more",
+            "the data set no longer exists",
             file=config.data,
-            expected=f"where it is now: yolov7 train DATA --resume {directory}",
+            expected=f"its new path: yolov7 train DATA --resume {directory}",
         )
 
 
 def _option(name: str, value: Any) -> str:
-    """An option as it is typed: --size 96, --no-cache."""
+    """An option as typed: --size 96, --no-cache."""
     option = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{option}" if value else f"--no-{option}"

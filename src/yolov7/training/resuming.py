@@ -1,4 +1,4 @@
-"""From where a run goes on: its newest sound state, and how to go on later."""
+"""Resuming a run from its newest undamaged state."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _KEEPER = {"history": list, "spent": float, "images": int}
 
 @dataclass(frozen=True)
 class Past:
-    """What a run has done.
+    """Progress of a run.
 
     Attributes:
-        state: the file to go on from; None before the end of the first epoch.
-        network: a checkpoint of the network; None then, too.
-        history: a row for each epoch.
-        images: how many samples were made of.
-        planned: epochs that the run was to have.
+        state: file of the training state; None before the end of the first epoch.
+        network: checkpoint with the network; None before the end of the first epoch.
+        history: one row per finished epoch.
+        images: number of training images.
+        planned: planned epochs before resuming.
     """
 
     state: Path | None = None
@@ -52,10 +52,10 @@ class Past:
 
 
 def find_past(directory: Path) -> Past:
-    """The newest sound state of a run; what is damaged is said.
+    """Find the newest undamaged state of a run; log a warning about a damaged one.
 
     Raises:
-        DamagedCheckpointError: none is sound.
+        DamagedCheckpointError: all states are damaged or missing.
     """
     damage: list[DamagedCheckpointError] = []
     newest = directory / STATE
@@ -86,7 +86,7 @@ def find_past(directory: Path) -> Past:
 
 
 def _network(directory: Path) -> Path:
-    """The first checkpoint that can be read; all have the same network and anchors."""
+    """The first readable checkpoint; all have the same network and anchors."""
     paths = [path for path in (directory / LAST, directory / BEST) if path.exists()]
     for path in paths[:-1]:
         try:
@@ -99,10 +99,10 @@ def _network(directory: Path) -> Path:
 
 
 def _read(path: Path) -> tuple[tuple[dict[str, float], ...], int]:
-    """The epochs that a state has seen, and how many images.
+    """History and number of images in a training state.
 
     Raises:
-        DamagedCheckpointError: it is none, or not one of a run.
+        DamagedCheckpointError: damaged, or not the state of a run.
     """
     state = SafeState().load_checkpoint(path)
     _require(state, _WANTED, path)
@@ -132,7 +132,7 @@ def _read(path: Path) -> tuple[tuple[dict[str, float], ...], int]:
 
 
 def _require(values: Any, wanted: dict[str, type], path: Path) -> None:
-    """Refuse what has not at least these values, each of its type."""
+    """Refuse a dictionary that lacks one of the values, or has one of another type."""
     for name, kind in wanted.items():
         if not isinstance(values, dict) or type(values.get(name)) is not kind:
             found = values.get(name, "nothing") if isinstance(values, dict) else values
@@ -149,7 +149,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _all_numbers(tree: Any) -> bool:
-    """Whether there are numbers, switches and nothing else in it."""
+    """True if all leaves are numbers, bools or None."""
     if isinstance(tree, dict):
         return all(map(_all_numbers, tree.values()))
     if isinstance(tree, (list, tuple)):
@@ -158,10 +158,10 @@ def _all_numbers(tree: Any) -> bool:
 
 
 def require_more(run: Stored, past: Past) -> None:
-    """Refuse to end a run before where it is.
+    """Refuse to shorten a run to epochs that are done already.
 
     Raises:
-        UsageError: more epochs are done than are wanted.
+        UsageError: as many epochs as wanted are done, or more.
     """
     done = len(past.history)
     if run.recipe.epochs != run.epochs and run.recipe.epochs <= done:

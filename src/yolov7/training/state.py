@@ -1,4 +1,4 @@
-"""The training state in a file: tensors and plain values, nothing that runs, whole or not there at all."""
+"""The training state in a file: tensors and plain values, no code, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ _PREVIOUS = "previous-"
 
 
 class SafeState(CheckpointIO):
-    """Reads and writes what Lightning remembers of a run as one safetensors file.
+    """Lightning plugin that stores the training state as one safetensors file.
 
-    The tensors lie in the file as they are; the tree that they hang in is JSON in its metadata, with a
-    checksum over both. A file is complete on the disk before it takes the place of the one before; that stays
-    beside it: :func:`previous`.
+    The metadata hold the nested structure as JSON, and a checksum over structure and tensors. A new file is
+    complete on the disk before it replaces the old one, which stays beside it: :func:`previous`.
 
     Attributes:
-        given: whether a state was read, so that what goes wrong next may be its fault.
+        given: True once a state was read, so that a later error may be its fault.
     """
 
     def __init__(self) -> None:
@@ -43,7 +42,7 @@ class SafeState(CheckpointIO):
         """Write the state.
 
         Raises:
-            OutputError: no space, no permission; the file before is still there.
+            OutputError: no space or no permission; the old file is still there.
         """
         del storage_options
         tensors: dict[str, Tensor] = {}
@@ -63,9 +62,9 @@ class SafeState(CheckpointIO):
         """Read the state.
 
         Raises:
-            DamagedCheckpointError: it is not one, or not a whole one.
+            DamagedCheckpointError: not a training state, or damaged.
         """
-        del map_location, weights_only  # it lies in memory first, and nothing but values is ever read
+        del map_location, weights_only  # always read into memory, and never code
         self.given = True
         try:
             with safe_open(os.fspath(path), framework="pt") as file:
@@ -92,17 +91,17 @@ class SafeState(CheckpointIO):
         return state
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Delete the state, if it is there."""
+        """Delete the state, if it exists."""
         Path(path).unlink(missing_ok=True)
 
 
 def previous(path: Path) -> Path:
-    """Where the state lies that was written before the one at `path`."""
+    """Path of the state written before the one at `path`."""
     return path.with_name(_PREVIOUS + path.name)
 
 
 def _keep(path: Path) -> None:
-    """Give the present state a second name; where there are no links, that one alone for a moment."""
+    """Keep the present state as the previous one: as a hard link, or renamed where links do not exist."""
     if not path.exists():
         return
     link = previous(path).with_name(f".{previous(path).name}")
@@ -115,7 +114,7 @@ def _keep(path: Path) -> None:
 
 
 def checksum(tree: str, tensors: Mapping[str, Tensor]) -> str:
-    """A checksum over the tree and the tensors, with their names, types and shapes."""
+    """CRC-32 of the structure and of the tensors, with their names, dtypes and shapes."""
     value = zlib.crc32(tree.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -126,12 +125,12 @@ def checksum(tree: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _flatten(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """JSON types; containers are marked with their kind, tensors go into `tensors`."""
+    """JSON form of a value: containers are tagged with their type, tensors go into `tensors`."""
     if isinstance(value, Tensor):
         name = str(len(tensors))
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         return {"tensor": name}
-    if isinstance(value, dict):  # keys may be numbers, which JSON has not
+    if isinstance(value, dict):  # pairs, because JSON has no numbers as keys
         return {"dict": [[key, _flatten(item, tensors)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
         return {type(value).__name__: [_flatten(item, tensors) for item in value]}

@@ -1,4 +1,4 @@
-"""Fine-tuning: weights of one network for another, and which of them learn."""
+"""Fine-tuning: copying weights into another network, and parts to freeze."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from yolov7.models.detector import Detector
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a network took over from another.
+    """Result of :func:`transfer`.
 
     Attributes:
-        taken: names of the tensors that were.
-        partly: names of head tensors of which the rows of boxes and objectness were, not those of classes.
-        left: names of its other tensors, and why these stay fresh.
-        unused: names of the other network's tensors that have no place here.
+        taken: names of the copied tensors.
+        partly: names of head tensors whose box and objectness rows were copied, but not the class rows.
+        left: names of the tensors that stay fresh, and the reason of each.
+        unused: names of source tensors that the target lacks.
     """
 
     taken: tuple[str, ...]
@@ -30,7 +30,7 @@ class Transfer:
     unused: tuple[str, ...]
 
     def summary(self) -> str:
-        """One sentence, and a line for each part that stays fresh."""
+        """One sentence, then a line per part that stays fresh, at most 12."""
         count = len(self.taken) + len(self.partly) + len(self.left)
         lines = [f"{len(self.taken)} of {count} tensors taken from the weights"]
         if self.partly:
@@ -46,13 +46,12 @@ class Transfer:
 
 @torch.no_grad()
 def transfer(source: Detector, target: Detector) -> Transfer:
-    """Copy each tensor whose name and shape match; anchors stay the target's.
+    """Copy each tensor whose name and shape match, except the anchors.
 
-    Heads for other classes take what does not depend on these: where and how large an object is, and whether
-    there is one.
+    Heads with another number of classes take the rows of x, y, w, h and objectness.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no tensor matches.
     """
     theirs, mine = source.state_dict(), target.state_dict()
     taken, partly, left = [], [], {}
@@ -82,7 +81,7 @@ def transfer(source: Detector, target: Detector) -> Transfer:
 def _take_rows_without_classes(
     name: str, theirs: torch.Tensor, source: Detector, mine: torch.Tensor, target: Detector
 ) -> bool:
-    """Copy x, y, w, h and objectness of each anchor, where a tensor holds a head's outputs along an axis."""
+    """Copy x, y, w, h and objectness of each anchor, if one axis of the tensor is a head's outputs."""
     axis = 1 if "implicit_multiply" in name else 0
     anchors = target.anchors.shape[1]
     outputs = [anchors * network.layout.size for network in (source, target)]
@@ -101,10 +100,10 @@ def _take_rows_without_classes(
 
 
 def parts(model: Detector, names: Sequence[str]) -> list[nn.Module]:
-    """The parts of a network that a person names: backbone, neck, backbone.stages.0, ...
+    """Parts of a network by name: backbone, neck, backbone.stages.0, ...
 
     Raises:
-        UsageError: it has no such part.
+        UsageError: the network has no such part.
     """
     modules = dict(model.named_modules())
     unknown = [name for name in names if name not in modules or not name]
