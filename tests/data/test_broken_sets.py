@@ -184,7 +184,7 @@ VOC = {
         voc("<object><name>dog</name></object>\n"), "error", "Annotations/a.xml:4", "without name", 2, 2
     ),
     "words for numbers": Broken(
-        voc(voc_object(box=(10, "x", 30, 40))), "error", "Annotations/a.xml:4", "is no number", 2, 2
+        voc(voc_object(box=(10, "x", 30, 40))), "error", "Annotations/a.xml:4", "is not a number", 2, 2
     ),
     "xml cut off": Broken(
         voc_text(voc_xml(voc_object())[:-20]), "error", "Annotations/a.xml:3", "not xml", 1, 1

@@ -108,7 +108,7 @@ def test_classes_that_do_not_match(dataset: list[str], model: list[str], message
 
 def test_a_folder_of_images_is_for_coco_alone(tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2"})
-    with pytest.raises(DataError, match="named for COCO json only"):
+    with pytest.raises(DataError, match="given for COCO json only"):
         open_dataset(file, images=tmp_path / "images")
 
 

@@ -59,16 +59,16 @@ def test_lower_case_folders(tmp_path: Path) -> None:
 BAD_OBJECTS = [
     (voc_object(box=(10, 20, 10, 40)), "warning", "dog (10, 20, 10, 40) has no width or no height"),
     (voc_object(box=(30, 20, 10, 40)), "error", "has a negative width or height"),
-    (voc_object(box=(10, "x", 30, 40)), "error", "dog: ymin 'x' is no number"),
+    (voc_object(box=(10, "x", 30, 40)), "error", "dog: ymin 'x' is not a number"),
     (voc_object(box=(10, "nan", 30, 40)), "error", "not finite"),
-    (voc_object(box=(10, "", 30, 40)), "error", "ymin '' is no number"),
+    (voc_object(box=(10, "", 30, 40)), "error", "ymin '' is not a number"),
     (voc_object(box=(0.1, 0.2, 0.5, 0.9)), "error", "fractions of the image"),
     (voc_object(box=(100, 20, 300, 40)), "error", "lies outside"),
     (voc_object(box=(10, 20, 300, 40)), "warning", "reaches outside"),
     (voc_object(box=(-10, 20, 30, 40)), "warning", "reaches outside"),
     (voc_object(), "warning", "repeats"),
-    (voc_object(name=" "), "error", "without name and bndbox"),
-    ("<object><name>dog</name></object>\n", "error", "without name and bndbox"),
+    (voc_object(name=" "), "error", "without name or bndbox"),
+    ("<object><name>dog</name></object>\n", "error", "without name or bndbox"),
 ]
 
 
@@ -85,7 +85,7 @@ def test_defects_of_objects(
 def test_another_size_than_the_image_has(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object(), size=(80, 60))}))
     one_defect(
-        dataset.defects, "warning", f"{tmp_path}/Annotations/a.xml:2", "said to be 60 x 80, but is 80 x 60"
+        dataset.defects, "warning", f"{tmp_path}/Annotations/a.xml:2", "listed as 60 x 80, but is 80 x 60"
     )
     assert not open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object(), size=(0, 0))})).defects
 
@@ -97,8 +97,8 @@ FILE_ENTITY = """<!DOCTYPE annotation [<!ENTITY a SYSTEM "file:///etc/hostname">
 @pytest.mark.parametrize(
     ("xml", "line", "message"),
     [
-        (voc_xml(voc_object(), head=BOMB), ":1", "document type is not accepted"),
-        (voc_xml(voc_object("&a;"), head="<!--\n-->" + FILE_ENTITY), ":2", "document type is not accepted"),
+        (voc_xml(voc_object(), head=BOMB), ":1", "document types are not accepted"),
+        (voc_xml(voc_object("&a;"), head="<!--\n-->" + FILE_ENTITY), ":2", "document types are not accepted"),
         (voc_xml(voc_object())[:-20], ":3", "not xml: unclosed token"),
         (voc_xml(voc_object("&undefined;")), ":3", "not xml: undefined entity"),
         ("", ":1", "not xml: no element found"),
@@ -167,7 +167,7 @@ def test_pictures_of_kinds_that_are_not_read(tmp_path: Path, one_defect: Callabl
         dataset = open_dataset(tmp_path / place)
         assert [image.path.stem for image in dataset.images] == ["a"]
         assert {group.reason: group.count for group in dataset.left_out} == {
-            "raw files of a camera, which are not read": 1,
+            "camera raw files, which are not read": 1,
             "HEIF (HEIC) images, which are not read": heic,
         }
         file = next((tmp_path / place).rglob("b.heic"))
@@ -200,7 +200,7 @@ def test_images_that_differ_in_their_ending(
 
 def test_where_nothing_can_be_read_the_first_reason_is_told(tmp_path: Path) -> None:
     write_voc(tmp_path, dict.fromkeys("ab", voc_xml(voc_object(), head=f"<!-- -->\n{BOMB}")))
-    with pytest.raises(DataError, match=r"a\.xml:2: no object.*2 of 2 .*a document type is not accepted"):
+    with pytest.raises(DataError, match=r"a\.xml:2: no object.*2 of 2 .*document types are not accepted"):
         open_dataset(tmp_path)
 
 

@@ -32,7 +32,7 @@ def test_hidden_files_and_what_systems_make_are_left_out_and_counted(tmp_path: P
     assert {group.reason: group.count for group in dataset.left_out} == {
         "hidden or made by the system": 4,
         "HEIF (HEIC) images, which are not read": 1,
-        "no images by their ending": 1,
+        "not images by their suffix": 1,
     }
     assert not dataset.defects
     assert "left out: hidden or made by the system: 4" in inspect_dataset(file).splits[0].summary
@@ -55,7 +55,7 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
         "site2/c.png": 1,
     }  # labels: where they really are
     assert [group.reason for group in dataset.left_out] == [
-        "links to folders that are read already",
+        "links to folders already searched",
         "images that cannot be read",
     ]
     (labels / "site2").symlink_to(tmp_path / "set/labels/empty")
@@ -144,7 +144,7 @@ def test_lists_may_name_folders_and_what_is_hidden_in_them_is_left_out(
 @pytest.mark.parametrize("entry", ["/", "~/", "//", "/../", "/**/*.png"])
 def test_the_whole_disk_is_not_walked(entry: str, tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": BOX}, yaml=f"names: [x]\nval: '{entry}'\n")
-    with pytest.raises(DataError, match="a whole disk or home is no folder of images"):
+    with pytest.raises(DataError, match="a whole disk or home folder is not a folder of images"):
         open_dataset(file)
 
 
@@ -157,7 +157,7 @@ def test_a_folder_of_very_many_other_files_is_given_up(
     assert len(open_dataset(file)) == 1
     monkeypatch.setattr(folders, "MAX_OTHERS", 20)
     with pytest.raises(
-        DataError, match=r"more than 20 files and folders that are no images\s.*\s+found:    [01] images"
+        DataError, match=r"more than 20 files and folders that are not images\s.*\s+found:    [01] images"
     ):
         open_dataset(file)
 
@@ -220,7 +220,7 @@ def test_labels_of_a_picture_that_is_not_read_are_lost(
     dataset = open_dataset(file)
     assert [(group.reason, group.count) for group in dataset.left_out] == [
         ("HEIF (HEIC) images, which are not read", 2),
-        ("raw files of a camera, which are not read", 1),
+        ("camera raw files, which are not read", 1),
     ]
     one_defect(dataset.defects, "error", labels, "whose image has an unsupported format")
 
@@ -233,7 +233,7 @@ def test_a_raw_file_in_a_list_is_not_its_preview(tmp_path: Path, one_defect: Cal
     file.write_text(file.read_text().replace("images/val", "val.txt"))
     dataset = open_dataset(file)
     assert [image.image_id for image in dataset.images] == ["a"]
-    one_defect(dataset.defects, "error", raw, "raw files of a camera are not read; convert it")
+    one_defect(dataset.defects, "error", raw, "camera raw files are not read; convert it")
 
 
 def test_of_an_animation_the_first_frame_is_used_and_said_once(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_pictures_of_kinds_that_are_not_read_are_counted_with_the_reason(folder:
         assert "f.heic" not in wrong, "content decides"
         if "photos" in source:
             assert set(wrong) == {"b.heic", "c.CR2", "d.pdf", "e.jxl"}
-    with pytest.raises(SourceError, match=r"c\.CR2: raw files of a camera are not read"):
+    with pytest.raises(SourceError, match=r"c\.CR2: camera raw files are not read"):
         open_source("photos/c.CR2")
 
 

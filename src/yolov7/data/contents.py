@@ -1,7 +1,7 @@
-"""Digests of what is in files, remembered: a file is read again only when it has changed.
+"""Cached digests of file contents: a file is read again only if its length or modification time changed.
 
-A record of the files of a data set as they were last seen (length, time of change, digest) lies in a
-directory of the cache, as ``<digest of path and split>.files``. It may be deleted at any time.
+Each data set's record (length, modification time and digest per file) is ``<digest of path and split>.files``
+in a cache directory. It may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from yolov7.files import write_file
 
 _LOG = logging.getLogger(__name__)
 _THREADS = os.cpu_count() or 1
-_SETTLED = 2_000_000_000  # nanoseconds; the time of a younger change may be that of the next change too
-_MUCH = 2_000_000_000  # bytes that take a while to read
+_SETTLED = 2_000_000_000  # nanoseconds; a later change could still get the same modification time
+_MUCH = 2_000_000_000  # bytes; reading more is announced
 
 RECORDS = "*.files"
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A file as it was when its content had this digest."""
+    """State of a file when its digest was computed."""
 
     path: str
     length: int
-    changed: int  # nanoseconds; -1 where that is too recent to be relied on
+    changed: int  # nanoseconds; -1 if too recent to rely on
     digest: str
 
 
 def image_digests(dataset: Dataset, directory: Path) -> list[str]:
-    """Digest of the content of each image file; empty for a file that is gone.
+    """Digest of each image file's content; "" for a missing file.
 
-    The first time all files are read, later those whose length or time of change is another.
+    The first call reads all files, later calls those whose length or modification time changed.
 
     Args:
-        dataset: its images.
-        directory: where records are kept.
+        dataset: data set whose images to digest.
+        directory: folder of the records.
     """
     key = json.dumps([str(dataset.path.resolve()), dataset.split])
     record = directory / f"{digest_of(key.encode())}.files"
     known = _read(record)
-    files = _look([image.path for image in dataset.images], {seen.path: seen for seen in known})
+    files = _examine([image.path for image in dataset.images], {seen.path: seen for seen in known})
     try:
         if files == known:
             record.touch()
@@ -63,19 +63,23 @@ def image_digests(dataset: Dataset, directory: Path) -> list[str]:
 
 
 def digest_of(data: bytes) -> str:
-    """Digest of bytes, 32 hexadecimal digits."""
+    """Digest of bytes, 32 hexadecimal digits.
+
+    >>> len(digest_of(b"abc"))
+    32
+    """
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _look(paths: Sequence[Path], known: dict[str, _Seen]) -> list[_Seen]:
-    """Each file as it is now; what has not changed is not read."""
+def _examine(paths: Sequence[Path], known: dict[str, _Seen]) -> list[_Seen]:
+    """Current state of each file; unchanged files are not read."""
 
     def status(path: Path) -> os.stat_result | None:
         with suppress(OSError):
             return path.stat()
         return None
 
-    def look(path: Path, now: os.stat_result | None) -> _Seen:
+    def examine(path: Path, now: os.stat_result | None) -> _Seen:
         seen = known.get(str(path))
         if now is not None:
             if seen and (seen.length, seen.changed) == (now.st_size, now.st_mtime_ns):
@@ -92,12 +96,12 @@ def _look(paths: Sequence[Path], known: dict[str, _Seen]) -> list[_Seen]:
             now.st_size for path, now in zip(paths, states, strict=True) if now and str(path) not in known
         )
         if unread > _MUCH:
-            _LOG.warning("reading %.0f GB of images once, so as to know them again", unread / 1e9)
-        return list(pool.map(look, paths, states))
+            _LOG.warning("reading %.0f GB of images once, to recognise them later", unread / 1e9)
+        return list(pool.map(examine, paths, states))
 
 
 def _read(record: Path) -> list[_Seen]:
-    """What the last run left; nothing where there is no record that makes sense."""
+    """Read the last run's record; empty if there is no valid one."""
     try:
         return [_Seen(*seen) for seen in json.loads(record.read_bytes())]
     except (OSError, ValueError, TypeError, RecursionError):

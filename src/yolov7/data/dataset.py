@@ -1,4 +1,4 @@
-"""Data sets of any of the usual kinds, opened by their path alone.
+"""Opening of data sets by their path alone, in any of the usual formats.
 
 open_dataset("coco/annotations/instances_val2017.json")     COCO, one file
 open_dataset("coco", split="val")                           COCO, annotations/instances_val*.json
@@ -27,11 +27,11 @@ def find_layout(path: str | os.PathLike[str], *, images: str | os.PathLike[str] 
     """Recognise a data set.
 
     Args:
-        path: a COCO json file, a YOLO data.yaml, or a folder that holds a data set of any kind.
-        images: the folder of the images of a COCO json file, where it cannot be found.
+        path: COCO json file, YOLO data.yaml, or folder that holds a data set of any format.
+        images: image folder of a COCO json file, if it cannot be found.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no data set, or several.
     """
     root = Path(path)
     if not exists(root):
@@ -56,7 +56,7 @@ def find_layout(path: str | os.PathLike[str], *, images: str | os.PathLike[str] 
 def _layout_at(path: Path, images: Path | None) -> Layout | None:
     other = yolo_layouts.find_layout(path) or voc.find_layout(path)
     if other is not None and images is not None:
-        raise DataError("the folder of the images can be named for COCO json only", file=path, found=images)
+        raise DataError("the image folder can be given for COCO json only", file=path, found=images)
     return other or coco.find_layout(path, images=images)
 
 
@@ -72,15 +72,15 @@ def _subfolders(path: Path) -> list[Path]:
 def open_dataset(
     path: str | os.PathLike[str], split: str = "val", *, images: str | os.PathLike[str] | None = None
 ) -> Dataset:
-    """Open one split of a data set of any kind. The labels are read and checked now, the images later.
+    """Open one split of a data set of any format. Labels are read and checked now, images on access.
 
     Args:
-        path: a COCO json file, a YOLO data.yaml, or a folder that holds a data set of any kind.
-        split: "train", "val", "test" or what the data set calls it; "all" or "val" where it is not divided.
-        images: the folder of the images of a COCO json file, where it cannot be found.
+        path: COCO json file, YOLO data.yaml, or folder that holds a data set of any format.
+        split: "train", "val", "test" or the data set's own name; "all" or "val" if it is undivided.
+        images: image folder of a COCO json file, if it cannot be found.
 
     Raises:
-        DataError: there is no data set, no such split, or nothing sound in it.
+        DataError: there is no data set, no such split, or no readable image.
     """
     layout = find_layout(path, images=images)
     dataset = layout.read(choose_split(split, layout.splits, path))
@@ -95,22 +95,22 @@ def open_dataset(
 def match_classes(
     dataset_names: Sequence[str], model_names: Sequence[str], needed: Sequence[bool] | None = None
 ) -> tuple[int, ...]:
-    """For each label of a model, the label of a data set with the same name, or -1 where it has none.
+    """Map each label of a model to the data set's label of the same name, or to -1.
 
-    Names are compared without regard to case, spaces and underscores. The model may know more classes than
-    the data set, not fewer. A model without names (just numbers) is matched by order.
+    Case, spaces and underscores are ignored. The model may have more classes than the data set, not fewer. A
+    model whose names are just numbers is matched by order.
 
     Args:
-        dataset_names: class names by label.
-        model_names: the same of the model.
-        needed: which of the data set's classes the model must know, such as those that have a box; all by
-            default.
+        dataset_names: class names of the data set by label.
+        model_names: class names of the model by label.
+        needed: for each class of the data set, whether the model must have it, such as those with a box; all
+            by default.
 
     >>> match_classes(["shapes", "cat", "dog"], ["Dog", "cat", "cow"], [False, True, True])
     (2, 1, -1)
 
     Raises:
-        DataError: the data set has classes that the model does not know; it lists them.
+        DataError: the model lacks a needed class, or several classes share a name.
     """
     wanted = [_plain_name(name) for name in dataset_names]
     known = [_plain_name(name) for name in model_names]

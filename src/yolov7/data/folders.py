@@ -1,4 +1,4 @@
-"""Images below a folder: links followed, what is hidden left out, everything that is not taken counted."""
+"""Search for images below a folder: links are followed, hidden files left out, other files counted."""
 
 from __future__ import annotations
 
@@ -18,51 +18,52 @@ from yolov7.files import is_folder
 _LOG = logging.getLogger(__name__)
 
 MAX_OTHERS = 100_000
-"""Files and folders that are no images and are looked at, where there are not a tenth as many images."""
+"""Maximum number of other files and folders, unless at least a tenth as many images are among them."""
 MAX_DEPTH = 64
-"""Folders inside each other."""
-_PROGRESS = 100_000
+"""Maximum nesting of folders."""
+_PROGRESS = 100_000  # files between log messages
 
 # fmt: off
 _LABELS = frozenset((
     ".cache", ".csv", ".data", ".html", ".json", ".jsonl", ".md", ".names", ".npy", ".txt", ".xml", ".yaml",
     ".yml",
 ))
-"""Endings of what lies beside images as a matter of course."""
-_OF_SYSTEMS = frozenset((
+"""Suffixes of files that usually lie beside images, left out without being counted."""
+_SYSTEM_FOLDERS = frozenset((
     "#recycle", "#snapshot", "$recycle.bin", "@__thumb", "@eadir", "__macosx", "lost+found",
     "system volume information",
 ))
-"""Folders that systems make, lower case."""
+"""Folders made by operating systems, lower case."""
 # fmt: on
 _MAGIC = re.compile(r"[*?[]")
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden or made by a system, by its name alone.
+    """True for the name of a hidden or system file or folder.
 
     >>> [is_hidden(name) for name in (".ipynb_checkpoints", "__MACOSX", "._a.jpg", "a.jpg")]
     [True, True, True, False]
     """
-    return name.startswith(".") or name.casefold() in _OF_SYSTEMS
+    return name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS
 
 
 def images_below(
     folder: Path, tally: Tally, *, depth: int = MAX_DEPTH, wanted: Callable[[Path], bool] | None = None
 ) -> list[Path]:
-    """Image files of a folder and of those in it, in order of their paths.
+    """Find the image files in a folder and its subfolders, sorted by path.
 
     Args:
-        folder: where to begin.
-        tally: counts what is left out.
-        depth: folders inside each other that are entered.
-        wanted: which of the images to take; the others are not counted.
+        folder: folder to search.
+        tally: counts of what is left out.
+        depth: levels of subfolders to search.
+        wanted: filter of images; rejected ones are not counted.
 
     Raises:
-        DataError: it is the root of a disk, cannot be read, or holds next to no images among very many files.
+        DataError: the folder is a disk's root or a home folder, cannot be read, or holds very many files but
+            hardly any images.
     """
     if folder.resolve() in (Path(folder.resolve().anchor), Path.home()):
-        raise DataError("a whole disk or home is no folder of images", file=folder)
+        raise DataError("a whole disk or home folder is not a folder of images", file=folder)
     images: list[Path] = []
     others = 0
     for number, (path, is_dir) in enumerate(_walk(folder, tally, depth), 1):
@@ -76,7 +77,7 @@ def images_below(
         others += 1
         if others > MAX_OTHERS and others > 10 * len(images):
             raise DataError(
-                f"more than {MAX_OTHERS:,} files and folders that are no images",
+                f"more than {MAX_OTHERS:,} files and folders that are not images",
                 file=folder,
                 expected="a folder of images",
                 found=f"{len(images):,} images",
@@ -85,12 +86,12 @@ def images_below(
             if suffix in FOREIGN_SUFFIXES:
                 tally.add(left_out_as(path), path)
             elif suffix not in _LABELS:
-                tally.add("no images by their ending", path)
+                tally.add("not images by their suffix", path)
     return sorted(images)
 
 
 def _walk(folder: Path, tally: Tally, depth: int) -> Iterator[tuple[Path, bool]]:
-    """(path, whether it is a folder) of everything visible. Linked folders come last, and none twice."""
+    """Yield (path, True for a folder) of everything visible: linked folders last, each folder once."""
     pending: list[tuple[Path, int]] = [(folder, 0)]
     linked: list[tuple[Path, int]] = []
     seen: set[tuple[int, int]] = set()
@@ -106,7 +107,7 @@ def _walk(folder: Path, tally: Tally, depth: int) -> Iterator[tuple[Path, bool]]
             tally.add(f"folders that cannot be read ({error.strerror})", here)
             continue
         if (status.st_dev, status.st_ino) in seen:
-            tally.add("links to folders that are read already", here)
+            tally.add("links to folders already searched", here)
             continue
         seen.add((status.st_dev, status.st_ino))
         for entry in inside:
@@ -120,18 +121,18 @@ def _walk(folder: Path, tally: Tally, depth: int) -> Iterator[tuple[Path, bool]]
             if is_dir and level < depth:
                 (linked if entry.is_symlink() else pending).append((path, level + 1))
             elif is_dir and depth == MAX_DEPTH:
-                tally.add("folders too deep inside others", path)
+                tally.add("folders nested too deep", path)
 
 
 def has_magic(entry: str) -> bool:
-    """Whether a path has the wildcards ``*``, ``?`` or ``[``."""
+    """True if a path has a wildcard ``*``, ``?`` or ``[``."""
     return _MAGIC.search(entry) is not None
 
 
 def images_of_glob(base: Path, pattern: str, tally: Tally) -> list[Path]:
-    """Images that a pattern matches: ``*``, ``?``, ``[abc]`` within a name, ``**`` for any folders.
+    """Find the images that match a pattern: ``*``, ``?``, ``[abc]`` in a name, ``**`` for any folders.
 
-    Parts that exist as they are written are no patterns: the folder ``set [v2]`` is found.
+    Leading parts that exist as written are taken literally: the folder ``set [v2]`` is found.
     """
     parts = list(Path(pattern).parts)
     if len(parts) > MAX_DEPTH:
@@ -148,7 +149,7 @@ def images_of_glob(base: Path, pattern: str, tally: Tally) -> list[Path]:
 
 
 def _matches(parts: tuple[str, ...], tests: list[re.Pattern[str] | None]) -> bool:
-    """Whether the parts of a path meet the tests, None being any number of parts; in time linear in both."""
+    """True if the parts match the tests; None matches any number of parts. Linear in both lengths."""
 
     def reach(places: set[int]) -> set[int]:
         for place in sorted(places):

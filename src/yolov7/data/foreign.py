@@ -1,4 +1,4 @@
-"""Files that are pictures to a person but are not read here, known by first bytes or by ending."""
+"""Recognition of unsupported image formats, by first bytes or by suffix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from yolov7.errors import SourceError
 
-_RAW = "raw files of a camera"
+_RAW = "camera raw files"
 
 # fmt: off
 FOREIGN_SUFFIXES: dict[str, str] = {
@@ -28,7 +28,7 @@ FOREIGN_SUFFIXES: dict[str, str] = {
     **dict.fromkeys((".tga", ".dds", ".pcx"), "images of this kind"),
 }
 # fmt: on
-"""Endings (lower case) of pictures that are not read, and what they are."""
+"""Names of unsupported image formats by suffix, lower case."""
 
 _STARTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (
@@ -51,18 +51,18 @@ _STARTS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\0\0[\1\2]\0[^\0]\0|icns"), "icons"),
 )
 SNIFFED = 512
-"""First bytes of a file that say whether it is one of these."""
+"""Number of first bytes needed to recognise a format."""
 
 
 def foreign_kind(start: bytes, path: Path | None = None) -> str | None:
-    """What kind of picture it is, if it is one that is not read.
+    """Name the unsupported image format of a file; None for any other file.
 
     >>> foreign_kind(b"%PDF-1.7")
     'PDF documents'
 
     Args:
-        start: the first bytes of the file; b"" where only its name is known.
-        path: the file, whose ending counts where its first bytes say nothing.
+        start: first bytes of the file; b"" if only its name is known.
+        path: the file, whose suffix decides if its first bytes do not.
     """
     for pattern, kind in _STARTS:
         if start and pattern.match(start):
@@ -71,7 +71,7 @@ def foreign_kind(start: bytes, path: Path | None = None) -> str | None:
 
 
 def left_out_as(path: Path) -> str:
-    """The reason for leaving out a file with one of these endings, as an account words it.
+    """Reason for leaving out a file with one of these suffixes, for a summary.
 
     >>> left_out_as(Path("a.HEIC"))
     'HEIF (HEIC) images, which are not read'
@@ -80,5 +80,5 @@ def left_out_as(path: Path) -> str:
 
 
 def not_read(kind: str) -> SourceError:
-    """The error for a picture of a kind that is not read."""
+    """Build the error for an image of an unsupported format."""
     return SourceError(f"{kind} are not read; convert it to JPEG or PNG")

@@ -1,4 +1,4 @@
-"""What `yolov7 doctor` says about a data set: what is in it, and what is wrong with it."""
+"""Report of `yolov7 doctor` on a data set: statistics and defects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class ClassReport:
-    """How often a class occurs in a split: boxes (crowds not counted), and images that have one."""
+    """Frequency of a class in a split: boxes (without crowds), and images with such a box."""
 
     name: str
     boxes: int
@@ -38,13 +38,13 @@ class ClassReport:
 
 @dataclass(frozen=True)
 class BoxSizes:
-    """Sizes of a split's boxes, crowds not counted.
+    """Sizes of a split's boxes, without crowds.
 
     Attributes:
-        small, medium, large: how many are below 32 x 32 pixels, between, and above 96 x 96 (COCO's sizes).
-        widths, heights: pixels, at the quantiles 0, 5, 25, 50, 75, 95 and 100 %.
-        aspect_ratios: width / height, at the same.
-        shares: square root of the share of the image that a box covers, at the same.
+        small, medium, large: objects below 32 x 32 pixels, between, and above 96 x 96 (COCO's sizes).
+        widths, heights: 0, 5, 25, 50, 75, 95 and 100 % quantiles, pixels.
+        aspect_ratios: the same quantiles of width / height.
+        shares: the same quantiles of the square root of box area / image area.
     """
 
     small: int
@@ -58,12 +58,12 @@ class BoxSizes:
 
 @dataclass(frozen=True)
 class AnchorReport:
-    """How many boxes the anchors of a network reach (`data.anchors.best_possible_recall`).
+    """Fraction of boxes that a network's anchors match (`data.anchors.best_possible_recall`).
 
     Attributes:
-        variant: the network, and others with the same anchors.
+        variant: name of the network; others share its anchors.
         size: training size, pixels.
-        recall: 0 to 1. Below 0.98 training fits anchors of its own.
+        recall: best possible recall, 0 to 1. Below 0.98, training fits new anchors.
     """
 
     variant: str
@@ -73,22 +73,22 @@ class AnchorReport:
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What is in a split.
+    """Statistics of a split.
 
     Attributes:
-        name: "train", "val2017", ...
-        images: that can be read.
-        unlabelled: of these, without a label file.
-        empty: of these, without a box, the unlabelled ones included.
-        left_out: what was met and not taken.
-        summary: the sentence that train and val print.
-        boxes: crowds not counted.
-        crowds: boxes around a group.
-        outlines: boxes that have an outline.
-        image_sizes: the most frequent (height, width), and how many images have it.
-        classes: in order of the labels.
-        box_sizes: their statistics; None where there is no box.
-        anchors: whether the networks' anchors suit them; empty where there is no box.
+        name: name of the split: "train", "val2017", ...
+        images: number of readable images.
+        unlabelled: number of these without a label file.
+        empty: number of these without a box, unlabelled ones included.
+        boxes: number of boxes, without crowds.
+        crowds: number of boxes around a group.
+        outlines: number of boxes with a polygon.
+        image_sizes: the five most frequent (height, width), with the number of images.
+        classes: frequency of each class, in label order.
+        box_sizes: sizes of the boxes; None without boxes.
+        anchors: fit of the networks' anchors; empty without boxes.
+        left_out: counts of what was left out, by reason.
+        summary: line that train and val print.
     """
 
     name: str
@@ -108,24 +108,24 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """The same image, byte for byte, in several places: (split, path) each."""
+    """Image that occurs several times, byte for byte; each place is (split, path)."""
 
     places: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """What is in a data set, and what is wrong with it.
+    """Statistics and defects of a data set.
 
     Attributes:
-        path: what was inspected.
+        path: inspected file or folder.
         kind: coco, yolo or voc.
         names: class names by label.
-        splits: each that could be read.
-        defects: of all splits, each once.
-        duplicates: images that occur more than once in a split.
-        leaks: images that are in several splits, so that one of them tests what another taught. A split that
-            is made of others (trainval of train and val) is left aside.
+        splits: report of each readable split.
+        defects: defects of all splits, each once.
+        duplicates: images that occur more than once within a split.
+        leaks: images shared by several splits, which makes validation results too good. Unions of other
+            splits (trainval of train and val) are ignored.
     """
 
     path: str
@@ -137,7 +137,7 @@ class DataReport:
     leaks: tuple[Duplicate, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for json."""
+        """Convert to plain values for json."""
         return dataclasses.asdict(self)
 
 
@@ -147,8 +147,8 @@ def inspect_dataset(
     """Read all splits of a data set, decode every image, and report.
 
     Args:
-        path: a COCO json file, a YOLO data.yaml, or a folder that holds a data set of any kind.
-        images: the folder of the images of a COCO json file, where it cannot be found.
+        path: COCO json file, YOLO data.yaml, or folder that holds a data set of any format.
+        images: image folder of a COCO json file, if it cannot be found.
 
     Raises:
         DataError: there is no data set, or none of its splits can be read.
@@ -187,7 +187,7 @@ def inspect_dataset(
 
 
 def _digests(paths: Iterable[Path], defects: list[Defect]) -> dict[Path, bytes]:
-    """A hash of each file's content; a defect for each that cannot be decoded."""
+    """Hash each file's content; append a defect for each that cannot be decoded."""
 
     def examine(path: Path) -> tuple[bytes, str]:
         try:
@@ -216,7 +216,7 @@ def _digests(paths: Iterable[Path], defects: list[Defect]) -> dict[Path, bytes]:
 def _repetitions(
     datasets: Sequence[Dataset], digests: dict[Path, bytes]
 ) -> tuple[tuple[Duplicate, ...], tuple[Duplicate, ...]]:
-    """(within a split, between splits)."""
+    """Find repeated images. -> (duplicates within a split, leaks between splits)."""
     members = {dataset.split: {image.path for image in dataset.images} for dataset in datasets}
     parts = {split: [part for part in members.values() if part < members[split]] for split in members}
     unions = {split for split in members if set().union(*parts[split]) == members[split]}
@@ -239,7 +239,7 @@ def _repetitions(
 
 
 def _split_report(dataset: Dataset, names: Sequence[str]) -> SplitReport:
-    """What is in a split; its classes are those of the whole data set."""
+    """Build the report of a split; `names` are the classes of the whole data set."""
     images = dataset.images
     crowds = _concatenated([image.crowds for image in images], np.bool_)
     labels = _concatenated([image.labels for image in images], np.int64)[~crowds]
@@ -269,7 +269,7 @@ def _split_report(dataset: Dataset, names: Sequence[str]) -> SplitReport:
 def _class_reports(
     own: Sequence[str], names: Sequence[str], boxes: Sequence[int], images: Sequence[int]
 ) -> tuple[ClassReport, ...]:
-    """Counts by the classes of the whole data set; a split may lack some of them."""
+    """Counts for the classes `names` of the whole data set; a split, with classes `own`, may lack some."""
     if list(own) == list(names):
         return tuple(map(ClassReport, names, boxes, images))
     found = {name: ClassReport(name, *counts) for name, *counts in zip(own, boxes, images, strict=True)}
@@ -278,7 +278,7 @@ def _class_reports(
 
 def _anchors(dataset: Dataset) -> tuple[AnchorReport, ...]:
     reports = []
-    for variant in (YOLOV7_TINY, YOLOV7, YOLOV7_W6):  # the others share their anchors
+    for variant in (YOLOV7_TINY, YOLOV7, YOLOV7_W6):  # the other variants share their anchors
         recall = best_possible_recall(box_sizes_at(dataset, variant.size), variant.anchors)
         reports.append(AnchorReport(variant.name, variant.size, round(recall, 4)))
     return tuple(reports)

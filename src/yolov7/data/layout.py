@@ -1,4 +1,4 @@
-"""What a data set of any format is once it is read, and how its splits are named."""
+"""Data set in memory, the same for every format, and the names of splits."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from yolov7.data.summary import LeftOut, Summary
 from yolov7.errors import DataError
 from yolov7.types import Sample
 
-_SHOWN = 10
+_SHOWN = 10  # defects that train and val print
 
 UNDIVIDED = "all"
-"""The only split of a data set that has none."""
+"""Name of the only split of an undivided data set."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One split of a data set: the ground truth in memory, the images read when asked for.
+    """One split of a data set: ground truth in memory, images read on access.
 
     Attributes:
-        path: what it was opened from.
-        kind: its format.
-        split: which part of the data set.
+        path: opened file or folder.
+        kind: format.
+        split: name of the split.
         names: class names by label.
-        category_ids: the data set's own number of each label (COCO's have gaps).
-        images: the images that can be read, with their labels.
-        defects: what is wrong with it, and what was done about it.
-        unlabelled: how many images have no label file; they count as images without objects.
-        left_out: what was met and not taken, by reason: see `summary`.
+        category_ids: the data set's own id of each label (COCO's have gaps).
+        images: readable images, with their labels.
+        defects: problems found, and how they were handled.
+        unlabelled: number of images without a label file; they count as images without objects.
+        left_out: counts of what was left out, by reason.
     """
 
     path: Path
@@ -52,10 +52,10 @@ class Dataset:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
-        """The image, read now, with its labels.
+        """Read an image, with its labels.
 
         Raises:
-            SourceError: the image cannot be decoded, though its header could be read.
+            SourceError: the image cannot be decoded, although its header could be read.
         """
         labelled = self.images[index]
         image = read_image(labelled.path)
@@ -70,14 +70,14 @@ class Dataset:
         )
 
     def has_boxes(self) -> tuple[bool, ...]:
-        """Whether there is a box of it, for each label."""
+        """For each label, True if it has a box."""
         present: set[int] = set()
         for image in self.images:
             present.update(image.labels.tolist())
         return tuple(label in present for label in range(len(self.names)))
 
     def of_classes(self, labels: Sequence[int]) -> Dataset:
-        """The data set as if it had these classes only, in this order; none of the others may have a box."""
+        """Restrict the classes to `labels`, in this order; the other classes must have no boxes."""
         if list(labels) == list(range(len(self.names))):
             return self
         new = np.full(len(self.names), -1)
@@ -90,7 +90,7 @@ class Dataset:
         )
 
     def summary(self) -> Summary:
-        """Count what is in the split, and what was left out."""
+        """Count images, boxes, defects and what was left out."""
         errors = sum(defect.severity == "error" for defect in self.defects)
         return Summary(
             split=self.split,
@@ -105,7 +105,7 @@ class Dataset:
         )
 
     def account(self) -> list[str]:
-        """The lines that train and val print: the summary, then the first defects."""
+        """Format the lines that train and val print: the summary, then the first defects."""
         lines = [str(self.summary())]
         lines += [f"{defect.severity}: {defect}" for defect in self.defects[:_SHOWN]]
         if len(self.defects) > _SHOWN:
@@ -114,25 +114,28 @@ class Dataset:
 
 
 class Layout(Protocol):
-    """Where the parts of a data set lie; each format has one."""
+    """Recognised data set, not read yet; each format has its own class."""
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits that are there."""
+        """Names of the splits."""
 
     def read(self, split: str) -> Dataset:
-        """Read one of them.
+        """Read one split.
 
         Raises:
-            DataError: it cannot be read as a whole.
+            DataError: the split as a whole cannot be read.
         """
 
 
 def choose_split(split: str, available: Sequence[str], path: str | os.PathLike[str]) -> str:
-    """The split that a person means: "val" is also "val2017" or "valid" where only one of these is there.
+    """Resolve a split name: "val" also stands for "val2017" or "valid" if only one of these exists.
 
     Raises:
-        DataError: none or several; it lists those that are there.
+        DataError: no split matches, or several do.
+
+    >>> choose_split("val", ["train2017", "val2017"], "coco")
+    'val2017'
     """
     if split in available:
         return split
@@ -149,6 +152,10 @@ def choose_split(split: str, available: Sequence[str], path: str | os.PathLike[s
 
 
 def plain_split(name: str) -> str:
-    """A split's name without year and variety: val2017, valid and validation are all val."""
+    """Reduce a split name to its base form.
+
+    >>> [plain_split(name) for name in ("val2017", "validation", "training")]
+    ['val', 'val', 'train']
+    """
     plain = name.lower().rstrip("0123456789").rstrip("_-")
     return {"valid": "val", "validation": "val", "training": "train", "testing": "test"}.get(plain, plain)

@@ -1,4 +1,4 @@
-"""What was read of a data set, what was left out and why: one account for train, val and doctor."""
+"""Summary of a split for train, val and doctor: what was read, what was left out, and why."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from yolov7.text import plural
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Files, or parts of them, that a reader met and did not take.
+    """Files, or parts of files, that were left out for one reason.
 
     Attributes:
-        reason: words that read well before a count: "hidden or made by the system".
-        count: how many.
-        first: one of them, for a person to look at.
+        reason: phrase that can stand before a count: "hidden or made by the system".
+        count: number left out.
+        first: example.
+
+    >>> print(LeftOut("hidden", 2, "a/.b.jpg"))
+    hidden: 2 (such as a/.b.jpg)
     """
 
     reason: str
@@ -27,7 +30,7 @@ class LeftOut:
 
 
 class Tally:
-    """Counts by reason while a data set is read.
+    """Counter, by reason, of what is left out while a data set is read.
 
     >>> tally = Tally()
     >>> tally.add("hidden", "a/.b.jpg")
@@ -40,7 +43,7 @@ class Tally:
         self._groups: dict[str, LeftOut] = {}
 
     def add(self, reason: str, example: object, count: int = 1) -> None:
-        """Count something that is left out."""
+        """Count something left out."""
         known = self._groups.get(reason)
         before, first = (known.count, known.first) if known else (0, str(example))
         self._groups[reason] = LeftOut(reason, before + count, first)
@@ -51,18 +54,18 @@ class Tally:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of one split. Its ``str`` is the sentence that commands print.
+    """Counts of one split; ``str`` gives the line that commands print.
 
     Attributes:
         split: name of the split.
-        images: images that can be read.
-        boxes: boxes in them, crowds included.
-        classes: class names.
-        unlabelled: of the images, those without a label file; they count as images without objects.
-        empty: of the others, those without a box.
-        left_out: what was met and not taken.
-        errors: defects by which something to learn from was lost.
-        warnings: the other defects.
+        images: number of readable images.
+        boxes: number of their boxes, crowds included.
+        classes: number of classes.
+        unlabelled: number of images without a label file; they count as images without objects.
+        empty: number of other images without a box.
+        left_out: counts of what was left out, by reason.
+        errors: number of defects by which a label or an image was lost.
+        warnings: number of other defects.
 
     >>> print(Summary("train", 4, 1, 2, unlabelled=2, empty=1))
     train: 4 images, 1 box, 2 classes; 2 images without a label file, 1 without a box

@@ -1,11 +1,11 @@
-"""Pascal VOC xml -> labelled images.
+"""Reader of Pascal VOC data sets.
 
     Annotations/*.xml  JPEGImages/*  ImageSets/Main/<split>.txt    devkit, or annotations/ and images/
-    images/train/*.xml beside the images, images/test/...         loose, a folder a split
+    images/train/*.xml beside the images, images/test/...         loose, one folder per split
 
-The corners are taken as they stand: the devkit counts pixels from 1, but the tools that most files come from
-write edges from 0; the difference is one pixel at the left and at the top. Classes are in alphabetical order
-over all splits, so that a label means the same in each.
+Corners are used as written: the devkit counts pixels from 1, but the tools that write most files count edges
+from 0; the difference is one pixel at the left and the top. Classes are sorted by name over all splits, so
+that a label means the same in each.
 """
 
 from __future__ import annotations
@@ -41,14 +41,20 @@ _FOLDERS = (
     ("annotations", "images"),
     ("labels", "images"),
 )
-"""Folders of xml files and of their images; either may have folders in it."""
+"""Folders of xml files and of their images, both searched recursively."""
 _Stems = dict[str, tuple[Path, ...]]
-"""Files by their names without ending; several where only the ending differs."""
+"""Files by stem; several if only the suffix differs."""
 
 
 @dataclass(frozen=True)
 class VocLayout:
-    """Which images and xml files belong to which split, and what is wrong with the lists that say so."""
+    """Images and xml files of each split.
+
+    Attributes:
+        path: opened folder.
+        members: images of each split.
+        defects: problems of each split's list.
+    """
 
     path: Path
     members: dict[str, tuple[_Member, ...]]
@@ -61,15 +67,17 @@ class VocLayout:
 
     @cached_property
     def annotations(self) -> dict[Path, Document]:
-        """Each xml file of all splits."""
+        """Contents of the xml files of all splits."""
         files = {member.xml for members in self.members.values() for member in members if member.xml}
         return {file: read_document(file) for file in sorted(files)}
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Class names of all splits, sorted."""
-        said = [document.annotation for document in self.annotations.values() if document.annotation]
-        return tuple(sorted({item.name for annotation in said for item in annotation.objects if item.name}))
+        readable = [document.annotation for document in self.annotations.values() if document.annotation]
+        return tuple(
+            sorted({item.name for annotation in readable for item in annotation.objects if item.name})
+        )
 
     def read(self, split: str) -> Dataset:
         """Read the split's xml files and the headers of its images."""
@@ -87,7 +95,7 @@ class VocLayout:
                 message = f"no image for {member.name}"
                 left_out.add("names without an image", member.name)
                 absent.append(Defect(str(member.source), member.line, message, "error"))
-            elif member.xml or member.line:  # labels are lost with it, or it is named
+            elif member.xml or member.line:  # its labels are lost, or a list names it
                 message = f"{left_out_as(member.foreign[0])}; convert it to JPEG or PNG: left out"
                 defects.append(Defect(str(member.foreign[0]), None, message, "error"))
         defects += absent[:MOST_REPORTED]
@@ -110,7 +118,7 @@ class VocLayout:
                 defects += document.defects
                 if document.annotation is None:
                     left_out.add("images whose xml file cannot be read", member.xml)
-                    continue  # what is in the image is not known
+                    continue  # its objects are unknown
                 _collect(document.annotation, collector, labels)
             images.append(collector.labelled_image(path, image_id))
         defects += [
@@ -131,7 +139,7 @@ class VocLayout:
         )
 
     def _no_object(self) -> DataError:
-        """The reason is the first thing that is wrong with any of the files."""
+        """Build the error for a data set without objects; its reason is the first defect of the files."""
         documents = self.annotations.values()
         broken = sum(document.annotation is None for document in documents)
         defects = [defect for document in documents for defect in document.defects]
@@ -146,7 +154,7 @@ class VocLayout:
         )
 
     def _image_of(self, member: _Member, defects: list[Defect], left_out: Tally) -> Path:
-        """The image of a stem. Of several the one that the xml names, else the first; the others are said."""
+        """Choose the image of a member: the one that the xml names, else the first; report the others."""
         document = self.annotations[member.xml] if member.xml else None
         named = document.annotation.filename if document and document.annotation else ""
         chosen = next((path for path in member.images if path.name == named), member.images[0])
@@ -154,15 +162,21 @@ class VocLayout:
             if other not in (chosen, member.xml):
                 kept = chosen if other in member.images else member.xml
                 left_out.add("files that share the name of another", other)
-                message = f"shares its name with {kept}, which is taken: left out"
+                message = f"shares its name with {kept}, which is used: left out"
                 defects.append(Defect(str(other), None, message, "error"))
         return chosen
 
 
 @dataclass(frozen=True)
 class _Member:
-    """An image of a split; image or xml may be missing, and of either there may be several that differ in
-    their ending. `source` and `line` say where it is named; `foreign` are pictures that are not read.
+    """Image of a split with its xml file.
+
+    Attributes:
+        name: stem.
+        images: image files; none, or several that differ in their suffix.
+        xmls: xml files, likewise.
+        source, line: place that names it.
+        foreign: files of image formats that are not supported.
     """
 
     name: str
@@ -174,12 +188,12 @@ class _Member:
 
     @property
     def xml(self) -> Path | None:
-        """The first of its xml files."""
+        """First xml file, or None."""
         return self.xmls[0] if self.xmls else None
 
 
 def find_layout(path: Path) -> VocLayout | None:
-    """The devkit's folders; or a folder of images and xml files, or its subfolders (one a split)."""
+    """Recognise the devkit's folders, or images and xml files in a folder or subfolders (one per split)."""
     if not is_folder(path):
         return None
     for xmls, images in _FOLDERS:
@@ -200,7 +214,7 @@ def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
     images, foreign = _pictures(image_folder, "**/*")
     xmls = _by_stem(xml_folder, {".xml"}, "**/*")
     lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
-    # aeroplane_train.txt and the like say in which images of train a class is.
+    # aeroplane_train.txt and the like list the images of one class.
     lists = [file for file in lists if not re.fullmatch(r".+_(train|val|trainval|test)", file.stem)]
     if not lists:
         return VocLayout(path, {UNDIVIDED: _pair(images, xmls, foreign)})
@@ -223,7 +237,7 @@ def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
 
 
 def _listed_name(text: str, known: Set[str]) -> str:
-    """The name that a line means: all of it, or without the 1 or -1 behind it, or without folder, suffix."""
+    """Read the image name of a list line, which may also have a folder, a suffix, or 1 or -1 after it."""
     shorter = re.sub(r"\s+-?[01]$", "", text)
     last = shorter.replace("\\", "/").rsplit("/", 1)[-1]
     stem = last.rsplit(".", 1)[0]
@@ -231,7 +245,7 @@ def _listed_name(text: str, known: Set[str]) -> str:
 
 
 def _loose_members(folder: Path) -> tuple[_Member, ...]:
-    """Images and xml files of one folder; none unless at least two belong together."""
+    """Images and xml files of one folder; none unless at least one image has an xml file."""
     (images, foreign), xmls = _pictures(folder, "*"), _by_stem(folder, {".xml"})
     return _pair(images, xmls, foreign) if (images.keys() | foreign.keys()) & xmls.keys() else ()
 
@@ -245,7 +259,7 @@ def _pair(images: _Stems, xmls: _Stems, foreign: _Stems) -> tuple[_Member, ...]:
 
 
 def _pictures(folder: Path, pattern: str) -> tuple[_Stems, _Stems]:
-    """Images, and pictures of kinds that are not read."""
+    """List the images, and the images of unsupported formats."""
     return _by_stem(folder, IMAGE_SUFFIXES, pattern), _by_stem(folder, FOREIGN_SUFFIXES.keys(), pattern)
 
 
@@ -262,23 +276,23 @@ def _collect(annotation: VocAnnotation, collector: LabelCollector, labels: Mappi
     if annotation.size not in (None, (height, width), (0, 0)) and None not in annotation.size:
         claimed = annotation.size
         collector.warning(
-            f"the image is said to be {claimed[1]:g} x {claimed[0]:g}, but is {width} x {height}: "
+            f"the image is listed as {claimed[1]:g} x {claimed[0]:g}, but is {width} x {height}: "
             "its boxes may not fit",
             annotation.size_line,
         )
     for item in annotation.objects:
         if not item.name or item.corners is None:
-            collector.error("an object without name and bndbox: dropped", item.line)
+            collector.error("object without name or bndbox: dropped", item.line)
             continue
         wrong = [f"{key} {text[:40]!r}" for key, text in item.corners.items() if number(text) is None]
         if wrong:
-            collector.error(f"{item.name}: {', '.join(wrong)} is no number: dropped", item.box_line)
+            collector.error(f"{item.name}: {', '.join(wrong)} is not a number: dropped", item.box_line)
             continue
         x1, y1, x2, y2 = (float(text) for text in item.corners.values())
         if in_fractions((x1, y1, x2, y2), collector.size):
             collector.error(
                 f"{item.name} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) lies in the first pixel: fractions of the "
-                "image, where pixels belong? dropped",
+                "image instead of pixels? dropped",
                 item.box_line,
             )
             continue

@@ -1,4 +1,4 @@
-"""One Pascal VOC xml file -> what it says, within bounds: a small file cannot take much time or memory."""
+"""Parser of one Pascal VOC xml file, with limits so that no small file takes much time or memory."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from xml.parsers import expat
 from yolov7.data.labels import Defect, decode_text, read_bytes
 from yolov7.errors import DataError
 
-_MOST_BYTES = 64 << 20
-_MOST_DEPTH = 100
-_LONGEST = 4096
-"""Characters of a name or a number."""
+_MAX_BYTES = 64 << 20
+_MAX_DEPTH = 100
+_MAX_TEXT = 4096  # characters of a name or a number
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
 class VocObject:
-    """An object: the texts of its corners by their names, None without a bndbox; and lines in the file."""
+    """Object of an annotation.
+
+    Attributes:
+        name: class name.
+        corners: texts of xmin, ymin, xmax and ymax; None without a bndbox.
+        line, box_line: lines of the object and of its bndbox.
+    """
 
     name: str
     corners: dict[str, str] | None
@@ -29,7 +34,14 @@ class VocObject:
 
 @dataclass(frozen=True)
 class VocAnnotation:
-    """What a file says: the name of its image, (height, width) and the line of that, and objects."""
+    """Content of an xml file.
+
+    Attributes:
+        filename: name of its image.
+        size: (height, width) of the image as written; None if missing.
+        size_line: line of the size.
+        objects: objects in the image.
+    """
 
     filename: str
     size: tuple[float | None, float | None] | None
@@ -39,18 +51,18 @@ class VocAnnotation:
 
 @dataclass(frozen=True)
 class Document:
-    """An xml file: what it says, or None where it cannot be read; and what is wrong with it."""
+    """Result of reading an xml file: its annotation, None if it cannot be read, and its defects."""
 
     annotation: VocAnnotation | None
     defects: tuple[Defect, ...]
 
 
 def read_document(file: Path) -> Document:
-    """Read one file; what is wrong with it is a defect, with its line."""
+    """Read one file; problems become defects with their lines."""
     defects: list[Defect] = []
     line: int | None
     try:
-        data = read_bytes(file, _MOST_BYTES)
+        data = read_bytes(file, _MAX_BYTES)
         declared = re.match(rb"\s*<\?xml[^>]{,200}encoding=[\"']([\w.-]{1,40})", data)
         text = decode_text(data, file, defects, declared[1].decode() if declared else "utf-8-sig")
         return Document(_annotation(_parse(text)), tuple(defects))
@@ -64,7 +76,7 @@ def read_document(file: Path) -> Document:
 
 
 def number(text: str) -> float | None:
-    """A number; None for what is none."""
+    """Convert text to a float; None if it is not a number."""
     try:
         return float(text)
     except ValueError:
@@ -72,7 +84,7 @@ def number(text: str) -> float | None:
 
 
 class _Element:
-    """An xml element that knows its line, which the standard library's do not."""
+    """Xml element with its line number, which the standard library's elements lack."""
 
     __slots__ = ("children", "content", "line", "tag")
 
@@ -107,14 +119,14 @@ def _annotation(root: _Element) -> VocAnnotation:
 
 
 def _parse(text: str) -> _Element:
-    """The root of an xml text. Document types, and with them entities, are refused."""
+    """Parse an xml text into its root element. Document types, and with them entities, are refused."""
     parser = expat.ParserCreate()
     top = _Element("", 0)
     stack = [top]
 
     def start(tag: str, _: object) -> None:
-        if len(stack) > _MOST_DEPTH:
-            raise DataError(f"elements are nested deeper than {_MOST_DEPTH}", line=parser.CurrentLineNumber)
+        if len(stack) > _MAX_DEPTH:
+            raise DataError(f"elements are nested deeper than {_MAX_DEPTH}", line=parser.CurrentLineNumber)
         element = _Element(tag, parser.CurrentLineNumber)
         parent = stack[-1]
         if parent.children is None:
@@ -127,12 +139,12 @@ def _parse(text: str) -> _Element:
 
     def characters(content: str) -> None:
         element = stack[-1]
-        if element.children is None and len(element.content) < _LONGEST:  # the text of leaves alone is read
-            element.content += content[:_LONGEST]
+        if element.children is None and len(element.content) < _MAX_TEXT:  # only leaves have text
+            element.content += content[:_MAX_TEXT]
 
     def refuse(*_: object) -> None:
         raise DataError(
-            "a document type is not accepted in xml: it can hide bombs of entities",
+            "document types are not accepted in xml: they can expand entities without limit",
             line=parser.CurrentLineNumber,
         )
 
@@ -142,5 +154,5 @@ def _parse(text: str) -> _Element:
     parser.StartDoctypeDeclHandler = refuse
     parser.buffer_text = True
     parser.Parse(text, True)
-    assert top.children is not None  # expat refuses a text without a root
+    assert top.children is not None  # expat refuses text without a root
     return top.children[0]
