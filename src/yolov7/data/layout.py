@@ -70,7 +70,7 @@ class Dataset:
         )
 
     def has_boxes(self) -> tuple[bool, ...]:
-        """For each label, True if it has a box."""
+        """Flags that are True for labels with at least one box."""
         present: set[int] = set()
         for image in self.images:
             present.update(image.labels.tolist())
