@@ -15,7 +15,7 @@ import csv
 import statistics
 from pathlib import Path
 
-from yolov7.validate import validate
+from yolov7.evaluating import evaluate
 
 QUANTITIES = ("AP", "AP50", "AP75")
 
@@ -79,9 +79,7 @@ def main() -> None:
         times = [sum(row["seconds"] for row in history(run)) / 60 for run in runs]
         print(f"{label}: {len(runs)} runs, {statistics.mean(times):.0f} minutes of training each")
         if options.data:
-            found = [
-                validate(run / "best.safetensors", options.data, split=options.split).metrics for run in runs
-            ]
+            found = [evaluate(run / "best.safetensors", options.data, split=options.split) for run in runs]
             for quantity in QUANTITIES:
                 each = [getattr(metrics, quantity) for metrics in found]
                 spread = (max(each) - min(each)) / 2

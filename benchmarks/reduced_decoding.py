@@ -21,7 +21,7 @@ import yolov7
 from yolov7.data.dataset import open_dataset
 from yolov7.data.images import read_image
 from yolov7.data.letterbox import letterbox
-from yolov7.evaluation.coco import CocoEvaluator, Metrics
+from yolov7.evaluation.coco import Metrics, coco_metrics
 from yolov7.inference.sources import open_source
 
 
@@ -75,10 +75,9 @@ def accuracies(options: argparse.Namespace) -> tuple[Metrics, Metrics]:
         source = open_source([image.path for image in labelled])
         if reduced:
             source = source.reduced(options.size)
-        evaluator = CocoEvaluator(dataset.names)
-        for image, result in zip(labelled, predictor.predict(source), strict=True):
-            evaluator.add(image, result.detections)
-        found.append(evaluator.measure()[0])
+        results = zip(labelled, predictor.predict(source), strict=True)
+        detections = {image.image_id: result.detections for image, result in results}
+        found.append(coco_metrics(labelled, detections, dataset.names)[0])
     return found[0], found[1]
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from yolov7.artefacts.exporting import export
     from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
     from yolov7.errors import Yolov7Error
+    from yolov7.evaluating import evaluate
     from yolov7.evaluation.coco import Metrics
+    from yolov7.evaluation.run import Evaluation
     from yolov7.inference.predictor import Predictor
     from yolov7.inference.result import Result
     from yolov7.loading import load
@@ -29,13 +31,13 @@ if TYPE_CHECKING:
     from yolov7.training.fit import train
     from yolov7.training.recipes import Recipe
     from yolov7.types import Detections, Predictions
-    from yolov7.validate import evaluate
 
 _HOMES = {
     "Architecture": "yolov7.models.architecture",
     "Checkpoint": "yolov7.checkpoints.checkpoint",
     "Detections": "yolov7.types",
     "Detector": "yolov7.models.detector",
+    "Evaluation": "yolov7.evaluation.run",
     "Metrics": "yolov7.evaluation.coco",
     "Predictions": "yolov7.types",
     "Predictor": "yolov7.inference.predictor",
@@ -46,7 +48,7 @@ _HOMES = {
     "Yolov7Error": "yolov7.errors",
     "compound_scale": "yolov7.models.architecture",
     "create": "yolov7.models.detector",
-    "evaluate": "yolov7.validate",
+    "evaluate": "yolov7.evaluating",
     "export": "yolov7.artefacts.exporting",
     "fuse": "yolov7.models.detector",
     "load": "yolov7.loading",
@@ -61,6 +63,7 @@ __all__ = [
     "Checkpoint",
     "Detections",
     "Detector",
+    "Evaluation",
     "Metrics",
     "Predictions",
     "Predictor",

@@ -162,18 +162,17 @@ def checkpoint_facts(described: Mapping[str, Any]) -> None:
 
 def metrics_table(outcome: Evaluation, *, per_class: bool) -> None:
     """The COCO metrics in percent, defects, on demand a row for each class, and the most confused ones."""
-    metrics = outcome.metrics
     table = _Table("metric", "%")
     for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"):
-        table.add(name, _percent(getattr(metrics, name)))
+        table.add(name, _percent(getattr(outcome, name)))
     table.show()
-    numbers = (metrics.images, "image"), (metrics.boxes, "object"), (metrics.detections, "detection")
+    numbers = (outcome.images, "image"), (outcome.boxes, "object"), (outcome.detections, "detection")
     show(", ".join(plural(*number) for number in numbers))
     for defect in outcome.defects:
         show(defect)
     if per_class:
         classes = _Table("class", "AP, %", "AP50, %", "objects")
-        for one in metrics.per_class:
+        for one in outcome.per_class:
             if one.boxes:
                 classes.add(one.name, _percent(one.AP), _percent(one.AP50), f"{one.boxes:,}")
         show()

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.evaluating import evaluate
 from yolov7.models.architecture import scale
 from yolov7.models.detector import Detector, fuse
 from yolov7.models.zoo import find_architecture
 from yolov7.types import Image
-from yolov7.validate import validate
 
 NAMES = ("red", "green", "blue")
 SIZE = 128
@@ -95,8 +95,8 @@ def write_labelled(folder: Path, checkpoint: Checkpoint) -> Path:
     }
     path = folder / "instances.json"
     path.write_text(json.dumps(content))  # with any label at all, to be evaluated once
-    outcome = validate(checkpoint, path, device="cpu", conf=0.25)
-    entries = [entry for i, found in outcome.detections.items() for entry in found.to_coco(i)]
+    outcome = evaluate(checkpoint, path, device="cpu", conf=0.25)
+    entries = [entry for i, found in outcome.by_image.items() for entry in found.to_coco(i)]
     content["annotations"] = [
         entry | {"id": number, "area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
         for number, entry in enumerate(entries)

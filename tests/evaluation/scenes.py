@@ -12,7 +12,7 @@ import numpy as np
 from tests.evaluation.test_coco import detect
 from yolov7.data.dataset import Dataset, open_dataset
 from yolov7.data.labels import LabelledImage
-from yolov7.evaluation.coco import CocoEvaluator
+from yolov7.evaluation.coco import coco_metrics
 from yolov7.evaluation.run import Evaluation
 from yolov7.types import Detections
 
@@ -62,11 +62,10 @@ def noisy(dataset: Dataset, rng: np.random.Generator) -> dict[int | str, Detecti
 
 def evaluated(dataset: Dataset, detections: dict[int | str, Detections]) -> Evaluation:
     """What an evaluation of these detections gives."""
-    evaluator = CocoEvaluator(dataset.names)
-    for image in dataset.images:
-        evaluator.add(image, detections[image.image_id])
-    metrics, precision_recall = evaluator.measure()
-    return Evaluation(metrics, detections, (), precision_recall, dataset)
+    metrics, precision_recall = coco_metrics(dataset.images, detections, dataset.names)
+    return Evaluation(
+        **vars(metrics), by_image=detections, defects=(), precision_recall=precision_recall, dataset=dataset
+    )
 
 
 def hostile_scene(folder: Path, images: int = 6) -> tuple[Dataset, Evaluation]:

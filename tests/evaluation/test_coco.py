@@ -17,8 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.data.dataset import Dataset, open_dataset
-from yolov7.errors import UsageError
-from yolov7.evaluation.coco import COCO_CATEGORY_IDS, CocoEvaluator, coco_results
+from yolov7.evaluation.coco import COCO_CATEGORY_IDS, coco_metrics, coco_results
 from yolov7.types import Detections
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -87,10 +86,7 @@ def test_all_12_numbers_are_those_of_pycocotools(
     dataset = open_dataset(truth)
     assert not dataset.defects
     detections = detect(dataset, rng)
-    evaluator = CocoEvaluator(dataset.names)
-    for image in dataset.images:
-        evaluator.add(image, detections[image.image_id])
-    metrics = evaluator.summarize()
+    metrics, _ = coco_metrics(dataset.images, detections, dataset.names)
     assert capfd.readouterr() == ("", "")
 
     results = coco_results(detections, dataset)
@@ -112,20 +108,23 @@ def test_all_12_numbers_are_those_of_pycocotools(
 
 def test_perfect_detections_and_none(tmp_path: Path) -> None:
     dataset = open_dataset(write_truth(tmp_path, np.random.default_rng(3)))
-    perfect, blind = CocoEvaluator(dataset.names), CocoEvaluator(dataset.names)
+    perfect: dict[int | str, Detections] = {}
     for image in dataset.images:
         objects = ~image.crowds
         scores = np.ones(int(objects.sum()), np.float32)
-        perfect.add(image, Detections(image.boxes[objects], scores, image.labels[objects], dataset.names))
-        blind.add(image, Detections.empty(dataset.names))
-    assert math.isclose(perfect.summarize().AP, 1)
-    assert math.isclose(perfect.summarize().AR100, 1)
-    nothing = blind.summarize()
+        perfect[image.image_id] = Detections(
+            image.boxes[objects], scores, image.labels[objects], dataset.names
+        )
+    metrics, _ = coco_metrics(dataset.images, perfect, dataset.names)
+    assert math.isclose(metrics.AP, 1)
+    assert math.isclose(metrics.AR100, 1)
+    blind = {image_id: Detections.empty(dataset.names) for image_id in perfect}
+    nothing, _ = coco_metrics(dataset.images, blind, dataset.names)
     assert (nothing.AP, nothing.AR100, nothing.detections) == (0, 0, 0)
 
 
 def test_nothing_at_all_is_nan_and_in_json_null() -> None:
-    metrics = CocoEvaluator(("cat", "dog")).summarize()
+    metrics = coco_metrics([], {}, ("cat", "dog"))[0]
     assert math.isnan(metrics.AP)
     assert (metrics.images, metrics.boxes) == (0, 0)
     plain = json.loads(json.dumps(metrics.to_dict(), allow_nan=False))
@@ -134,12 +133,14 @@ def test_nothing_at_all_is_nan_and_in_json_null() -> None:
     assert plain["per_class"][1] == {"name": "dog", "AP": None, "AP50": None, "boxes": 0}
 
 
-def test_an_image_counts_once(tmp_path: Path) -> None:
-    dataset = open_dataset(write_truth(tmp_path, np.random.default_rng(0), images=1))
-    evaluator = CocoEvaluator(dataset.names)
-    evaluator.add(dataset.images[0], Detections.empty())
-    with pytest.raises(UsageError, match="was evaluated before"):
-        evaluator.add(dataset.images[0], Detections.empty())
+def test_images_without_an_entry_are_left_out_with_their_objects(tmp_path: Path) -> None:
+    dataset = open_dataset(write_truth(tmp_path, np.random.default_rng(0), images=3))
+    detections = detect(dataset, np.random.default_rng(1))
+    del detections[dataset.images[1].image_id]
+    metrics, _ = coco_metrics(dataset.images, detections, dataset.names)
+    kept = [dataset.images[0], dataset.images[2]]
+    assert metrics == coco_metrics(kept, detections, dataset.names)[0]
+    assert (metrics.images, metrics.boxes) == (2, sum(int((~image.crowds).sum()) for image in kept))
 
 
 def test_results_have_the_ids_of_the_data_set(tmp_path: Path) -> None:

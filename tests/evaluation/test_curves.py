@@ -26,7 +26,7 @@ def scene(tmp_path: Path) -> tuple[Dataset, dict[int | str, Detections]]:
 def test_the_metrics_are_means_of_the_curves(scene):
     dataset, detections = scene
     outcome = evaluated(dataset, detections)
-    curves, metrics = outcome.precision_recall, outcome.metrics
+    curves, metrics = outcome.precision_recall, outcome
     assert curves.precision.shape == (10, 101, 3)
     assert curves.names == ("class 2", "class 5", "class 9"), "class 11 has no object"
     assert curves.mean().mean() == pytest.approx(metrics.AP)

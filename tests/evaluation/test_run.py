@@ -19,7 +19,7 @@ from torch import Tensor
 from yolov7.data.dataset import Dataset, open_dataset
 from yolov7.data.rectangular import rectangular_batches
 from yolov7.errors import DataError
-from yolov7.evaluation.run import evaluate
+from yolov7.evaluation.run import evaluate_network
 
 SIZES = [(300, 400), (400, 300), (200, 640), (150, 150), (1000, 700), (333, 500), (90, 120)]
 RED, GREEN = (230, 0, 0), (0, 230, 0)
@@ -76,7 +76,7 @@ class ColourDetector:
 def test_the_whole_way(dataset: Dataset, batch_size: int) -> None:
     network = ColourDetector()
     seen: list[tuple[int, int]] = []
-    result = evaluate(
+    result = evaluate_network(
         network,
         dataset,
         names=network.names,
@@ -85,17 +85,17 @@ def test_the_whole_way(dataset: Dataset, batch_size: int) -> None:
         batch_size=batch_size,
         progress=lambda *counts: seen.append(counts),
     )
-    assert result.metrics.AP > 0.95
-    assert math.isclose(result.metrics.AP50, 1)
-    assert result.metrics.images == len(SIZES)
-    assert result.metrics.boxes == 2 * len(SIZES)
+    assert result.AP > 0.95
+    assert math.isclose(result.AP50, 1)
+    assert result.images == len(SIZES)
+    assert result.boxes == 2 * len(SIZES)
     assert not result.defects
     batches = rectangular_batches([image.size for image in dataset.images], 320, 32, batch_size)
     assert network.shapes == [(len(batch.indices), 3, *batch.shape) for batch in batches]
     assert seen[-1] == (len(SIZES), len(SIZES))
     assert len(seen) == len(batches)
     for image in dataset.images:
-        found = result.detections[image.image_id]
+        found = result.by_image[image.image_id]
         assert found.names == ("green", "red"), "the data set's classes"
         # The doubled box is suppressed, and what the data set does not know (blue) is no detection.
         assert sorted(found.labels.tolist()) == [0, 1]
@@ -109,9 +109,9 @@ def test_a_box_may_keep_several_classes(dataset: Dataset) -> None:
     def both(images: Tensor) -> Tensor:
         return torch.tensor([[[100.0, 100, 50, 50, 0.9, 0.8, 0.7]]]).expand(len(images), 1, 7)
 
-    result = evaluate(both, dataset, names=["green", "red"], size=320, stride=32)
-    assert {tuple(found.labels.tolist()) for found in result.detections.values()} == {(0, 1)}
-    assert result.metrics.detections == 2 * len(SIZES)
+    result = evaluate_network(both, dataset, names=["green", "red"], size=320, stride=32)
+    assert {tuple(found.labels.tolist()) for found in result.by_image.values()} == {(0, 1)}
+    assert result.detections == 2 * len(SIZES)
 
 
 def test_an_image_that_cannot_be_decoded_is_reported_and_left_out(dataset: Dataset) -> None:
@@ -119,34 +119,34 @@ def test_an_image_that_cannot_be_decoded_is_reported_and_left_out(dataset: Datas
         path = dataset.images[number].path
         path.write_bytes(path.read_bytes()[:-5000])
     network = ColourDetector()
-    result = evaluate(network, dataset, names=network.names, size=320, stride=32, batch_size=1)
+    result = evaluate_network(network, dataset, names=network.names, size=320, stride=32, batch_size=1)
     assert {defect.file for defect in result.defects} == {
         str(dataset.images[number].path) for number in (2, 5)
     }
     assert all("left out" in defect.message for defect in result.defects)
-    assert result.metrics.images == len(SIZES) - 2
-    assert result.metrics.boxes == 2 * (len(SIZES) - 2)
-    assert math.isclose(result.metrics.AP50, 1), "their objects do not count as missed"
+    assert result.images == len(SIZES) - 2
+    assert result.boxes == 2 * (len(SIZES) - 2)
+    assert math.isclose(result.AP50, 1), "their objects do not count as missed"
 
 
 def test_thresholds_are_used(dataset: Dataset) -> None:
     network = ColourDetector()
     run = {"names": network.names, "size": 320, "stride": 32}
-    assert evaluate(network, dataset, conf=0.9, **run).metrics.detections == 0
-    assert evaluate(network, dataset, iou=1.0, **run).metrics.detections == 4 * len(SIZES)
-    assert evaluate(network, dataset, max_detections=1, **run).metrics.detections == len(SIZES)
+    assert evaluate_network(network, dataset, conf=0.9, **run).detections == 0
+    assert evaluate_network(network, dataset, iou=1.0, **run).detections == 4 * len(SIZES)
+    assert evaluate_network(network, dataset, max_detections=1, **run).detections == len(SIZES)
 
 
 def test_classes_that_the_network_does_not_know(dataset: Dataset) -> None:
     with pytest.raises(DataError, match=r"1 of the data set's 2 classes.*\s.*red, blue\s.*only: green"):
-        evaluate(ColourDetector(), dataset, names=["red", "blue"], size=320, stride=32)
+        evaluate_network(ColourDetector(), dataset, names=["red", "blue"], size=320, stride=32)
 
 
 def test_classes_without_a_box_need_not_be_known(dataset: Dataset) -> None:
     more = replace(dataset, names=(*dataset.names, "shapes"), category_ids=(0, 1, 2))
     network = ColourDetector()
     run = {"names": network.names, "size": 320, "stride": 32}
-    ours, plain = evaluate(network, more, **run).metrics, evaluate(network, dataset, **run).metrics
+    ours, plain = evaluate_network(network, more, **run), evaluate_network(network, dataset, **run)
     assert (ours.AP, ours.AR100) == (plain.AP, plain.AR100)
     assert [(one.name, one.boxes) for one in ours.per_class] == [("green", 7), ("red", 7), ("shapes", 0)]
 
@@ -164,15 +164,15 @@ def test_a_batch_has_the_pixels_of_32_images_at_640(dataset: Dataset) -> None:
     )
     for size, expected in ((1280, [8, 1]), (2560, [2, 2, 2, 2, 1]), (320, [9])):
         shapes.clear()
-        evaluate(blind, many, names=["green", "red"], size=size, stride=32)
+        evaluate_network(blind, many, names=["green", "red"], size=size, stride=32)
         assert [shape[0] for shape in shapes] == expected
 
 
 def test_the_released_mapping_is_half_a_pixel_off_where_padding_is_odd(dataset: Dataset) -> None:
     network = ColourDetector()
     run = {"names": network.names, "size": 320, "stride": 32, "batch_size": 1}
-    exact = evaluate(network, dataset, **run).detections
-    released = evaluate(network, dataset, **run, released_mapping=True).detections
+    exact = evaluate_network(network, dataset, **run).by_image
+    released = evaluate_network(network, dataset, **run, released_mapping=True).by_image
     for image in dataset.images:
         (height, width), scale = image.size, 320 / max(image.size)
         short = min(height, width) * 320 // max(height, width)
@@ -186,5 +186,5 @@ def test_a_failing_network_leaves_no_thread_behind(dataset: Dataset) -> None:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        evaluate(failing, dataset, names=["green", "red"], size=320, stride=32, batch_size=1)
+        evaluate_network(failing, dataset, names=["green", "red"], size=320, stride=32, batch_size=1)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("evaluation")]

@@ -20,7 +20,7 @@ from tests.golden.compare import (
 )
 from yolov7.console import say
 from yolov7.demo import coco_weights
-from yolov7.validate import evaluate
+from yolov7.evaluating import evaluate
 
 PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
 DEPARTURES = Path(__file__).with_name("departures.md")

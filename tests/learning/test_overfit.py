@@ -67,7 +67,7 @@ def learn(model: str | Path, epochs: int, directory: Path, size: int = 128, widt
     )
     result = train(config, callbacks=[UntilLearnt()], progress=False)
     assert result.evaluation is not None
-    return result.evaluation.metrics.AP50
+    return result.evaluation.AP50
 
 
 @pytest.fixture(autouse=True)

@@ -56,8 +56,8 @@ def test_names_are_drawn_as_they_are(tmp_path: Path):
         shown = printable(name)
         shown = shown if len(shown) <= 22 else shown[:21] + "…"
         assert any(text.startswith(f"{shown}\u2002") for text in found), name
-    assert any(text.endswith(f"\u2002{100 * outcome.metrics.AP:.1f}") for text in found)
-    matrix = confusion_matrix(judge(dataset.images, outcome.detections), dataset.names)
+    assert any(text.endswith(f"\u2002{100 * outcome.AP:.1f}") for text in found)
+    matrix = confusion_matrix(judge(dataset.images, outcome.by_image), dataset.names)
     found = texts(plots.confusion_plot(matrix))
     assert {f"{count:,}" for count in matrix.counts.flat if count} <= set(found)
     assert found.count("background") == 2
@@ -65,7 +65,7 @@ def test_names_are_drawn_as_they_are(tmp_path: Path):
 
 def test_the_best_f1_is_marked(tmp_path: Path):
     dataset, outcome = hostile_scene(tmp_path)
-    curves = confidence_curves(dataset.images, outcome.detections, dataset.names)
+    curves = confidence_curves(dataset.images, outcome.by_image, dataset.names)
     confidence, f1 = curves.best
     assert f"F1 {f1:.2f} at {confidence:.2f}" in texts(plots.confidence_plot(curves))
 

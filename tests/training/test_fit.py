@@ -18,7 +18,7 @@ import yolov7
 from tests.training.runs import StopAt, differing, weights
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import DataError, TrainingError, UsageError
-from yolov7.evaluation.run import evaluate
+from yolov7.evaluation.run import evaluate_network
 from yolov7.models.architecture import YOLOV7_TINY, scale
 from yolov7.training import keeper
 from yolov7.training.config import TrainConfig
@@ -63,11 +63,13 @@ def test_the_best_ap_is_one_number(options: dict[str, Any], tmp_path: Path) -> N
     result = train(TrainConfig(**options, out=tmp_path / "run"), progress=False)
     best = max(result.history, key=lambda row: row["AP"])
     assert result.evaluation is not None
-    assert result.evaluation.metrics.AP == best["AP"] > 0
+    assert result.evaluation.AP == best["AP"] > 0
     again = yolov7.evaluate(result.best, options["data"], device="cpu")
     assert [best["AP"], best["AP50"]] == [again.AP, again.AP50]
     assert yolov7.load_checkpoint(result.best).training["epoch"] == best["epoch"]
-    defaults = [signature(measured).parameters["iou"].default for measured in (yolov7.evaluate, evaluate)]
+    defaults = [
+        signature(measured).parameters["iou"].default for measured in (yolov7.evaluate, evaluate_network)
+    ]
     assert defaults == [0.65, 0.65]
     page = (result.directory / "report.html").read_text(encoding="utf-8")
     assert f"epoch {best['epoch']}" in page[page.index("Best AP") :][:200]

@@ -22,7 +22,7 @@ from yolov7.artefacts.tolerance import RESIZED, Tolerance
 from yolov7.artefacts.verdict import Certificate, Spread
 from yolov7.data.dataset import Dataset
 from yolov7.data.letterbox import letterbox, share_shape, to_tensor
-from yolov7.evaluation.run import evaluate
+from yolov7.evaluation.run import evaluate_network
 from yolov7.inference.backend import Backend
 from yolov7.inference.frames import Frame
 from yolov7.inference.sources import Source, open_source
@@ -205,7 +205,7 @@ def _ap(
     shape: tuple[int, int] | None,
     progress: Progress | None,
 ) -> float:
-    outcome = evaluate(
+    outcome = evaluate_network(
         lambda images: backend(images, CONF),
         data,
         names=names,
@@ -216,7 +216,7 @@ def _ap(
         iou=IOU,
         progress=None if progress is None else partial(progress, what),
     )
-    return outcome.metrics.AP
+    return outcome.AP
 
 
 def _examples(

@@ -284,13 +284,13 @@ def val(
         Map boxes back to the image as the released evaluation does, half a pixel of the network off where
         padding is odd: to repeat published numbers, which are lower for it.
     """
+    from yolov7.evaluating import evaluate
     from yolov7.files import new_run_directory
-    from yolov7.validate import validate
 
     directory = None if report is None else new_run_directory(report)
     with progress_bar() as progress:
         task = progress.add_task("evaluating", total=None)
-        outcome = validate(
+        outcome = evaluate(
             weight_file(weights),
             data,
             split=split,
@@ -310,7 +310,7 @@ def val(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
             say=say,
         )
-    document = json.dumps(outcome.metrics.to_dict(), indent=2)
+    document = json.dumps(outcome.to_dict(), indent=2)
     if json_ == Path("-"):
         show(document)
     else:

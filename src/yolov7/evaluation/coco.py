@@ -19,8 +19,8 @@ from faster_coco_eval import COCO, COCOeval_faster
 from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.data.labels import LabelledImage
 from yolov7.data.layout import Dataset
-from yolov7.errors import UsageError
 from yolov7.evaluation.curves import PrecisionRecall
+from yolov7.evaluation.matching import evaluated
 from yolov7.types import Detections
 
 COCO_CATEGORY_IDS = tuple(
@@ -73,105 +73,88 @@ class Metrics:
     detections: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for json, which has no NaN: None instead."""
-        plain: dict[str, Any] = _without_nan(dataclasses.asdict(self))
-        return plain
+        """Plain values for JSON, which has no NaN: None instead."""
+        plain: dict[str, Any] = {one.name: getattr(self, one.name) for one in dataclasses.fields(Metrics)}
+        plain["per_class"] = [dataclasses.asdict(one) for one in self.per_class]
+        return {key: _without_nan(value) for key, value in plain.items()}
 
 
-class CocoEvaluator:
-    """Gathers the detections of image after image, then measures them.
+def coco_metrics(
+    images: Sequence[LabelledImage], detections: Mapping[int | str, Detections], names: Sequence[str]
+) -> tuple[Metrics, PrecisionRecall]:
+    """The metrics, and the curves that they are means of.
+
+    Coordinates and scores are rounded as in a results file: pycocotools gives the same numbers for that file.
 
     Args:
+        images: the ground truth.
+        detections: by image id, in pixels of the image; images without an entry are left out.
         names: class names by label.
     """
+    # The protocol breaks ties of scores by the order of the image ids.
+    by_id = {image.image_id: (image, found) for image, found in evaluated(images, detections)}
+    ids = sorted(by_id) if all(isinstance(id, int) for id in by_id) else list(by_id)
+    truth: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for number, image_id in enumerate(ids, 1):
+        image, shown = by_id[image_id]
+        truth += _truth(image, number)
+        found += shown.to_coco(number)
+    for entries in (truth, found):
+        for number, entry in enumerate(entries, 1):
+            entry["id"] = number
+    count = len(found)
+    objects = np.bincount(
+        [entry["category_id"] for entry in truth if not entry["iscrowd"]], minlength=len(names)
+    )
+    # Time and memory of the protocol grow with the classes; those without an object have no number.
+    measured = np.flatnonzero(objects).tolist() or [0]
+    truth, found = (
+        [entry for entry in entries if objects[entry["category_id"]]] for entries in (truth, found)
+    )
+    for entry in found:
+        entry["area"], entry["iscrowd"] = entry["bbox"][2] * entry["bbox"][3], 0
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-        self._images: dict[int | str, LabelledImage] = {}
-        self._detections: dict[int | str, Detections] = {}
-
-    def add(self, image: LabelledImage, detections: Detections) -> None:
-        """Take what was found in an image: pixels of the image, labels of the data set.
-
-        Raises:
-            UsageError: the image was added before.
-        """
-        if image.image_id in self._images:
-            raise UsageError(f"image {image.image_id!r} was evaluated before")
-        self._images[image.image_id] = image
-        self._detections[image.image_id] = detections
-
-    def summarize(self) -> Metrics:
-        """The metrics of the images that were added."""
-        return self.measure()[0]
-
-    def measure(self) -> tuple[Metrics, PrecisionRecall]:
-        """The metrics of the images that were added, and the curves that they are means of.
-
-        Coordinates and scores are rounded as in a results file: pycocotools says the same of that file.
-        """
-        # The protocol breaks ties of scores by the order of the image ids.
-        ids = sorted(self._images) if all(isinstance(id, int) for id in self._images) else list(self._images)
-        truth: list[dict[str, Any]] = []
-        found: list[dict[str, Any]] = []
-        for number, image_id in enumerate(ids, 1):
-            truth += _truth(self._images[image_id], number)
-            found += self._detections[image_id].to_coco(number)
-        for entries in (truth, found):
-            for number, entry in enumerate(entries, 1):
-                entry["id"] = number
-        count = len(found)
-        objects = np.bincount(
-            [entry["category_id"] for entry in truth if not entry["iscrowd"]], minlength=len(self.names)
-        )
-        # Time and memory of the protocol grow with the classes; those without an object have no number.
-        measured = np.flatnonzero(objects).tolist() or [0]
-        truth, found = (
-            [entry for entry in entries if objects[entry["category_id"]]] for entries in (truth, found)
-        )
-        for entry in found:
-            entry["area"], entry["iscrowd"] = entry["bbox"][2] * entry["bbox"][3], 0
-
-        common = {
-            "images": [{"id": number} for number in range(1, len(ids) + 1)],
-            "categories": [{"id": label, "name": self.names[label]} for label in measured],
-        }
-        evaluation = COCOeval_faster(
-            COCO({**common, "annotations": truth}, print_function=_silent),
-            COCO({**common, "annotations": found}, print_function=_silent),
-            iouType="bbox",
-            print_function=_silent,
-        )
-        evaluation.evaluate()
-        evaluation.accumulate()
-        # Thresholds, recalls, classes, areas (all, small, medium, large), limits (1, 10, 100).
-        precision = np.asarray(evaluation.eval["precision"])
-        recall = np.asarray(evaluation.eval["recall"])  # thresholds, classes, areas, limits
-        place_of = {label: place for place, label in enumerate(measured)}
-        metrics = Metrics(
-            AP=_mean(precision[:, :, :, 0, 2]),
-            AP50=_mean(precision[0, :, :, 0, 2]),
-            AP75=_mean(precision[5, :, :, 0, 2]),
-            APs=_mean(precision[:, :, :, 1, 2]),
-            APm=_mean(precision[:, :, :, 2, 2]),
-            APl=_mean(precision[:, :, :, 3, 2]),
-            AR1=_mean(recall[:, :, 0, 0]),
-            AR10=_mean(recall[:, :, 0, 1]),
-            AR100=_mean(recall[:, :, 0, 2]),
-            ARs=_mean(recall[:, :, 1, 2]),
-            ARm=_mean(recall[:, :, 2, 2]),
-            ARl=_mean(recall[:, :, 3, 2]),
-            per_class=tuple(
-                _class_metrics(name, precision, place_of.get(label), int(objects[label]))
-                for label, name in enumerate(self.names)
-            ),
-            images=len(ids),
-            boxes=int(objects.sum()),
-            detections=count,
-        )
-        curves = precision[:, :, :, 0, 2]
-        names = tuple(self.names[label] for label in measured)
-        return metrics, PrecisionRecall(names, np.where(curves > -1, curves, np.nan))
+    common = {
+        "images": [{"id": number} for number in range(1, len(ids) + 1)],
+        "categories": [{"id": label, "name": names[label]} for label in measured],
+    }
+    evaluation = COCOeval_faster(
+        COCO({**common, "annotations": truth}, print_function=_silent),
+        COCO({**common, "annotations": found}, print_function=_silent),
+        iouType="bbox",
+        print_function=_silent,
+    )
+    evaluation.evaluate()
+    evaluation.accumulate()
+    # Thresholds, recalls, classes, areas (all, small, medium, large), limits (1, 10, 100).
+    precision = np.asarray(evaluation.eval["precision"])
+    recall = np.asarray(evaluation.eval["recall"])  # thresholds, classes, areas, limits
+    place_of = {label: place for place, label in enumerate(measured)}
+    metrics = Metrics(
+        AP=_mean(precision[:, :, :, 0, 2]),
+        AP50=_mean(precision[0, :, :, 0, 2]),
+        AP75=_mean(precision[5, :, :, 0, 2]),
+        APs=_mean(precision[:, :, :, 1, 2]),
+        APm=_mean(precision[:, :, :, 2, 2]),
+        APl=_mean(precision[:, :, :, 3, 2]),
+        AR1=_mean(recall[:, :, 0, 0]),
+        AR10=_mean(recall[:, :, 0, 1]),
+        AR100=_mean(recall[:, :, 0, 2]),
+        ARs=_mean(recall[:, :, 1, 2]),
+        ARm=_mean(recall[:, :, 2, 2]),
+        ARl=_mean(recall[:, :, 3, 2]),
+        per_class=tuple(
+            _class_metrics(name, precision, place_of.get(label), int(objects[label]))
+            for label, name in enumerate(names)
+        ),
+        images=len(ids),
+        boxes=int(objects.sum()),
+        detections=count,
+    )
+    curves = precision[:, :, :, 0, 2]
+    known = tuple(names[label] for label in measured)
+    return metrics, PrecisionRecall(known, np.where(curves > -1, curves, np.nan))
 
 
 def coco_results(detections: Mapping[int | str, Detections], dataset: Dataset) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +17,7 @@ from yolov7.data.labels import Defect, LabelledImage
 from yolov7.data.letterbox import letterbox_evaluation, released_way_back, to_tensor
 from yolov7.data.rectangular import RectangularBatch, rectangular_batches
 from yolov7.errors import SourceError
-from yolov7.evaluation.coco import CocoEvaluator, Metrics
+from yolov7.evaluation.coco import Metrics, coco_metrics
 from yolov7.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from yolov7.evaluation.curves import PrecisionRecall
 from yolov7.evaluation.matching import judge
@@ -30,30 +30,34 @@ PIXELS = 32 * 640 * 640
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Metrics, and what they were computed from.
+class Evaluation(Metrics):
+    """The COCO metrics of the images that could be read, and what they were computed from.
 
     Attributes:
-        metrics: over the images that could be read.
-        detections: by image id: pixels of the image, labels of the data set.
+        by_image: image id -> detections, in pixels of the image, with labels of the data set.
         defects: images whose pixels could not be decoded; they and their objects are left out of the metrics.
         precision_recall: the curves that the metrics are means of.
         dataset: the ground truth.
     """
 
-    metrics: Metrics
-    detections: dict[int | str, Detections]
+    by_image: dict[int | str, Detections] = field(repr=False, compare=False)
     defects: tuple[Defect, ...]
-    precision_recall: PrecisionRecall
-    dataset: Dataset
+    precision_recall: PrecisionRecall = field(repr=False, compare=False)
+    dataset: Dataset = field(repr=False, compare=False)
+
+    @property
+    def metrics(self) -> Metrics:
+        """The numbers alone."""
+        return Metrics(**{one.name: getattr(self, one.name) for one in fields(Metrics)})
 
     def confusion(self, conf: float) -> ConfusionMatrix:
         """Count what objects were taken for, by detections above a confidence that overlap them by half."""
-        judgements = judge(self.dataset.images, self.detections, conf=conf)
+        judgements = judge(self.dataset.images, self.by_image, conf=conf)
         return confusion_matrix(judgements, self.dataset.names)
 
 
-def evaluate(
+
+def evaluate_network(
     infer: Callable[[Tensor], Tensor | Sequence[Tensor]],
     dataset: Dataset,
     *,
@@ -94,8 +98,7 @@ def evaluate(
     """
     label_of = np.array(match_classes(dataset.names, names, dataset.has_boxes()), np.int64)
     wanted = None if (label_of >= 0).all() else np.flatnonzero(label_of >= 0).tolist()
-    evaluator = CocoEvaluator(dataset.names)
-    detections: dict[int | str, Detections] = {}
+    by_image: dict[int | str, Detections] = {}
     defects: list[Defect] = []
     batch_size = batch_size or max(1, round(PIXELS / size**2))
     way_back = released_way_back if released_mapping else _as_it_is
@@ -118,14 +121,20 @@ def evaluate(
             )
             for (labelled, _, letterbox), boxes in zip(sound, found, strict=True):
                 mine = Detections.from_tensors(*boxes, names=names).to_source(way_back(letterbox))
-                mine = Detections(mine.boxes, mine.scores, label_of[mine.labels], dataset.names)
-                detections[labelled.image_id] = mine
-                evaluator.add(labelled, mine)
+                by_image[labelled.image_id] = Detections(
+                    mine.boxes, mine.scores, label_of[mine.labels], dataset.names
+                )
         done += len(batch.indices)
         if progress is not None:
             progress(done, len(dataset))
-    metrics, precision_recall = evaluator.measure()
-    return Evaluation(metrics, detections, tuple(defects), precision_recall, dataset)
+    metrics, precision_recall = coco_metrics(dataset.images, by_image, dataset.names)
+    return Evaluation(
+        **vars(metrics),
+        by_image=by_image,
+        defects=tuple(defects),
+        precision_recall=precision_recall,
+        dataset=dataset,
+    )
 
 
 def _as_it_is(letterbox: Letterbox) -> Letterbox:

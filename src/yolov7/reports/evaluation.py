@@ -76,12 +76,12 @@ def evaluation_sections(
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    curves = confidence_curves(dataset.images, outcome.detections, dataset.names)
-    judgements = judge(dataset.images, outcome.detections, conf=conf)
+    curves = confidence_curves(dataset.images, outcome.by_image, dataset.names)
+    judgements = judge(dataset.images, outcome.by_image, conf=conf)
     matrix = confusion_matrix(judgements, dataset.names)
     _metrics(page, outcome, curves)
     _curves(page, outcome, curves)
-    _classes(page, outcome.metrics, matrix, conf)
+    _classes(page, outcome, matrix, conf)
     _confusions(page, matrix, conf)
     _worst(page, judgements, dataset.names, conf, worst_count)
     _left_out(page, outcome)
@@ -105,7 +105,7 @@ def headline(metrics: Metrics, curves: ConfidenceCurves) -> list[Tile]:
 
 
 def _metrics(page: Page, outcome: Evaluation, curves: ConfidenceCurves) -> None:
-    metrics = outcome.metrics
+    metrics = outcome
     page.section("Result", "The COCO metrics: the same numbers as pycocotools gives.")
     page.tiles(headline(metrics, curves))
     rows: list[Row] = [[name, percent(getattr(metrics, name), bar=True), text] for name, text in _MEANINGS]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from yolov7.checkpoints.checkpoint import load_checkpoint
+from yolov7.evaluating import evaluate
 from yolov7.inference.backend import default_device
 from yolov7.models.tables import TABLE_10
 from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.reproduce.table import require_both
-from yolov7.validate import validate
 
 
 def reproduce_table_10(
@@ -40,14 +40,14 @@ def reproduce_table_10(
         numbers = [Number("AP", "paper", setting.AP)]
         if weights is not None and data is not None:
             say(f"{network}: {label}")
-            metrics = validate(
+            metrics = evaluate(
                 weights,
                 data,
                 half=setting.half,
                 iou=setting.iou,
                 device=device,
                 released_mapping=released_mapping,
-            ).metrics
+            )
             numbers.append(Number("AP", "measured", round(100 * metrics.AP, 2)))
         lines.append(Line(label, network, size, tuple(numbers)))
     notes = ["The paper's numbers are YOLOv7-X on COCO val2017."]

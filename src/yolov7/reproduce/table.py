@@ -13,6 +13,7 @@ import torch
 
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.errors import UsageError
+from yolov7.evaluating import evaluate
 from yolov7.inference.backend import TorchBackend, default_device
 from yolov7.inference.speed import call_seconds, inputs_for
 from yolov7.models.complexity import complexity
@@ -20,7 +21,6 @@ from yolov7.models.detector import create
 from yolov7.models.tables import Row, Table
 from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.types import Image
-from yolov7.validate import validate
 
 Say = Callable[[str], None]
 PERCENT = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -122,7 +122,7 @@ def _measured_ap(
     device: str,
     released_mapping: bool,
 ) -> tuple[Number, ...]:
-    metrics = validate(weights, data, size=size, device=device, released_mapping=released_mapping).metrics
+    metrics = evaluate(weights, data, size=size, device=device, released_mapping=released_mapping)
     return tuple(Number(name, "measured", round(100 * getattr(metrics, name), 1)) for name in PERCENT)
 
 

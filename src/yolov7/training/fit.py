@@ -36,7 +36,7 @@ from yolov7.training.board import Board
 from yolov7.training.config import TrainConfig
 from yolov7.training.hardware import devices, is_first_process, precision, workers
 from yolov7.training.interrupts import catching_interrupts
-from yolov7.training.keeper import BEST, LAST, Keeper, measure
+from yolov7.training.keeper import BEST, LAST, Keeper, evaluate_model
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.prepare import Run, Say, prepare
@@ -333,7 +333,7 @@ def _finish(
     if trainer.is_global_zero:
         checkpoint = load_checkpoint(best)
         if run.val is not None:
-            evaluation = measure(checkpoint.model, run.val, run, module.device)
+            evaluation = evaluate_model(checkpoint.model, run.val, run, module.device)
         if run.config.report:
             batch = next(loader.epoch(0))
             shown = run.train if run.val is None else run.val

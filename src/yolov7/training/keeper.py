@@ -18,7 +18,7 @@ import torch
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.data.dataset import Dataset
 from yolov7.errors import TrainingError
-from yolov7.evaluation.run import Evaluation, evaluate
+from yolov7.evaluation.run import Evaluation, evaluate_network
 from yolov7.files import write_file
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.detector import Detector
@@ -129,7 +129,7 @@ class Keeper(pl.Callback):
         names = ("AP", "AP50", "AP75", "AR100")
         values = [math.nan] * len(names)
         if trainer.is_global_zero:
-            metrics = measure(model, val, self.run, trainer.strategy.root_device).metrics
+            metrics = evaluate_model(model, val, self.run, trainer.strategy.root_device)
             values = [getattr(metrics, name) for name in names]
         values = trainer.strategy.broadcast(values)
         return dict(zip(names, values, strict=True))
@@ -174,10 +174,10 @@ class Keeper(pl.Callback):
         )
 
 
-def measure(model: Detector, dataset: Dataset, run: Run, device: torch.device) -> Evaluation:
+def evaluate_model(model: Detector, dataset: Dataset, run: Run, device: torch.device) -> Evaluation:
     """Evaluate with the defaults of ``yolov7 val``, so that both give the same AP."""
     backend = TorchBackend(model, device)
-    return evaluate(
+    return evaluate_network(
         lambda images: backend(images, 0.001),
         dataset,
         names=run.train.names,

@@ -1,11 +1,11 @@
-"""Any checkpoint on any data set -> COCO metrics: what ``yolov7 val`` does."""
+"""COCO metrics of any checkpoint on any data set: what ``yolov7 val`` does."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,9 +14,8 @@ from yolov7.artefacts.suppressed import IOU as SUPPRESSING_IOU
 from yolov7.artefacts.suppressed import SuppressingBackend
 from yolov7.data.dataset import Dataset, match_classes, open_dataset
 from yolov7.errors import DataError, OutputError
-from yolov7.evaluation.coco import Metrics, coco_results
-from yolov7.evaluation.run import Evaluation
-from yolov7.evaluation.run import evaluate as evaluate_network
+from yolov7.evaluation.coco import coco_results
+from yolov7.evaluation.run import Evaluation, evaluate_network
 from yolov7.files import exists, write_file
 from yolov7.inference.predictor import Predictor
 from yolov7.loading import load
@@ -28,7 +27,7 @@ from yolov7.text import plural
 _LOG = logging.getLogger(__name__)
 
 REPORT, METRICS = "report.html", "metrics.json"
-"""What a report's directory gets."""
+"""Files in the directory of a report."""
 
 
 def evaluate(
@@ -52,95 +51,39 @@ def evaluate(
     report: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
-) -> Metrics:
-    """Measure a checkpoint on labelled images by the COCO protocol.
-
-    Args:
-        weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
-        data: data.yaml, COCO json, or the folder of a data set.
-        split, images, size, batch_size, conf, iou, max_detections, released_mapping, augment, half, runtime,
-            trust, device, predictions, report, progress, say: see :func:`yolov7.validate.validate`, which
-            gives the detections and curves too.
-
-    Raises:
-        CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
-
-    >>> metrics = evaluate("best.pt", "data.yaml")
-    >>> metrics.images, 0 <= metrics.AP50 <= 1
-    (2, True)
-    """
-    return validate(
-        weights,
-        data,
-        split=split,
-        images=images,
-        size=size,
-        batch_size=batch_size,
-        conf=conf,
-        iou=iou,
-        max_detections=max_detections,
-        released_mapping=released_mapping,
-        augment=augment,
-        half=half,
-        runtime=runtime,
-        trust=trust,
-        device=device,
-        predictions=predictions,
-        report=report,
-        progress=progress,
-        say=say,
-    ).metrics
-
-
-def validate(
-    weights: str | os.PathLike[str],
-    data: str | os.PathLike[str],
-    *,
-    split: str = "val",
-    images: str | os.PathLike[str] | None = None,
-    size: int | None = None,
-    batch_size: int | None = None,
-    conf: float = 0.001,
-    iou: float = 0.65,
-    max_detections: int = 300,
-    released_mapping: bool = False,
-    augment: bool = False,
-    half: bool = False,
-    runtime: str | None = None,
-    trust: bool = False,
-    device: str | torch.device | None = None,
-    predictions: str | os.PathLike[str] | None = None,
-    report: str | os.PathLike[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    say: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Metrics, detections and defects of a checkpoint on labelled images.
+    """Measure a checkpoint on labelled images by the COCO protocol.
 
     Args:
         weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
         data: data.yaml, COCO json, or the folder of a data set.
         split: part of the data set.
         images: folder of the images of a COCO json, where they are not found beside it.
-        size: long side of the images, pixels; the checkpoint's own where not given.
-        batch_size: images that go through the network together; as many as give the pixels of 32 at 640 where
-            not given. Images of a batch share a rectangle, so AP moves by some thousandths with it.
-        conf: confidence that a detection must exceed; the protocol wants nearly all.
-        iou: overlap above which the lesser of two boxes of a class goes.
-        max_detections: of an image.
+        size: long side of the images, pixels; the checkpoint's own by default.
+        batch_size: images per batch; by default as many as have the pixels of 32 at 640. Images of a batch
+            share a rectangle, so AP moves by some thousandths with it.
+        conf: confidence threshold; the protocol wants nearly all detections.
+        iou: IoU threshold of NMS.
+        max_detections: limit per image.
         released_mapping: map boxes back to the image as the released evaluation does, half a pixel of the
             network off where padding is odd: to repeat published numbers, which are lower for it.
-        augment: look at each image three times, mirrored and scaled.
-        half: 16 bits: float16 on a GPU, bfloat16 on a CPU.
-        runtime, trust: what runs the network, and an artefact that may run anything: see :func:`yolov7.load`.
+        augment: test-time augmentation: each image three times, mirrored and scaled.
+        half: float16 on a GPU, bfloat16 on a CPU.
+        runtime, trust: runtime of the network, and trust in an artefact: see :func:`yolov7.load`.
         device: a GPU where there is one by default.
-        predictions: file to write the detections to, in the form that the COCO server takes.
+        predictions: file for the detections, in the form that the COCO server takes.
         report: directory for report.html (metrics, curves, confusions, the worst images, in one file that
             needs no network) and metrics.json.
         progress: called with the number of images done and of all.
-        say: told what was read of the data set, and what was left out.
+        say: called with lines on what was read of the data set, and what was left out.
 
     Raises:
         CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
+        MissingDependencyError: matplotlib is not installed, for a report.
+
+    >>> evaluation = evaluate("best.pt", "data.yaml")
+    >>> evaluation.images, 0 <= evaluation.AP50 <= 1
+    (2, True)
     """
     if report is not None:  # known now, not after the evaluation
         require_matplotlib()
@@ -152,20 +95,15 @@ def validate(
         weights, runtime=runtime, size=size, device=device, half=half, augment=augment, trust=trust
     )
     dataset = _of_known_classes(dataset, predictor.names)
-
     if isinstance(predictor.backend, SuppressingBackend):
         _LOG.warning(
             "%s suppresses by itself, with IoU %g and one class a box: AP is lower than the network's",
             predictor.backend.runtime,
             SUPPRESSING_IOU,
         )
-
-    def infer(images: torch.Tensor) -> Sequence[torch.Tensor]:
-        return predictor.backend(images, conf)
-
     with enough_for_images(*(predictor.backend.shape or (predictor.size, predictor.size))):
-        outcome = evaluate_network(
-            infer,
+        evaluation = evaluate_network(
+            lambda batch: predictor.backend(batch, conf),
             dataset,
             names=predictor.names,
             size=predictor.size,
@@ -179,7 +117,7 @@ def validate(
             progress=progress,
         )
     if predictions is not None:
-        entries = coco_results(outcome.detections, dataset)
+        entries = coco_results(evaluation.by_image, dataset)
         write_file(Path(predictions), json.dumps(entries).encode())
     if report is not None:
         settings = {
@@ -189,17 +127,39 @@ def validate(
             "mirrored and scaled too": augment,
             "boxes mapped back": "as released" if released_mapping else "exactly",
         }
-        page = evaluation_report(
-            f"{Path(weights).name} on {dataset.path.name}",
-            f"{predictor.backend.variant} at {predictor.size} pixels on {plural(len(dataset), 'image')} "
-            f"({dataset.split})",
-            outcome,
-            dataset,
-            _facts(weights, predictor, dataset) | settings,
-        )
-        write_file(Path(report, REPORT), page.encode())
-        write_file(Path(report, METRICS), json.dumps(outcome.metrics.to_dict(), indent=2).encode())
-    return outcome
+        _write_report(Path(report), Path(weights).name, predictor, dataset, evaluation, settings)
+    return evaluation
+
+
+def _write_report(
+    directory: Path,
+    weights: str,
+    predictor: Predictor,
+    dataset: Dataset,
+    evaluation: Evaluation,
+    settings: Mapping[str, object],
+) -> None:
+    """Write the page, with names of files alone, for it is passed on; and the metrics."""
+    facts = {
+        "weights": weights,
+        "network": predictor.backend.variant,
+        "runs on": predictor.backend.runtime,
+        "classes": len(predictor.names),
+        "data": dataset.path.name,
+        "format": dataset.kind,
+        "split": dataset.split,
+        "image size": predictor.size,
+    }
+    page = evaluation_report(
+        f"{weights} on {dataset.path.name}",
+        f"{predictor.backend.variant} at {predictor.size} pixels on {plural(len(dataset), 'image')} "
+        f"({dataset.split})",
+        evaluation,
+        dataset,
+        facts | dict(settings),
+    )
+    write_file(directory / REPORT, page.encode())
+    write_file(directory / METRICS, json.dumps(evaluation.to_dict(), indent=2).encode())
 
 
 def _truth(
@@ -233,17 +193,3 @@ def _of_known_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
     if left := len(dataset.names) - len(known):
         _LOG.warning("%d classes of the data set have no box here and are unknown to the network", left)
     return dataset.of_classes(known)
-
-
-def _facts(weights: str | os.PathLike[str], predictor: Predictor, dataset: Dataset) -> dict[str, object]:
-    """What a report says of network and data; names of files alone, for a page is passed on."""
-    return {
-        "weights": Path(weights).name,
-        "network": predictor.backend.variant,
-        "runs on": predictor.backend.runtime,
-        "classes": len(predictor.names),
-        "data": dataset.path.name,
-        "format": dataset.kind,
-        "split": dataset.split,
-        "image size": predictor.size,
-    }
