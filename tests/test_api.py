@@ -18,7 +18,7 @@ MODULES = sorted(
     for path in SOURCE.rglob("*.py")
     if ">>> " in path.read_text()
 )
-SHOWN_ELSEWHERE = {"Metrics": "evaluate", "Predictions": "Detector"}
+SHOWN_ELSEWHERE = {"Evaluation": "evaluate", "Metrics": "evaluate", "Predictions": "Detector"}
 """Results, by the name whose example makes one."""
 
 
