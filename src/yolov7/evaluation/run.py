@@ -56,7 +56,6 @@ class Evaluation(Metrics):
         return confusion_matrix(judgements, self.dataset.names)
 
 
-
 def evaluate_network(
     infer: Callable[[Tensor], Tensor | Sequence[Tensor]],
     dataset: Dataset,
