@@ -121,3 +121,15 @@ def test_knowing_the_formats_loads_no_vendor_library():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_architecture_page_names_every_room_and_files_that_exist():
+    page = (SOURCE.parents[1] / "docs" / "architecture.md").read_text()
+    picture = page.split("```")[1]
+    rooms = {
+        path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert {name for name in rooms if not name.startswith("__")} <= set(re.findall(r"\w+", picture))
+    named = re.findall(r"`((?:\w+/)+\w+\.py|\w+\.py)`", page)
+    assert len(named) > 15
+    assert [name for name in named if not (SOURCE / name).exists()] == []
