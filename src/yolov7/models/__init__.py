@@ -1,1 +1,1 @@
-"""The networks of the paper: blocks, re-parameterisation, variants, and the detector that they make."""
+"""The networks of the paper: blocks, re-parameterisation, variants, and the detector."""

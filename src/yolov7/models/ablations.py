@@ -1,7 +1,7 @@
-"""The networks of the paper's ablations, each a few words away from one that exists.
+"""The networks of the paper's ablations, each derived from another network.
 
-Paper: Sec. 5.4, Tables 3 to 8. What differs in training only (Tables 6 and 7) stands with the tables'
-rows, in :mod:`yolov7.models.tables`.
+Paper: Sec. 5.4, Tables 3 to 8. Differences in training only (Tables 6 and 7) are in
+:mod:`yolov7.models.tables`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ X_DEPTH_ONLY = replace(scale(YOLOV7_X_LIGHT, depth=2), name="yolov7-x-depth-only
 
 
 class RepELAN(ELAN):
-    """ELAN with RepConv at some positions of its chain, counted from 1; every second one is concatenated.
+    """ELAN with RepConv at some positions of its chain, counted from 1; even positions are concatenated.
 
-    The circles of Fig. 6 are in no text: which positions (a) to (e) stand for is our choice, a table below.
+    The paper shows the positions of (a) to (e) only as circles in Fig. 6: those below are our reading.
     """
 
     positions: ClassVar[frozenset[int]] = frozenset()
@@ -54,43 +54,43 @@ class RepELAN(ELAN):
 
 
 class RepELANa(RepELAN):
-    """The first convolution of each stack: nothing meets a concatenation, identities stay."""
+    """RepConv first in each stack: no output is concatenated, so identities stay."""
 
     positions = frozenset((1, 3, 5))
 
 
 class RepELANb(RepELAN):
-    """The second of each stack, whose output is concatenated: planned without identity."""
+    """RepConv second in each stack, where outputs are concatenated: planned without identity."""
 
     positions = frozenset((2, 4, 6))
 
 
 class RepELANc(RepELAN):
-    """All of them, as planned."""
+    """RepConv at all positions, as planned."""
 
     positions = frozenset(range(1, 7))
 
 
 class RepELANd(RepELAN):
-    """The first stack, as planned."""
+    """RepConv in the first stack, as planned."""
 
     positions = frozenset((1, 2))
 
 
 class RepELANe(RepELAN):
-    """The last stack, as planned."""
+    """RepConv in the last stack, as planned."""
 
     positions = frozenset((5, 6))
 
 
 class UnplannedRepELAN(RepELANb):
-    """As (b), but every RepConv keeps the identity that the plan forbids. Not in the paper's table."""
+    """Variant of (b) with the identities that the plan forbids. Not in the paper's table."""
 
     identity = True
 
 
 def _with_elan(kind: type[ComputationalBlock], name: str) -> Architecture:
-    """YOLOv7-X, whose ELANs have three stacks of two convolutions, with another kind of them."""
+    """YOLOv7-X, whose ELANs have three stacks of two convolutions, with another kind of ELAN."""
     return replace(
         YOLOV7_X,
         name=name,
@@ -110,25 +110,25 @@ X_REP_UNPLANNED = _with_elan(UnplannedRepELAN, "yolov7-x-rep-unplanned")
 
 
 class RepCSPA(CSPA):
-    """RepCSP."""
+    """RepCSP: CSPA with RepConv in its dark blocks (Table 5)."""
 
     unit = RepDarkBlock
 
 
 class ReversedCSPA(CSPA):
-    """RCSP."""
+    """RCSP: CSPA of reversed dark blocks (Table 5)."""
 
     unit = ReversedDarkBlock
 
 
 class RepReversedCSPA(CSPA):
-    """RepRCSP."""
+    """RepRCSP: CSPA of reversed dark blocks with RepConv (Table 5)."""
 
     unit = RepReversedDarkBlock
 
 
 class RepReversedCSPC(CSPC):
-    """RepRCSP of YOLOR-CSP."""
+    """RepRCSP for YOLOR-CSP: CSPC of reversed dark blocks with RepConv (Table 5)."""
 
     unit = RepReversedDarkBlock
 
@@ -136,7 +136,7 @@ class RepReversedCSPC(CSPC):
 def _with_csp(
     base: Architecture, kind: type[ComputationalBlock], instead_of: type[ComputationalBlock], name: str
 ) -> Architecture:
-    """The network with the dark blocks of its backbone replaced: CSPDarknet is the backbone."""
+    """The network with one kind of block in its backbone replaced by another."""
     return replace(
         base,
         name=name,

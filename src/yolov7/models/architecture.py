@@ -1,7 +1,7 @@
-"""The paper's networks as data: what each variant is made of, and the law that scales them.
+"""The paper's networks as data, and compound scaling.
 
-A variant is a table from the image down: stem, stages of the backbone, levels of the neck, outputs.
-YOLOv7-X, E6, D6 and E6E are derived from YOLOv7 and YOLOv7-W6; what else they change stands in a ``replace``.
+A variant is a table from input to output: stem, stages of the backbone, levels of the neck, outputs.
+YOLOv7-X, E6, D6 and E6E are scaled from YOLOv7 and YOLOv7-W6; ``replace`` lists their other differences.
 
 Paper: Sec. 3.2, Fig. 3 (compound scaling), Sec. 5.1 (the variants).
 """
@@ -37,7 +37,7 @@ from yolov7.models.head import ImplicitHead, PlainHead
 from yolov7.models.reparam import RepConv
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]
-"""Width and height in pixels of each anchor, by level from the finest."""
+"""(width, height) of each anchor in pixels, by level from the finest."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Block:
     width: int
 
     def build(self, in_channels: int, activation: Activation, cardinality: int) -> nn.Module:
-        """The module; an E-ELAN where the cardinality is above 1."""
+        """Build the module; an E-ELAN if the cardinality is above 1."""
         elans: list[nn.Module] = [
             self.kind(in_channels, self.width, self.branch, self.depth, activation)
             for _ in range(cardinality)
@@ -69,23 +69,25 @@ class Stage:
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that makes a variant, but for the number of classes.
+    """Structure of a network, without its number of classes.
 
     Attributes:
-        name: what users type.
+        name: unique name, such as yolov7-w6.
         size: nominal side of the square input, pixels.
         stem: (width, stride) of the 3x3 convolutions before the first stage.
-        stages: the backbone, fine to coarse; the last ``len(neck)`` stages feed the neck.
-        pool: pyramid pooling on top of the backbone, as wide as the neck's last level.
-        neck: the block of each level, fine to coarse; used going down to the finest level and again going up.
+        stages: stages of the backbone, fine to coarse; the last ``len(neck)`` stages feed the neck.
+        pool: factory of the pyramid pooling on top of the backbone, as wide as the neck's last level.
+        neck: block of each level, fine to coarse; built twice, on the top-down and the bottom-up path.
         neck_down: transition between the neck's levels.
-        outputs: width of each level's last 3x3 convolution, made by ``output``.
-        auxiliary: the same for the auxiliary heads; empty without them.
-        anchors: pixels.
-        reorg: space to depth before the stem.
-        cardinality: ELANs side by side in each block; 2 makes every block an E-ELAN.
-        partial_auxiliary: auxiliary heads read one group of an E-ELAN before the merge (Sec. 5.4.3).
-        head: lead head.
+        output: factory of the last 3x3 convolution of each level.
+        outputs: width of each level's last 3x3 convolution.
+        auxiliary: widths like ``outputs`` for the auxiliary heads; empty without auxiliary heads.
+        anchors: (width, height) of each anchor in pixels, by level from the finest.
+        activation: factory of the activation.
+        reorg: True for space-to-depth before the stem.
+        cardinality: number of parallel ELANs in each block; 2 or more makes every block an E-ELAN.
+        partial_auxiliary: True if auxiliary heads read one group of an E-ELAN before the merge (Sec. 5.4.3).
+        head: class of the lead head.
 
     >>> from dataclasses import replace
     >>> from yolov7.models.architecture import YOLOV7
@@ -117,7 +119,7 @@ class Architecture:
 
     @property
     def max_stride(self) -> int:
-        """Sides of an input are multiples of this."""
+        """Largest stride; the sides of an input are multiples of it."""
         return self.strides[-1]
 
 
@@ -127,15 +129,18 @@ class Architecture:
 def scale(
     architecture: Architecture, *, depth: float = 1.0, width: float = 1.0, branch: float = 1.0
 ) -> Architecture:
-    """The network with its numbers multiplied; widths are rounded up to multiples of 8.
+    """Scaled copy of a network; widths are rounded up to multiples of 8.
 
     Args:
-        architecture: what to scale.
-        depth: of each computational block.
-        width: of the transitions: stem, what blocks give, what is between them, outputs, auxiliary ones too.
-        branch: of what is inside the computational blocks.
+        architecture: network to scale.
+        depth: multiplier of the depth of each computational block.
+        width: multiplier of widths outside the blocks: stem, transitions, block outputs, outputs, auxiliary.
+        branch: multiplier of widths inside the computational blocks.
 
-    Paper: Sec. 3.2, Fig. 3; Table 3 has widths alone, depth alone, and both as the law below has it.
+    Paper: Sec. 3.2, Fig. 3; Table 3 compares scaling width, depth and both (:func:`compound_scale`).
+
+    >>> scale(YOLOV7, width=0.5).outputs
+    (128, 256, 512)
     """
 
     def scaled(block: Block) -> Block:
@@ -160,13 +165,13 @@ def scale(
 
 
 def compound_scale(architecture: Architecture, *, depth: int) -> Architecture:
-    """The network with ``depth`` convolutions in each block, and transitions widened to match.
+    """Copy of a network with ``depth`` convolutions per block, and transitions widened to match.
 
-    A deeper ELAN concatenates more channels, so what reads it must widen by the same ratio; branch widths
+    A deeper ELAN concatenates more channels, so the layers after it widen by the same ratio; branch widths
     stay. Depth 4 concatenates 4 branches, depth 6 five (x 1.25), depth 8 six (x 1.5).
 
     Raises:
-        ArchitectureError: blocks widen by different ratios, so that no one width matches.
+        ArchitectureError: blocks of different depths, or that widen by different ratios.
 
     Paper: Sec. 3.2, Fig. 3c.
 
@@ -186,7 +191,7 @@ def compound_scale(architecture: Architecture, *, depth: int) -> Architecture:
 
 
 def with_downs(architecture: Architecture, down: Transition) -> Architecture:
-    """The network with every transition replaced by ``down``."""
+    """Copy of a network with every transition replaced by ``down``."""
     return replace(
         architecture,
         stages=tuple(replace(stage, down=down) for stage in architecture.stages),
@@ -230,7 +235,7 @@ YOLOV7_X_LIGHT = replace(
     neck=tuple(replace(block, kind=ELAN) for block in YOLOV7.neck),
     output=Conv3x3,
 )
-"""What X is scaled from: the base of Table 3."""
+"""Base of YOLOv7-X and of Table 3."""
 
 YOLOV7_X = replace(compound_scale(YOLOV7_X_LIGHT, depth=6), name="yolov7-x")
 
@@ -298,11 +303,14 @@ YOLOV7_W6 = Architecture(
     anchors=P6_ANCHORS,
 )
 
-_scaled = with_downs(compound_scale(YOLOV7_W6, depth=6), DownC)
-YOLOV7_E6 = replace(_scaled, name="yolov7-e6", auxiliary=_scaled.outputs)
 
-_scaled = with_downs(compound_scale(YOLOV7_W6, depth=8), DownC)
-YOLOV7_D6 = replace(_scaled, name="yolov7-d6", auxiliary=_scaled.outputs)
+def _deeper_w6(name: str, depth: int) -> Architecture:
+    scaled = with_downs(compound_scale(YOLOV7_W6, depth=depth), DownC)
+    return replace(scaled, name=name, auxiliary=scaled.outputs)
+
+
+YOLOV7_E6 = _deeper_w6("yolov7-e6", 6)
+YOLOV7_D6 = _deeper_w6("yolov7-d6", 8)
 
 YOLOV7_E6E = replace(YOLOV7_E6, name="yolov7-e6e", cardinality=2, partial_auxiliary=True)
 

@@ -1,4 +1,4 @@
-"""The backbone: from the image to one feature map a level."""
+"""The backbone: one feature map per level from an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from yolov7.models.blocks import Activation, ConvBNAct, ReOrg, given_width
 
 
 class BackboneStage(nn.Module):
-    """A transition, then a computational block: half the size, ``block.width`` channels."""
+    """Transition and computational block: (B, in_channels, H, W) -> (B, block.width, H/2, W/2)."""
 
     def __init__(self, stage: Stage, in_channels: int, activation: Activation, cardinality: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class BackboneStage(nn.Module):
 class Backbone(nn.Module):
     """image ─ (ReOrg) ─ stem ─ stage ─ stage (P3) ─ stage (P4) ─ ...
 
-    Takes images (B, 3, H, W) in [0, 1]; gives the feature maps of strides 8, 16, 32 (and 64).
+    Images (B, 3, H, W) in [0, 1] -> feature maps (B, C, H/s, W/s) of strides s = 8, 16, 32 (and 64).
     """
 
     def __init__(self, architecture: Architecture) -> None:

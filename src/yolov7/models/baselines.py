@@ -1,4 +1,4 @@
-"""The networks that the paper compares itself with, built of the same parts: YOLOv4-CSP and the YOLOR family.
+"""The paper's baselines, built of the same parts: YOLOv4-CSP and the YOLOR family.
 
 Paper: Sec. 5.2, Tables 1, 2 and 9.
 """
@@ -22,12 +22,12 @@ from yolov7.models.head import PlainHead
 
 
 def _half(kind: type[ComputationalBlock], depth: int, width: int) -> Block:
-    """A block whose inside is half as wide as what it gives."""
+    """Block with branches half as wide as its output."""
     return Block(kind, branch=width // 2, depth=depth, width=width)
 
 
 def _full(kind: type[ComputationalBlock], depth: int, width: int) -> Block:
-    """A block whose inside is as wide as what it gives."""
+    """Block with branches as wide as its output."""
     return Block(kind, branch=width, depth=depth, width=width)
 
 

@@ -1,8 +1,8 @@
 """Computational blocks, transitions and pooling of the YOLOv7 networks.
 
-A *computational block* mixes features at one resolution (ELAN, E-ELAN); a *transition* goes to half the
-resolution. Every drawing lists a concatenation's inputs from the first channel on, and attributes are
-created in drawing order: that is the order of the tensors in a checkpoint.
+A *computational block* mixes features at one resolution (ELAN, E-ELAN); a *transition* halves the
+resolution. Every drawing lists a concatenation's inputs in channel order, and attributes are created in
+drawing order, which is the order of the tensors in a checkpoint.
 
 Paper: Sec. 3.1, Fig. 2.
 """
@@ -22,18 +22,22 @@ Activation = Callable[[], nn.Module]
 
 
 class Transition(Protocol):
-    """Makes a module that halves height and width."""
+    """Factory of a module that halves height and width."""
 
     def __call__(self, in_channels: int, out_channels: int, activation: Activation, /) -> nn.Module: ...
 
 
 def round_up(channels: float) -> int:
-    """The multiple of 8 that is as large or larger, as all scaled widths are."""
+    """Smallest multiple of 8 not below ``channels``: the rounding of all scaled widths.
+
+    >>> round_up(80), round_up(81)
+    (80, 88)
+    """
     return 8 * math.ceil(channels / 8)
 
 
 def silu() -> nn.Module:
-    """x * sigmoid(x), in place: batch norm's output is needed by nobody else."""
+    """SiLU, x * sigmoid(x); in place, because nothing else reads batch norm's output."""
     return nn.SiLU(inplace=True)
 
 
@@ -43,7 +47,7 @@ def leaky_relu() -> nn.Module:
 
 
 class ConvAct(nn.Module):
-    """Convolution with bias, then activation: what a ConvBNAct or a RepConv becomes when it is deployed."""
+    """Convolution with bias, then activation: the deployed form of ConvBNAct and RepConv."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel: int, stride: int, activation: nn.Module
@@ -58,7 +62,7 @@ class ConvAct(nn.Module):
 
 
 class ConvBNAct(nn.Module):
-    """Convolution without bias, batch norm, activation; the size is kept but for the stride."""
+    """Convolution without bias, batch norm, activation; the stride divides height and width."""
 
     def __init__(
         self,
@@ -78,7 +82,7 @@ class ConvBNAct(nn.Module):
         return out
 
     def fused(self) -> ConvAct:
-        """The same function with batch norm folded into the convolution."""
+        """Deployed form: batch norm folded into the convolution."""
         conv = self.conv
         weight, bias = fold_batch_norm(conv.weight, self.bn)
         fused = ConvAct(conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0], self.act)
@@ -91,7 +95,7 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
 
 
 def fold_batch_norm(weight: Tensor, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias, in float64, of the convolution that equals ``bn(conv(x))`` in evaluation."""
+    """float64 weight (O, I, k, k) and bias (O,) of the convolution equal to ``bn(conv(x))`` in eval mode."""
     assert bn.running_var is not None
     assert bn.running_mean is not None
     gain = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
@@ -100,7 +104,7 @@ def fold_batch_norm(weight: Tensor, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]
 
 @torch.no_grad()
 def with_weights(fused: ConvAct, weight: Tensor, bias: Tensor) -> ConvAct:
-    """``fused`` holding the given weight and bias, on their device."""
+    """Replace weight and bias of ``fused``; keep its dtype, take their device."""
     dtype = fused.conv.weight.dtype
     fused.conv.weight = nn.Parameter(weight.to(dtype))
     fused.conv.bias = nn.Parameter(bias.to(dtype))
@@ -108,7 +112,7 @@ def with_weights(fused: ConvAct, weight: Tensor, bias: Tensor) -> ConvAct:
 
 
 class Conv3x3(ConvBNAct):
-    """3x3, size kept."""
+    """3x3 convolution that keeps the size."""
 
     def __init__(self, in_channels: int, out_channels: int, activation: Activation = silu) -> None:
         super().__init__(in_channels, out_channels, 3, 1, activation)
@@ -118,14 +122,14 @@ class Conv3x3(ConvBNAct):
 
 
 class ComputationalBlock(nn.Module):
-    """Mixes features at one resolution: ``depth`` units of ``branch`` channels, giving ``out_channels``.
+    """Block at one resolution: ``depth`` units of ``branch`` channels; the output has ``out_channels``.
 
-    Made from (in_channels, out_channels, branch, depth, activation).
+    Subclasses take (in_channels, out_channels, branch, depth, activation).
     """
 
     @classmethod
     def concat_fan_in(cls, depth: int) -> float:
-        """Width of its concatenation, in branch widths: the same at any depth, unless a block says so."""
+        """Width of the concatenation in branch widths; by default independent of the depth."""
         del depth
         return 1
 
@@ -138,7 +142,7 @@ class ELAN(ComputationalBlock):
                         └─ 3x3 ─ 3x3 ─ y2 ─┬───────┤
                                            └─ ...  ┴─ [y_d, ..., y2, y0, a] ─ 1x1 ─ out
 
-    Every second 3x3 of the chain is tapped, so that ``depth`` convolutions of ``branch`` channels concatenate
+    Every second 3x3 of the chain is tapped: ``depth`` convolutions of ``branch`` channels concatenate
     ``branch * (2 + depth / 2)`` channels. The chain's width is rounded up to a multiple of 8.
 
     Paper: Sec. 3.1, Fig. 2c.
@@ -168,7 +172,7 @@ class ELAN(ComputationalBlock):
 
     @classmethod
     def concat_fan_in(cls, depth: int) -> float:
-        """Width of the concatenation, in branch widths (Sec. 3.2, Fig. 3c)."""
+        """Width of the concatenation in branch widths (Sec. 3.2, Fig. 3c)."""
         return 2 + depth / cls.tap_every * cls.chain_ratio
 
     def link(self, position: int, in_channels: int, out_channels: int, activation: Activation) -> nn.Module:
@@ -201,14 +205,14 @@ class TinyELAN(ELAN):
 
 
 class EELAN(nn.Module):
-    """Extended ELAN: ELANs with weights of their own read the same input; their outputs are added.
+    """Extended ELAN: ELANs with separate weights read the same input; their outputs are added.
 
             ┌─ ELAN ─┐
         x ──┤        + ─ out          the drawing for cardinality 2
             └─ ELAN ─┘
 
-    This equals the group convolution with shuffle and merge of Fig. 2d: the first 1x1s expand the
-    cardinality, the addition merges it, and the gradient path of each ELAN stays as it was.
+    Equal to the group convolution with shuffle and merge of Fig. 2d: the first 1x1s expand the cardinality,
+    the addition merges it, and the gradient path of each ELAN is unchanged.
 
     Paper: Sec. 3.1, Fig. 2d.
     """
@@ -223,7 +227,7 @@ class EELAN(nn.Module):
 
     @staticmethod
     def merge(groups: list[Tensor]) -> Tensor:
-        """The groups' outputs added."""
+        """Sum of the groups' outputs."""
         merged = groups[0]
         for group in groups[1:]:
             merged = merged + group
@@ -237,14 +241,14 @@ class EELAN(nn.Module):
 
 
 class StridedConv(ConvBNAct):
-    """3x3 with stride 2."""
+    """3x3 convolution with stride 2."""
 
     def __init__(self, in_channels: int, out_channels: int, activation: Activation = silu) -> None:
         super().__init__(in_channels, out_channels, 3, 2, activation)
 
 
 class MaxPool(nn.MaxPool2d):
-    """2x2 maximum with stride 2; it cannot change the width. The transition of YOLOv7-tiny."""
+    """2x2 max pooling with stride 2, which keeps the width: the transition of YOLOv7-tiny."""
 
     def __init__(self, in_channels: int, out_channels: int, _activation: Activation = silu) -> None:
         if in_channels != out_channels:
@@ -255,12 +259,12 @@ class MaxPool(nn.MaxPool2d):
 
 
 class MP(nn.Module):
-    """Half of the channels by pooling, half by a strided convolution.
+    """Transition: half of the channels by max pooling, half by a strided convolution.
 
     x ─┬─ maxpool 2/2 ─ 1x1 ─────── pool ─┐
        └─ 1x1 ─ 3x3/2 ───────────── conv ─┴─ [conv, pool]
 
-    Each half is rounded up to a multiple of 8, so it may give more channels than asked for: see
+    Each half is rounded up to a multiple of 8, so there may be more than ``out_channels``: see
     :func:`given_width`.
     """
 
@@ -277,12 +281,16 @@ class MP(nn.Module):
 
 
 def given_width(down: Transition, width: int) -> int:
-    """Channels that a transition gives when it is asked for ``width``."""
+    """Output channels of a transition built for ``width``.
+
+    >>> given_width(MP, 40), given_width(StridedConv, 40)
+    (48, 40)
+    """
     return 2 * round_up(width / 2) if down is MP else width
 
 
 class DownC(nn.Module):
-    """As MP, with a full-width 1x1 before the strided convolution; the transition of E6, D6 and E6E.
+    """MP with a full-width 1x1 before the strided convolution: the transition of E6, D6 and E6E.
 
     x ─┬─ 1x1 (c_in) ─ 3x3/2 ────── conv ─┐
        └─ maxpool 2/2 ─ 1x1 ─────── pool ─┴─ [conv, pool]
@@ -301,7 +309,7 @@ class DownC(nn.Module):
 
 
 class ReOrg(nn.Module):
-    """Space to depth: each 2x2 of pixels becomes 4 times the channels. (B, 3, H, W) -> (B, 12, H/2, W/2).
+    """Space to depth: each 2x2 of pixels becomes channels. (B, 3, H, W) -> (B, 12, H/2, W/2).
 
     Channels: [even rows even columns, odd rows even columns, even rows odd columns, odd rows odd columns].
     """
@@ -314,7 +322,7 @@ class ReOrg(nn.Module):
 
 
 class PyramidPool(nn.Module):
-    """Maxima over 5x5, 9x9 and 13x13 windows, size kept: a 9x9 maximum is a 5x5 maximum taken twice."""
+    """Input and its maxima over 5x5, 9x9 and 13x13 windows, by repeated 5x5 pooling; the size is kept."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -328,7 +336,7 @@ class PyramidPool(nn.Module):
 
 
 class SPPCSPC(nn.Module):
-    """Spatial pyramid pooling inside a cross-stage partial block; top of the backbone.
+    """Spatial pyramid pooling inside a cross-stage partial block, on top of the backbone.
 
     x ─┬─ 1x1 ─ 3x3 ─ 1x1 ─ [x1, max5, max9, max13] ─ 1x1 ─ 3x3 ─ y1 ─┐
        └─ 1x1 ─────────────────────────────────────────────────── y2 ─┴─ [y1, y2] ─ 1x1 ─ out

@@ -15,12 +15,12 @@ from yolov7.models.reparam import reparameterize
 from yolov7.models.tables import PRINTED
 
 COUNTING_SIZE = 640
-"""The paper's counts are of this input, whatever the network's own size."""
+"""Side in pixels of the input that the paper counts with, for every network."""
 
 
 Graph = Literal["deployed", "unfolded", "training"]
-"""What a row of the paper counts: the deployed network; the same with batch norms apart; or the network as it
-is trained, auxiliary heads included, with convolutions folded."""
+"""Network counted in a row of the paper: the deployed one; the deployed one with separate batch norms; or the
+training network, with auxiliary heads, and with convolutions folded."""
 
 
 GRAPHS: dict[str, Graph] = {
@@ -29,7 +29,7 @@ GRAPHS: dict[str, Graph] = {
     "yolov7-x-width-only": "unfolded",
     "yolov7-x-depth-only": "unfolded",
 }
-"""Rows that do not count the deployed network. That was found by counting: the paper is silent."""
+"""Rows that count another network than the deployed one. The paper does not say so; the numbers do."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Complexity:
     """Size and cost of a variant.
 
     Attributes:
-        parameters_training: of the network as it is trained.
-        parameters_deployed: after :func:`yolov7.models.detector.fuse`.
-        conv_gflops: 2 x multiply-adds of the deployed convolutions at the variant's own size, billions.
-        paper_gflops: what :func:`paper_flops` gives for the graph that the paper counts, billions.
-        paper_parameters: parameters of the graph that the paper's row counts.
-        graph: which graph that is.
+        parameters_training: parameters of the training network.
+        parameters_deployed: parameters after :func:`yolov7.models.detector.fuse`.
+        conv_gflops: 2 x multiply-adds of the deployed convolutions at the network's own size, billions.
+        paper_gflops: :func:`paper_flops` of the paper's graph at the network's own size, billions.
+        paper_parameters: parameters of the graph that the paper counts.
+        graph: graph that the paper counts.
     """
 
     parameters_training: int
@@ -54,27 +54,27 @@ class Complexity:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of parameters; buffers such as anchors and running statistics are none."""
+    """Number of parameters, without buffers such as anchors and running statistics."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def conv_flops(model: nn.Module, size: int) -> int:
-    """2 x multiply-adds of every convolution for one square image of ``size`` pixels a side."""
+    """2 x multiply-adds of all convolutions for one (3, size, size) image."""
     return _count(model, size)[0]
 
 
 def paper_flops(model: nn.Module, size: int) -> int:
-    """Operations by the paper's rule for one square image of ``size`` pixels a side.
+    """Floating-point operations for one (3, size, size) image, counted as in the paper.
 
     2 x multiply-adds of every convolution, 2 per output element of a convolution with bias, 4 per output
-    element of a batch norm that stands apart, 2 per LeakyReLU element; nothing for SiLU, pooling, upsampling.
+    element of a separate batch norm, 2 per LeakyReLU element; none for SiLU, pooling and upsampling.
     """
     return sum(_count(model, size))
 
 
 @lru_cache(maxsize=128)
 def complexity(architecture: Architecture) -> Complexity:
-    """Build the variant on no device at all and count, once. Takes a second for the largest."""
+    """Count on the meta device, without memory for weights; cached. The largest network takes a second."""
     graph = GRAPHS.get(architecture.name, "deployed")
     with torch.device("meta"):
         training = Detector(architecture)
@@ -90,7 +90,7 @@ def complexity(architecture: Architecture) -> Complexity:
         parameters_training=count_parameters(training),
         parameters_deployed=count_parameters(deployed),
         conv_gflops=conv_flops(deployed, architecture.size) / 1e9,
-        # The paper rounds at 640 first and scales then.
+        # The paper rounds at 640 first, then scales.
         paper_gflops=round(at_640 * (architecture.size / COUNTING_SIZE) ** 2, 1),
         paper_parameters=count_parameters(training if graph == "training" else deployed),
         graph=graph,
@@ -98,7 +98,7 @@ def complexity(architecture: Architecture) -> Complexity:
 
 
 def beside_the_paper(architecture: Architecture) -> dict[str, str | int | float | None]:
-    """What is counted here, and the paper's digits; None where the paper has none."""
+    """Counts of a network beside the paper's numbers, which are None if the paper has none."""
     counts, paper = complexity(architecture), PRINTED.get(architecture.name)
     return {
         "variant": architecture.name,
@@ -115,7 +115,7 @@ def beside_the_paper(architecture: Architecture) -> dict[str, str | int | float 
 
 
 def _count(model: nn.Module, size: int) -> tuple[int, int]:
-    """(operations of convolutions, operations of everything else that counts), on the meta device."""
+    """(operations of convolutions, other operations that the paper counts), on the meta device."""
     convolutions = others = 0
 
     def count(module: nn.Module, _inputs: object, output: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Residual blocks of the baselines (CSPDarknet) and their re-parameterised forms.
 
-Like an ELAN, each is a computational block: ``depth`` units of ``branch`` channels. What a unit is made of
-is a class attribute, so that an ablation is a subclass of one line.
+Each is a computational block of ``depth`` units with ``branch`` channels. The unit is a class attribute, so
+that an ablation is a one-line subclass.
 
 Paper: Sec. 5.2 (baselines), Sec. 5.4.2, Fig. 7, Table 5. CSPNet [80], Scaled-YOLOv4 [79].
 """
@@ -19,15 +19,16 @@ from yolov7.models.reparam import RepConv
 
 
 class DarkBlock(nn.Module):
-    """Two convolutions around which a residual leads.
+    """Two convolutions with a residual.
 
         x ─┬─ 1x1 ─ 3x3 ─ + ─ out
            └──────────────┘      no residual where ``residual`` is False
 
     Args:
-        channels: of input and output.
-        hidden: between the convolutions.
-        residual: whether the input is added.
+        channels: channels of input and output.
+        hidden: channels between the convolutions.
+        activation: factory of the activation.
+        residual: True to add the input.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class DarkBlock(nn.Module):
         self.conv1, self.conv2 = self.convolutions(channels, hidden, activation)
 
     def convolutions(self, channels: int, hidden: int, activation: Activation) -> tuple[nn.Module, nn.Module]:
-        """The two of them, in drawing order."""
+        """The two convolutions, in drawing order."""
         return ConvBNAct(channels, hidden, activation=activation), Conv3x3(hidden, channels, activation)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ class DarkBlock(nn.Module):
 
 
 class RepDarkBlock(DarkBlock):
-    """The 3x3 is a RepConv. What it gives meets the residual, so the plan leaves it no identity."""
+    """Dark block whose 3x3 is a RepConv; its output meets the residual, so it has no identity branch."""
 
     def convolutions(self, channels: int, hidden: int, activation: Activation) -> tuple[nn.Module, nn.Module]:
         rep = RepConv(hidden, channels, activation, meets_residual_or_concat=True)
@@ -55,14 +56,14 @@ class RepDarkBlock(DarkBlock):
 
 
 class ReversedDarkBlock(DarkBlock):
-    """The 3x3 comes first: x ─ 3x3 ─ 1x1 ─ + ─ out. As many weights and operations. Paper: Fig. 7."""
+    """Dark block with the 3x3 first: x ─ 3x3 ─ 1x1 ─ + ─ out. Cost is unchanged. Paper: Fig. 7."""
 
     def convolutions(self, channels: int, hidden: int, activation: Activation) -> tuple[nn.Module, nn.Module]:
         return Conv3x3(channels, hidden, activation), ConvBNAct(hidden, channels, activation=activation)
 
 
 class RepReversedDarkBlock(DarkBlock):
-    """The 3x3 that comes first is a RepConv, without an identity: its layer has the residual already.
+    """Reversed dark block whose 3x3 is a RepConv, without an identity: the block has a residual already.
 
     Paper: Sec. 5.4.2, Fig. 7.
     """
@@ -93,7 +94,7 @@ class Residual(ComputationalBlock):
 
 
 class CSPA(ComputationalBlock):
-    """Cross-stage partial block: half of the channels go through the units, half past them.
+    """Cross-stage partial block: half of the channels go through the units, half bypass them.
 
     x ─┬─ 1x1 ─ units ─ y1 ─┐
        └─ 1x1 ──────── y2 ──┴─ [y1, y2] ─ 1x1 ─ out
@@ -117,7 +118,7 @@ class CSPA(ComputationalBlock):
         )
 
     def through(self, x1: Tensor) -> Tensor:
-        """The long way."""
+        """Output of the units, (B, branch, H, W)."""
         out: Tensor = self.units(x1)
         return out
 
@@ -129,7 +130,7 @@ class CSPA(ComputationalBlock):
 
 
 class CSPB(CSPA):
-    """That of the neck: parted after the first convolution, units without residual.
+    """CSP block of the neck: split after the first convolution, units without residual.
 
     x ─ 1x1 ─ x1 ─┬─ units ─ y1 ─┐
                   └─ 1x1 ── y2 ──┴─ [y1, y2] ─ 1x1 ─ out
@@ -140,7 +141,7 @@ class CSPB(CSPA):
 
 
 class CSPC(CSPA):
-    """A 1x1 after the units.
+    """CSPA with a 1x1 after the units.
 
     x ─┬─ 1x1 ─ units ─ 1x1 ─ y1 ─┐
        └─ 1x1 ─────────────── y2 ─┴─ [y1, y2] ─ 1x1 ─ out

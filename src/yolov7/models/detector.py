@@ -1,4 +1,4 @@
-"""The detector: backbone -> neck -> heads. No loss, no suppression, no export flag lives in here."""
+"""The detector: backbone -> neck -> heads. Loss, NMS and export are elsewhere."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ class Detector(nn.Module):
     Args:
         architecture: the variant.
         classes: number of classes C.
-        anchors: pixels, by level from the finest; the architecture's own where not given.
+        anchors: (width, height) of each anchor in pixels, by level from the finest; default: the
+            architecture's.
 
     Raises:
-        ArchitectureError: no class, or numbers, lengths, strides or anchors that do not fit together.
+        ArchitectureError: invalid number of classes, widths, strides or anchors.
 
     >>> import torch
     >>> predictions = create("yolov7-tiny", classes=3)(torch.zeros(1, 3, 64, 64))
@@ -57,7 +58,7 @@ class Detector(nn.Module):
             self._build(len(anchors[0]))
             if own and not self.anchors.is_meta:
                 self._try_an_image()
-        except Exception as error:  # whatever a part of somebody's raises
+        except Exception as error:  # a user-defined part may raise anything
             if not own or isinstance(error, Yolov7Error):
                 raise
             raise ArchitectureError(
@@ -79,7 +80,7 @@ class Detector(nn.Module):
         )
         self.auxiliary_outputs = nn.ModuleList(
             architecture.output(width, out, architecture.activation)
-            for width, out in zip(widths, architecture.auxiliary, strict=False)  # as many, or none
+            for width, out in zip(widths, architecture.auxiliary, strict=False)  # all, or none
         )
         self.lead = architecture.head(architecture.outputs, per_level, classes)
         self.lead.initialize_biases(architecture.strides)
@@ -90,7 +91,7 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def _try_an_image(self) -> None:
-        """A small one through a network with parts of a user's own: their widths show at once."""
+        """Run a small image through user-defined parts, to find mismatched widths at once."""
         side = 2 * self.strides[-1]
         self.eval()(self.anchors.new_zeros(1, 3, side, side))
         self.train()
@@ -102,13 +103,16 @@ class Detector(nn.Module):
 
     @property
     def deployed(self) -> bool:
-        """Whether nothing is left to fold: see :func:`fuse`."""
+        """True if nothing is left to fold: see :func:`fuse`."""
         return self.auxiliary is None and not any(isinstance(m, Reparameterizable) for m in self.modules())
 
     def forward(self, images: Tensor) -> Predictions:
-        """Images (B, 3, H, W) in [0, 1], sides multiples of the largest stride -> logits.
+        """Compute logits of images (B, 3, H, W) in [0, 1] with sides that are multiples of the largest stride.
 
-        The same type in training and in evaluation; ``aux`` is empty without auxiliary heads.
+        The type is the same in training and evaluation; ``aux`` is empty without auxiliary heads.
+
+        Raises:
+            ArchitectureError: a side is not a multiple of the largest stride.
         """
         height, width = images.shape[-2:]
         if height % self.strides[-1] or width % self.strides[-1]:
@@ -137,15 +141,15 @@ class Detector(nn.Module):
 
 
 def create(name: str | Architecture, classes: int = 80, anchors: Anchors | None = None) -> Detector:
-    """A network with fresh weights, in training form.
+    """Create a network with fresh weights, in training form.
 
     Args:
-        name: of a network such as ``yolov7-w6``, or an architecture of your own.
+        name: name of a network such as ``yolov7-w6``, or an architecture.
         classes: number of classes.
-        anchors: pixels, by level from the finest; the variant's own where not given.
+        anchors: (width, height) of each anchor in pixels, by level from the finest; default: the network's.
 
     Raises:
-        ArchitectureError: there is no such network, or its numbers do not fit together.
+        ArchitectureError: unknown name, or invalid architecture.
 
     >>> create("yolov7-tiny", classes=3).strides
     (8, 16, 32)
@@ -154,10 +158,10 @@ def create(name: str | Architecture, classes: int = 80, anchors: Anchors | None 
 
 
 def fuse(model: Detector) -> Detector:
-    """The deployed form, as a new module in evaluation mode; the given one stays as it is.
+    """Deployed copy of a network, in evaluation mode.
 
     Batch norm, RepConv branches and implicit vectors are folded into plain convolutions, auxiliary heads are
-    left out. Decoded outputs stay within 0.02 pixels and 1e-4.
+    dropped. Decoded boxes change by at most 0.02 pixels, probabilities by 1e-4.
 
     Paper: Sec. 4.1, 4.3.
 

@@ -1,4 +1,4 @@
-"""The neck: coarse features go down to the finest level, then all go up again.
+"""The neck: a top-down path from coarse to fine, then a bottom-up path back.
 
 P5 ─ pool ─ N5 ────────────────────────────────┐
              └─ 1x1, x2 ─┐                     │
@@ -25,14 +25,14 @@ from yolov7.models.blocks import EELAN, ConvBNAct, given_width
 
 
 class NeckFeatures(NamedTuple):
-    """Feature maps, fine to coarse: ``lead`` are O3, O4, O5...; ``auxiliary`` are O3, N4, N5..."""
+    """Feature maps (B, C, H/s, W/s), fine to coarse: ``lead`` O3, O4, O5...; ``auxiliary`` O3, N4, N5..."""
 
     lead: tuple[Tensor, ...]
     auxiliary: tuple[Tensor, ...]
 
 
 class TopDown(nn.Module):
-    """One level finer: concat [1x1 of the backbone's map, 1x1 of the coarser map twice as large], block."""
+    """Step to a finer level: concat [1x1 of the backbone's map, upsampled 1x1 of the coarser map], block."""
 
     def __init__(
         self, architecture: Architecture, block: Block, coarse_width: int, lateral_width: int
@@ -45,7 +45,7 @@ class TopDown(nn.Module):
         self.partial_auxiliary = architecture.partial_auxiliary
 
     def forward(self, coarse: Tensor, lateral: Tensor) -> tuple[Tensor, Tensor]:
-        """The level's map, and what an auxiliary head reads of it."""
+        """The level's map, and the map for its auxiliary head."""
         up = F.interpolate(self.reduce(coarse), scale_factor=2.0, mode="nearest")
         x = torch.cat((self.lateral(lateral), up), dim=1)
         if self.partial_auxiliary and isinstance(self.block, EELAN):
@@ -56,7 +56,7 @@ class TopDown(nn.Module):
 
 
 class BottomUp(nn.Module):
-    """One level coarser: concat [the finer map at half its size, the coarser map], block."""
+    """Step to a coarser level: concat [downsampled finer map, coarser map], block."""
 
     def __init__(self, architecture: Architecture, block: Block, fine_width: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class BottomUp(nn.Module):
 
 
 class Neck(nn.Module):
-    """From the backbone's maps, fine to coarse, to :class:`NeckFeatures` of as many levels."""
+    """Module from the backbone's maps, fine to coarse, to :class:`NeckFeatures` of the same levels."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()

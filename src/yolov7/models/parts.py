@@ -1,4 +1,4 @@
-"""What an architecture may be made of, by the names that files use."""
+"""Parts of architectures, by their names in files."""
 
 from __future__ import annotations
 
@@ -53,29 +53,32 @@ PARTS: dict[str, Any] = {
         nn.Identity,
     )
 }
-"""Parts that need no registration."""
+"""Built-in parts, which need no registration."""
 
 
 def name_of(part: Any) -> str:
-    """Name of a part in a file: that in PARTS, or the import path of a user's own.
+    """Name of a part in a file: its key in PARTS, or the import path of a user-defined part.
 
     Raises:
-        UsageError: no file could refer to it.
+        UsageError: a part without an import path.
+
+    >>> name_of(blocks.ELAN)
+    'ELAN'
     """
     name = getattr(part, "__name__", "")
     return name if PARTS.get(name) is part else plugins.import_path(part)
 
 
 def find_part(name: str) -> Any:
-    """The part of that name, None where there is none: one of PARTS, or registered by the user."""
+    """The part of that name, from PARTS or registered by the user, else None."""
     return PARTS.get(name) or plugins.registered(name)
 
 
 def own_parts(architecture: Architecture) -> Iterator[Any]:
-    """Parts of an architecture that are not in PARTS."""
+    """User-defined parts of an architecture: those not in PARTS."""
     a = architecture
-    blocks_of = [*(stage.block for stage in a.stages), *a.neck]
+    all_blocks = [*(stage.block for stage in a.stages), *a.neck]
     used = [a.pool, a.neck_down, a.output, a.activation, a.head, *(stage.down for stage in a.stages)]
-    for part in dict.fromkeys([*used, *(block.kind for block in blocks_of)]):
+    for part in dict.fromkeys([*used, *(block.kind for block in all_blocks)]):
         if PARTS.get(getattr(part, "__name__", "")) is not part:
             yield part

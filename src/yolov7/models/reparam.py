@@ -1,4 +1,4 @@
-"""Planned re-parameterisation: branches for training that become one convolution for inference.
+"""Planned re-parameterisation: training branches that fold into one convolution for inference.
 
 Paper: Sec. 4.1, Fig. 4. The plan is one rule, :func:`keeps_identity`.
 """
@@ -16,13 +16,13 @@ from yolov7.models.blocks import Activation, ConvAct, batch_norm, fold_batch_nor
 
 @runtime_checkable
 class Reparameterizable(Protocol):
-    """A module that knows its own deployed form."""
+    """Module with a deployed form."""
 
     def fused(self) -> nn.Module: ...
 
 
 def keeps_identity(in_channels: int, out_channels: int, *, meets_residual_or_concat: bool) -> bool:
-    """The plan: whether a RepConv has an identity branch.
+    """True if a RepConv has an identity branch, by the plan.
 
     It needs equal widths; and where its output meets a residual or a concatenation, which already provide
     gradients of different feature maps, an identity of its own would destroy that diversity (RepConvN).
@@ -40,8 +40,11 @@ class RepConv(nn.Module):
            └─ (BN) ─────┘      the identity only where the plan keeps it
 
     Args:
-        meets_residual_or_concat: what the output runs into, for the plan.
-        identity: asks for the identity branch against the plan (True) or without it (False); None follows it.
+        in_channels: input channels.
+        out_channels: output channels.
+        activation: factory of the activation.
+        meets_residual_or_concat: True if the output is added to a residual or concatenated.
+        identity: force the identity branch on (True) or off (False); None follows the plan.
 
     Paper: Sec. 4.1, Fig. 4; RepVGG [13].
     """
@@ -75,7 +78,7 @@ class RepConv(nn.Module):
         return out
 
     def fused(self) -> ConvAct:
-        """The one 3x3 convolution that equals all branches in evaluation."""
+        """Deployed form: the 3x3 convolution equal to the sum of all branches in eval mode."""
         weight, bias = fold_batch_norm(self.conv3x3.weight, self.bn3x3)
         weight1x1, bias1x1 = fold_batch_norm(self.conv1x1.weight, self.bn1x1)
         weight, bias = weight + F.pad(weight1x1, (1, 1, 1, 1)), bias + bias1x1
@@ -89,7 +92,7 @@ class RepConv(nn.Module):
 
 @torch.no_grad()
 def reparameterize(module: nn.Module) -> None:
-    """Put each :class:`Reparameterizable` part of a module into its deployed form, in place."""
+    """Replace each :class:`Reparameterizable` submodule by its deployed form, in place."""
     for name, child in module.named_children():
         if isinstance(child, Reparameterizable):
             setattr(module, name, child.fused())

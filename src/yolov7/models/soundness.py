@@ -1,4 +1,4 @@
-"""Checks of an architecture before it is built: numbers, lengths, strides and anchors."""
+"""Validation of an architecture before it is built: numbers, lengths, strides and anchors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from yolov7.models.head import PlainHead
 
 
 def require_sound(architecture: Architecture, classes: int, anchors: Anchors) -> None:
-    """Refuse what would fail later, or be ignored in silence.
+    """Refuse an architecture that would fail later, or whose settings would be ignored.
 
     Raises:
-        ArchitectureError: with the field, what was expected and what was found.
+        ArchitectureError: the first invalid field.
     """
     name, levels = architecture.name, len(architecture.neck)
     if not _is_count(classes):
@@ -56,7 +56,7 @@ def _is_count(value: Any) -> bool:
 def _require_numbers(architecture: Architecture) -> None:
     a = architecture
 
-    def of_block(where: str, block: Block) -> dict[str, Any]:
+    def block_numbers(where: str, block: Block) -> dict[str, Any]:
         return {f"{where}.{name}": getattr(block, name) for name in ("branch", "depth", "width")}
 
     numbers: dict[str, Any] = {"size": a.size, "cardinality": a.cardinality}
@@ -65,10 +65,10 @@ def _require_numbers(architecture: Architecture) -> None:
     for i, stage in enumerate(a.stages):
         numbers |= {
             f"stages[{i}].down_width": stage.down_width,
-            **of_block(f"stages[{i}].block", stage.block),
+            **block_numbers(f"stages[{i}].block", stage.block),
         }
     for i, block in enumerate(a.neck):
-        numbers |= of_block(f"neck[{i}]", block)
+        numbers |= block_numbers(f"neck[{i}]", block)
     for field in ("outputs", "auxiliary"):
         numbers |= {f"{field}[{i}]": width for i, width in enumerate(getattr(a, field))}
     for name, value in numbers.items():
@@ -77,7 +77,7 @@ def _require_numbers(architecture: Architecture) -> None:
 
 
 def _require_strides(architecture: Architecture) -> None:
-    """The finest level of the neck has a stride of 8, each next one twice that."""
+    """Require stride 8 at the finest level of the neck; each coarser level doubles it."""
     a = architecture
     halvings = len(a.stages) - len(a.neck) + 1
     stride = (2 if a.reorg else 1) * math.prod(stride for _, stride in a.stem) * 2**halvings

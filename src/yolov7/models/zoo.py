@@ -1,4 +1,4 @@
-"""Every network that has a name: the paper's variants, what it compares them with, and its ablations."""
+"""All named networks: the paper's variants, baselines and ablations."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ NETWORKS = (*VARIANTS, *BASELINES, *ABLATIONS)
 
 
 def find_architecture(name: str) -> Architecture:
-    """The network of that name, such as ``yolov7-w6``, ``yolor-csp`` or ``yolov7-x-rep-a``.
+    """The architecture of a name such as ``yolov7-w6``, ``yolor-csp`` or ``yolov7-x-rep-a``.
 
     Raises:
-        ArchitectureError: there is none; the message lists the variants and says where the others are.
+        ArchitectureError: unknown name.
+
+    >>> find_architecture("yolov7-w6").size
+    1280
     """
     for architecture in NETWORKS:
         if architecture.name == name:
