@@ -107,7 +107,7 @@ class Detector(nn.Module):
         return self.auxiliary is None and not any(isinstance(m, Reparameterizable) for m in self.modules())
 
     def forward(self, images: Tensor) -> Predictions:
-        """Compute logits of images (B, 3, H, W) in [0, 1] with sides that are multiples of the largest stride.
+        """Compute logits of images (B, 3, H, W) in [0, 1]; H and W are multiples of the largest stride.
 
         The type is the same in training and evaluation; ``aux`` is empty without auxiliary heads.
 
