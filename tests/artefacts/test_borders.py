@@ -12,9 +12,9 @@ from tests.artefacts.hostile import SAID, exported, torchscript, written
 from tests.artefacts.lively import lively
 from yolov7.artefacts.artefact import Description, ExportOptions
 from yolov7.artefacts.formats import FORMATS, artefact_at
-from yolov7.artefacts.ncnn_border import check_layers
+from yolov7.artefacts.ncnn_border import checked_layers
 from yolov7.artefacts.onnx_border import metadata_of
-from yolov7.artefacts.openvino_border import described_in
+from yolov7.artefacts.openvino_border import read_network
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.errors import CheckpointError, UnsafeCheckpointError, Yolov7Error
 from yolov7.loading import load
@@ -175,12 +175,12 @@ def test_a_network_of_openvino(change, reason, tmp_path):
     xml = written(tmp_path, "model.xml", content.encode())
     weights = written(tmp_path, "model.bin", bytes(4))
     if reason is None:
-        assert described_in(xml, weights) == "it"
+        assert read_network(xml, weights).description == "it"
         weights.unlink()
         weights.symlink_to("/dev/zero")
         reason = "not a link"
     with pytest.raises(CheckpointError, match=reason):
-        described_in(xml, weights)
+        read_network(xml, weights)
 
 
 @pytest.mark.parametrize(
@@ -203,10 +203,10 @@ def test_a_network_of_openvino(change, reason, tmp_path):
 def test_layers_of_ncnn(old, new, tmp_path):
     layers = "7767517\n2 2\nInput in0 0 1 in0\nConvolution c 1 1 in0 out0 0=1 1=1 6=4\n"
     weights = written(tmp_path, "w", bytes(20))
-    check_layers(written(tmp_path, "p", layers.encode()), weights)
+    checked_layers(written(tmp_path, "p", layers.encode()), weights)
     assert old in layers
     with pytest.raises(CheckpointError):
-        check_layers(written(tmp_path, "p", layers.replace(old, new).encode()), weights)
+        checked_layers(written(tmp_path, "p", layers.replace(old, new).encode()), weights)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -478,3 +479,15 @@ def test_shapes(tmp_path, options, shape):
     if shape is None:
         found = sum(len(one.detections) for one in reference.predict(PICTURES, batch_size=2))
         assert said["found"][0] == found
+
+
+def test_a_full_disk_is_told_of_the_artefact_and_not_of_a_temporary_path(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # the tests' formats write with write_file, too
+    try:
+        (exported,) = export(CHECKPOINT, "torch-export", tmp_path, options=ExportOptions(size=64))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    target = tmp_path / f"{CHECKPOINT.model.architecture.name}.pt2"
+    assert exported.error == f"{target}: cannot be written: File too large"
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ import torch
 from tests.artefacts.float32 import in_float32
 from tests.artefacts.lively import lively, noise
 from yolov7.artefacts.artefact import ExportOptions
-from yolov7.artefacts.openvino import OpenVino, OpenVinoInt8, _logits, _read
+from yolov7.artefacts.openvino import MODEL, OpenVino, OpenVinoInt8, _core, _logits
 from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, SourceError, UsageError
 from yolov7.inference.backend import TorchBackend
@@ -104,7 +104,7 @@ def test_an_artefact_of_another_build_runs_whole(dynamic):
     )
     rows = opset13.concat([head, head], axis=1)
     assert _logits(Model([rows], [image])) == []
-    assert len(_logits(_read(dynamic))) == 3
+    assert len(_logits(_core().read_model(dynamic / MODEL))) == 3
 
 
 def test_half_precision_halves_the_file(checkpoint, dynamic, tmp_path):

@@ -149,7 +149,7 @@ def test_sizes_that_an_engine_takes(written):
 
 def test_what_is_missing_is_one_clear_line(written, monkeypatch, tmp_path):
     with pytest.raises(
-        CheckpointError, match=r"no model\.engine yet; run on this machine: python .*build\.py"
+        CheckpointError, match=r"no model\.engine yet: .*yolov7 export WEIGHTS --format tensorrt"
     ):
         TensorRt().open(written)
     (tmp_path / DESCRIPTION).write_bytes((written / DESCRIPTION).read_bytes())

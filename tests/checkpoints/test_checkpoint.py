@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.golden.keyed import golden_network, keyed_state_dict
-from yolov7.checkpoints import native
+from yolov7.checkpoints import checkpoint, native
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.checkpoints.sniff import open_file
 from yolov7.errors import CheckpointError, MismatchedCheckpointError, UnsafeCheckpointError
 from yolov7.models.detector import create
 from yolov7.models.zoo import find_architecture
@@ -68,6 +69,27 @@ def test_released_file(tmp_path, state, legacy):
     assert not checkpoint.model.training
     half = {n: t.half() for n, t in state.items() if t.is_floating_point()}
     assert same_weights(checkpoint, half)
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_a_file_that_is_exchanged_once_it_is_open_changes_nothing(kind, tmp_path, state, monkeypatch):
+    path, other = tmp_path / "a", tmp_path / "b"
+    if kind == "safetensors":
+        save_file({name: tensor.half() for name, tensor in state.items()}, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "zip")
+    other.write_bytes(b"another file")
+    opened = []
+
+    def open_and_exchange(name):
+        opened.append(open_file(name))
+        other.replace(path)
+        return opened[-1]
+
+    monkeypatch.setattr(checkpoint, "open_file", open_and_exchange)
+    assert load_checkpoint(path).container
+    assert len(opened) == 1
+    assert path.read_bytes() == b"another file"
 
 
 def test_averaged_weights_are_preferred(tmp_path, state):

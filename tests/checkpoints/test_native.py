@@ -23,7 +23,7 @@ from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedChe
 from yolov7.models.ablations import CSP_REP_RCSP, X_REP_UNPLANNED
 from yolov7.models.architecture import YOLOV7_TINY, YOLOV7_W6, scale
 from yolov7.models.baselines import YOLOR_CSP, YOLOR_E6, YOLOV4_CSP
-from yolov7.models.detector import create, fuse
+from yolov7.models.detector import Detector, create, fuse
 from yolov7.models.zoo import NETWORKS, find_architecture
 
 DOCUMENT = {"names": ["a", "b"], "size": 320}
@@ -247,3 +247,16 @@ def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours
         native.from_own_names(state)[0].float()
     with contextlib.suppress(CheckpointError):
         native.rebuild(state, described)[0].float()
+
+
+@pytest.mark.parametrize(
+    ("stem", "size"),
+    [(((8192, 1), (8, 2), (8, 1)), 640), (((16, 1), (8, 2), (8, 1)), 4096)],
+    ids=["wide", "large"],
+)
+def test_a_network_out_of_all_proportion_to_its_weights_is_refused(stem, size, tmp_path):
+    narrow = scale(find_architecture("yolov7"), width=0.0625, branch=0.0625)
+    model = Detector(replace(narrow, stem=stem, size=size), 1)
+    native.write(tmp_path / "a.safetensors", model, {"names": ["a"]})
+    with pytest.raises(DamagedCheckpointError, match="out of all proportion"):
+        native.rebuild(*read(tmp_path / "a.safetensors"))

@@ -332,6 +332,20 @@ class ArtefactBackend(ABC):
         The rows need be valid only until the same thread calls again.
         """
 
+    def check_logits(self, *channels: int) -> None:
+        """Make sure that the levels of a network without decoding are those of the description.
+
+        Raises:
+            CheckpointError: they are not.
+        """
+        wanted = [len(level) * self.layout.size for level in self.description.anchors]
+        if list(channels) != wanted:
+            raise CheckpointError(
+                f"what this {self.description.format} artefact gives is not what its description tells of",
+                expected=f"{len(wanted)} levels of {wanted[0]} channels",
+                found=", ".join(map(str, channels)),
+            )
+
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         """Of each image the rows with a higher objectness, (n, 5 + C), in memory of their own."""
         rows = self.infer(images)

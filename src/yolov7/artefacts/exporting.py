@@ -148,6 +148,8 @@ def export(
                 exported.append(_export(runtime, target, proof, options, report))
         except Exception as error:  # a vendor's library may raise anything, and the other formats are wanted
             _LOG.info("%s failed", runtime.name, exc_info=True)
+            if isinstance(error, OutputError):  # of a temporary path, which is gone
+                error = OutputError(error.message, file=target, expected=error.expected, found=error.found)
             text = str(error) if isinstance(error, Yolov7Error) else f"{type(error).__name__}: {error}"
             exported.append(Exported(runtime.name, error=text.strip()))
     return exported

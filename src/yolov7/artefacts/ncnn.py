@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from yolov7.artefacts.artefact import ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
-from yolov7.artefacts.ncnn_border import check_layers
+from yolov7.artefacts.ncnn_border import checked_layers
 from yolov7.artefacts.network import LogitNetwork, traced
 from yolov7.artefacts.torch_programs import script_bytes
 from yolov7.artefacts.written import read_bounded
@@ -92,8 +92,10 @@ class NcnnBackend(ArtefactBackend):
 
     def _levels(self, images: Tensor) -> list[Tensor]:
         """Images -> of each level logits (B, A, H, W, 5 + C)."""
-        levels = zip(*(self._logits(image) for image in to_float_array(images)), strict=True)
-        return [self._by_anchor(torch.stack(maps)) for maps in levels]
+        maps = [self._logits(image) for image in to_float_array(images)]
+        self.check_logits(*(level.shape[0] if level.dim() == 3 else 0 for level in maps[0]))
+        levels = zip(*maps, strict=True)
+        return [self._by_anchor(torch.stack(level)) for level in levels]
 
     def _by_anchor(self, channels: Tensor) -> Tensor:
         """(B, A (5 + C), H, W) -> (B, A, H, W, 5 + C), a view."""
@@ -126,9 +128,9 @@ def _network(path: Path, *, threads: int, exact: bool) -> Any:
     net.opt.use_bf16_packed = net.opt.use_bf16_storage = not exact and has_bfloat16()
     if exact:
         net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
-    check_layers(path / PARAM, path / BIN)
-    # The second is not tried after the first failed.
-    if net.load_param(os.fspath(path / PARAM)) or net.load_model(os.fspath(path / BIN)):
+    # The layers that were looked at are those that ncnn gets. The second is not tried after the first failed.
+    layers = checked_layers(path / PARAM, path / BIN)
+    if net.load_param_mem(layers) or net.load_model(os.fspath(path / BIN)):
         raise CheckpointError("ncnn cannot read this network", file=path)
     return net
 

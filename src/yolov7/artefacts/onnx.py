@@ -5,9 +5,11 @@ images float32 (B, 3, H, W) in [0, 1]  ─>  rows float32 (B, N, 5 + C)
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,14 +24,18 @@ from yolov7.artefacts.artefact import (
     Runtime,
     to_float_array,
 )
+from yolov7.artefacts.demand import Demand
 from yolov7.artefacts.network import RowNetwork, traced
 from yolov7.artefacts.onnx_border import is_onnx, metadata_of
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError
+from yolov7.memory import is_allocation
 
 INPUT, OUTPUT = "images", "rows"
 OPSET = 20
 """The newest that torch converts a trace to."""
+_SMALL = 1_000
+"""Bytes of a constant that may say something about shapes."""
 
 
 class SessionBackend(ArtefactBackend):
@@ -38,18 +44,35 @@ class SessionBackend(ArtefactBackend):
     Args:
         description: of the artefact.
         session: an ``onnxruntime.InferenceSession`` of it.
+        path: of the artefact.
     """
 
-    def __init__(self, description: Description, session: Any) -> None:
+    def __init__(self, description: Description, session: Any, path: Path | None = None) -> None:
         super().__init__(description)
-        self.session = session
+        self.session, self.path = session, path
+
+    def outputs(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
+        """Run the graph.
+
+        Raises:
+            CheckpointError: it makes no sense for such images.
+        """
+        try:
+            found: Sequence[Any] = self.session.run(names, inputs)
+        except Exception as error:  # its exceptions have no common base
+            if is_allocation(error):
+                raise
+            raise CheckpointError(
+                f"ONNX Runtime cannot run this graph: {_first_line(error)}", file=self.path
+            ) from None
+        return found
 
 
 class OnnxBackend(SessionBackend):
     """The network without suppression."""
 
     def infer(self, images: Tensor) -> Tensor:
-        (rows,) = self.session.run([OUTPUT], {INPUT: to_float_array(images)})
+        (rows,) = self.outputs([OUTPUT], {INPUT: to_float_array(images)})
         return torch.from_numpy(rows)
 
 
@@ -58,7 +81,7 @@ class Onnx(Runtime):
 
     name, suffix, extra = "onnx", ".onnx", "onnx"
     writes_with = ("onnx",)
-    runs_with = ("onnxruntime",)
+    runs_with = ("onnx", "onnxruntime")
     backend: ClassVar[type[SessionBackend]] = OnnxBackend
     """What runs its graph."""
 
@@ -76,7 +99,8 @@ class Onnx(Runtime):
         self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
     ) -> ArtefactBackend:
         description = self.describe(path)
-        return self.backend(description, open_session(path, parallel))
+        _check_demand(path, description)
+        return self.backend(description, open_session(path, parallel), path)
 
 
 def network_graph(checkpoint: Checkpoint, description: Description) -> Any:
@@ -140,8 +164,46 @@ def open_session(path: Path, parallel: int = 1) -> Any:
         )
     except Exception as error:  # its exceptions have no common base
         raise CheckpointError(
-            f"ONNX Runtime cannot read this file: {str(error).splitlines()[0]}", file=path
+            f"ONNX Runtime cannot read this file: {_first_line(error)}", file=path
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _check_demand(path: Path, description: Description) -> None:
+    """Make sure that what a graph asks for is in proportion to its images, as far as shapes tell it.
+
+    Sizes that depend on what is found, as behind a suppression, are not known and not counted.
+    """
+    import onnx
+
+    batch, height, width = description.shape or (1, description.size, description.size)
+    demand = Demand(batch * height * width)
+    try:
+        model = onnx.load(path, load_external_data=False)
+        graph = model.graph
+        for tensor in graph.initializer:
+            if len(tensor.raw_data) > _SMALL:
+                tensor.ClearField("raw_data")
+        sides = graph.input[0].type.tensor_type.shape.dim
+        channels_first = len(sides) == 4 and sides[1].dim_value == 3
+        _set_shape(graph.input[0], (batch, 3, height, width) if channels_first else (batch, height, width, 3))
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        numbers = {
+            value.name: math.prod(side.dim_value for side in value.type.tensor_type.shape.dim)
+            for value in (*inferred.value_info, *inferred.output)
+        }
+        weights = {tensor.name: math.prod(tensor.dims[1:2]) for tensor in graph.initializer}  # channels
+        for node in graph.node:
+            each = sum(math.prod(one.ints) for one in node.attribute if one.name == "kernel_shape")
+            each *= weights.get(node.input[1], 0) if node.op_type == "Conv" else 1
+            demand.add(sum(numbers.get(name, 0) for name in node.output), each)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, file=path) from None
+    except Exception as error:  # its exceptions have no common base either
+        raise CheckpointError(f"ONNX cannot read this file: {_first_line(error)}", file=path) from None
 
 
 def _set_shape(value: Any, shape: tuple[int | str, ...]) -> None:

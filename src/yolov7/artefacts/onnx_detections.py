@@ -43,7 +43,7 @@ class OnnxNmsBackend(SessionBackend, SuppressingBackend):
     def run(self, inputs: dict[str, Any], conf: float) -> tuple[Tensor, Tensor, Tensor]:
         """What the graph finds; a score of 0 is none, whatever is asked for."""
         threshold = np.array(max(0, conf), np.float32)
-        found = self.session.run(OUTPUTS[:3], {**inputs, "conf": threshold})
+        found = self.outputs(OUTPUTS[:3], {**inputs, "conf": threshold})
         boxes, scores, labels = map(torch.from_numpy, found)
         return boxes, scores, labels
 

@@ -7,11 +7,12 @@ An artefact is a directory with model.xml and model.bin.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,13 +29,15 @@ from yolov7.artefacts.artefact import (
     Runtime,
     to_float_array,
 )
+from yolov7.artefacts.demand import Demand
 from yolov7.artefacts.network import RowNetwork, traced
-from yolov7.artefacts.openvino_border import described_in
+from yolov7.artefacts.openvino_border import Read, read_network
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.data.images import IMAGE_SUFFIXES, read_image
 from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import CheckpointError, SourceError, UsageError
 from yolov7.files import is_file
+from yolov7.memory import is_allocation
 from yolov7.models.decode import decode_levels, decode_levels_above
 from yolov7.quiet import errors_only
 
@@ -62,13 +65,17 @@ class OpenVino(Runtime):
         return is_file(path / MODEL)
 
     def describe(self, path: Path) -> Description:
-        return Description.from_json(described_in(path / MODEL, path / WEIGHTS), path / MODEL)
+        return Description.from_json(_look(path).description, path / MODEL)
 
     def open(
         self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
     ) -> ArtefactBackend:
-        description = self.describe(path)
-        return OpenVinoBackend(description, _read(path), parallel=parallel, exact=exact)
+        read = _look(path)
+        description = Description.from_json(read.description, path / MODEL)
+        with _explained(path):
+            model = _core().read_model(read.xml, read.weights)
+            _check_demand(model, description)
+            return OpenVinoBackend(description, model, path, parallel=parallel, exact=exact)
 
 
 class OpenVinoInt8(OpenVino):
@@ -102,6 +109,7 @@ class OpenVinoBackend(ArtefactBackend):
     Args:
         description: of the artefact.
         model: an ``openvino.Model``.
+        path: of the artefact.
         parallel: calls at the same time: each gets its share of the cores, so that more images are done a
             second, though each takes longer.
         exact: float32, and the artefact as it is; otherwise OpenVINO rounds to bfloat16 inside convolutions
@@ -110,9 +118,10 @@ class OpenVinoBackend(ArtefactBackend):
     """
 
     def __init__(
-        self, description: Description, model: Any, *, parallel: int = 1, exact: bool = False
+        self, description: Description, model: Any, path: Path, *, parallel: int = 1, exact: bool = False
     ) -> None:
         super().__init__(description)
+        self.path = path
         self._model, self._has_logits = model, False
         if not exact and (logits := _logits(model)):
             self._model, self._has_logits = _network_until(model, logits), True
@@ -147,6 +156,7 @@ class OpenVinoBackend(ArtefactBackend):
 
     def _by_anchor(self, logits: Sequence[Tensor]) -> list[Tensor]:
         """(B, H, W, A (5 + C)) of each level -> (B, A, H, W, 5 + C), views."""
+        self.check_logits(*(level.shape[-1] for level in logits))
         size = self.layout.size
         return [level.view(*level.shape[:3], -1, size).permute(0, 3, 1, 2, 4) for level in logits]
 
@@ -157,7 +167,8 @@ class OpenVinoBackend(ArtefactBackend):
         if str(kind) not in requests:
             requests[str(kind)] = self._compile(kind).create_infer_request()
         array = images.permute(0, 2, 3, 1).numpy() if bytes_ else to_float_array(images)
-        outputs = requests[str(kind)].infer({INPUT: array}, share_inputs=True, share_outputs=True)
+        with _explained(self.path):
+            outputs = requests[str(kind)].infer({INPUT: array}, share_inputs=True, share_outputs=True)
         return [torch.from_numpy(output) for output in outputs.values()]
 
     def _compile(self, kind: torch.dtype) -> Any:
@@ -311,10 +322,39 @@ def _save(model: Any, description: Description, path: Path) -> None:
     openvino.save_model(model, path / MODEL, compress_to_fp16=description.precision == "float16")
 
 
-def _read(path: Path) -> Any:
+def _look(path: Path) -> Read:
+    return read_network(path / MODEL, path / WEIGHTS)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what OpenVINO does not like about a network into an error that names its file."""
     try:
-        return _core().read_model(path / MODEL)
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(error.message, file=path / MODEL) from None
     except RuntimeError as error:
+        if is_allocation(error):
+            raise
         raise CheckpointError(
-            f"OpenVINO cannot read this: {str(error).strip().splitlines()[-1]}", file=path / MODEL
+            f"OpenVINO cannot read or run this: {str(error).strip().splitlines()[-1]}", file=path / MODEL
         ) from None
+
+
+def _check_demand(model: Any, description: Description) -> None:
+    """Make sure that all sizes in a network are known beforehand and in proportion to its images."""
+    batch, height, width = description.shape or (1, description.size, description.size)
+    sized = model.clone()
+    sized.reshape({sized.input(0): [batch, 3, height, width]})
+    demand = Demand(batch * height * width)
+    for node in sized.get_ops():
+        kind, shapes = node.get_type_name(), [output.get_partial_shape() for output in node.outputs()]
+        if any(shape.is_dynamic for shape in shapes):
+            raise CheckpointError("the sizes in this network depend on more than those of its images")
+        each = 0
+        if "Convolution" in kind:
+            each = math.prod(node.input(1).get_shape()[1:])
+        elif "Pool" in kind:
+            each = math.prod(node.get_attributes()["kernel"])
+        if kind != "Constant":  # those are in the file
+            demand.add(sum(math.prod(shape.to_shape()) for shape in shapes), each)

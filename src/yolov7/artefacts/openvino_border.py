@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 from xml.parsers import expat
 
 from yolov7.artefacts.artefact import KEY
-from yolov7.artefacts.written import check_file, read_bounded
+from yolov7.artefacts.written import read_bounded
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
 from yolov7.text import printable
 
@@ -19,17 +20,27 @@ _OPSET = re.compile(r"opset\d{1,2}")
 _WITHIN = frozenset({"body", "then_body", "else_body", "port_map", "back_edges"})
 
 
-def described_in(xml: Path, weights: Path) -> str | None:
-    """The description in a network that was found to be harmless; None where there is none.
+class Read(NamedTuple):
+    """A network that was found to be harmless, as bytes, and the description in it, None where there is none.
+
+    The bytes are what OpenVINO gets: to have it read the files again would let somebody swap them in between.
+    """
+
+    xml: bytes
+    weights: bytes
+    description: str | None
+
+
+def read_network(xml: Path, weights: Path) -> Read:
+    """Read a network, and make sure that it is harmless.
 
     Raises:
         UnsafeCheckpointError: it has entities, operators not of OpenVINO's own sets, or graphs within graphs.
         DamagedCheckpointError: it is no XML, or reaches out of its weights.
         CheckpointError: a file is missing, a link, or too large.
     """
-    content = read_bounded(xml, MAX_XML)
-    check_file(weights, MAX_BIN)
-    reader = _Reader(xml, weights.stat().st_size)
+    content, constants = read_bounded(xml, MAX_XML), read_bounded(weights, MAX_BIN)
+    reader = _Reader(xml, len(constants))
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
     parser.StartDoctypeDeclHandler = reader.doctype
@@ -37,7 +48,7 @@ def described_in(xml: Path, weights: Path) -> str | None:
         parser.Parse(content, True)
     except (expat.ExpatError, ValueError) as error:
         raise DamagedCheckpointError("OpenVINO cannot read this", file=xml, found=printable(error)) from None
-    return reader.description
+    return Read(content, constants, reader.description)
 
 
 class _Reader:

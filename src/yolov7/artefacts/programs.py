@@ -11,6 +11,7 @@ no conditions and no functions; and there are at most `MAX_STEPS` of them.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from yolov7.artefacts.demand import Demand
 from yolov7.errors import UnsafeCheckpointError
 
 MAX_STEPS = 20_000
@@ -73,6 +75,7 @@ class Program:
 
     def __init__(self, steps: list[Step], image: Register, result: Register) -> None:
         self._steps, self._image, self._result = steps, image, result
+        self._affordable: set[tuple[int, ...]] = set()
         needed = {result}
         for step in reversed(steps):
             used = set(_registers((step.arguments, tuple(step.keywords.values())))) | set(step.results)
@@ -80,17 +83,34 @@ class Program:
             needed |= used
 
     def __call__(self, images: Tensor) -> Any:
+        """The rows of images.
+
+        Raises:
+            CheckpointError: it would take memory or time out of proportion to the images.
+            RuntimeError, ValueError, TypeError, IndexError, OverflowError: a step makes no sense.
+        """
+        if (shape := tuple(images.shape)) not in self._affordable:
+            self._run(images.to("meta"), Demand(shape[0] * math.prod(shape[2:])))
+            self._affordable.add(shape)
+        return self._run(images)
+
+    def _run(self, images: Tensor, demand: Demand | None = None) -> Any:
         values: dict[Register, Any] = {self._image: images}
         for step in self._steps:
             arguments = [_filled(argument, values) for argument in step.arguments]
             keywords = {name: _filled(value, values) for name, value in step.keywords.items()}
-            found = step.function(*arguments, **keywords)
+            if demand is None:
+                found = step.function(*arguments, **keywords)
+            else:
+                found = demand.of_step(step.function, arguments, keywords)
             if len(step.results) == 1:
                 values[step.results[0]] = found
             else:
                 values.update(zip(step.results, found, strict=True))
             for register in step.done:
                 values.pop(register, None)
+            if demand is not None:
+                demand.hold(values.values())
         return values[self._result]
 
 
@@ -172,8 +192,15 @@ def size_of(tensor: Tensor, dimension: int) -> int:
 
 
 def product(a: int, b: int) -> int:
-    """Of two whole numbers: of a text and a number it would be a long text."""
-    return operator.index(a) * operator.index(b)
+    """Product of two whole numbers, of texts or lists none; bounded, for each doubles the digits of the last.
+
+    Raises:
+        OverflowError: it is not of 64 bits.
+    """
+    found = operator.index(a) * operator.index(b)
+    if abs(found) >= 2**63:
+        raise OverflowError("a product of more than 64 bits")
+    return found
 
 
 def _itself(value: Any) -> Any:

@@ -35,6 +35,10 @@ from yolov7.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from yolov7.files import is_file
 
 BUILD, README = "build.py", "README.txt"
+# Not the artefact's own build.py: whoever made the artefact may have put anything into it.
+_EXPORT_HERE = (
+    "export the checkpoint on this machine, which builds one: yolov7 export WEIGHTS --format tensorrt"
+)
 OUTPUTS = ("num_dets", "det_boxes", "det_scores", "det_classes")
 LOWEST = 0.01
 """Of the scores that come out: the plugin has a fixed threshold. A higher one afterwards gives the same as a
@@ -120,9 +124,7 @@ class TensorRt(Runtime):
     ) -> ArtefactBackend:
         description = self.describe(path)
         if not is_file(path / ENGINE):
-            raise CheckpointError(
-                f"there is no {ENGINE} yet; run on this machine: python {path / BUILD}", file=path
-            )
+            raise CheckpointError(f"there is no {ENGINE} yet: {_EXPORT_HERE}", file=path)
         if (reason := self.why_not_here()) is not None:
             raise UsageError(reason)
         if not trust:
@@ -155,9 +157,7 @@ class TensorRtBackend(SuppressingBackend):
         self._engine = trt.Runtime(logger).deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
             raise CheckpointError(
-                f"TensorRT {trt.__version__} cannot run this engine on this GPU; build it again: "
-                f"python {path.with_name(BUILD)}",
-                file=path,
+                f"TensorRT {trt.__version__} cannot run this engine on this GPU: {_EXPORT_HERE}", file=path
             )
         _, _, largest = self._engine.get_tensor_profile_shape(INPUT, 0)
         self.largest_batch = int(largest[0])

@@ -28,6 +28,7 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.checkpoints.sniff import open_file
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.files import is_file, write_file
+from yolov7.memory import is_allocation
 
 _ZIP = b"PK\3\4"
 
@@ -58,7 +59,7 @@ class TorchScript(Runtime):
         with _opened(path) as archive:
             description = _description(archive, path)
             program = self._trusted(path) if trust else torchscript_code.read_program(archive, path)
-        return TorchProgramBackend(description, program)
+        return TorchProgramBackend(description, program, path)
 
     @staticmethod
     def _trusted(path: Path) -> Any:
@@ -104,7 +105,7 @@ class TorchExport(Runtime):
         with _opened(path) as archive:
             description = _description(archive, path)
             program = self._trusted(path) if trust else exported_graph.read_program(archive, path)
-        return TorchProgramBackend(description, program)
+        return TorchProgramBackend(description, program, path)
 
     @staticmethod
     def _trusted(path: Path) -> Any:
@@ -163,21 +164,26 @@ class TorchProgramBackend(ArtefactBackend):
     Args:
         description: of the artefact.
         program: of our own reading, or torch's.
+        path: of the artefact.
     """
 
-    def __init__(self, description: Description, program: Program | Any) -> None:
+    def __init__(self, description: Description, program: Program | Any, path: Path) -> None:
         super().__init__(description)
-        self.program = program
+        self.program, self.path = program, path
 
     @torch.inference_mode()
     def infer(self, images: Tensor) -> Tensor:
         pixels = images.to(torch.float32, memory_format=torch.contiguous_format)
         try:
             rows = self.program(pixels / 255 if images.dtype == torch.uint8 else pixels)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise CheckpointError(f"this program fails: {_first_line(error)}") from None
+        except CheckpointError as error:
+            raise CheckpointError(error.message, file=self.path) from None
+        except (RuntimeError, ValueError, TypeError, IndexError, OverflowError) as error:
+            if is_allocation(error):
+                raise
+            raise CheckpointError(f"this program fails: {_first_line(error)}", file=self.path) from None
         if not isinstance(rows, Tensor) or not rows.is_floating_point():
-            raise CheckpointError("this program gives no rows")
+            raise CheckpointError("this program gives no rows", file=self.path)
         return rows
 
 

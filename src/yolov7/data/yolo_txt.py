@@ -8,6 +8,7 @@ images/...    labels/...: a .txt file per image, one line per object, in fractio
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -142,7 +143,7 @@ class _Reader:
             problem = "box with keypoints and visibilities, which needs kpt_shape in data.yaml"
         if problem is None and label not in self.classes:
             problem = f"class {label:g} is not one of 0..{len(self.classes) - 1}"
-        if problem is None and not np.isfinite(fractions).all():
+        if problem is None and not all(map(math.isfinite, fractions)):
             problem = "value is not finite"
         if problem is not None:
             return collector.error(f"{problem}: dropped", line)

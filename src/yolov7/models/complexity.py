@@ -69,7 +69,7 @@ def paper_flops(model: nn.Module, size: int) -> int:
     2 x multiply-adds of every convolution, 2 per output element of a convolution with bias, 4 per output
     element of a separate batch norm, 2 per LeakyReLU element; none for SiLU, pooling and upsampling.
     """
-    return sum(_count(model, size))
+    return sum(_count(model, size)[:2])
 
 
 @lru_cache(maxsize=128)
@@ -114,16 +114,28 @@ def beside_the_paper(architecture: Architecture) -> dict[str, str | int | float 
     }
 
 
-def _count(model: nn.Module, size: int) -> tuple[int, int]:
-    """(operations of convolutions, other operations that the paper counts), on the meta device."""
-    convolutions = others = 0
+def demand(model: nn.Module, size: int) -> tuple[int, int]:
+    """(numbers that the largest convolution gives, multiplications of all) for one square image.
+
+    Args:
+        model: on the meta device.
+        size: pixels a side.
+    """
+    operations, _, largest = _count(model, size)
+    return largest, operations // 2
+
+
+def _count(model: nn.Module, size: int) -> tuple[int, int, int]:
+    """Count on the meta device: (operations of convolutions, other operations of the paper, largest output)."""
+    convolutions = others = largest = 0
 
     def count(module: nn.Module, _inputs: object, output: Tensor) -> None:
-        nonlocal convolutions, others
+        nonlocal convolutions, others, largest
         elements = output.numel()
         if isinstance(module, nn.Conv2d):
             kernel = module.kernel_size[0] * module.kernel_size[1] * module.in_channels // module.groups
             convolutions += 2 * kernel * elements
+            largest = max(largest, elements)
             others += 2 * elements if module.bias is not None else 0
         elif isinstance(module, nn.BatchNorm2d):
             others += 4 * elements
@@ -138,4 +150,4 @@ def _count(model: nn.Module, size: int) -> tuple[int, int]:
     finally:
         for hook in hooks:
             hook.remove()
-    return convolutions, others
+    return convolutions, others, largest
