@@ -126,7 +126,7 @@ def demand(model: nn.Module, size: int) -> tuple[int, int]:
 
 
 def _count(model: nn.Module, size: int) -> tuple[int, int, int]:
-    """Count on the meta device: (operations of convolutions, other operations of the paper, largest output)."""
+    """Count on the meta device: (operations of convolutions, others of the paper, largest output)."""
     convolutions = others = largest = 0
 
     def count(module: nn.Module, _inputs: object, output: Tensor) -> None:
