@@ -13,6 +13,7 @@ from PIL import Image
 import yolov7
 from tests.data.small_sets import coco_content, write_coco, write_image
 from yolov7.cli import main
+from yolov7.errors import DataError
 from yolov7.evaluating import evaluate
 from yolov7.models.detector import create
 
@@ -140,6 +141,12 @@ def test_a_list_of_images_gives_detections_and_no_ap(fresh: tuple[Path, Path], t
     assert entries == json.loads((tmp_path / "with.json").read_text())
     assert entries
     assert {entry["category_id"] for entry in entries} <= {1, 3}
+
+
+def test_a_data_set_of_other_classes_and_without_a_box_is_one_error(fresh: tuple[Path, Path], tmp_path: Path):
+    content = coco_content(annotations=[], categories=[{"id": 1, "name": "wyvern"}])
+    with pytest.raises(DataError, match="no class of the data set is known to the network"):
+        evaluate(fresh[0], write_coco(tmp_path, content))
 
 
 def test_a_parent_and_classes_without_boxes_do_not_stop_it(fresh: tuple[Path, Path], tmp_path: Path, caplog):

@@ -271,7 +271,8 @@ def data_report(report: DataReport) -> None:
     twice = (("the same image twice", report.duplicates), ("leak between splits", report.leaks))
     for title, groups in twice:
         for group in groups:
-            show(f"{title}: " + ", ".join(f"{path} ({split})" for split, path in group.places))
+            more = f" and {len(group.places) - 20:,} more" if len(group.places) > 20 else ""
+            show(f"{title}: " + ", ".join(f"{path} ({split})" for split, path in group.places[:20]) + more)
     for defect in report.defects:
         show(f"{defect.severity}: {defect}")
     errors = sum(defect.severity == "error" for defect in report.defects)

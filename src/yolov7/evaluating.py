@@ -190,6 +190,13 @@ def _truth(
 def _of_known_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """The data set without classes that the network does not know; a box of one is an error."""
     known = sorted(set(match_classes(dataset.names, names, dataset.has_boxes())) - {-1})
+    if not known:
+        raise DataError(
+            "no class of the data set is known to the network, and no image has a box",
+            file=dataset.path,
+            expected=", ".join(names[:20]),
+            found=", ".join(dataset.names[:20]),
+        )
     if left := len(dataset.names) - len(known):
         _LOG.warning("%d classes of the data set have no box here and are unknown to the network", left)
     return dataset.of_classes(known)

@@ -5,6 +5,7 @@ The processes are forked from one that has imported everything: to import it tak
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -66,11 +67,8 @@ class Commands:
 
 def _serve() -> None:
     """Answer each line of standard input, a folder and a command, with the fields of an Outcome."""
-    import cv2  # noqa: F401
-    import faster_coco_eval  # noqa: F401
-    import torch
-
-    torch.set_num_threads(1)
+    for name in ("cv2", "faster_coco_eval", "yolov7.cli", "yolov7.evaluating", "yolov7.training.fit"):
+        importlib.import_module(name)
     for line in sys.stdin:
         folder, tokens = json.loads(line)
         said = Path(folder, "said.txt")
@@ -145,7 +143,7 @@ def _resume(run: str) -> None:
     from yolov7.training.resuming import find_past
 
     def resumed() -> None:
-        directory = find_run(run)
+        directory = find_run(Path(run))
         stored(TrainConfig(resume=directory), None, directory)
         find_past(directory)
 

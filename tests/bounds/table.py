@@ -30,7 +30,7 @@ PICTURES = {
     "tiff: deflated, 17,000 a side",
 }
 """Pictures of nearly MAX_PIXELS, which are sound, and are shown to the network as any other."""
-PICTURE_MEMORY = 3_600_000_000
+PICTURE_MEMORY = 1_700_000_000
 
 
 def prepared(folder: Path) -> Ready:

@@ -487,3 +487,11 @@ def test_defects_beyond_a_limit_are_counted(tmp_path: Path) -> None:
     assert "1,500 more annotations of images that are not listed" in dataset.defects[-1].message
     (group,) = dataset.left_out
     assert (group.count, group.first) == (2500, "annotation 0")
+
+
+def test_a_data_set_has_at_most_10_000_classes(tmp_path: Path) -> None:
+    categories = [{"id": number, "name": f"{number}"} for number in range(10_001)]
+    file = write_coco(tmp_path, coco_content(annotations=[], categories=categories))
+    with pytest.raises(DataError, match="too many classes") as refused:
+        open_dataset(file, "all")
+    assert refused.value.found == "10,001"

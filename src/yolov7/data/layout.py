@@ -21,6 +21,9 @@ _SHOWN = 10  # defects that train and val print
 UNDIVIDED = "all"
 """Name of the only split of an undivided data set."""
 
+MAX_CLASSES = 10_000
+"""Classes of a data set; the largest public sets of boxes have some hundreds to 1,200."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -47,6 +50,15 @@ class Dataset:
     defects: tuple[Defect, ...]
     unlabelled: int = 0
     left_out: tuple[LeftOut, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.names) > MAX_CLASSES:
+            raise DataError(
+                "too many classes",
+                file=self.path,
+                expected=f"at most {MAX_CLASSES:,}",
+                found=f"{len(self.names):,}",
+            )
 
     def __len__(self) -> int:
         return len(self.images)

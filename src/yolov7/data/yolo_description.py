@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from yolov7.data.labels import Defect, read_text
+from yolov7.data.layout import MAX_CLASSES
 from yolov7.data.lists import entries_of, find_listed, in_home, lines_of, spellings, tails
 from yolov7.data.plain_yaml import Document, read_yaml
 from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
 from yolov7.text import printable
 
-MAX_CLASSES = 10_000
-"""Maximum number of classes; the largest public detection data sets have about 1,200."""
 MAX_CLASS_NAME = 200
 """Maximum length of a class name, characters."""
 MAX_TEXT_BYTES = 2_000_000

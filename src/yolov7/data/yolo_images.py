@@ -43,11 +43,11 @@ class ImageFinder:
         Raises:
             DataError: a named file or folder does not exist, or there is no image.
         """
-        entries = self.description.splits[self.split]
-        paths = [path for entry in entries for path in self._expand(entry.strip())]
-        unique = list(dict.fromkeys(paths))
-        if len(unique) < len(paths):
-            self._named_twice(len(paths) - len(unique))
+        entries = [entry.strip() for entry in self.description.splits[self.split]]
+        found = {entry: self._expand(entry) for entry in dict.fromkeys(entries)}  # each once, however often
+        unique = list(dict.fromkeys(path for paths in found.values() for path in paths))
+        if (named := sum(len(found[entry]) for entry in entries)) > len(unique):
+            self._named_twice(named - len(unique))
         if not unique:
             raise self.error("no images", found=f"none with a known ending in {_shown(entries)}")
         return unique
