@@ -72,3 +72,13 @@ def test_but_changes_what_is_named():
     assert Thresholds(iou=0.6).but(conf=0.9) == Thresholds(conf=0.9, iou=0.6)
     with pytest.raises(UsageError, match="did you mean conf"):
         Thresholds().but(confidence=0.9)
+
+
+def test_a_comma_inside_of_a_name_is_pointed_out():
+    names = ("cat", "small, red")
+    with pytest.raises(UsageError) as raised:
+        Thresholds(classes=("small", "red")).labels(names)
+    assert r"a comma inside of a name is written \," in str(raised.value)
+    with pytest.raises(UsageError) as raised:
+        Thresholds(classes=("dog",)).labels(names)
+    assert "comma" not in str(raised.value)

@@ -9,7 +9,7 @@
     │   ├── DamagedCheckpointError  truncated, bit-flipped, absurd sizes, not a checkpoint at all
     │   └── MismatchedCheckpointError  its tensors are not those of the network; lists both sets
     ├── DataError                   a data set: file and line of each defect
-    ├── TrainingError               a run that cannot go on: the loss is no number; what was good is kept
+    ├── TrainingError               a run that cannot go on, such as a loss of NaN; what was good is kept
     ├── SourceError                 an image, a video or a stream that cannot be read
     ├── OutputError                 a result that cannot be written
     └── DownloadError               a file that cannot be fetched, or is not what it should be

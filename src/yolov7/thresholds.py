@@ -122,9 +122,11 @@ def _labels_of(wanted: object, names: Sequence[str]) -> list[int]:
         found = [int(wanted)] if 0 <= int(wanted) < len(names) else []
     if found:
         return found
+    in_a_list = any(wanted in map(str.strip, name.split(",")) for name in names if "," in name)
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
     raise UsageError(
         f"no such class{did_you_mean(wanted, names) if isinstance(wanted, str) else ''}",
-        expected=", ".join(names[:_SHOWN_NAMES]) + more or "no class at all",
+        expected=(", ".join(names[:_SHOWN_NAMES]) + more or "no class at all")
+        + (r"; a comma inside of a name is written \, on the command line" if in_a_list else ""),
         found=wanted,
     )

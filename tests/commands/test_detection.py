@@ -119,6 +119,11 @@ def test_blurred_runs_keep_no_detail_in_boxes(weights, tmp_path):
     assert detail[1] < 0.8 * detail[0]
 
 
+def test_nothing_to_blur_is_an_error(photos, capfd):
+    assert run("predict", "best.pt", photos, "--blur", "--save", "txt,json") == 2
+    assert "nothing to blur" in capfd.readouterr().err
+
+
 def test_val_measures_the_same_on_another_runtime(weights, photos, tmp_path):
     """The labels are what torch finds."""
     assert run("predict", weights, photos, "--save", "txt", "--out", tmp_path / "found") == 0

@@ -141,7 +141,7 @@ def _close(rows: Tensor, expected: Tensor) -> bool:
     share, pixels = BOX_TOLERANCE
     allowed = share * expected[seen, 2:4].amax(dim=1, keepdim=True) + pixels
     moved = (rows[seen, BOX] - expected[seen, BOX]).abs()
-    # Not "greater than": what is no number is not close.
+    # "Not at most" instead of "greater than": NaN is not close.
     return bool(scores <= SCORE_TOLERANCE) and bool((moved <= allowed).all())
 
 

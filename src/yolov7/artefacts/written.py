@@ -64,7 +64,7 @@ def whole(value: object, most: int) -> int:
 def positive(value: object) -> float:
     """A finite number above 0, of pixels."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 2 * MAX_SIDE:
-        raise ValueError(f"{printable(value, 40)} is no number of pixels")
+        raise ValueError(f"{printable(value, 40)} is not a number of pixels")
     return float(value)
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.checkpoints.lookalikes import CANDIDATES
 from yolov7.checkpoints.rows import check_anchors
 from yolov7.checkpoints.tree import describe
 from yolov7.errors import DamagedCheckpointError, MismatchedCheckpointError
-from yolov7.models.architecture import Architecture
-from yolov7.models.complexity import count_parameters
+from yolov7.models.complexity import count_parameters, demand
 from yolov7.models.detector import Detector
 from yolov7.text import printable
 
@@ -33,45 +34,41 @@ MAX_ITEMS = 10_000
 MAX_TEXT = 10_000
 """Characters of a text in it; what is longer is cut."""
 
-_FREE_MAP = 2**26
-_MAP_PER_WEIGHT = 32
+_FREE_VALUES = 2**27
+_FREE_PRODUCTS = 2 * 10**11
+"""Numbers in one layer, and multiplications, that any network may ask for."""
 
 
 def check_network(model: Detector) -> None:
     """Make sure that a network can be used at all.
 
     Raises:
-        MismatchedCheckpointError: its anchors are no positive numbers, it has too many classes, or a few
-            weights ask for huge feature maps.
+        MismatchedCheckpointError: its anchors are no positive numbers, it has too many classes, or it
+            asks for memory or time out of all proportion to its weights.
     """
     check_anchors(model.anchors)
     if model.classes > MAX_CLASSES:
         raise MismatchedCheckpointError(
             "holds more classes than can be", expected=f"at most {MAX_CLASSES:,}", found=f"{model.classes:,}"
         )
-    if not _is_proportionate(model, model.architecture.size):
+    if excess := _excess(model, model.architecture.size):
         raise MismatchedCheckpointError(
-            "a small network that asks for huge feature maps",
-            expected=f"at most {_MAP_PER_WEIGHT} numbers for each weight, or {_FREE_MAP:,}",
-            found=f"{_largest_map(model.architecture, model.architecture.size):,}",
+            "a network that asks for memory or time out of all proportion to its weights", found=excess
         )
 
 
-def _is_proportionate(model: Detector, size: int) -> bool:
-    return _largest_map(model.architecture, size) <= max(_FREE_MAP, _MAP_PER_WEIGHT * count_parameters(model))
-
-
-def _largest_map(architecture: Architecture, size: int) -> int:
-    """Numbers in the largest feature map of the backbone, for a square image of that side."""
-    area, largest = (size // 2 if architecture.reorg else size) ** 2, 0
-    for width, stride in architecture.stem:
-        area //= stride**2
-        largest = max(largest, width * area)
-    for stage in architecture.stages:
-        largest = max(largest, stage.down_width * area)
-        area //= 4
-        largest = max(largest, stage.block.branch * area, stage.block.width * area)
-    return largest
+def _excess(model: Detector, size: int) -> str | None:
+    """Demand of a network for one square image, or None if it is in proportion to the network's weights."""
+    own = model.architecture
+    if any(replace(own, anchors=known.anchors) == known for known in CANDIDATES):
+        return None
+    side = math.ceil(size / own.strides[-1]) * own.strides[-1]
+    with torch.device("meta"):
+        values, multiplications = demand(Detector(own, model.classes), side)
+    weights = count_parameters(model)
+    if values <= _FREE_VALUES + 10 * weights and multiplications <= _FREE_PRODUCTS + 10_000 * weights:
+        return None
+    return f"{values:,} numbers in one layer, {multiplications / 1e9:,.0f} billion products at {side} pixels"
 
 
 def not_finite(model: Detector) -> tuple[str, ...]:
@@ -126,7 +123,7 @@ def image_size(found: object, model: Detector) -> tuple[int, tuple[str, ...]]:
     if found is None:
         return nominal, ()
     side = found if isinstance(found, int) else 0
-    if model.strides[-1] <= side <= MAX_SIZE and _is_proportionate(model, side):
+    if model.strides[-1] <= side <= MAX_SIZE and not _excess(model, side):
         return side, ()
     return nominal, (f"it names an image size that makes no sense ({describe(found)}): {nominal} is used",)
 

@@ -125,11 +125,14 @@ def predict(
     from yolov7.loading import load
 
     kinds = [kind for kind in save if kind != "none"]
-    if reduced and (whole := {"pictures", "crops", "video"} & set(kinds)):
+    drawn = {"pictures", "crops", "video"} & set(kinds)
+    if blur and not drawn:
+        raise UsageError("nothing to blur", expected="--save pictures, crops or video with --blur")
+    if reduced and drawn:
         raise UsageError(
             "pictures need all pixels",
             expected="--save txt,json,csv or none with --reduced",
-            found=min(whole),
+            found=min(drawn),
         )
     options = SinkOptions(Style(line_width, not hide_labels, not hide_scores, blur), only_found)
     source = open_source(

@@ -70,7 +70,7 @@ class GraphedNetwork:
 
 def _close(found: Tensor, expected: Tensor) -> bool:
     largest = expected.abs().max().float()
-    # Not "greater than": what is no number is not close.
+    # "Not at most" instead of "greater than": NaN is not close.
     return bool((found.float() - expected.float()).abs().max() <= TOLERANCE * largest)
 
 
