@@ -18,7 +18,7 @@ import numpy as np
 
 from yolov7.errors import SourceError, UsageError
 from yolov7.inference.frames import Frame, VideoPosition
-from yolov7.inference.losses import Losses
+from yolov7.inference.lost_frames import LostFrames
 from yolov7.inference.prefetch import newest
 from yolov7.inference.remote import LIVE_SCHEMES, scheme_of, without_password
 from yolov7.types import Image
@@ -181,12 +181,12 @@ class Video:
         base = float(stream.time_base or 0)
         start = (stream.start_time or 0) * base
         number, packets, errors = 0, 0, 0
-        losses = Losses(container, stream)
+        seen = LostFrames(container, stream)
         damaged: deque[int | None] = deque(maxlen=64)  # times of packets that came in part
         turn: Turn | None = None
         for packet in self._packets(container):
             if not live:
-                losses.packet(packet)
+                seen.packet(packet)
             if packet.stream_index != stream.index:
                 continue
             packets += bool(packet.size)
@@ -203,7 +203,7 @@ class Video:
             for picture in decoded:
                 seconds = number / (fps or 1) if picture.pts is None else picture.pts * base - start
                 if not live:
-                    losses.picture(seconds)
+                    seen.picture(seconds)
                 moment = VideoPosition(number, seconds, fps, live)
                 number += 1
                 if picture.is_corrupt or picture.pts in damaged:
@@ -215,32 +215,32 @@ class Video:
         gc.collect(1)  # the first picture, which its side data keeps (see _turn); quick, for it is young
         if not live:
             expected = None if 0 < stream.frames <= packets else _duration(container, stream)
-            found = self._lost(losses, errors, expected, max(0.5, 2 / (fps or 1)))
+            found = self._lost(seen, errors, expected, max(0.5, 2 / (fps or 1)))
             yield from map(self._failed, found)
 
     def _lost(
-        self, losses: Losses, errors: int, expected: float | None, patience: float
+        self, seen: LostFrames, errors: int, expected: float | None, patience: float
     ) -> Iterator[SourceError]:
         """What the reader of a file passed over in silence, beside so many errors that it told of."""
-        lost, exact = losses.count()
+        lost, exact = seen.count()
         if lost > errors:
-            found = losses.pictures + errors
+            found = seen.pictures + errors
             yield SourceError(
                 "frames are missing: the file is damaged",
                 file=self.source,
                 expected=f"{'' if exact else 'about '}{found + lost - errors} frames",
                 found=f"{found} frames",
             )
-        interval = losses.interval()
+        interval = seen.interval()
         patience = patience if interval is None else 1.5 * interval
-        if expected is not None and expected - losses.end > patience:
+        if expected is not None and expected - seen.end > patience:
             yield SourceError(
                 "the video ends early: the file is truncated",
                 file=self.source,
                 expected=f"{expected:.2f} s",
-                found=f"{losses.end:.2f} s",
+                found=f"{seen.end:.2f} s",
             )
-        if unread := losses.unread():
+        if unread := seen.unread():
             yield SourceError(
                 "the rest of the file cannot be read: it is damaged",
                 file=self.source,

@@ -31,7 +31,7 @@ _PAUSE = 1.0
 """Seconds from which a gap that has no other evidence is a pause of the recording."""
 
 
-class Losses:
+class LostFrames:
     """What was read of a video file: packets and the pictures that came of them.
 
     Times alone do not tell: a variable frame rate has gaps too. A gap counts where a packet in it gave no
