@@ -26,6 +26,7 @@ from yolov7.errors import TrainingError, UsageError, Yolov7Error
 from yolov7.models.architecture import scale
 from yolov7.models.complexity import complexity
 from yolov7.models.tables import Row, Table
+from yolov7.reproduce.improvement import with_improvements
 from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.reproduce.table import from_paper
 from yolov7.text import plural
@@ -256,7 +257,8 @@ def _report(
         f"{len(runs)} runs, {sum(map(_hours, runs)):.2f} hours of training in all; "
         f"{seconds / 60:.0f} minutes now, {processes} at a time."
     )
-    return Reproduction(table.name, table.title, tuple(lines), tuple(notes))
+    shown, explained = with_improvements(table.name, lines)
+    return Reproduction(table.name, table.title, shown, (*notes, *explained))
 
 
 def _hours(run: Run) -> float:

@@ -10,6 +10,7 @@ from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.evaluating import evaluate
 from yolov7.inference.backend import default_device
 from yolov7.models.tables import TABLE_10
+from yolov7.reproduce.improvement import with_improvements
 from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.reproduce.table import require_both
 
@@ -55,4 +56,5 @@ def reproduce_table_10(
         on_gpu = (device or default_device()).startswith("cuda")
         kind = "float16" if on_gpu else "bfloat16, for this is a processor"
         notes.append(f"measured: {Path(weights).name} on {Path(data).name}; half is {kind}.")
-    return Reproduction("table10", "Comparison of different setting", tuple(lines), tuple(notes))
+    shown, explained = with_improvements("table10", lines)
+    return Reproduction("table10", "Comparison of different setting", shown, (*notes, *explained))

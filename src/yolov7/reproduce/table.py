@@ -19,6 +19,7 @@ from yolov7.inference.speed import call_seconds, inputs_for
 from yolov7.models.complexity import complexity
 from yolov7.models.detector import create
 from yolov7.models.tables import Row, Table
+from yolov7.reproduce.improvement import with_improvements
 from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.types import Image
 
@@ -81,7 +82,8 @@ def reproduce_table(
             f"fps measured: {_machine(device)}, torch {torch.__version__}, batch 1; network and decoding, "
             f"median of {len(photos)} photos whose long side is the size."
         )
-    return Reproduction(table.name, table.title, tuple(lines), tuple(notes))
+    shown, explained = with_improvements(table.name, lines)
+    return Reproduction(table.name, table.title, shown, (*notes, *explained))
 
 
 def require_both(weights: object, data: object) -> None:
