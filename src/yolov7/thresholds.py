@@ -122,7 +122,7 @@ def _labels_of(wanted: object, names: Sequence[str]) -> list[int]:
         found = [int(wanted)] if 0 <= int(wanted) < len(names) else []
     if found:
         return found
-    in_a_list = any(wanted in map(str.strip, name.split(",")) for name in names if "," in name)
+    in_a_list = any(str(wanted) in map(str.strip, name.split(",")) for name in names if "," in name)
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
     raise UsageError(
         f"no such class{did_you_mean(wanted, names) if isinstance(wanted, str) else ''}",
