@@ -49,7 +49,6 @@ def batch_of(size: int, count: int, classes: int) -> Batch:
         images=torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=generator).permute(
             0, 3, 1, 2
         ),
-        letterboxes=(),
         targets=Targets(
             torch.arange(count).repeat_interleave(10),
             boxes,

@@ -1,4 +1,4 @@
-"""Boxes: conversions, areas, overlaps, clipping."""
+"""Boxes: conversions, areas, overlaps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as arrays
 
 from yolov7.boxes import (
     area,
-    clip,
     complete_iou,
     cxcywh_to_xyxy,
     intersection,
@@ -53,24 +52,12 @@ def test_a_box_overlaps_itself_wholly_unless_it_is_empty(array):
     assert torch.equal(found, (area(boxes) > 0).float())
 
 
-@given(many, st.integers(1, 500), st.integers(1, 500))
-def test_clipped_boxes_are_inside_and_never_larger(array, height, width):
-    boxes = sorted_corners(array)
-    clipped = clip(boxes, height, width)
-    assert (clipped >= 0).all()
-    assert (clipped[:, 0::2] <= width).all()
-    assert (clipped[:, 1::2] <= height).all()
-    assert (area(clipped) <= area(boxes)).all()
-    assert torch.equal(clip(clipped, height, width), clipped)
-
-
 def test_by_hand():
     a, b = torch.tensor([0.0, 0, 4, 4]), torch.tensor([2.0, 1, 6, 3])
     assert intersection(a, b) == 4
     assert iou(a, b) == pytest.approx(4 / (16 + 8 - 4))
     assert area(torch.tensor([5.0, 5, 1, 9])) == 0
     assert cxcywh_to_xyxy(torch.tensor([5.0, 6, 2, 4])).tolist() == [4, 4, 6, 8]
-    assert clip(torch.tensor([-3.0, 2, 20, 50]), 10, 15).tolist() == [0, 2, 15, 10]
 
 
 @given(many, many)

@@ -1,4 +1,4 @@
-"""Boxes as tensors: conversions, area, overlap, clipping.
+"""Boxes as tensors: conversions, area, overlap.
 
 Inside this package a box is absolute-pixel ``xyxy`` unless its name says otherwise (``boxes_cxcywh``).
 All functions take any leading shape ``(..., 4)`` and keep dtype and device.
@@ -78,9 +78,3 @@ def complete_iou(a: Tensor, b: Tensor) -> Tensor:
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """IoU of every box of ``a`` with every box of ``b``. ``(..., N, 4), (..., M, 4) -> (..., N, M)``."""
     return iou(a.unsqueeze(-2), b.unsqueeze(-3))
-
-
-def clip(boxes: Tensor, height: float, width: float) -> Tensor:
-    """Boxes cut to an image of the given size in pixels. ``(..., 4) -> (..., 4)``."""
-    limit = boxes.new_tensor((width, height, width, height))
-    return torch.minimum(boxes.clamp(min=0), limit)

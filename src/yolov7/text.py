@@ -14,8 +14,7 @@ _STEERING = re.compile(
     "\U000e0000-\U000e0fff"  # tags, invisible
     "]"
 )
-_KEPT_JOINERS = "\u200c\u200d"
-"""Not in the pattern above: Persian words and emoji need them."""
+"""Without the joiners U+200C and U+200D: Persian words and emoji need them."""
 
 
 def printable(text: object, limit: int | None = None, *, keep: str = "") -> str:

@@ -87,14 +87,7 @@ class Letterbox:
         scale = np.array((*self.scale, *self.scale), dtype=np.float32)
         height, width = self.source_size
         limit = np.array((width, height, width, height), dtype=np.float32)
-        source: FloatArray = np.clip((boxes - offset) / scale, 0, limit).astype(np.float32, copy=False)
-        return source
-
-    def from_source(self, boxes: FloatArray) -> FloatArray:
-        """Boxes of the source image -> boxes of the letterboxed image. (N, 4) -> (N, 4)."""
-        offset = np.array((*self.padding, *self.padding), dtype=np.float32)
-        scale = np.array((*self.scale, *self.scale), dtype=np.float32)
-        return (boxes * scale + offset).astype(np.float32, copy=False)
+        return np.clip((boxes - offset) / scale, 0, limit).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -108,16 +101,14 @@ class Targets:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, 3, H, W), float in [0, 1] or uint8 until they are on the device, and how they were made.
+    """Images (B, 3, H, W), float in [0, 1] or uint8 until they are on the device.
 
     Attributes:
-        letterboxes: the way back to each image's source; empty for training, which has none.
         targets: ground truth, where there is one.
         image_ids: what the data set calls each image, of a mosaic its first; empty where that is not known.
     """
 
     images: Tensor
-    letterboxes: tuple[Letterbox, ...]
     targets: Targets | None = None
     image_ids: tuple[int | str, ...] = ()
 

@@ -14,8 +14,8 @@ import pytest
 from tests.bounded import PEAK
 from tests.checkpoints import hostile
 from tests.checkpoints.hostile_files import damaged_files
+from tests.checkpoints.reading import read_checkpoint
 from yolov7.checkpoints.checkpoint import load_checkpoint
-from yolov7.checkpoints.container import read_checkpoint
 from yolov7.cli import main
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
 

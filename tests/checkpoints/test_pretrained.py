@@ -13,7 +13,7 @@ import pytest
 
 from tests.checkpoints.file_server import FileServer, file_server
 from yolov7.checkpoints.pretrained import RELEASED, Released, cache_directory, fetch, is_offline
-from yolov7.errors import DownloadError, UsageError
+from yolov7.errors import DownloadError
 from yolov7.models.architecture import VARIANTS
 
 
@@ -67,22 +67,16 @@ def test_checksum_is_looked_at(cache: Path, server: FileServer) -> None:
     assert not (cache / "file.pt").exists()
 
 
-def test_unknown_name(cache: Path) -> None:
-    with pytest.raises(UsageError, match=r"yolov7-tiny\.pt") as caught:
-        fetch("yolov9.pt")
-    assert caught.value.found == "yolov9.pt"
-
-
 def test_offline_names_the_place_to_put_it_by_hand(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("YOLOV7_OFFLINE", "1")
     with pytest.raises(DownloadError, match="offline") as caught:
-        fetch("yolov7.pt")
+        fetch(RELEASED["yolov7.pt"])
     for part in (str(cache / "yolov7.pt"), RELEASED["yolov7.pt"].url, "by hand"):
         assert part in str(caught.value)
 
     cache.mkdir()
     (cache / "yolov7.pt").write_bytes(b"put here by hand")
-    assert fetch("yolov7.pt") == cache / "yolov7.pt"
+    assert fetch(RELEASED["yolov7.pt"]) == cache / "yolov7.pt"
 
 
 @pytest.mark.parametrize(

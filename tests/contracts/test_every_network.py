@@ -29,7 +29,7 @@ def narrow(network: Architecture) -> Detector:
 
 def images(network: Architecture) -> Tensor:
     """Two, of two by three cells on the coarsest level."""
-    return torch.rand(2, 3, 2 * network.max_stride, 3 * network.max_stride)
+    return torch.rand(2, 3, 2 * network.strides[-1], 3 * network.strides[-1])
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_folding_changes_nothing_but_the_form(network: Architecture):
     model, inputs = narrow(network), images(network)
     give_every_part_a_say(model, inputs)
     predictions = model.eval()(inputs)
-    cells = [(2 * network.max_stride // s, 3 * network.max_stride // s) for s in network.strides]
+    cells = [(2 * network.strides[-1] // s, 3 * network.strides[-1] // s) for s in network.strides]
     shapes = [(2, 3, height, width, 5 + CLASSES) for height, width in cells]
     assert [tuple(level.shape) for level in predictions.lead] == shapes
     assert [tuple(level.shape) for level in predictions.aux] == (shapes if network.auxiliary else [])
@@ -76,7 +76,7 @@ def test_folding_changes_nothing_but_the_form(network: Architecture):
 @every_network
 def test_one_step_of_training_reaches_every_parameter(network: Architecture):
     model = narrow(network).train()
-    size = 2 * network.max_stride
+    size = 2 * network.strides[-1]
     predictions = model(images(network))
     boxes = torch.tensor([[10.0, 10, 40, 50], [5, 5, size - 5, size - 5]])
     targets = Targets(torch.tensor([0, 1]), boxes, torch.tensor([0, 1]))

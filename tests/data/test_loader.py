@@ -67,7 +67,6 @@ def test_a_batch(dataset: Dataset) -> None:
         assert batch.images.shape == (count, 3, 64, 64)
         assert batch.images.dtype == torch.uint8
         assert batch.images.is_contiguous(memory_format=torch.channels_last)
-        assert batch.letterboxes == ()
         assert len(batch.image_ids) == count
         targets = batch.targets
         assert targets is not None

@@ -52,7 +52,6 @@ def test_widths_are_multiples_of_8():
 def test_strides():
     assert arch.YOLOV7.strides == (8, 16, 32)
     assert arch.YOLOV7_W6.strides == (8, 16, 32, 64)
-    assert arch.YOLOV7_W6.max_stride == 64
 
 
 def test_scaling_by_one_changes_nothing():

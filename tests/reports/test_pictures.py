@@ -22,7 +22,7 @@ def batch(count: int = 3, *, dtype: torch.dtype = torch.float32, targets: bool =
         torch.tensor([[8.0, 8, 40, 40], [48, 8, 88, 56], [16, 16, 80, 48]]),
         torch.tensor([0, 1, 7]),
     )
-    return Batch(images, (), truth if targets else None)
+    return Batch(images, truth if targets else None)
 
 
 def assignment(*positives: tuple[int, int, int, int, int, int]) -> Assignment:

@@ -69,7 +69,7 @@ def make_batches(seed: int = 0) -> list[Batch]:
         image = torch.randint(0, IMAGES, (boxes,), generator=g)
         labels = torch.randint(0, CLASSES, (boxes,), generator=g)
         pixels = torch.randint(0, 256, (IMAGES, 3, SIZE, SIZE), generator=g, dtype=torch.uint8)
-        batches.append(Batch(pixels, (), Targets(image, corners, labels)))
+        batches.append(Batch(pixels, Targets(image, corners, labels)))
     return batches
 
 

@@ -98,7 +98,7 @@ def _part(batch: Batch, first: int, last: int) -> Batch:
     assert targets is not None
     mine = (targets.image_index >= first) & (targets.image_index < last)
     part = Targets(targets.image_index[mine] - first, targets.boxes[mine], targets.labels[mine])
-    return Batch(batch.images[first:last], (), part)
+    return Batch(batch.images[first:last], part)
 
 
 def _gradients(weights: Path, batches: list[Batch]) -> dict[str, Tensor]:

@@ -214,8 +214,7 @@ def _differences(a: Detections, b: Detections, pairs: IntArray) -> tuple[FloatAr
 
 def _overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
     """IoU (N, M) of boxes two pixels larger on every side: even those without area overlap when near."""
-    overlaps: FloatArray = pairwise_iou(*(_grown(torch.from_numpy(boxes), 2) for boxes in (a, b))).numpy()
-    return overlaps
+    return pairwise_iou(*(_grown(torch.from_numpy(boxes), 2) for boxes in (a, b))).numpy()
 
 
 def _grown(boxes: Tensor, by: float) -> Tensor:

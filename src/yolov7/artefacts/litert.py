@@ -116,8 +116,7 @@ def _convert(checkpoint: Checkpoint, description: Description) -> bytes:
     batch, height, width = description.shape
     network = _ChannelsLast(RowNetwork(checkpoint.model)).eval()
     converted = litert_torch.convert(network, sample_kwargs={INPUT: torch.zeros(batch, height, width, 3)})
-    content: bytes = converted.model_content()
-    return content
+    return converted.model_content()
 
 
 def _with_half_weights(content: bytes) -> bytes:

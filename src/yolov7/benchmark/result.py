@@ -156,22 +156,3 @@ class Benchmark:
     def to_dict(self) -> dict[str, Any]:
         """JSON types."""
         return {"version": VERSION, **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, said: Mapping[str, Any]) -> Benchmark:
-        """What :meth:`to_dict` gave."""
-        plain = {key: value for key, value in said.items() if key not in ("version", "settings")}
-        return cls(**plain, settings=tuple(_setting(setting) for setting in said["settings"]))
-
-
-def _setting(said: Mapping[str, Any]) -> Setting:
-    return Setting(**{**said, "lines": tuple(_line(line) for line in said["lines"])})
-
-
-def _line(said: Mapping[str, Any]) -> Line:
-    timings = {
-        way: None if said[way] is None else Timing(**{**said[way], "rounds": tuple(said[way]["rounds"])})
-        for way in ("network", "single", "stream")
-    }
-    fresh = None if said["fresh"] is None else Fresh(**said["fresh"])
-    return Line(**{**said, **timings, "fresh": fresh})

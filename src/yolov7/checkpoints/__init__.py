@@ -13,7 +13,7 @@ A file of torch goes through these rooms, each of which trusts nothing that come
     safe_tensors.py a safetensors file    -> tensors and metadata, bounded like all of the above
     strangers.py  what is no checkpoint   -> what it is instead
 
-``container.py`` puts them together (`read_checkpoint`), ``tree.py`` reads what came out (`state_dict_of`,
+``container.py`` puts them together (`read_torch`), ``tree.py`` reads what came out (`state_dict_of`,
 `attributes_of`, `walk`). From there on it is about networks:
 
     rows.py       released tensors by row -> facts that the head shows: levels, classes, anchors

@@ -12,7 +12,6 @@ In both the pickle refers to a storage by a persistent id: ("storage", class, ke
 
 from __future__ import annotations
 
-import os
 from io import BufferedReader
 from typing import NamedTuple
 
@@ -20,16 +19,16 @@ import torch
 from torch import Tensor
 
 from yolov7.checkpoints.archive import Archive
-from yolov7.checkpoints.sniff import MAGIC_NUMBER, Sniffed, open_file, sniff_open
+from yolov7.checkpoints.sniff import MAGIC_NUMBER, Sniffed
 from yolov7.checkpoints.storages import Storage, ViewAllowance, element_type, typed, whole
 from yolov7.checkpoints.tree import Foreign, Symbol, describe, name_of
 from yolov7.checkpoints.unpickle import MAX_PICKLE, Unpickler
-from yolov7.errors import CheckpointError, DamagedCheckpointError, UsageError
+from yolov7.errors import CheckpointError, DamagedCheckpointError
 
 _PROTOCOL_VERSION = 1001
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[object, object] | Foreign:
+def read_torch(file: BufferedReader, sniffed: Sniffed, path: str) -> dict[object, object] | Foreign:
     """What a checkpoint of torch holds, without running or importing anything of it.
 
     Weights come as CPU tensors of the type they are stored in, without gradients, tied where they were tied.
@@ -37,24 +36,15 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[object, object] | Fore
     values: NaN passes.
 
     Args:
-        path: a file that ``torch.save`` wrote, of any version since 0.2.
+        file: what ``torch.save`` wrote, in any version since 0.2; open.
+        sniffed: what `sniff_open` says about it.
+        path: its name, for messages.
 
     Raises:
         UnsafeCheckpointError: it asks to run or import what no checkpoint needs.
         DamagedCheckpointError: it is truncated or altered, or no checkpoint at all.
-        CheckpointError: it cannot be opened.
-        UsageError: it is a safetensors file, which has a reader of its own.
+        CheckpointError: it cannot be read.
     """
-    name = os.fspath(path)
-    with open_file(path) as file:
-        sniffed = sniff_open(file, name)
-        if sniffed.kind == "safetensors":
-            raise UsageError("is a safetensors file, not one of torch", file=path)
-        return read_torch(file, sniffed, name)
-
-
-def read_torch(file: BufferedReader, sniffed: Sniffed, path: str) -> dict[object, object] | Foreign:
-    """`read_checkpoint` of an open file that was looked at."""
     try:
         tree = _read_legacy(file, path) if sniffed.archive is None else _read_zip(sniffed.archive, path)
     except OSError as error:
@@ -107,7 +97,7 @@ def read_pickle(archive: Archive, path: str, part: str = "data") -> object:
     """A pickle of a checked archive as a tree (``tree.py``): PART.pkl, its storages in the folder PART.
 
     Raises:
-        UnsafeCheckpointError, DamagedCheckpointError: see :func:`read_checkpoint`.
+        UnsafeCheckpointError, DamagedCheckpointError: see :func:`read_torch`.
     """
     name = f"{part}.pkl"
     pickled = archive.read(f"{archive.folder}/{name}", MAX_PICKLE)

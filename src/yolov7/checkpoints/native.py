@@ -234,8 +234,7 @@ def describe(architecture: Architecture) -> dict[str, Any]:
                 raise CheckpointError(error.message, expected=error.expected, found=error.found) from None
         return value
 
-    described: dict[str, Any] = plain(architecture)
-    return described
+    return plain(architecture)
 
 
 def architecture_from(described: Mapping[str, Any]) -> Architecture:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from yolov7.checkpoints.download import TIMEOUT, Progress, download, not_downloaded
-from yolov7.errors import UsageError
+from yolov7.checkpoints.download import Progress, download, not_downloaded
 
 
 @dataclass(frozen=True)
@@ -83,25 +82,19 @@ def is_offline() -> bool:
     return os.environ.get("YOLOV7_OFFLINE", "").lower() not in ("", "0", "no", "false")
 
 
-def fetch(released: Released | str, *, progress: Progress | None = None, timeout: float = TIMEOUT) -> Path:
+def fetch(released: Released, *, progress: Progress | None = None) -> Path:
     """Path of a released checkpoint in the cache, downloaded first where it is not there yet.
 
     Args:
-        released: an entry of ``RELEASED``, or its name.
+        released: an entry of ``RELEASED``.
         progress: told about bytes as they come; not called where nothing is downloaded.
-        timeout: seconds without any data after which a connection is given up.
 
     Raises:
-        UsageError: no released checkpoint has that name.
         DownloadError: it is not in the cache and cannot be fetched, or is not what it should be.
     """
-    if isinstance(released, str):
-        if released not in RELEASED:
-            raise UsageError("no such released checkpoint", expected=", ".join(RELEASED), found=released)
-        released = RELEASED[released]
     target = cache_directory() / released.name
     if not target.is_file():
         if is_offline():
             raise not_downloaded(released.url, target, "downloads are switched off (offline)")
-        download(released.url, target, sha256=released.sha256, progress=progress, timeout=timeout)
+        download(released.url, target, sha256=released.sha256, progress=progress)
     return target

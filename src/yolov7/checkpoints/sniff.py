@@ -32,21 +32,6 @@ class Sniffed(NamedTuple):
     archive: Archive | None = None
 
 
-def sniff(path: str | os.PathLike[str]) -> Kind:
-    """What kind of checkpoint a file is, judged by its content and never by its name.
-
-    Returns:
-        "zip" and "legacy": what ``torch.save`` writes since and before version 1.6. "safetensors".
-
-    Raises:
-        DamagedCheckpointError: it is none, and the message says what it is instead.
-        UnsafeCheckpointError: it is a bare pickle, and asks for what no checkpoint needs.
-        CheckpointError: it cannot be opened.
-    """
-    with open_file(path) as file:
-        return sniff_open(file, os.fspath(path)).kind
-
-
 def open_file(path: str | os.PathLike[str]) -> BufferedReader:
     """The file, open for reading. Raises: CheckpointError where that cannot be."""
     try:
@@ -64,7 +49,17 @@ def open_file(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def sniff_open(file: BufferedReader, path: str) -> Sniffed:
-    """`sniff` of an open file, which the readers then go on with: between the two nobody can swap it."""
+    """What kind of checkpoint a file is, judged by its content and never by its name.
+
+    The file is open, and the readers go on with it: between the two nobody can swap it.
+
+    Returns:
+        "zip" and "legacy": what ``torch.save`` writes since and before version 1.6. "safetensors".
+
+    Raises:
+        DamagedCheckpointError: it is none, and the message says what it is instead.
+        UnsafeCheckpointError: it is a bare pickle, and asks for what no checkpoint needs.
+    """
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(HEAD)

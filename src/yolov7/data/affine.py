@@ -209,8 +209,7 @@ def findable(boxes: FloatArray) -> npt.NDArray[np.bool_]:
     """Which boxes (N, 4) are wider and higher than 2 pixels, and not 20 times as long as wide. -> (N,)."""
     sides = boxes[:, 2:] - boxes[:, :2]
     shorter, longer = sides.min(axis=1), sides.max(axis=1)
-    which: npt.NDArray[np.bool_] = (shorter > 2) & (longer < 20 * shorter)
-    return which
+    return (shorter > 2) & (longer < 20 * shorter)
 
 
 def survive(
@@ -228,5 +227,4 @@ def survive(
     area = (before[:, 2:] - before[:, :2]).prod(axis=1) * scale**2
     enough = left > np.where(traced, 0.01, 0.1) * area
     # What lies beyond the canvas is a line on its edge, and a turned line has a box with an area.
-    which: npt.NDArray[np.bool_] = enough & (area > 0) & findable(after)
-    return which
+    return enough & (area > 0) & findable(after)

@@ -82,15 +82,13 @@ def fit_anchors(
 
 def _logarithms(sizes: npt.ArrayLike) -> _Array:
     """Sides are compared by their quotients, which are differences here. (..., 2) -> (N, 2)"""
-    logarithms: _Array = np.log(np.asarray(sizes, np.float64).reshape(-1, 2))
-    return logarithms
+    return np.log(np.asarray(sizes, np.float64).reshape(-1, 2))
 
 
 def _distances(boxes: _Array, anchors: _Array) -> _Array:
     """From each box to its nearest anchor, by the side that differs more. (N, 2), (A, 2) -> (N,)"""
     (widths, heights), (anchor_widths, anchor_heights) = boxes.T, anchors.T[..., None]
-    distances: _Array = np.maximum(abs(widths - anchor_widths), abs(heights - anchor_heights)).min(axis=0)
-    return distances
+    return np.maximum(abs(widths - anchor_widths), abs(heights - anchor_heights)).min(axis=0)
 
 
 def _fitness(boxes: _Array, anchors: _Array, reach: float) -> float:
@@ -123,8 +121,7 @@ def _k_means(points: _Array, count: int, rng: np.random.Generator) -> _Array:
 
 
 def _squared_distances(points: _Array, centres: _Array) -> _Array:
-    squared: _Array = ((points[:, None] - centres) ** 2).sum(axis=2)
-    return squared
+    return ((points[:, None] - centres) ** 2).sum(axis=2)
 
 
 def _evolve(anchors: _Array, boxes: _Array, reach: float, rng: np.random.Generator) -> _Array:

@@ -41,8 +41,8 @@ _PATIENCE = 100
 class TrainingLoader:
     """Iterating gives the batches of one epoch; ``set_epoch`` says which.
 
-    Batches have uint8 images (B, 3, H, W), channels last in memory, pinned where there is CUDA; targets; no
-    letterboxes; and the ids of the images that their samples began with. An image that has become unreadable
+    Batches have uint8 images (B, 3, H, W), channels last in memory, pinned where there is CUDA; targets;
+    and the ids of the images that their samples began with. An image that has become unreadable
     is replaced by the next of the source, and reported once.
 
     Args:
@@ -277,7 +277,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
     counts = [len(sample.boxes) for sample in samples]
     return Batch(
         images=to_tensor([sample.image for sample in samples]),
-        letterboxes=(),
         targets=Targets(
             image_index=torch.repeat_interleave(torch.arange(len(samples)), torch.tensor(counts)),
             boxes=torch.from_numpy(np.concatenate([sample.boxes for sample in samples]).astype(np.float32)),

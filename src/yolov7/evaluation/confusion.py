@@ -46,8 +46,7 @@ class ConfusionMatrix:
     def shares(self) -> npt.NDArray[np.float64]:
         """Each row as fractions of its sum; rows of nothing are 0."""
         total = self.counts.sum(axis=1, keepdims=True)
-        shares: npt.NDArray[np.float64] = self.counts / np.maximum(total, 1)
-        return shares
+        return self.counts / np.maximum(total, 1)
 
     def most_frequent(self, limit: int = 10) -> list[Confusion]:
         """Classes that are taken for one another, most frequent first; the background left out."""

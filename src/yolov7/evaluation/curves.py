@@ -36,8 +36,7 @@ class PrecisionRecall:
 
     def at(self, iou: float) -> Curve:
         """Each class at one of the protocol's IoU thresholds, (101, C)."""
-        curves: Curve = self.precision[int(np.abs(IOUS - iou).argmin())]
-        return curves
+        return self.precision[int(np.abs(IOUS - iou).argmin())]
 
     def mean(self, iou: float | None = None) -> Curve:
         """Mean over the classes that have objects, (101,): at one IoU threshold, or over all of them."""
@@ -153,5 +152,4 @@ def _mean(values: Curve, axis: int) -> Curve:
     known = ~np.isnan(values)
     count = known.sum(axis=axis)
     total = np.where(known, values, 0).sum(axis=axis)
-    mean: Curve = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return mean
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

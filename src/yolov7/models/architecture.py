@@ -117,11 +117,6 @@ class Architecture:
         """Pixels per cell, by level."""
         return tuple(8 << level for level in range(len(self.neck)))
 
-    @property
-    def max_stride(self) -> int:
-        """Largest stride; the sides of an input are multiples of it."""
-        return self.strides[-1]
-
 
 # -- scaling --------------------------------------------------------------------------------------------
 

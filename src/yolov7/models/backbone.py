@@ -17,8 +17,7 @@ class BackboneStage(nn.Module):
         self.block = stage.block.build(given_width(stage.down, stage.down_width), activation, cardinality)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.block(self.down(x))
-        return out
+        return self.block(self.down(x))
 
 
 class Backbone(nn.Module):

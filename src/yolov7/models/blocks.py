@@ -57,8 +57,7 @@ class ConvAct(nn.Module):
         self.act = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.act(self.conv(x))
-        return out
+        return self.act(self.conv(x))
 
 
 class ConvBNAct(nn.Module):
@@ -78,8 +77,7 @@ class ConvBNAct(nn.Module):
         self.act = activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.act(self.bn(self.conv(x)))
-        return out
+        return self.act(self.bn(self.conv(x)))
 
     def fused(self) -> ConvAct:
         """Deployed form: batch norm folded into the convolution."""
@@ -187,8 +185,7 @@ class ELAN(ComputationalBlock):
             y = conv(y)
             if i % self.tap_every == 0:
                 taps.append(y)
-        out: Tensor = self.out(torch.cat(taps[::-1], dim=1))
-        return out
+        return self.out(torch.cat(taps[::-1], dim=1))
 
 
 class ELANH(ELAN):
@@ -356,8 +353,7 @@ class SPPCSPC(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y1 = self.after(torch.cat(self.pool(self.before(x)), dim=1))
-        out: Tensor = self.out(torch.cat((y1, self.shortcut(x)), dim=1))
-        return out
+        return self.out(torch.cat((y1, self.shortcut(x)), dim=1))
 
 
 class TinySPP(nn.Module):
@@ -377,5 +373,4 @@ class TinySPP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.y(torch.cat(self.pool(self.b(x))[::-1], dim=1))
-        out: Tensor = self.out(torch.cat((y, self.a(x)), dim=1))
-        return out
+        return self.out(torch.cat((y, self.a(x)), dim=1))

@@ -89,8 +89,7 @@ class Residual(ComputationalBlock):
         self.units = nn.Sequential(*(self.unit(out_channels, branch, activation) for _ in range(depth)))
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.units(x)
-        return out
+        return self.units(x)
 
 
 class CSPA(ComputationalBlock):
@@ -119,14 +118,12 @@ class CSPA(ComputationalBlock):
 
     def through(self, x1: Tensor) -> Tensor:
         """Output of the units, (B, branch, H, W)."""
-        out: Tensor = self.units(x1)
-        return out
+        return self.units(x1)
 
     def forward(self, x: Tensor) -> Tensor:
         x1 = self.main(x)
         y2 = self.past(x1 if self.parted_after_first else x)
-        out: Tensor = self.out(torch.cat((self.through(x1), y2), dim=1))
-        return out
+        return self.out(torch.cat((self.through(x1), y2), dim=1))
 
 
 class CSPB(CSPA):
@@ -154,5 +151,4 @@ class CSPC(CSPA):
         self.after = ConvBNAct(branch, branch, activation=activation)
 
     def through(self, x1: Tensor) -> Tensor:
-        out: Tensor = self.after(self.units(x1))
-        return out
+        return self.after(self.units(x1))

@@ -35,8 +35,7 @@ class PlainHead(nn.Module):
 
     def level(self, index: int, feature: Tensor) -> Tensor:
         """One level: (B, width, H, W) -> (B, A (5 + C), H, W)."""
-        out: Tensor = self.convs[index](feature)
-        return out
+        return self.convs[index](feature)
 
     def by_anchor(self, channels: Tensor) -> Tensor:
         """(B, A (5 + C), H, W) -> (B, A, H, W, 5 + C), a view."""

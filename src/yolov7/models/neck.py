@@ -65,8 +65,7 @@ class BottomUp(nn.Module):
         self.block = block.build(width, architecture.activation, architecture.cardinality)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        out: Tensor = self.block(torch.cat((self.down(fine), coarse), dim=1))
-        return out
+        return self.block(torch.cat((self.down(fine), coarse), dim=1))
 
 
 class Neck(nn.Module):

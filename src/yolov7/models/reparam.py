@@ -74,8 +74,7 @@ class RepConv(nn.Module):
         total = self.bn3x3(self.conv3x3(x)) + self.bn1x1(self.conv1x1(x))
         if self.bn_identity is not None:
             total = total + self.bn_identity(x)
-        out: Tensor = self.act(total)
-        return out
+        return self.act(total)
 
     def fused(self) -> ConvAct:
         """Deployed form: the 3x3 convolution equal to the sum of all branches in eval mode."""

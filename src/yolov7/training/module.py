@@ -206,5 +206,4 @@ class TrainingModule(pl.LightningModule):
     def _mean_over_processes(self, values: Tensor) -> Tensor:
         if self.trainer.world_size == 1:
             return values
-        mean: Tensor = self.trainer.strategy.reduce(values.clone(), reduce_op="mean")
-        return mean
+        return self.trainer.strategy.reduce(values.clone(), reduce_op="mean")

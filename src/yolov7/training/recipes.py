@@ -195,8 +195,7 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     >>> recipe_from(TINY.to_dict()) == TINY
     True
     """
-    recipe: Recipe = _filled(Recipe(), values, "")
-    return recipe
+    return _filled(Recipe(), values, "")
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any] | Sequence[str]) -> Recipe:
