@@ -19,7 +19,7 @@ def test_it_trains_measures_and_draws(tmp_path: Path, monkeypatch: pytest.Monkey
     result = training_demo.run(tmp_path / "demo", epochs=1, say=told.append, progress=False)
     assert result.directory == tmp_path / "demo" / "run"
     assert result.evaluation is not None
-    assert len(result.evaluation.detections) == FEW["val"]
+    assert len(result.evaluation.by_image) == FEW["val"]
     assert (tmp_path / "demo" / "overview.jpg").stat().st_size > 10_000
     page = (result.directory / "report.html").read_text()
     assert "circle" in page

@@ -36,7 +36,7 @@ def test_a_run_leaves_everything_that_is_needed_later(options: dict[str, Any], t
     assert result.finished
     assert result.directory == tmp_path / "run"
     assert result.evaluation is not None
-    assert len(result.evaluation.detections) == 4
+    assert len(result.evaluation.by_image) == 4
     names = {path.name for path in result.directory.iterdir()}
     assert {"config.json", "recipe.json", "metrics.csv", "last.safetensors", "state.safetensors"} <= names
     rows = list(csv.DictReader((result.directory / "metrics.csv").read_text().splitlines()))
