@@ -52,7 +52,7 @@ def faults(name: str, outcome: Outcome) -> list[str]:
         found.append("NEITHER READ NOR REFUSED")
     if outcome.status and not re.search("error: |[1-9] skipped|[1-9] error", outcome.said):
         found.append("NO ERROR")
-    if len(outcome.said) > 150_000:
+    if len(outcome.said) > 400_000:
         found.append("TALKS TOO MUCH")
     if outcome.peak > (PICTURE_MEMORY if name in PICTURES else MEMORY):
         found.append("MEMORY")
