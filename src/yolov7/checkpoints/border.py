@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -34,6 +34,19 @@ MAX_ITEMS = 10_000
 MAX_TEXT = 10_000
 """Characters of a text in it; what is longer is cut."""
 
+_BODY = attrgetter(
+    "size",
+    "stem",
+    "stages",
+    "pool",
+    "neck",
+    "neck_down",
+    "output",
+    "outputs",
+    "reorg",
+    "cardinality",
+)
+"""Parts of an architecture that decide what it takes; heads, anchors and activation hardly matter."""
 _FREE_VALUES = 2**27
 _FREE_PRODUCTS = 2 * 10**11
 """Numbers in one layer, and multiplications, that any network may ask for."""
@@ -60,7 +73,7 @@ def check_network(model: Detector) -> None:
 def _excess(model: Detector, size: int) -> str | None:
     """Demand of a network for one square image, or None if it is in proportion to the network's weights."""
     own = model.architecture
-    if any(replace(own, anchors=known.anchors) == known for known in CANDIDATES):
+    if _BODY(own) in map(_BODY, CANDIDATES):
         return None
     side = math.ceil(size / own.strides[-1]) * own.strides[-1]
     with torch.device("meta"):
