@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import io
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,21 +34,22 @@ from yolov7.memory import is_allocation
 _ZIP = b"PK\3\4"
 
 
-class TorchScript(Runtime):
-    """A traced network. It always takes any batch and sides: nothing is gained by fixing them."""
+class _TorchArchive(Runtime):
+    """An archive of torch: read as a list of operations, or by torch's own loader if it is trusted."""
 
-    name, suffix, extra = "torchscript", ".torchscript", ""
+    records: ClassVar[tuple[str, ...]]
+    """Beginnings of the names of records by which it is recognised."""
 
-    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        _no_half(self.name, options)
-        description = Description.of(checkpoint, self.name, options)
-        stride = description.strides[-1]
-        batch, height, width = description.shape or (1, 4 * stride, 5 * stride)
-        program = traced(RowNetwork(checkpoint.model), torch.zeros(batch, 3, height, width))
-        write_file(path, script_bytes(program, {KEY: description.to_json()}))
+    @staticmethod
+    @abstractmethod
+    def _read(archive: Archive, path: Path) -> Program: ...
+
+    @staticmethod
+    @abstractmethod
+    def _trusted(path: Path) -> Any: ...
 
     def recognises(self, path: Path) -> bool:
-        return _has(path, "constants.pkl", "code/")
+        return _has(path, *self.records)
 
     def describe(self, path: Path) -> Description:
         with _opened(path) as archive:
@@ -58,8 +60,24 @@ class TorchScript(Runtime):
     ) -> ArtefactBackend:
         with _opened(path) as archive:
             description = _description(archive, path)
-            program = self._trusted(path) if trust else torchscript_code.read_program(archive, path)
+            program = self._trusted(path) if trust else self._read(archive, path)
         return TorchProgramBackend(description, program, path)
+
+
+class TorchScript(_TorchArchive):
+    """A traced network. It always takes any batch and sides: nothing is gained by fixing them."""
+
+    name, suffix, extra = "torchscript", ".torchscript", ""
+    records = ("constants.pkl", "code/")
+    _read = staticmethod(torchscript_code.read_program)
+
+    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
+        _no_half(self.name, options)
+        description = Description.of(checkpoint, self.name, options)
+        stride = description.strides[-1]
+        batch, height, width = description.shape or (1, 4 * stride, 5 * stride)
+        program = traced(RowNetwork(checkpoint.model), torch.zeros(batch, 3, height, width))
+        write_file(path, script_bytes(program, {KEY: description.to_json()}))
 
     @staticmethod
     def _trusted(path: Path) -> Any:
@@ -71,10 +89,12 @@ class TorchScript(Runtime):
             raise CheckpointError(f"torch cannot read this: {_first_line(error)}", file=path) from None
 
 
-class TorchExport(Runtime):
+class TorchExport(_TorchArchive):
     """A program of torch.export, which other compilers take."""
 
     name, suffix, extra = "torch-export", ".pt2", ""
+    records = ("archive_format", "models/")
+    _read = staticmethod(exported_graph.read_program)
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
         _no_half(self.name, options)
@@ -91,21 +111,6 @@ class TorchExport(Runtime):
             warnings.simplefilter("ignore")  # about torch's own internals
             torch.export.save(program, content, extra_files={KEY: description.to_json()})
         write_file(path, content.getbuffer())
-
-    def recognises(self, path: Path) -> bool:
-        return _has(path, "archive_format", "models/")
-
-    def describe(self, path: Path) -> Description:
-        with _opened(path) as archive:
-            return _description(archive, path)
-
-    def open(
-        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
-    ) -> ArtefactBackend:
-        with _opened(path) as archive:
-            description = _description(archive, path)
-            program = self._trusted(path) if trust else exported_graph.read_program(archive, path)
-        return TorchProgramBackend(description, program, path)
 
     @staticmethod
     def _trusted(path: Path) -> Any:
