@@ -115,21 +115,7 @@ def coco_metrics(
     for entry in found:
         entry["area"], entry["iscrowd"] = entry["bbox"][2] * entry["bbox"][3], 0
 
-    common = {
-        "images": [{"id": number} for number in range(1, len(ids) + 1)],
-        "categories": [{"id": label, "name": names[label]} for label in measured],
-    }
-    evaluation = COCOeval_faster(
-        COCO({**common, "annotations": truth}, print_function=_silent),
-        COCO({**common, "annotations": found}, print_function=_silent),
-        iouType="bbox",
-        print_function=_silent,
-    )
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # Thresholds, recalls, classes, areas (all, small, medium, large), limits (1, 10, 100).
-    precision = np.asarray(evaluation.eval["precision"])
-    recall = np.asarray(evaluation.eval["recall"])  # thresholds, classes, areas, limits
+    precision, recall = _accumulated(truth, found, len(ids), {label: names[label] for label in measured})
     place_of = {label: place for place, label in enumerate(measured)}
     metrics = Metrics(
         AP=_mean(precision[:, :, :, 0, 2]),
@@ -155,6 +141,33 @@ def coco_metrics(
     curves = precision[:, :, :, 0, 2]
     known = tuple(names[label] for label in measured)
     return metrics, PrecisionRecall(known, np.where(curves > -1, curves, np.nan))
+
+
+def _accumulated(
+    truth: Sequence[Mapping[str, Any]],
+    found: Sequence[Mapping[str, Any]],
+    images: int,
+    categories: Mapping[int, str],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Precision and recall by the COCO protocol, -1 where a class has no object.
+
+    Returns:
+        precision (thresholds, recalls, classes, areas, limits), recall (thresholds, classes, areas, limits):
+        areas are all, small, medium and large, limits 1, 10 and 100 detections per image.
+    """
+    common = {
+        "images": [{"id": number} for number in range(1, images + 1)],
+        "categories": [{"id": label, "name": name} for label, name in categories.items()],
+    }
+    evaluation = COCOeval_faster(
+        COCO({**common, "annotations": truth}, print_function=_silent),
+        COCO({**common, "annotations": found}, print_function=_silent),
+        iouType="bbox",
+        print_function=_silent,
+    )
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
 
 
 def coco_results(detections: Mapping[int | str, Detections], dataset: Dataset) -> list[dict[str, Any]]:
