@@ -68,3 +68,12 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     if not near and len(typed) > 2:  # a shorter or longer form, such as conf and confidence
         near = [choice for choice in by_lower if len(choice) > 2 and _begins(choice, typed)][:1]
     return f"; did you mean {printable(by_lower[near[0]], 100)}?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error of a library, or the error's type if it says nothing.
+
+    >>> first_line(ValueError("bad shape\\n  in node 7")), first_line(MemoryError())
+    ('bad shape', 'MemoryError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

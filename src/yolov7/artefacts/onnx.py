@@ -30,6 +30,7 @@ from yolov7.artefacts.onnx_border import is_onnx, metadata_of
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError
 from yolov7.memory import is_allocation
+from yolov7.text import first_line
 
 INPUT, OUTPUT = "images", "rows"
 OPSET = 20
@@ -63,7 +64,7 @@ class SessionBackend(ArtefactBackend):
             if is_allocation(error):
                 raise
             raise CheckpointError(
-                f"ONNX Runtime cannot run this graph: {_first_line(error)}", file=self.path
+                f"ONNX Runtime cannot run this graph: {first_line(error)}", file=self.path
             ) from None
         return found
 
@@ -163,13 +164,7 @@ def open_session(path: Path, parallel: int = 1) -> Any:
             os.fspath(path), options, providers=onnxruntime.get_available_providers()
         )
     except Exception as error:  # its exceptions have no common base
-        raise CheckpointError(
-            f"ONNX Runtime cannot read this file: {_first_line(error)}", file=path
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"ONNX Runtime cannot read this file: {first_line(error)}", file=path) from None
 
 
 def _check_demand(path: Path, description: Description) -> None:
@@ -203,7 +198,7 @@ def _check_demand(path: Path, description: Description) -> None:
     except CheckpointError as error:
         raise CheckpointError(error.message, file=path) from None
     except Exception as error:  # its exceptions have no common base either
-        raise CheckpointError(f"ONNX cannot read this file: {_first_line(error)}", file=path) from None
+        raise CheckpointError(f"ONNX cannot read this file: {first_line(error)}", file=path) from None
 
 
 def _set_shape(value: Any, shape: tuple[int | str, ...]) -> None:

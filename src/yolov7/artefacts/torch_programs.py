@@ -30,6 +30,7 @@ from yolov7.checkpoints.sniff import open_file
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.files import is_file, write_file
 from yolov7.memory import is_allocation
+from yolov7.text import first_line
 
 _ZIP = b"PK\3\4"
 
@@ -86,7 +87,7 @@ class TorchScript(_TorchArchive):
                 warnings.simplefilter("ignore")  # deprecated, not gone
                 return torch.jit.load(path, "cpu")
         except (RuntimeError, ValueError, OSError) as error:
-            raise CheckpointError(f"torch cannot read this: {_first_line(error)}", file=path) from None
+            raise CheckpointError(f"torch cannot read this: {first_line(error)}", file=path) from None
 
 
 class TorchExport(_TorchArchive):
@@ -119,7 +120,7 @@ class TorchExport(_TorchArchive):
                 warnings.simplefilter("ignore")  # about torch's own internals
                 return torch.export.load(path).module()
         except Exception as error:  # what it raises for a damaged file has no common base
-            raise CheckpointError(f"torch cannot read this: {_first_line(error)}", file=path) from None
+            raise CheckpointError(f"torch cannot read this: {first_line(error)}", file=path) from None
 
 
 def script_bytes(program: Any, extra_files: dict[str, str] | None = None) -> bytes:
@@ -186,7 +187,7 @@ class TorchProgramBackend(ArtefactBackend):
         except (RuntimeError, ValueError, TypeError, IndexError, OverflowError) as error:
             if is_allocation(error):
                 raise
-            raise CheckpointError(f"this program fails: {_first_line(error)}", file=self.path) from None
+            raise CheckpointError(f"this program fails: {first_line(error)}", file=self.path) from None
         if not isinstance(rows, Tensor) or not rows.is_floating_point():
             raise CheckpointError("this program gives no rows", file=self.path)
         return rows
@@ -195,7 +196,3 @@ class TorchProgramBackend(ArtefactBackend):
 def _no_half(name: str, options: ExportOptions) -> None:
     if options.half:
         raise UsageError(f"{name} has no half precision: torch on a processor would only be slower with it")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

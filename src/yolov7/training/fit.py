@@ -31,7 +31,7 @@ from yolov7.quiet import errors_only
 from yolov7.reports.gallery import Picture, gallery, write_pictures
 from yolov7.reports.plots import require_matplotlib
 from yolov7.reports.training import training_report
-from yolov7.text import plural
+from yolov7.text import first_line, plural
 from yolov7.training.board import Board
 from yolov7.training.config import TrainConfig
 from yolov7.training.hardware import devices, is_first_process, precision, workers
@@ -277,7 +277,7 @@ def _fit(
                 raise TrainingError(
                     "not enough memory for a batch of training images",
                     expected="a smaller size or batch size",
-                    found=str(error).split("\n")[0][:200] or type(error).__name__,
+                    found=first_line(error),
                 ) from error
             saver = trainer.strategy.checkpoint_io
             if state is None or keeper.trains or not (isinstance(saver, SafeState) and saver.given):
