@@ -38,12 +38,12 @@ import numpy as np
 import torch
 from plain_samples import plain_sample
 
-from yolov7.data.augment import Augmentation, Source, training_sample
 from yolov7.data.cache import open_cache
-from yolov7.data.colour import shift_colours
-from yolov7.data.dataset import Dataset, open_dataset
 from yolov7.data.labels import LabelledImage
-from yolov7.data.loader import TrainingLoader, collate
+from yolov7.formats.opening import Dataset, open_dataset
+from yolov7.samples.augment import Augmentation, Source, training_sample
+from yolov7.samples.colour import shift_colours
+from yolov7.samples.loader import TrainingLoader, collate
 from yolov7.types import Batch, Sample
 
 # Objects are not pasted in: the plain way does not.

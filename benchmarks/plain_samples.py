@@ -13,7 +13,7 @@ import math
 import cv2
 import numpy as np
 
-from yolov7.data.augment import Augmentation, Source
+from yolov7.samples.augment import Augmentation, Source
 from yolov7.types import FloatArray, Image, IntArray, Sample
 
 Picture = tuple[Image, FloatArray, IntArray]
@@ -28,7 +28,7 @@ _HALF_PIXEL = np.array(((1, 0, 0.5), (0, 1, 0.5), (0, 0, 1)))  # OpenCV's pixel 
 def plain_sample(
     source: Source, index: int, size: int, augmentation: Augmentation, rng: np.random.Generator
 ) -> Sample:
-    """What `yolov7.data.augment.training_sample` is to give, but for pasted objects."""
+    """What `yolov7.samples.augment.training_sample` is to give, but for pasted objects."""
     if rng.random() >= augmentation.mosaic:
         image, boxes, labels = _picture(source, index, size, augmentation, rng, mosaic=False)
     else:

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 
 import yolov7
-from yolov7.data.dataset import open_dataset
-from yolov7.data.images import read_image
-from yolov7.data.letterbox import letterbox
 from yolov7.evaluation.coco import Metrics, coco_metrics
+from yolov7.formats.opening import open_dataset
+from yolov7.images.letterbox import letterbox
+from yolov7.images.reading import read_image
 from yolov7.inference.sources import open_source
 
 

@@ -21,7 +21,7 @@ import json, sys, resource
 def status(key):
     with open("/proc/self/status") as file:
         return 1024 * int(next(line for line in file if line.startswith(key)).split()[1])
-import cv2, torch, yolov7.data.images
+import cv2, torch, yolov7.images.reading
 memory, *arguments = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + int(memory),) * 2)
 """

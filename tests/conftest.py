@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -24,6 +25,11 @@ settings.load_profile("push")
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would the programs that they
 # start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
 
 
 LONG = (
@@ -81,7 +87,7 @@ def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _lively_weight
     import numpy as np
 
     from tests.artefacts.lively import NAMES
-    from tests.data.small_sets import write_yolo
+    from tests.formats.small_sets import write_yolo
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests.bounded import PEAK
-from tests.data.small_sets import coco_content, write_coco, write_yolo
+from tests.formats.small_sets import coco_content, write_coco, write_yolo
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.cli import app, main
 from yolov7.models import zoo

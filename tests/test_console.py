@@ -10,7 +10,7 @@ import pytest
 from tests.evaluation.scenes import detected, evaluated, labelled
 from yolov7 import console
 from yolov7.console import _Table, complain, metrics_table, models_table, say, show
-from yolov7.data.layout import Dataset
+from yolov7.data.dataset import Dataset
 from yolov7.models import zoo
 from yolov7.models.complexity import beside_the_paper
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import yolov7
-from tests.data.small_sets import coco_content, write_coco, write_image
+from tests.formats.small_sets import coco_content, write_coco, write_image
 from yolov7.cli import main
 from yolov7.errors import DataError
 from yolov7.evaluating import evaluate

@@ -12,7 +12,7 @@ import warnings
 import pytest
 from PIL import Image as Pillow
 
-from tests.data.small_sets import write_yolo
+from tests.formats.small_sets import write_yolo
 from yolov7.quiet import errors_only
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from yolov7.artefacts.exporting import Exported
     from yolov7.benchmark.result import Benchmark
-    from yolov7.data.inspection import DataReport
     from yolov7.evaluation.run import Evaluation
+    from yolov7.inspection import DataReport
     from yolov7.reproduce.result import Number, Reproduction
     from yolov7.types import Detections
 

@@ -21,8 +21,8 @@ from yolov7.artefacts.certificate import certify
 from yolov7.artefacts.suppressed import EndToEndBackend, Suppressed
 from yolov7.artefacts.tolerance import TOLERANCES, Tolerance
 from yolov7.artefacts.verdict import Certificate
-from yolov7.data.dataset import Dataset, open_dataset
-from yolov7.data.letterbox import to_tensor
+from yolov7.formats.opening import Dataset, open_dataset
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.nms import ScoredBoxes, non_max_suppression

@@ -13,8 +13,8 @@ from tests.artefacts import ml_program
 from tests.artefacts.lively import lively, noise
 from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.coreml import SPECIFICATION, CoreMl
-from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.zoo import VARIANTS
 

@@ -13,8 +13,8 @@ from tests.artefacts.hostile import edited, exported, written
 from tests.artefacts.lively import lively, noise
 from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.torch_programs import TorchExport
-from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.images.letterbox import to_tensor
 from yolov7.loading import load
 
 MODEL, WEIGHTS = "models/model.json", "model_weights_config.json"

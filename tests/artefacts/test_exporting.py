@@ -22,8 +22,8 @@ from yolov7.artefacts.documents import machine, sha256_of, size_of
 from yolov7.artefacts.exporting import Exported, export
 from yolov7.artefacts.onnx import Onnx
 from yolov7.artefacts.torch_programs import TorchScript
-from yolov7.data.dataset import Dataset, open_dataset
 from yolov7.errors import DataError, MissingDependencyError, OutputError, UsageError
+from yolov7.formats.opening import Dataset, open_dataset
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
 

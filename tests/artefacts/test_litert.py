@@ -15,8 +15,8 @@ from tests.artefacts.at_once import check_calls_at_once
 from tests.artefacts.lively import lively, noise
 from yolov7.artefacts.artefact import ExportOptions, is_installed
 from yolov7.artefacts.litert import DESCRIPTION, LiteRt
-from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.zoo import VARIANTS
 

@@ -11,8 +11,8 @@ import torch
 from tests.artefacts.lively import lively, noise
 from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.ncnn import Ncnn
-from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, MissingDependencyError, OutputError, UsageError
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.zoo import VARIANTS
 

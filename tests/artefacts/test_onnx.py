@@ -16,8 +16,8 @@ from yolov7.artefacts import artefact
 from yolov7.artefacts.artefact import Description, ExportOptions
 from yolov7.artefacts.network import RowNetwork
 from yolov7.artefacts.onnx import OPSET, Onnx, network_graph, save
-from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.architecture import VARIANTS
 

@@ -26,8 +26,8 @@ from tests.golden.compare import keyed_rows
 from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.onnx_detections import OUTPUTS, OnnxEndToEnd, OnnxNms
 from yolov7.artefacts.onnx_graphs import joined, letterbox_graph, suppression_graph, way_back_graph
-from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import CheckpointError, UsageError
+from yolov7.images.letterbox import letterbox, to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.layout import RowLayout

@@ -14,8 +14,8 @@ from tests.artefacts.float32 import in_float32
 from tests.artefacts.lively import lively, noise
 from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.openvino import MODEL, OpenVino, OpenVinoInt8, _core, _logits
-from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, SourceError, UsageError
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 
 EVERYTHING = -1.0

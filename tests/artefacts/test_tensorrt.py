@@ -20,8 +20,8 @@ from yolov7.artefacts.suppressed import IOU, MAX_DETECTIONS
 from yolov7.artefacts.tensorrt import BUILD, LOWEST, OUTPUTS, README, TensorRt, with_plugin
 from yolov7.artefacts.tensorrt_build import DESCRIPTION, ENGINE, NETWORK, shapes
 from yolov7.boxes import cxcywh_to_xyxy
-from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.nms import non_max_suppression, suppress
 

@@ -12,8 +12,8 @@ from tests.artefacts.lively import lively, noise
 from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.network import traced
 from yolov7.artefacts.torch_programs import TorchExport, TorchScript
-from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, UsageError
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 
 EVERYTHING = -1.0

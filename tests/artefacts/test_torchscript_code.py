@@ -15,8 +15,8 @@ from tests.artefacts.lively import lively, noise
 from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.programs import MAX_STEPS
 from yolov7.artefacts.torch_programs import TorchScript
-from yolov7.data.letterbox import to_tensor
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.images.letterbox import to_tensor
 from yolov7.loading import load
 
 

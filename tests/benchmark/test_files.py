@@ -8,8 +8,8 @@ import pytest
 
 from tests.artefacts.lively import noise
 from yolov7.benchmark.files import cut_photos, read_photos
-from yolov7.data.images import read_image
 from yolov7.errors import SourceError, UsageError
+from yolov7.images.reading import read_image
 
 
 def test_photos_are_cut_the_same_every_time(tmp_path):

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.bounds.case import MOST, Case, Ready, on_data
-from tests.data.small_sets import coco_content, voc_object, voc_xml, write, write_coco, write_voc, write_yolo
+from tests.formats.small_sets import (
+    coco_content,
+    voc_object,
+    voc_xml,
+    write,
+    write_coco,
+    write_voc,
+    write_yolo,
+)
 
 ROW = "0 0.5 0.5 0.2 0.2\n"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image as Pillow
 
 from tests.bounds.case import MOST, Case, Ready, on_source
-from tests.data.hostile_images import chunk, encoded, header_of_another, many_scans, one_bit_png, tag_bomb
+from tests.images.hostile_images import chunk, encoded, header_of_another, many_scans, one_bit_png, tag_bomb
 from tests.inference.media import write_video
 
 

@@ -12,7 +12,7 @@ from tests.artefacts.lively import lively, noise
 from tests.bounds import artefacts, data_files, pictures, weight_files
 from tests.bounds.case import Case, Ready
 from tests.bounds.commands import MEMORY, SECONDS, Outcome
-from tests.data.small_sets import write_yolo
+from tests.formats.small_sets import write_yolo
 from tests.fuzz.kinds import KINDS
 
 CASES: dict[str, Callable[[], Case]] = {

@@ -14,7 +14,7 @@ from tests.artefacts.seeing import picture, seeing
 from yolov7.artefacts.artefact import ExportOptions, Runtime
 from yolov7.artefacts.formats import find_format
 from yolov7.artefacts.openvino import OpenVinoBackend
-from yolov7.data.letterbox import to_tensor
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.architecture import VARIANTS
 

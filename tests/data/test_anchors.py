@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.small_sets import coco_content, write_coco, write_image
+from tests.formats.small_sets import coco_content, write_coco, write_image
 from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
-from yolov7.data.dataset import open_dataset
 from yolov7.errors import DataError
+from yolov7.formats.opening import open_dataset
 from yolov7.models.architecture import P6_ANCHORS, YOLOV7
 
 ONE = (((10.0, 20.0),),)

@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.data.small_sets import HEIGHT, WIDTH, coco_content, write_coco, write_image, write_yolo
-from yolov7.data.augment import Augmentation, training_sample
+from tests.formats.small_sets import HEIGHT, WIDTH, coco_content, write_coco, write_image, write_yolo
 from yolov7.data.cache import CachedDataset, open_cache
-from yolov7.data.dataset import open_dataset
-from yolov7.data.layout import Dataset
+from yolov7.data.dataset import Dataset
 from yolov7.data.scaled import scaled
 from yolov7.errors import SourceError
+from yolov7.formats.opening import open_dataset
+from yolov7.samples.augment import Augmentation, training_sample
 
 LABEL = "1 0.5 0.5 0.25 0.5\n0 0.1 0.1 0.6 0.2 0.3 0.9\n"
 
@@ -312,9 +312,9 @@ def test_an_interrupt_leaves_nothing_half_done(data: Path) -> None:
 
 KILLED = """
 import os, sys
-from yolov7.data.augment import Augmentation, training_sample
+from yolov7.samples.augment import Augmentation, training_sample
 from yolov7.data.cache import open_cache
-from yolov7.data.dataset import open_dataset
+from yolov7.formats.opening import open_dataset
 def kill(done, total):
     if done == 3:
         os.kill(os.getpid(), 9)

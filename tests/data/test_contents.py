@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.data.small_sets import write_image, write_yolo
+from tests.formats.small_sets import write_image, write_yolo
 from yolov7.data import contents
 from yolov7.data.contents import image_digests
-from yolov7.data.dataset import open_dataset
+from yolov7.formats.opening import open_dataset
 
 NAMES = "abc"
 WRITTEN = 1_700_000_000 * 10**9

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from yolov7.data.dataset import open_dataset
 from yolov7.data.shapes import NAMES, write_shapes
 from yolov7.errors import OutputError
+from yolov7.formats.opening import open_dataset
 
 
 def test_it_is_a_sound_data_set(tmp_path: Path) -> None:

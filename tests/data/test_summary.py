@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.data.small_sets import write_yolo
-from yolov7.data.dataset import open_dataset
+from tests.formats.small_sets import write_yolo
 from yolov7.data.summary import LeftOut, Summary, Tally
+from yolov7.formats.opening import open_dataset
 
 
 def test_the_sentence_names_all_that_is_left_out() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 
 from tests.evaluation.scenes import detected, labelled, noisy
 from tests.evaluation.test_coco import write_truth
-from yolov7.data.dataset import open_dataset
 from yolov7.evaluation.confusion import Confusion, confusion_matrix
 from yolov7.evaluation.matching import judge
+from yolov7.formats.opening import open_dataset
 
 
 def overlap(a: list[float], b: list[float]) -> tuple[float, float]:

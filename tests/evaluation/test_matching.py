@@ -13,9 +13,9 @@ from pycocotools.cocoeval import COCOeval
 
 from tests.evaluation.scenes import detected, labelled, noisy
 from tests.evaluation.test_coco import write_truth
-from yolov7.data.dataset import open_dataset
 from yolov7.evaluation.coco import coco_results
 from yolov7.evaluation.matching import IGNORED, UNMATCHED, as_shown, judge, match
+from yolov7.formats.opening import open_dataset
 
 CAT, DOG = 0, 1
 

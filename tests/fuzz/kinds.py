@@ -15,15 +15,23 @@ from PIL import Image as Pillow
 from tests.artefacts.hostile import exported, torchscript, written
 from tests.artefacts.lively import lively, noise
 from tests.checkpoints.test_checkpoint import network_of
-from tests.data.small_sets import coco_content, voc_object, voc_xml, write, write_coco, write_voc, write_yolo
+from tests.formats.small_sets import (
+    coco_content,
+    voc_object,
+    voc_xml,
+    write,
+    write_coco,
+    write_voc,
+    write_yolo,
+)
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Inside, record
 from tests.golden.keyed import golden_network, keyed_state_dict
 from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.formats import find_format
 from yolov7.commands.inspection import doctor
-from yolov7.data.dataset import find_layout, open_dataset
-from yolov7.data.images import decoding_bytes, image_size, read_frames, read_image
+from yolov7.formats.opening import find_layout, open_dataset
+from yolov7.images.reading import decoding_bytes, image_size, read_frames, read_image
 from yolov7.loading import load
 from yolov7.models.detector import create
 from yolov7.models.zoo import find_architecture

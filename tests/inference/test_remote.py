@@ -20,8 +20,8 @@ from PIL import Image as Pillow
 from tests.inference.media import number_of, picture, write_video
 from tests.inference.servers import Answer, content, drip, web_server
 from yolov7 import web
-from yolov7.data.images import decoding_bytes
 from yolov7.errors import SourceError, UsageError
+from yolov7.images.reading import decoding_bytes
 from yolov7.inference import prefetch
 from yolov7.inference.frames import Frame
 from yolov7.inference.remote import without_password

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from tests.inference.media import number_of, picture, write_video
-from yolov7.data.images import read_image
 from yolov7.drawing import Style, draw_boxes
 from yolov7.errors import OutputError, SourceError, UsageError
 from yolov7.files import new_run_directory, safe_name
+from yolov7.images.reading import read_image
 from yolov7.inference.frames import Frame, VideoPosition
 from yolov7.inference.output import Names, SinkOptions
 from yolov7.inference.sinks import SINKS, open_sinks

@@ -9,8 +9,8 @@ import torch
 
 import yolov7
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.data.images import read_image
 from yolov7.data.shapes import NAMES
+from yolov7.images.reading import read_image
 from yolov7.reproduce.figure8 import draw_figure_8
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.small_sets import write_yolo
+from tests.formats.small_sets import write_yolo
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.models.architecture import scale
 from yolov7.models.detector import Detector

@@ -15,10 +15,10 @@ import yolov7
 from tests.training.runs import environment, run
 from yolov7.assign.guidance import Assigner
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.data.dataset import open_dataset
-from yolov7.data.loader import TrainingLoader
 from yolov7.data.shapes import write_shapes
+from yolov7.formats.opening import open_dataset
 from yolov7.losses.detection import DetectionLoss
+from yolov7.samples.loader import TrainingLoader
 from yolov7.training.recipes import TINY
 from yolov7.training.state import SafeState
 from yolov7.types import Batch, Targets

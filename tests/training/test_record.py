@@ -20,7 +20,7 @@ from yolov7.training.record import can_be_stored, find_run, store, stored
 @pytest.fixture
 def directory(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the beginning of a run writes."""
-    from yolov7.data.dataset import open_dataset
+    from yolov7.formats.opening import open_dataset
 
     monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))
     config = TrainConfig(

@@ -22,12 +22,12 @@ import pytest
 import torch
 
 from tests.training.runs import PLAIN, StopAt, differing, run, start, wait_until, weights
-from yolov7.data.dataset import open_dataset
-from yolov7.data.loader import TrainingLoader
 from yolov7.data.scaled import scaled
 from yolov7.data.shapes import write_shapes
 from yolov7.errors import DamagedCheckpointError, OutputError, TrainingError, UsageError
+from yolov7.formats.opening import open_dataset
 from yolov7.losses.detection import DetectionLoss
+from yolov7.samples.loader import TrainingLoader
 from yolov7.training.config import TrainConfig
 from yolov7.training.fit import train
 from yolov7.training.optim import Schedule

@@ -28,7 +28,7 @@ from yolov7.artefacts.onnx import Onnx
 from yolov7.artefacts.openvino import OpenVino, OpenVinoInt8
 from yolov7.artefacts.prepared import open_prepared
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.data.letterbox import to_tensor
+from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
 from yolov7.layout import BOX, OBJECTNESS
 from yolov7.types import Image

@@ -20,9 +20,9 @@ from yolov7.artefacts.suppressed import IOU as IOU_INSIDE
 from yolov7.artefacts.suppressed import EndToEndBackend, Suppressed, SuppressingBackend
 from yolov7.artefacts.tolerance import RESIZED, Tolerance
 from yolov7.artefacts.verdict import Certificate, Spread
-from yolov7.data.dataset import Dataset
-from yolov7.data.letterbox import letterbox, share_shape, to_tensor
 from yolov7.evaluation.run import evaluate_network
+from yolov7.formats.opening import Dataset
+from yolov7.images.letterbox import letterbox, share_shape, to_tensor
 from yolov7.inference.backend import Backend
 from yolov7.inference.frames import Frame
 from yolov7.inference.sources import Source, open_source

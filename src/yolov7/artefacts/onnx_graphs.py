@@ -12,10 +12,10 @@ from string import Template
 from typing import Any
 
 from yolov7.artefacts.suppressed import CONF, IOU, MAX_DETECTIONS
-from yolov7.data.letterbox import GREY
+from yolov7.images.letterbox import GREY
 from yolov7.layout import OBJECTNESS, RowLayout
 
-# yolov7.data.letterbox.letterbox, as prediction calls it: padded on the right and below, to the next multiple
+# images.letterbox.letterbox, as prediction calls it: padded on the right and below, to the next multiple
 # of the stride. Pixels are OpenCV's, but for less than one in a hundred, which is one grey level off.
 _LETTERBOX = Template("""
 letterbox (uint8[batch, height, width, 3] images)

@@ -63,7 +63,7 @@ def doctor(
     from yolov7.checkpoints.strangers import is_dataset
 
     if is_dataset(Path(path)):
-        from yolov7.data.inspection import inspect_dataset
+        from yolov7.inspection import inspect_dataset
 
         report = inspect_dataset(Path(path), images=images)
         if json_:

@@ -78,7 +78,7 @@ def export(
     from yolov7.artefacts.artefact import ExportOptions
     from yolov7.artefacts.exporting import export as export_checkpoint
     from yolov7.artefacts.formats import find_format
-    from yolov7.data.dataset import open_dataset
+    from yolov7.formats.opening import open_dataset
     from yolov7.loading import open_checkpoint
 
     if not format_:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from yolov7.data.layout import Dataset
+from yolov7.data.dataset import Dataset
 from yolov7.errors import DataError
 from yolov7.models.architecture import Anchors
 from yolov7.types import FloatArray

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from yolov7.data.layout import Dataset
+from yolov7.data.dataset import Dataset
 from yolov7.errors import OutputError
 from yolov7.files import write_file
 

@@ -1,154 +1,173 @@
-"""Opening of data sets by their path alone, in any of the usual formats.
-
-open_dataset("coco/annotations/instances_val2017.json")     COCO, one file
-open_dataset("coco", split="val")                           COCO, annotations/instances_val*.json
-open_dataset("data.yaml", split="train")                    YOLO
-open_dataset("VOC2007", split="trainval")                   Pascal VOC, or xml files beside the images
-"""
+"""Data set in memory, the same for every format, and the names of splits."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, Protocol
 
-from yolov7.data import coco, voc, yolo_layouts
-from yolov7.data.folders import is_hidden
+import numpy as np
+
 from yolov7.data.labels import Defect, LabelledImage
-from yolov7.data.layout import Dataset, Layout, choose_split
+from yolov7.data.summary import LeftOut, Summary
 from yolov7.errors import DataError
-from yolov7.files import exists, is_folder
+from yolov7.images.reading import read_image
+from yolov7.types import Sample
 
-__all__ = ["Dataset", "Defect", "LabelledImage", "Layout", "find_layout", "match_classes", "open_dataset"]
+_SHOWN = 10  # defects that train and val print
+
+UNDIVIDED = "all"
+"""Name of the only split of an undivided data set."""
+
+MAX_CLASSES = 10_000
+"""Classes of a data set; the largest public sets of boxes have some hundreds to 1,200."""
 
 
-def find_layout(path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None) -> Layout:
-    """Recognise a data set.
+@dataclass(frozen=True)
+class Dataset:
+    """One split of a data set: ground truth in memory, images read on access.
 
-    Args:
-        path: COCO json file, YOLO data.yaml, or folder that holds a data set of any format.
-        images: image folder of a COCO json file, if it cannot be found.
+    Attributes:
+        path: opened file or folder.
+        kind: format.
+        split: name of the split.
+        names: class names by label.
+        category_ids: the data set's own id of each label (COCO's have gaps).
+        images: readable images, with their labels.
+        defects: problems found, and how they were handled.
+        unlabelled: number of images without a label file; they count as images without objects.
+        left_out: counts of what was left out, by reason.
+    """
+
+    path: Path
+    kind: Literal["coco", "yolo", "voc"]
+    split: str
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    images: tuple[LabelledImage, ...]
+    defects: tuple[Defect, ...]
+    unlabelled: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.names) > MAX_CLASSES:
+            raise DataError(
+                "too many classes",
+                file=self.path,
+                expected=f"at most {MAX_CLASSES:,}",
+                found=f"{len(self.names):,}",
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read an image, with its labels.
+
+        Raises:
+            SourceError: the image cannot be decoded, although its header could be read.
+        """
+        labelled = self.images[index]
+        image = read_image(labelled.path)
+        return Sample(
+            image=image,
+            boxes=labelled.boxes,
+            labels=labelled.labels,
+            image_id=labelled.image_id,
+            source_size=labelled.size,
+            polygons=labelled.polygons,
+            crowds=labelled.crowds,
+        )
+
+    def has_boxes(self) -> tuple[bool, ...]:
+        """Flags that are True for labels with at least one box."""
+        present: set[int] = set()
+        for image in self.images:
+            present.update(image.labels.tolist())
+        return tuple(label in present for label in range(len(self.names)))
+
+    def of_classes(self, labels: Sequence[int]) -> Dataset:
+        """Restrict the classes to `labels`, in this order; the other classes must have no boxes."""
+        if list(labels) == list(range(len(self.names))):
+            return self
+        new = np.full(len(self.names), -1)
+        new[list(labels)] = np.arange(len(labels))
+        return replace(
+            self,
+            names=tuple(self.names[label] for label in labels),
+            category_ids=tuple(self.category_ids[label] for label in labels),
+            images=tuple(replace(image, labels=new[image.labels]) for image in self.images),
+        )
+
+    def summary(self) -> Summary:
+        """Count images, boxes, defects and what was left out."""
+        errors = sum(defect.severity == "error" for defect in self.defects)
+        return Summary(
+            split=self.split,
+            images=len(self.images),
+            boxes=sum(map(len, self.images)),
+            classes=len(self.names),
+            unlabelled=self.unlabelled,
+            empty=max(0, sum(not len(image) for image in self.images) - self.unlabelled),
+            left_out=self.left_out,
+            errors=errors,
+            warnings=len(self.defects) - errors,
+        )
+
+    def account(self) -> list[str]:
+        """Format the lines that train and val print: the summary, then the first defects."""
+        lines = [str(self.summary())]
+        lines += [f"{defect.severity}: {defect}" for defect in self.defects[:_SHOWN]]
+        if len(self.defects) > _SHOWN:
+            lines.append(f"and {len(self.defects) - _SHOWN:,} more, which `yolov7 doctor` lists")
+        return lines
+
+
+class Layout(Protocol):
+    """Recognised data set, not read yet; each format has its own class."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits."""
+
+    def read(self, split: str) -> Dataset:
+        """Read one split.
+
+        Raises:
+            DataError: the split as a whole cannot be read.
+        """
+
+
+def choose_split(split: str, available: Sequence[str], path: str | os.PathLike[str]) -> str:
+    """Resolve a split name: "val" also stands for "val2017" or "valid" if only one of these exists.
 
     Raises:
-        DataError: there is no data set, or several.
+        DataError: no split matches, or several do.
+
+    >>> choose_split("val", ["train2017", "val2017"], "coco")
+    'val2017'
     """
-    root = Path(path)
-    if not exists(root):
-        raise DataError("no such file or folder", file=path)
-    folder = None if images is None else Path(images)
-    if (layout := _layout_at(root, folder)) is not None:
-        return layout
-    inside = [(below, found) for below in _subfolders(root) if (found := _layout_at(below, folder))]
-    if len(inside) > 1:
-        names = ", ".join(below.name for below, _ in inside[:10])
-        raise DataError("several data sets here; name one of them", file=path, found=names)
-    if inside:
-        return inside[0][1]
+    if split in available:
+        return split
+    if tuple(available) == (UNDIVIDED,) and plain_split(split) == "val":
+        return UNDIVIDED
+    matches = [name for name in available if plain_split(name) == plain_split(split)]
+    if len(matches) == 1:
+        return matches[0]
     raise DataError(
-        "no data set here",
+        f"the split {split!r} could be any of several" if matches else f"no split {split!r}",
         file=path,
-        expected="a COCO json file, a YOLO data.yaml, a Pascal VOC folder, or a folder with one of these",
-        found=yolo_layouts.what_is_missing(root),
+        expected="one of " + ", ".join(matches or available),
     )
 
 
-def _layout_at(path: Path, images: Path | None) -> Layout | None:
-    other = yolo_layouts.find_layout(path) or voc.find_layout(path)
-    if other is not None and images is not None:
-        raise DataError("the image folder can be given for COCO json only", file=path, found=images)
-    return other or coco.find_layout(path, images=images)
+def plain_split(name: str) -> str:
+    """Reduce a split name to its base form.
 
-
-def _subfolders(path: Path) -> list[Path]:
-    if not is_folder(path) or path.resolve() in (Path(path.resolve().anchor), Path.home()):
-        return []
-    try:
-        return sorted(below for below in path.iterdir() if is_folder(below) and not is_hidden(below.name))
-    except OSError:
-        return []
-
-
-def open_dataset(
-    path: str | os.PathLike[str], split: str = "val", *, images: str | os.PathLike[str] | None = None
-) -> Dataset:
-    """Open one split of a data set of any format. Labels are read and checked now, images on access.
-
-    Args:
-        path: COCO json file, YOLO data.yaml, or folder that holds a data set of any format.
-        split: "train", "val", "test" or the data set's own name; "all" or "val" if it is undivided.
-        images: image folder of a COCO json file, if it cannot be found.
-
-    Raises:
-        DataError: there is no data set, no such split, or no readable image.
+    >>> [plain_split(name) for name in ("val2017", "validation", "training")]
+    ['val', 'val', 'train']
     """
-    layout = find_layout(path, images=images)
-    dataset = layout.read(choose_split(split, layout.splits, path))
-    if not dataset.images:
-        raise DataError(
-            "no image that can be read" + "".join(f"\n  {defect}" for defect in dataset.defects[:5]),
-            file=path,
-        )
-    return dataset
-
-
-def match_classes(
-    dataset_names: Sequence[str], model_names: Sequence[str], needed: Sequence[bool] | None = None
-) -> tuple[int, ...]:
-    """Map each label of a model to the data set's label of the same name, or to -1.
-
-    Case, spaces and underscores are ignored. The model may have more classes than the data set, not fewer. A
-    model whose names are just numbers is matched by order.
-
-    Args:
-        dataset_names: class names of the data set by label.
-        model_names: class names of the model by label.
-        needed: for each class of the data set, whether the model must have it, such as those with a box; all
-            by default.
-
-    >>> match_classes(["shapes", "cat", "dog"], ["Dog", "cat", "cow"], [False, True, True])
-    (2, 1, -1)
-
-    Raises:
-        DataError: the model lacks a needed class, or several classes share a name.
-    """
-    wanted = [_plain_name(name) for name in dataset_names]
-    known = [_plain_name(name) for name in model_names]
-    if wanted == known or (len(wanted) == len(known) and all(name.isdecimal() for name in known)):
-        return tuple(range(len(known)))
-    unknown = set(wanted) - set(known)
-    missing = [
-        name
-        for name, plain, is_needed in zip(dataset_names, wanted, needed or [True] * len(wanted), strict=True)
-        if plain in unknown and is_needed
-    ]
-    if missing:
-        raise DataError(
-            f"{len(missing)} of the data set's {len(wanted)} classes are unknown to the model",
-            expected="the model's classes: " + _listed(model_names),
-            found="of the data set only: " + _listed(missing),
-        )
-    for names, plain_names in ((dataset_names, wanted), (model_names, known)):
-        times = Counter(plain_names)
-        repeated = sorted(
-            {
-                name
-                for name, plain in zip(names, plain_names, strict=True)
-                if times[plain] > 1 and plain not in unknown
-            }
-        )
-        if repeated:
-            raise DataError(
-                "class names that stand for several classes cannot be matched", found=_listed(repeated)
-            )
-    label_of = {name: label for label, name in enumerate(wanted)}
-    return tuple(label_of.get(name, -1) for name in known)
-
-
-def _plain_name(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").split())
-
-
-def _listed(names: Sequence[str], limit: int = 12) -> str:
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+    plain = name.lower().rstrip("0123456789").rstrip("_-")
+    return {"valid": "val", "validation": "val", "training": "train", "testing": "test"}.get(plain, plain)

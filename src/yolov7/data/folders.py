@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from yolov7.data.foreign import FOREIGN_SUFFIXES, left_out_as
-from yolov7.data.images import IMAGE_SUFFIXES
 from yolov7.data.summary import Tally
 from yolov7.errors import DataError
 from yolov7.files import is_folder
+from yolov7.images.foreign import FOREIGN_SUFFIXES, left_out_as
+from yolov7.images.reading import IMAGE_SUFFIXES
 
 _LOG = logging.getLogger(__name__)
 

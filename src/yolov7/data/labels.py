@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from yolov7.data.images import size_and_frames
 from yolov7.errors import DataError, SourceError
+from yolov7.images.reading import size_and_frames
 from yolov7.types import FloatArray, IntArray
 
 ROUNDING = 1.0

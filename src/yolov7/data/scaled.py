@@ -8,11 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from yolov7.data.images import read_image
+from yolov7.data.dataset import Dataset
 from yolov7.data.labels import LabelledImage
-from yolov7.data.layout import Dataset
-from yolov7.data.letterbox import long_side_size
 from yolov7.errors import SourceError
+from yolov7.images.letterbox import long_side_size
+from yolov7.images.reading import read_image
 from yolov7.types import Image, Sample
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yolov7.data.layout import Dataset
+from yolov7.data.dataset import Dataset
 from yolov7.errors import DataError
 from yolov7.text import plural
 

@@ -19,7 +19,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class LabelledSource(Source, Protocol):
-    """A source that can tell sizes and labels without reading pixels, as `data.layout.Dataset` can."""
+    """A source that can tell sizes and labels without reading pixels, as `data.dataset.Dataset` can."""
 
     @property
     def images(self) -> Sequence[LabelledImage]:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 
 from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.data.dataset import Dataset
 from yolov7.data.labels import LabelledImage
-from yolov7.data.layout import Dataset
 from yolov7.evaluation.curves import PrecisionRecall
 from yolov7.evaluation.matching import evaluated
 from yolov7.types import Detections

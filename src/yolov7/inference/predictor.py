@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from yolov7.data.letterbox import letterbox, long_side_size, share_shape, to_tensor, whole_strides
 from yolov7.errors import UsageError
+from yolov7.images.letterbox import letterbox, long_side_size, share_shape, to_tensor, whole_strides
 from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.frames import Frame
 from yolov7.inference.result import Result, Results, Timings

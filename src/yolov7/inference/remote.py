@@ -12,9 +12,9 @@ from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
-from yolov7.data.foreign import SNIFFED, foreign_kind
-from yolov7.data.images import is_image
 from yolov7.errors import SourceError, UsageError
+from yolov7.images.foreign import SNIFFED, foreign_kind
+from yolov7.images.reading import is_image
 from yolov7.web import Deadline, failure, opener, parsed, quoted, without_login
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps"})

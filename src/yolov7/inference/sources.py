@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from yolov7.data.foreign import FOREIGN_SUFFIXES
-from yolov7.data.images import IMAGE_SUFFIXES
 from yolov7.data.labels import Defect, decode_text
 from yolov7.data.lists import entries_of, find_listed, is_list, read_list
 from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
 from yolov7.files import exists, is_folder
+from yolov7.images.foreign import FOREIGN_SUFFIXES
+from yolov7.images.reading import IMAGE_SUFFIXES
 from yolov7.inference.arrays import is_picture, to_images, to_rgb
 from yolov7.inference.frames import Frame
 from yolov7.inference.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
@@ -92,7 +92,7 @@ class Source:
         Detections are in pixels of the whole picture all the same: ``Frame.size``.
 
         Args:
-            at_least: pixels that the long side keeps: see :func:`yolov7.data.images.read_image`.
+            at_least: pixels that the long side keeps: see :func:`yolov7.images.reading.read_image`.
         """
         return Source(
             [part.reduced(at_least) if isinstance(part, Still) else part for part in self._parts], self._every

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from yolov7.data.letterbox import letterbox, share_shape, to_tensor
+from yolov7.images.letterbox import letterbox, share_shape, to_tensor
 from yolov7.inference.backend import Backend
 from yolov7.types import Image
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from yolov7.data.images import read_image
-from yolov7.data.layout import Dataset
+from yolov7.data.dataset import Dataset
 from yolov7.errors import SourceError
 from yolov7.evaluation.coco import Metrics
 from yolov7.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from yolov7.evaluation.curves import ConfidenceCurves, confidence_curves
 from yolov7.evaluation.matching import Judgement, judge
 from yolov7.evaluation.run import Evaluation
+from yolov7.images.reading import read_image
 from yolov7.reports import plots, worst
 from yolov7.reports.page import Cell, Page, Tile, number, percent
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from yolov7.assign.guidance import Assigner
-from yolov7.data.images import read_image
+from yolov7.data.dataset import Dataset
 from yolov7.data.labels import LabelledImage
-from yolov7.data.layout import Dataset
-from yolov7.data.letterbox import letterbox, to_tensor
 from yolov7.errors import SourceError
 from yolov7.files import write_file
+from yolov7.images.letterbox import letterbox, to_tensor
+from yolov7.images.reading import read_image
 from yolov7.inference.output import encoded
 from yolov7.models.detector import Detector
 from yolov7.reports.pictures import draw_positives, draw_samples, objectness_maps

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from yolov7.data.layout import Dataset
+from yolov7.data.dataset import Dataset
 from yolov7.evaluation.run import Evaluation
 from yolov7.reports import plots
 from yolov7.reports.evaluation import evaluation_sections

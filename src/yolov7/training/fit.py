@@ -16,7 +16,6 @@ from lightning.pytorch.loggers import Logger
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.data.cache import open_cache
-from yolov7.data.loader import TrainingLoader, explaining_lost_workers
 from yolov7.data.lock import held
 from yolov7.data.scaled import scaled
 from yolov7.data.soundness import require_sound
@@ -31,6 +30,7 @@ from yolov7.quiet import errors_only
 from yolov7.reports.gallery import Picture, gallery, write_pictures
 from yolov7.reports.plots import require_matplotlib
 from yolov7.reports.training import training_report
+from yolov7.samples.loader import TrainingLoader, explaining_lost_workers
 from yolov7.text import first_line, plural
 from yolov7.training.board import Board
 from yolov7.training.config import TrainConfig

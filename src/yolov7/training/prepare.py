@@ -18,11 +18,11 @@ from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.checkpoints.weights import find_weights
 from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
 from yolov7.data.contents import image_digests
-from yolov7.data.dataset import find_layout, match_classes
-from yolov7.data.layout import UNDIVIDED, Dataset, Layout, choose_split
-from yolov7.data.letterbox import whole_strides
+from yolov7.data.dataset import UNDIVIDED, Dataset, Layout, choose_split
 from yolov7.data.soundness import require_sound
 from yolov7.errors import DataError, UsageError
+from yolov7.formats.opening import find_layout, match_classes
+from yolov7.images.letterbox import whole_strides
 from yolov7.memory import enough_for_images
 from yolov7.models.architecture import YOLOV7, Anchors, Architecture, scale
 from yolov7.models.detector import Detector

@@ -15,12 +15,12 @@ from typing import Any
 
 from yolov7 import plugins
 from yolov7.assign.guidance import Guidance, coarse_to_fine, independent, lead_guided
-from yolov7.data.augment import Augmentation
 from yolov7.errors import UsageError
 from yolov7.files import is_file
 from yolov7.losses.auxiliary import Auxiliary
 from yolov7.losses.detection import DetectionLoss, Gains, LossMaker
 from yolov7.models.architecture import Architecture
+from yolov7.samples.augment import Augmentation
 from yolov7.text import did_you_mean
 
 

@@ -1,0 +1,275 @@
+"""Reader of COCO json files. Category ids (1..90 with gaps) become contiguous labels from 0."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yolov7.data.dataset import UNDIVIDED, Dataset, plain_split
+from yolov7.data.labels import Defect, LabelCollector, image_sizes, read_text
+from yolov7.errors import DataError
+from yolov7.files import is_file, is_folder
+from yolov7.formats import coco_values as values
+from yolov7.formats.coco_annotations import AnnotationReader, Image
+from yolov7.formats.coco_files import Found, find_images
+from yolov7.formats.coco_ledger import Ledger
+from yolov7.text import plural, printable
+
+_TEST_KEYS = {"info", "licenses", "images", "categories"}
+"""Keys of COCO's files of test images, which have no annotations."""
+_UNDIVIDED_NAMES = ("instances", "annotations", "_annotations.coco", "labels", "coco", "dataset", "result")
+
+
+@dataclass(frozen=True)
+class CocoLayout:
+    """The json files of a data set.
+
+    Attributes:
+        path: opened file or folder.
+        files: json file of each split.
+        images: image folder given by the user; None to search for it.
+    """
+
+    path: Path
+    files: dict[str, Path]
+    images: Path | None = None
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Split names, taken from the names of the json files."""
+        return tuple(self.files)
+
+    def read(self, split: str) -> Dataset:
+        """Read one json file and the headers of its images."""
+        return _Reader(self.files[split], self.images, split).dataset(self.path)
+
+
+def find_layout(path: Path, *, images: Path | None = None) -> CocoLayout | None:
+    """Find the json file of each split: `path` itself, or files in it, its annotations/ or its subfolders."""
+    if is_file(path):
+        return CocoLayout(path, {UNDIVIDED: path}, images) if path.suffix.lower() == ".json" else None
+    found = [file for folder in (path, path / "annotations") for file in sorted(folder.glob("*.json"))]
+    found += sorted(path.glob("*/_annotations.coco.json"))
+    instances = [file for file in found if file.stem.startswith("instances")]
+    files: dict[str, Path] = {}
+    for file in instances or filter(_looks_like_coco, found):
+        files.setdefault(_split_of(file), file)
+    return CocoLayout(path, files, images) if files else None
+
+
+def _split_of(file: Path) -> str:
+    if file.stem == "_annotations.coco" and plain_split(file.parent.name) in ("train", "val", "test"):
+        return file.parent.name
+    if file.stem in _UNDIVIDED_NAMES:
+        return UNDIVIDED
+    return re.sub(r"^(instances|annotations|image_info)_|_(annotations|coco|instances)$", "", file.stem)
+
+
+def _looks_like_coco(file: Path) -> bool:
+    with file.open("rb") as stream:
+        start = stream.read(1 << 20)
+    return any(key in start for key in (b'"annotations"', b'"images"', b'"categories"'))
+
+
+class _Reader:
+    """Reader of one json file."""
+
+    def __init__(self, file: Path, images: Path | None, split: str) -> None:
+        self.file = file
+        self.folder = images
+        self.split = split
+        self.defects: list[Defect] = []
+        self.text = read_text(file, self.defects, most=values.MAX_BYTES)
+        self.ledger = Ledger(file, self.text, self.defects)
+
+    def dataset(self, path: Path) -> Dataset:
+        content = self._content()
+        annotations = content.get("annotations", [])
+        names = self._read_categories(content["categories"], annotations)
+        images = self._read_images(content["images"])
+        AnnotationReader(self.ledger, images, {number: label for label, number in enumerate(names)}).read(
+            annotations
+        )
+        sound = [
+            image.collector.labelled_image(image.path, image.image_id)
+            for image in images.values()
+            if image.collector is not None
+        ]
+        self.ledger.close()
+        return Dataset(
+            path=path,
+            kind="coco",
+            split=self.split,
+            names=tuple(names.values()),
+            category_ids=tuple(names),
+            images=tuple(sound),
+            defects=tuple(self.defects),
+            unlabelled=0 if "annotations" in content else len(sound),
+            left_out=tuple(self.ledger.left_out),
+        )
+
+    def _content(self) -> dict[str, list[Any]]:
+        """Lists of images, categories and annotations; only COCO's files of test images may lack the last."""
+        content = values.parse(self.text, self.file)
+        for key in ("images", "annotations", "categories"):
+            if key == "annotations" and content.keys() <= _TEST_KEYS:
+                continue
+            if not isinstance(content, dict) or not isinstance(content.get(key), list):
+                raise DataError(
+                    f"not COCO: no list of {key}",
+                    file=self.file,
+                    expected="an object with the lists images, annotations and categories",
+                    found=", ".join(map(str, list(content)[:20]))
+                    if isinstance(content, dict)
+                    else type(content).__name__,
+                )
+        for key in ("images", "categories", "annotations"):
+            if self.text.count(f'"{key}"') > 1 and (times := values.keys(self.text).count(key)) > 1:
+                self.ledger.note("error", f"{times} lists of {key}: only the last is read")
+        if "annotations" not in content:
+            self.ledger.note(
+                "warning", "no list of annotations: the split cannot be used for training or validation"
+            )
+        return dict(content)
+
+    def _read_categories(self, categories: list[Any], annotations: list[Any]) -> dict[int, str]:
+        """Map category ids to names, sorted by id; labels have the same order."""
+        names: dict[int, str] = {}
+        children: dict[str, set[str]] = {}
+        for index, category in enumerate(categories):
+            given, name = _get(category, "id"), _get(category, "name")
+            number = values.whole(given)
+            if values.is_whole(name):
+                name = str(name)
+            if number is None or not isinstance(name, str) or names.get(number, name) != name:
+                raise DataError(
+                    "each category needs a name and an integer id of its own",
+                    file=self.file,
+                    line=self.ledger.line_of("categories", index),
+                    found=f"id {values.short(given)}, name {values.short(name)}",
+                )
+            if number in names:
+                self.ledger.warn(
+                    "categories", index, "categories that are listed twice", f"category {number}: again"
+                )
+            if name != printable(name):
+                self.ledger.warn(
+                    "categories", index, "names with control characters", f"category name {name!r}"
+                )
+            names[number] = name
+            above = _get(category, "supercategory")
+            if isinstance(above, str) and above != name:
+                children.setdefault(above, set()).add(name)
+        if not names:
+            raise DataError("no categories", file=self.file)
+        for number in _parents(names, children, annotations):
+            self.ledger.left_out.add("supercategories without annotations", names.pop(number))
+        for name, times in Counter(names.values()).items():
+            if times > 1:
+                message = f"{times} categories are called {name!r}"
+                self.ledger.warn("categories", 0, "names of several categories", message)
+        return dict(sorted(names.items()))
+
+    def _read_images(self, images: list[Any]) -> dict[int | str, Image]:
+        """Map image ids to image files, each with a collector for its labels."""
+        entries: dict[int | str, tuple[int, str]] = {}
+        for index, image in enumerate(images):
+            number = values.identity(_get(image, "id"))
+            name = _get(image, "file_name") or _get(image, "coco_url")
+            if number is None or not isinstance(name, str):
+                message = "image without id or file_name: left out"
+                self.ledger.lose("images", index, "images without id or file_name", message)
+            elif number in entries:
+                if entries[number][1] == name:
+                    message = f"image {values.short(number)}: listed again"
+                    self.ledger.warn("images", index, "images that are listed twice", message)
+                    continue
+                message = f"image id {values.short(number)} is given twice: {name} left out"
+                self.ledger.lose("images", index, "images with a repeated id", message)
+            else:
+                entries[number] = index, name
+        found = find_images([name for _, name in entries.values()], self._folders(), self.file)
+        if found.by_last_part:
+            count = plural(len(found.by_last_part), "file name")
+            message = f"{count} with unknown folders: found by the last part in {found.folder}"
+            self.ledger.note("warning", message)
+        return self._measure_images(images, entries, found)
+
+    def _measure_images(
+        self, images: list[Any], entries: dict[int | str, tuple[int, str]], found: Found
+    ) -> dict[int | str, Image]:
+        """Read the size of each image from its file header."""
+        ambiguous, missing = set(found.ambiguous), set(found.missing)
+        unique = list(dict.fromkeys(path for place, path in enumerate(found.paths) if place not in missing))
+        sizes = dict(zip(unique, image_sizes(unique, self.defects), strict=True))
+        first: dict[Path, int | str] = {}
+        read: dict[int | str, Image] = {}
+        for place, ((number, (index, name)), path) in enumerate(
+            zip(entries.items(), found.paths, strict=True)
+        ):
+            given, size = images[index]["id"], sizes.get(path, "no such file")
+            image_id = given if isinstance(given, str) else number
+            subject = f"image {values.short(given)}:"
+            if place in ambiguous:
+                size = f"{name} shares its last part with other images"
+            if isinstance(size, str):
+                self.ledger.lose(
+                    "images", index, "images that cannot be read", f"{subject} {path}: {size}: left out"
+                )
+                read[number] = Image(image_id, path, None)
+                continue
+            if first.setdefault(path, number) != number:
+                message = f"{subject} {path} is also image {values.short(first[path])}: both are kept"
+                self.ledger.warn("images", index, "images listed under several ids", message)
+            self._compare_size(index, images[index], f"{subject[:-1]} is listed as", path, size)
+            collector = LabelCollector(self.file, size, self.defects, self.ledger.annotation_line)
+            read[number] = Image(image_id, path, collector)
+        return read
+
+    def _compare_size(
+        self, index: int, image: dict[str, Any], subject: str, path: Path, size: tuple[int, int]
+    ) -> None:
+        given = image.get("height"), image.get("width")
+        if given == (None, None):
+            return
+        height, width = map(values.whole, given)
+        if (height, width) != size:
+            self.ledger.warn(
+                "images",
+                index,
+                "images whose listed size is wrong",
+                f"{subject} {values.short(given[1])} x {values.short(given[0])}, but {path} is "
+                f"{size[1]} x {size[0]}: its boxes may not fit",
+            )
+        elif given != size:
+            self.ledger.remark("image sizes written as text or as floats: read as integers", path.name)
+
+    def _folders(self) -> list[Path]:
+        """Candidate image folders, most likely first."""
+        split = _split_of(self.file)
+        splits = dict.fromkeys(
+            (split, plain_split(split), split.replace("-dev", ""), plain_split(self.split))
+        )
+        subfolders = [*(f"images/{name}" for name in splits), "images", *splits, "."]
+        if self.folder is None:
+            bases = [self.file.parent, self.file.parent.parent]
+        elif is_folder(self.folder):
+            bases, subfolders = [self.folder], [".", *subfolders[:-1]]
+        else:
+            raise DataError("the folder of the images does not exist or is not a folder", file=self.folder)
+        return [base / subfolder for base in bases for subfolder in subfolders]
+
+
+def _parents(names: dict[int, str], children: dict[str, set[str]], annotations: list[Any]) -> set[int]:
+    """Ids of categories that are the supercategory of others and have no annotation: these are no classes."""
+    parents: set[int] = {number for number, name in names.items() if name in children}
+    if parents:
+        parents.difference_update(values.whole(_get(annotation, "category_id")) for annotation in annotations)
+    return parents if len(parents) < len(names) else set()
+
+
+def _get(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None

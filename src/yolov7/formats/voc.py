@@ -1,0 +1,299 @@
+"""Reader of Pascal VOC data sets.
+
+    Annotations/*.xml  JPEGImages/*  ImageSets/Main/<split>.txt    devkit, or annotations/ and images/
+    images/train/*.xml beside the images, images/test/...         loose, one folder per split
+
+Corners are used as written: the devkit counts pixels from 1, but the tools that write most files count edges
+from 0; the difference is one pixel at the left and the top. Classes are sorted by name over all splits, so
+that a label means the same in each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from yolov7.data.dataset import UNDIVIDED, Dataset
+from yolov7.data.folders import is_hidden
+from yolov7.data.labels import (
+    MOST_REPORTED,
+    Defect,
+    LabelCollector,
+    image_ids,
+    image_sizes,
+    in_fractions,
+    read_text,
+)
+from yolov7.data.summary import Tally
+from yolov7.errors import DataError
+from yolov7.files import is_folder
+from yolov7.formats.voc_xml import Document, VocAnnotation, number, read_document
+from yolov7.images.foreign import FOREIGN_SUFFIXES, left_out_as
+from yolov7.images.reading import IMAGE_SUFFIXES
+from yolov7.text import printable
+
+_FOLDERS = (
+    ("Annotations", "JPEGImages"),
+    ("Annotations", "images"),
+    ("annotations", "images"),
+    ("labels", "images"),
+)
+"""Folders of xml files and of their images, both searched recursively."""
+_Stems = dict[str, tuple[Path, ...]]
+"""Files by stem; several if only the suffix differs."""
+
+
+@dataclass(frozen=True)
+class VocLayout:
+    """Images and xml files of each split.
+
+    Attributes:
+        path: opened folder.
+        members: images of each split.
+        defects: problems of each split's list.
+    """
+
+    path: Path
+    members: dict[str, tuple[_Member, ...]]
+    defects: dict[str, list[Defect]] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the lists in ImageSets/Main, or of the folders."""
+        return tuple(self.members)
+
+    @cached_property
+    def annotations(self) -> dict[Path, Document]:
+        """Contents of the xml files of all splits."""
+        files = {member.xml for members in self.members.values() for member in members if member.xml}
+        return {file: read_document(file) for file in sorted(files)}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Class names of all splits, sorted."""
+        readable = [document.annotation for document in self.annotations.values() if document.annotation]
+        return tuple(
+            sorted({item.name for annotation in readable for item in annotation.objects if item.name})
+        )
+
+    def read(self, split: str) -> Dataset:
+        """Read the split's xml files and the headers of its images."""
+        if not self.names:
+            raise self._no_object()
+        defects, left_out = list(self.defects.get(split, ())), Tally()
+        present: list[tuple[_Member, Path]] = []
+        absent: list[Defect] = []
+        for member in self.members[split]:
+            for file in member.foreign:
+                left_out.add(left_out_as(file), file)
+            if member.images:
+                present.append((member, self._image_of(member, defects, left_out)))
+            elif not member.foreign:
+                message = f"no image for {member.name}"
+                left_out.add("names without an image", member.name)
+                absent.append(Defect(str(member.source), member.line, message, "error"))
+            elif member.xml or member.line:  # its labels are lost, or a list names it
+                message = f"{left_out_as(member.foreign[0])}; convert it to JPEG or PNG: left out"
+                defects.append(Defect(str(member.foreign[0]), None, message, "error"))
+        defects += absent[:MOST_REPORTED]
+        if more := len(absent[MOST_REPORTED:]):
+            defects.append(Defect(str(self.path), None, f"no image for {more:,} more names", "error"))
+        paths = [path for _, path in present]
+        labels = {name: label for label, name in enumerate(self.names)}
+        images, unlabelled = [], 0
+        sizes = image_sizes(paths, defects)
+        for (member, path), image_id, size in zip(present, image_ids(paths), sizes, strict=True):
+            if isinstance(size, str):
+                left_out.add("images that cannot be read", path)
+                defects.append(Defect(str(path), None, f"{size}: left out", "error"))
+                continue
+            collector = LabelCollector(member.xml or path, size, defects)
+            if member.xml is None:
+                unlabelled += 1
+            else:
+                document = self.annotations[member.xml]
+                defects += document.defects
+                if document.annotation is None:
+                    left_out.add("images whose xml file cannot be read", member.xml)
+                    continue  # its objects are unknown
+                _collect(document.annotation, collector, labels)
+            images.append(collector.labelled_image(path, image_id))
+        defects += [
+            Defect(str(self.path), None, f"the class name {name!r} has control characters", "warning")
+            for name in self.names
+            if name != printable(name)
+        ]
+        return Dataset(
+            path=self.path,
+            kind="voc",
+            split=split,
+            names=self.names,
+            category_ids=tuple(range(len(self.names))),
+            images=tuple(images),
+            defects=tuple(defects),
+            unlabelled=unlabelled,
+            left_out=tuple(left_out),
+        )
+
+    def _no_object(self) -> DataError:
+        """Build the error for a data set without objects; its reason is the first defect of the files."""
+        documents = self.annotations.values()
+        broken = sum(document.annotation is None for document in documents)
+        defects = [defect for document in documents for defect in document.defects]
+        first = min(defects, key=lambda defect: defect.severity != "error", default=None)  # errors come first
+        if first is None:
+            return DataError("no object in any xml file", file=self.path)
+        return DataError(
+            f"no object in any xml file; {broken} of {len(documents)} cannot be read, the first problem: "
+            f"{first.message}",
+            file=first.file,
+            line=first.line,
+        )
+
+    def _image_of(self, member: _Member, defects: list[Defect], left_out: Tally) -> Path:
+        """Choose the image of a member: the one that the xml names, else the first; report the others."""
+        document = self.annotations[member.xml] if member.xml else None
+        named = document.annotation.filename if document and document.annotation else ""
+        chosen = next((path for path in member.images if path.name == named), member.images[0])
+        for other in (*member.images, *member.xmls):
+            if other not in (chosen, member.xml):
+                kept = chosen if other in member.images else member.xml
+                left_out.add("files that share the name of another", other)
+                message = f"shares its name with {kept}, which is used: left out"
+                defects.append(Defect(str(other), None, message, "error"))
+        return chosen
+
+
+@dataclass(frozen=True)
+class _Member:
+    """Image of a split with its xml file.
+
+    Attributes:
+        name: stem.
+        images: image files; none, or several that differ in their suffix.
+        xmls: xml files, likewise.
+        source, line: place that names it.
+        foreign: files of image formats that are not supported.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    xmls: tuple[Path, ...]
+    source: Path
+    line: int | None = None
+    foreign: tuple[Path, ...] = ()
+
+    @property
+    def xml(self) -> Path | None:
+        """First xml file, or None."""
+        return self.xmls[0] if self.xmls else None
+
+
+def find_layout(path: Path) -> VocLayout | None:
+    """Recognise the devkit's folders, or images and xml files in a folder or subfolders (one per split)."""
+    if not is_folder(path):
+        return None
+    for xmls, images in _FOLDERS:
+        if any((path / xmls).rglob("*.xml")) and is_folder(path / images):
+            return _devkit(path, path / xmls, path / images)
+    if members := _loose_members(path):
+        return VocLayout(path, {UNDIVIDED: members})
+    for base in (path, path / "images"):
+        splits = {
+            folder.name: _loose_members(folder) for folder in sorted(base.glob("*")) if is_folder(folder)
+        }
+        if any(splits.values()):
+            return VocLayout(path, {split: members for split, members in splits.items() if members})
+    return None
+
+
+def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
+    images, foreign = _pictures(image_folder, "**/*")
+    xmls = _by_stem(xml_folder, {".xml"}, "**/*")
+    lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
+    # aeroplane_train.txt and the like list the images of one class.
+    lists = [file for file in lists if not re.fullmatch(r".+_(train|val|trainval|test)", file.stem)]
+    if not lists:
+        return VocLayout(path, {UNDIVIDED: _pair(images, xmls, foreign)})
+    known = images.keys() | xmls.keys() | foreign.keys()
+    members, defects = {}, {}
+    for file in lists:
+        wrong: list[Defect] = []
+        named: dict[str, int] = {}
+        for line, text in enumerate(read_text(file, wrong).splitlines(), 1):
+            if name := _listed_name(text.strip(), known):
+                if name in named:
+                    wrong.append(Defect(str(file), line, f"{name} is listed again", "warning"))
+                named.setdefault(name, line)
+        members[file.stem] = tuple(
+            _Member(name, images.get(name, ()), xmls.get(name, ()), file, line, foreign.get(name, ()))
+            for name, line in named.items()
+        )
+        defects[file.stem] = wrong
+    return VocLayout(path, members, defects)
+
+
+def _listed_name(text: str, known: Set[str]) -> str:
+    """Read the image name of a list line, which may also have a folder, a suffix, or 1 or -1 after it."""
+    shorter = re.sub(r"\s+-?[01]$", "", text)
+    last = shorter.replace("\\", "/").rsplit("/", 1)[-1]
+    stem = last.rsplit(".", 1)[0]
+    return next((name for name in (text, shorter, last, stem) if name in known), shorter)
+
+
+def _loose_members(folder: Path) -> tuple[_Member, ...]:
+    """Images and xml files of one folder; none unless at least one image has an xml file."""
+    (images, foreign), xmls = _pictures(folder, "*"), _by_stem(folder, {".xml"})
+    return _pair(images, xmls, foreign) if (images.keys() | foreign.keys()) & xmls.keys() else ()
+
+
+def _pair(images: _Stems, xmls: _Stems, foreign: _Stems) -> tuple[_Member, ...]:
+    def member(name: str) -> _Member:
+        files = images.get(name, ()), xmls.get(name, ()), foreign.get(name, ())
+        return _Member(name, *files[:2], (*files[1], *files[0], *files[2])[0], None, files[2])
+
+    return tuple(map(member, sorted(images.keys() | xmls.keys() | foreign.keys())))
+
+
+def _pictures(folder: Path, pattern: str) -> tuple[_Stems, _Stems]:
+    """List the images, and the images of unsupported formats."""
+    return _by_stem(folder, IMAGE_SUFFIXES, pattern), _by_stem(folder, FOREIGN_SUFFIXES.keys(), pattern)
+
+
+def _by_stem(folder: Path, suffixes: Set[str], pattern: str = "*") -> _Stems:
+    stems: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob(pattern)):
+        if path.suffix.lower() in suffixes and not any(map(is_hidden, path.relative_to(folder).parts)):
+            stems.setdefault(path.stem, []).append(path)
+    return {stem: tuple(paths) for stem, paths in stems.items()}
+
+
+def _collect(annotation: VocAnnotation, collector: LabelCollector, labels: Mapping[str, int]) -> None:
+    height, width = collector.size
+    if annotation.size not in (None, (height, width), (0, 0)) and None not in annotation.size:
+        claimed = annotation.size
+        collector.warning(
+            f"the image is listed as {claimed[1]:g} x {claimed[0]:g}, but is {width} x {height}: "
+            "its boxes may not fit",
+            annotation.size_line,
+        )
+    for item in annotation.objects:
+        if not item.name or item.corners is None:
+            collector.error("object without name or bndbox: dropped", item.line)
+            continue
+        wrong = [f"{key} {text[:40]!r}" for key, text in item.corners.items() if number(text) is None]
+        if wrong:
+            collector.error(f"{item.name}: {', '.join(wrong)} is not a number: dropped", item.box_line)
+            continue
+        x1, y1, x2, y2 = (float(text) for text in item.corners.values())
+        if in_fractions((x1, y1, x2, y2), collector.size):
+            collector.error(
+                f"{item.name} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) lies in the first pixel: fractions of the "
+                "image instead of pixels? dropped",
+                item.box_line,
+            )
+            continue
+        collector.add(labels[item.name], (x1, y1, x2, y2), place=item.box_line, subject=item.name)

@@ -1,0 +1,352 @@
+"""Reader of the description of a YOLO data set: its class names and the images of each split.
+
+data.yaml             path, train, val, test, names, nc, kpt_shape
+obj.data              Darknet: classes, train, valid, names = obj.names
+classes.txt, *.names  class names, written by labelling tools beside the images or images/ and labels/
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from yolov7.data.dataset import MAX_CLASSES
+from yolov7.data.labels import Defect, read_text
+from yolov7.data.lists import entries_of, find_listed, in_home, lines_of, spellings, tails
+from yolov7.data.plain_yaml import Document, read_yaml
+from yolov7.errors import DataError
+from yolov7.files import is_file, is_folder
+from yolov7.text import printable
+
+MAX_CLASS_NAME = 200
+"""Maximum length of a class name, characters."""
+MAX_TEXT_BYTES = 2_000_000
+"""Maximum size of data.yaml, obj.data and a file of class names."""
+
+SPLITS = ("train", "val", "valid", "validation", "test")
+_VALIDATION = ("val", "valid", "validation")
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_KNOWN = frozenset((*SPLITS, "path", "names", "nc", "kpt_shape"))
+# fmt: off
+_IGNORED = frozenset((
+    "author", "channels", "colors", "colours", "date", "description", "download", "flip_idx", "info",
+    "kpt_names", "licence", "license", "roboflow", "task", "url", "version", "yolo_version",
+))
+# fmt: on
+"""Keys without effect on detection, ignored without a warning."""
+_MEANT = {
+    **dict.fromkeys(("class", "classes", "class_names", "classnames", "labels", "categories"), "names"),
+    **dict.fromkeys(("num_classes", "n_classes", "number_of_classes"), "nc"),
+    **dict.fromkeys(("training", "train_images", "train_path"), "train"),
+    **dict.fromkeys(("vali", "validate", "dev", "val_images", "val_path"), "val"),
+    **dict.fromkeys(("testing", "test_images", "test_path"), "test"),
+    **dict.fromkeys(("root", "root_dir", "dataset_path"), "path"),
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """Class names and splits of a YOLO data set.
+
+    Attributes:
+        file: the file that describes it.
+        names: class names by label.
+        splits: folders, files, lists and globs of each split.
+        bases: candidate base folders of relative paths, most likely first.
+        lines: line of each key in the file.
+        keypoints: kpt_shape, (points, values per point), if the labels have keypoints.
+        defects: problems of the file that do not prevent reading it.
+    """
+
+    file: Path
+    names: tuple[str, ...]
+    splits: Mapping[str, tuple[str, ...]]
+    bases: tuple[Path, ...]
+    lines: dict[str, int] = field(default_factory=dict)
+    keypoints: tuple[int, int] | None = None
+    defects: tuple[Defect, ...] = ()
+
+
+def describe_yaml(file: Path) -> Description:
+    """Read a data.yaml.
+
+    Raises:
+        DataError: the file is not yaml, or a required entry is missing or invalid; with file and line.
+    """
+    return _YamlReader(file).description()
+
+
+class _YamlReader:
+    """Reader of one data.yaml."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.defects: list[Defect] = []
+        document = read_yaml(read_text(file, self.defects, most=MAX_TEXT_BYTES), file)
+        self.document: Document = document
+        if not isinstance(document.content, dict):
+            raise DataError("not a data.yaml", file=file, expected="a mapping with names, train, val")
+        self.content: dict[str, Any] = document.content
+
+    def description(self) -> Description:
+        self._check_keys()
+        names = self._names()
+        splits = {split: entries for split in SPLITS if (entries := self._entries(split))}
+        if not splits:
+            raise DataError(
+                "no split", file=self.file, expected="train, val or test: a folder, a list, a glob"
+            )
+        return Description(
+            file=self.file,
+            names=names,
+            splits=splits,
+            bases=self._bases(),
+            lines=self.document.lines,
+            keypoints=self._keypoints(),
+            defects=tuple(self.defects),
+        )
+
+    def _check_keys(self) -> None:
+        """Refuse a likely misspelling of a missing key; warn of other unknown keys."""
+        unread = []
+        for key in self.content:
+            if key in _KNOWN or key in _IGNORED:
+                continue
+            plain = key.casefold().strip()
+            near = difflib.get_close_matches(plain[:40], sorted(_KNOWN), n=1, cutoff=0.8)
+            meant = _MEANT.get(plain) or (near[0] if near else None)
+            if meant is not None and not self._is_given(meant):
+                raise self._error(f"unknown key {printable(key, 60)!r}; did you mean {meant}?", key)
+            unread.append(printable(key, 60))
+        if unread:
+            shown = ", ".join(unread[:10]) + (f" and {len(unread) - 10} more" if len(unread) > 10 else "")
+            self._warn(f"keys that are not read: {shown}", unread[0])
+
+    def _is_given(self, key: str) -> bool:
+        return any(name in self.content for name in (_VALIDATION if key in _VALIDATION else (key,)))
+
+    def _names(self) -> tuple[str, ...]:
+        names, count = self.content.get("names"), self._count()
+        if isinstance(names, str) and is_file(self.file.parent / names):
+            named = read_names(self.file.parent / names, self.defects)
+        elif isinstance(names, dict):
+            named = self._numbered(names)
+        elif isinstance(names, list) and names:
+            named = [self._class_name(name) for name in names]
+        elif names is None and count is not None:
+            named = [str(label) for label in range(count)]
+        else:
+            raise self._error(
+                "no class names",
+                "names",
+                expected="names: a list, or a mapping from 0",
+                found=f"one text, {printable(names, 60)!r}" if isinstance(names, str) else None,
+            )
+        if count is not None and count != len(named):
+            raise self._error(
+                "the number of classes differs from the number of names",
+                "nc",
+                expected=f"nc: {len(named)}, for the names {printable(', '.join(named[:20]), 200)}",
+                found=f"nc: {count}",
+            )
+        return checked_names(named, self.file, self.document.lines.get("names"), self.defects)
+
+    def _count(self) -> int | None:
+        count = self.content.get("nc")
+        if count is None:
+            return None
+        found = re.fullmatch(r"([0-9]{1,9})(\.0*)?", count) if isinstance(count, str) else None
+        if found is None or not 0 < int(found[1]) <= MAX_CLASSES:
+            raise self._error(
+                "invalid number of classes", "nc", expected=f"1 to {MAX_CLASSES:,}", found=_shown(count)
+            )
+        return int(found[1])
+
+    def _numbered(self, names: dict[str, Any]) -> list[str]:
+        """Read a mapping of numbers to names; 0, "0" and 00 are the same number."""
+        if any(not re.fullmatch("[0-9]{1,9}", key) for key in names) or not names:
+            odd = next((key for key in names if not re.fullmatch("[0-9]{1,9}", key)), "")
+            raise self._error(
+                "class names without numbers" if names else "no class names",
+                "names",
+                expected="0: name of the first class",
+                found=f"{printable(odd, 60)}: {_shown(names.get(odd))}" if names else "an empty mapping",
+            )
+        by_number = {int(key): value for key, value in names.items()}
+        missing = next((number for number in range(len(names)) if number not in by_number), None)
+        if missing is not None:
+            numbers = ", ".join(map(str, list(by_number)[:20]))
+            raise self._error(
+                "the names are not numbered 0, 1, 2, ...",
+                "names",
+                expected=f"a name for {missing}",
+                found=numbers + (", ..." if len(names) > 20 else ""),
+            )
+        return [self._class_name(by_number[number]) for number in range(len(names))]
+
+    def _class_name(self, name: Any) -> str:
+        if not isinstance(name, str):
+            raise self._error("invalid class name: not text", "names", found=_shown(name))
+        return name
+
+    def _entries(self, split: str) -> tuple[str, ...]:
+        value = self.content.get(split)
+        if value is None or (isinstance(value, str) and value.strip() in _NULLS):
+            return ()
+        entries = value if isinstance(value, list) else [value]
+        for entry in entries:
+            if not isinstance(entry, str) or not entry.strip() or "\0" in entry:
+                raise self._error("invalid split: not a path or a list of paths", split, found=_shown(entry))
+        return tuple(entries)
+
+    def _bases(self) -> tuple[Path, ...]:
+        """Base folders: `path` of the yaml, or its end if that exists; its folder; the working folder."""
+        here, root = self.file.parent, self.content.get("path")
+        if root is None or (isinstance(root, str) and root.strip() in _NULLS):
+            return (here, Path())
+        if not isinstance(root, str) or "\0" in root:
+            raise self._error("invalid path", "path", found=_shown(root))
+        return (*self._roots(root), here, Path())
+
+    def _roots(self, root: str) -> list[Path]:
+        here = self.file.parent
+        named = [in_home(name) for name in spellings(root)]
+        found = [base / name for base in (here, Path()) for name in named if is_folder(base / name)]
+        if found:
+            return found[:1]
+        ends = [here / tail for tail in tails(root) if is_folder(here / tail)]
+        used = ends[0] if ends else here
+        self._warn(
+            f"there is no folder {printable(root, 200)}: paths are relative to {used.absolute()}", "path"
+        )
+        return ends[:1]
+
+    def _keypoints(self) -> tuple[int, int] | None:
+        shape = self.content.get("kpt_shape")
+        if shape is None or shape in ("null", "~"):
+            return None
+        if (
+            not isinstance(shape, list)
+            or len(shape) != 2
+            or not all(isinstance(value, str) and re.fullmatch("[0-9]{1,4}", value) for value in shape)
+            or int(shape[0]) < 1
+            or int(shape[1]) not in (2, 3)
+        ):
+            raise self._error(
+                "invalid kpt_shape", "kpt_shape", expected="[number of points, 2 or 3]", found=_shown(shape)
+            )
+        return int(shape[0]), int(shape[1])
+
+    def _warn(self, message: str, key: str) -> None:
+        line = self.document.lines.get(key)
+        self.defects.append(Defect(str(self.file), line, message, "warning"))
+
+    def _error(self, message: str, key: str, *, expected: object = None, found: object = None) -> DataError:
+        line = self.document.lines.get(key)
+        return DataError(message, file=self.file, line=line, expected=expected, found=found)
+
+
+def _shown(value: Any) -> str:
+    """Format a value for a message; lists and mappings, which may be huge, by their length only."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return repr(printable(value, 60))
+    kind = "a list" if isinstance(value, list) else "a mapping"
+    return f"{kind} of {len(value):,}"
+
+
+def checked_names(names: list[str], file: Path, line: int | None, defects: list[Defect]) -> tuple[str, ...]:
+    """Check class names; append a warning to `defects` if two classes share one.
+
+    Raises:
+        DataError: there are too many names, or one is too long, empty, or contains a lone surrogate.
+    """
+    if len(names) > MAX_CLASSES:
+        raise DataError(
+            "too many classes",
+            file=file,
+            line=line,
+            expected=f"at most {MAX_CLASSES:,}",
+            found=f"{len(names):,}",
+        )
+    for label, name in enumerate(names):
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            message = f"the name of class {label} contains half of a character (a lone surrogate)"
+            raise DataError(message, file=file, line=line, found=ascii(name)[:80]) from error
+        if not name.strip() or len(name) > MAX_CLASS_NAME:
+            raise DataError(
+                f"the name of class {label} is {'too long' if name.strip() else 'empty'}",
+                file=file,
+                line=line,
+                expected=f"1 to {MAX_CLASS_NAME} characters",
+                found=f"{len(name):,}",
+            )
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        shown = ", ".join(printable(name, 60) for name in repeated[:5])
+        message = f"{len(repeated)} names are used for several classes each: {shown}"
+        defects.append(Defect(str(file), line, message, "warning"))
+    return tuple(names)
+
+
+def read_names(file: Path, defects: list[Defect]) -> list[str]:
+    """Read class names from a text file, one per line.
+
+    Raises:
+        DataError: the file cannot be read, or is empty.
+    """
+    names = [name for _, name in lines_of(read_text(file, defects, most=MAX_TEXT_BYTES))]
+    if not names:
+        raise DataError("no class names", file=file, expected="one name per line")
+    return names
+
+
+def describe_darknet(file: Path) -> Description:
+    """Read a Darknet ``.data`` file with lines ``key = value``.
+
+    Raises:
+        DataError: the file is invalid, or has no class names or no split; with file and line.
+    """
+    defects: list[Defect] = []
+    values: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    for number, line in entries_of(read_text(file, defects, most=MAX_TEXT_BYTES)):
+        key, sign, value = (part.strip() for part in line.partition("="))
+        if not sign:
+            raise DataError(
+                "not a Darknet .data file", file=file, line=number, expected="key = value", found=line[:60]
+            )
+        values[key], lines[key] = value, number
+    here = file.parent
+    named = values.get("names", "")
+    found = next(
+        (path for name in [named, *tails(named)] if (path := find_listed(name, [here, Path()]))), None
+    )
+    if not named or found is None or not is_file(found):
+        raise DataError(
+            f"the file of class names {named} does not exist" if named else "no file of class names",
+            file=file,
+            line=lines.get("names"),
+            expected="names = a text file with one name per line",
+        )
+    names = checked_names(read_names(found, defects), found, None, defects)
+    if values.get("classes", str(len(names))) != str(len(names)):
+        raise DataError(
+            "the number of classes differs from the number of names",
+            file=file,
+            line=lines["classes"],
+            expected=f"classes = {len(names)}, as in {found}",
+            found=f"classes = {printable(values['classes'], 60)}",
+        )
+    splits = {split: (values[split],) for split in SPLITS if values.get(split)}
+    if not splits:
+        raise DataError("no split", file=file, expected="train = or valid = a list of images")
+    return Description(file, names, splits, (here, Path()), lines, None, tuple(defects))

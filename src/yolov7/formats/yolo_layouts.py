@@ -1,0 +1,140 @@
+"""Recognition of YOLO data sets by data.yaml, Darknet's .data, or class names beside the images."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from yolov7.data.dataset import UNDIVIDED, plain_split
+from yolov7.data.folders import is_hidden
+from yolov7.data.labels import Defect
+from yolov7.errors import DataError
+from yolov7.files import is_file, is_folder
+from yolov7.formats.label_files import LabelFiles
+from yolov7.formats.yolo_description import (
+    Description,
+    checked_names,
+    describe_darknet,
+    describe_yaml,
+    read_names,
+)
+from yolov7.formats.yolo_txt import YoloLayout
+from yolov7.images.reading import IMAGE_SUFFIXES
+
+_USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "predefined_classes.txt")
+_MAX_TRIED = 200  # images of a folder to check for a label file
+_DATA_KEYS = re.compile(
+    r"^\s*[\"']?(names|train|val|valid|nc|classes)[\"']?\s*:", re.IGNORECASE | re.MULTILINE
+)
+
+
+def find_layout(path: Path) -> YoloLayout | None:
+    """Find the YOLO data set at a file or folder; None if there is none.
+
+    Raises:
+        DataError: several files of the folder describe a data set.
+    """
+    if is_file(path):
+        suffix = path.suffix.lower()
+        if suffix in (".yaml", ".yml"):
+            return YoloLayout(path, partial(describe_yaml, path))
+        return YoloLayout(path, partial(describe_darknet, path)) if suffix == ".data" else None
+    if (file := _yaml_of(path)) is not None:
+        return YoloLayout(path, partial(describe_yaml, file))
+    darknet = sorted(file for file in path.glob("*.data") if is_file(file) and not is_hidden(file.name))
+    if darknet:
+        _only(darknet, path)
+        return YoloLayout(path, partial(describe_darknet, darknet[0]))
+    folders = _split_folders(path)
+    names = _file_of_names(path, folders.values())
+    if names is None or not folders:
+        return None
+    return YoloLayout(path, partial(_describe_folders, names, folders))
+
+
+def what_is_missing(path: Path) -> str | None:
+    """Explain why a folder with images and YOLO labels is no data set; None for any other folder."""
+    if is_folder(path) and (folders := _split_folders(path)):
+        shown = ", ".join(str(folder) for folder in folders.values())
+        return f"images with YOLO labels in {shown}, but neither data.yaml nor classes.txt with class names"
+    return None
+
+
+def _yaml_of(folder: Path) -> Path | None:
+    for name in _USUAL:
+        if is_file(folder / name):
+            return folder / name
+    files = [file for ending in ("*.yaml", "*.yml") for file in sorted(folder.glob(ending))]
+    found = [file for file in files if not is_hidden(file.name) and _describes_data(file)]
+    _only(found, folder)
+    return found[0] if found else None
+
+
+def _only(files: list[Path], folder: Path) -> None:
+    if len(files) > 1:
+        raise DataError(
+            "several files describe a data set; name one of them",
+            file=folder,
+            found=", ".join(file.name for file in files[:10]),
+        )
+
+
+def _describes_data(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(1 << 16)
+    except OSError:
+        return False
+    return _DATA_KEYS.search(start.replace(b"\0", b"").decode("latin-1")) is not None
+
+
+def _split_folders(path: Path) -> dict[str, Path]:
+    """Map splits to image folders (train/images, images/train or train), or "all" to the only one."""
+    splits: dict[str, Path] = {}
+    for base, inside in ((path, "images"), (path / "images", "."), (path, ".")):
+        for folder in _subfolders(base):
+            if plain_split(folder.name) in ("train", "val", "test") and _is_labelled(folder / inside):
+                splits.setdefault(folder.name, folder / inside)
+        if splits:
+            return splits
+    whole = next((folder for folder in (path / "images", path) if _is_labelled(folder)), None)
+    return {} if whole is None else {UNDIVIDED: whole}
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not is_hidden(path.name) and is_folder(path))
+    except OSError:
+        return []
+
+
+def _is_labelled(folder: Path) -> bool:
+    """True if one of the first images of a folder has a label file."""
+    files = LabelFiles()
+    return any(files.of(image) is not None for image in islice(_images(folder), _MAX_TRIED))
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """Yield the images among the first files below a folder."""
+    files = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
+    return (path for path in islice(files, _MAX_TRIED * 100) if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _file_of_names(path: Path, folders: Iterable[Path]) -> Path | None:
+    """Find a file of class names: at the top, beside the labels or beside the images."""
+    places = [path, path / "labels", path / "images"]
+    places += [place for folder in folders for place in (folder, folder.parent, folder.parent / "labels")]
+    usual = (place / name for place in places for name in _NAME_FILES)
+    return next((file for file in usual if is_file(file)), next(iter(sorted(path.glob("*.names"))), None))
+
+
+def _describe_folders(names: Path, folders: dict[str, Path]) -> Description:
+    defects: list[Defect] = []
+    found = checked_names(read_names(names, defects), names, None, defects)
+    splits = {split: (str(folder.absolute()),) for split, folder in folders.items()}
+    return Description(names, found, splits, (Path(),), {}, None, tuple(defects))

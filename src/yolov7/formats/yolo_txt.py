@@ -1,0 +1,267 @@
+"""Reader of YOLO label files.
+
+images/...    labels/...: a .txt file per image, one line per object, in fractions of the image:
+              class centre-x centre-y width height                     box
+              class x1 y1 x2 y2 x3 y3 ...                              polygon
+              class centre-x centre-y width height x1 y1 [v1] ...      box and keypoints, with kpt_shape
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from yolov7.data.dataset import Dataset
+from yolov7.data.folders import is_hidden
+from yolov7.data.labels import Defect, LabelCollector, image_ids, image_sizes, polygon_box, read_text
+from yolov7.data.lists import lines_of
+from yolov7.data.summary import Tally
+from yolov7.formats.keypoints import SURE, KeypointSuspicion, has_visibilities, keypoint_columns
+from yolov7.formats.label_files import NOT_LABELS, LabelFiles, counterparts, expected_label_file, plain_stem
+from yolov7.formats.yolo_description import Description
+from yolov7.formats.yolo_images import ImageFinder
+from yolov7.images.foreign import FOREIGN_SUFFIXES
+
+MAX_LABEL_BYTES = 100_000_000
+"""Maximum size of one label file."""
+_TOLERANCE = 1e-3  # by which fractions may leave 0..1: tools round
+_SHOWN = 20  # stray label files listed per folder
+
+
+@dataclass(frozen=True)
+class YoloLayout:
+    """YOLO data set.
+
+    Attributes:
+        path: opened file or folder.
+        describe: function that reads the description.
+    """
+
+    path: Path
+    describe: Callable[[], Description]
+
+    @cached_property
+    def description(self) -> Description:
+        """Class names and splits, read once.
+
+        Raises:
+            DataError: the description is invalid; with file and line.
+        """
+        return self.describe()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits."""
+        return tuple(self.description.splits)
+
+    def read(self, split: str) -> Dataset:
+        """Read the split's label files and the headers of its images."""
+        return _Reader(self.path, self.description, split).dataset()
+
+
+class _Reader:
+    """Reader of one split."""
+
+    def __init__(self, path: Path, description: Description, split: str) -> None:
+        self.path = path
+        self.description = description
+        self.split = split
+        self.classes = range(len(description.names))
+        self.defects = list(description.defects)
+        self.tally = Tally()
+        self.files = LabelFiles()
+        self.suspicion = KeypointSuspicion()
+        self.first_polygon: tuple[Path, int] | None = None
+        self.keypoint_rows = 0
+
+    def dataset(self) -> Dataset:
+        finder = ImageFinder(self.description, self.split, self.defects, self.tally)
+        paths = finder.images()
+        images, missing = [], []
+        users: dict[Path, list[Path]] = defaultdict(list)
+        sizes = image_sizes(paths, self.defects)
+        for path, number, size in zip(paths, image_ids(paths), sizes, strict=True):
+            if isinstance(size, str):
+                self.defects.append(Defect(str(path), None, f"{size}: left out", "error"))
+                self.tally.add("images that cannot be read", path)
+                continue
+            file = self.files.of(path)
+            collector = LabelCollector(file or path, size, self.defects)
+            if file is None:
+                missing.append(path)
+            else:
+                users[file].append(path)
+                self._read_labels(file, collector)
+            images.append(collector.labelled_image(path, number))
+        if images and len(missing) == len(images):
+            raise finder.error(
+                f"none of the {len(images):,} images of {self.split!r} has a label file",
+                expected=f"for {missing[0]} the file {expected_label_file(missing[0])}",
+            )
+        self._report_shared(users)
+        self._report_strays(paths, finder.folders)
+        self._report_keypoints()
+        return Dataset(
+            path=self.path,
+            kind="yolo",
+            split=self.split,
+            names=self.description.names,
+            category_ids=tuple(self.classes),
+            images=tuple(images),
+            defects=tuple(self.defects),
+            unlabelled=len(missing),
+            left_out=tuple(self.tally),
+        )
+
+    def _read_labels(self, file: Path, collector: LabelCollector) -> None:
+        for number, line in lines_of(read_text(file, self.defects, most=MAX_LABEL_BYTES)):
+            try:
+                values = [float(field) for field in line.split()]
+                if "_" in line:  # Python allows it between digits
+                    raise ValueError
+            except ValueError:
+                collector.error(f"not numbers: {line[:60]!r}: dropped", number)
+                continue
+            self._read_label(values, number, collector)
+
+    def _read_label(self, values: list[float], line: int, collector: LabelCollector) -> None:
+        label, *fractions = values
+        problem = self._problem_of_columns(values)
+        if (
+            problem is None
+            and 2 in fractions
+            and has_visibilities(fractions)
+            and not self.description.keypoints
+        ):
+            problem = "box with keypoints and visibilities, which needs kpt_shape in data.yaml"
+        if problem is None and label not in self.classes:
+            problem = f"class {label:g} is not one of 0..{len(self.classes) - 1}"
+        if problem is None and not all(map(math.isfinite, fractions)):
+            problem = "value is not finite"
+        if problem is not None:
+            return collector.error(f"{problem}: dropped", line)
+        if self.description.keypoints is not None and len(fractions) > 4:
+            self.keypoint_rows += 1
+            fractions = fractions[:4]
+        if len(fractions) == 4:
+            return self._read_box(int(label), fractions, line, collector)
+        return self._read_polygon(int(label), fractions, line, collector)
+
+    def _problem_of_columns(self, values: list[float]) -> str | None:
+        """Explain why a row has an invalid number of columns; None if it is valid."""
+        count = len(values)
+        if count == 5:
+            return None
+        if self.description.keypoints is not None:
+            wanted = keypoint_columns(self.description.keypoints)
+            if count != wanted:
+                shape = list(self.description.keypoints)
+                return f"{count} columns, where kpt_shape {shape} has {wanted}, a box 5"
+        elif count < 7 or not count % 2:
+            hint = "; keypoints need kpt_shape in data.yaml" if has_visibilities(values[1:]) else ""
+            return f"{count} columns, where a box has 5 and a polygon 7, 9, 11, ...{hint}"
+        return None
+
+    def _read_box(self, label: int, fractions: list[float], line: int, collector: LabelCollector) -> None:
+        if min(fractions) < -_TOLERANCE or max(fractions) > 1 + _TOLERANCE:
+            shown = " ".join(f"{value:g}" for value in fractions)
+            return collector.error(f"box {shown} is not in fractions of the image, 0..1: dropped", line)
+        height, width = collector.size
+        x, y, w, h = (min(max(value, 0.0), 1.0) for value in fractions)
+        box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
+        return collector.add(label, box, place=line)
+
+    def _read_polygon(self, label: int, fractions: list[float], line: int, collector: LabelCollector) -> None:
+        if max(map(abs, fractions)) > 2:
+            return collector.error("polygon is not in fractions of the image, 0..1: dropped", line)
+        self.first_polygon = self.first_polygon or (collector.file, line)
+        self.suspicion.add(fractions)
+        height, width = collector.size
+        polygon = (np.array(fractions).reshape(-1, 2) * (width, height)).astype(np.float32)
+        return collector.add(
+            label, polygon_box(polygon), place=line, subject="polygon's box", polygon=polygon
+        )
+
+    def _report_keypoints(self) -> None:
+        """Count ignored keypoints; report polygons that look like keypoints."""
+        if self.keypoint_rows:
+            self.tally.add(
+                "rows with keypoints, which are ignored (the boxes are read)", self.path, self.keypoint_rows
+            )
+        if self.first_polygon is None or not self.suspicion.alive:
+            return
+        file, line = self.first_polygon
+        rows = self.suspicion.rows
+        message = (
+            f"all {rows:,} rows with more than 5 columns look like boxes with keypoints but are "
+            f"read as polygons: if they are keypoints, data.yaml needs kpt_shape: {self.suspicion.shape}"
+        )
+        self.defects.append(Defect(str(file), line, message, "error" if rows >= SURE else "warning"))
+
+    def _report_shared(self, users: dict[Path, list[Path]]) -> None:
+        """Warn of images that share a label file, such as a.jpg and a.png: all get its labels."""
+        for file, images in users.items():
+            if len(images) > 1:
+                names = ", ".join(path.name for path in images[:5])
+                message = f"is the label file of {len(images):,} images: {names}"
+                self.defects.append(Defect(str(file), None, message, "warning"))
+
+    def _report_strays(self, paths: list[Path], named: list[Path]) -> None:
+        """Report label files without an image: it is missing or has another name."""
+        pairs = {
+            labels: images
+            for images in dict.fromkeys(path.parent for path in paths)
+            for labels in counterparts(images)
+        }
+        for images in named:
+            for labels in counterparts(images):
+                for folder in _subfolders(labels):
+                    pairs.setdefault(folder, images / folder.relative_to(labels))
+        for labels, images in sorted(pairs.items()):
+            if labels == images:
+                continue  # text files beside the images may be anything
+            stems, foreign = _stems(images)
+            if not any(folder in (images, *images.parents) for folder in named):
+                stems, foreign = (
+                    stems | foreign,
+                    set(),
+                )  # the split is a list, which need not name every image
+            strays = [
+                file
+                for stem, file in self.files.inside(labels).items()
+                if stem not in stems and stem.lower() not in NOT_LABELS
+            ]
+            for file in sorted(strays)[:_SHOWN]:
+                why = "whose image has an unsupported format" * (plain_stem(file.name) in foreign)
+                message = f"labels {why or f'without an image in {images}'}"
+                self.defects.append(Defect(str(file), None, message, "error"))
+            if len(strays) > _SHOWN:
+                message = f"{len(strays) - _SHOWN:,} more label files without an image in {images}"
+                self.defects.append(Defect(str(labels), None, message, "error"))
+
+
+def _subfolders(folder: Path, depth: int = 3) -> list[Path]:
+    """List a folder and its subfolders, without hidden and linked ones."""
+    try:
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    except OSError:
+        inside = []
+    below = [path for path in inside if not is_hidden(path.name) and not path.is_symlink() and path.is_dir()]
+    return [folder, *(path for sub in below if depth for path in _subfolders(sub, depth - 1))]
+
+
+def _stems(folder: Path) -> tuple[set[str], set[str]]:
+    """Stems of the files in a folder except text files. -> (all others, images of unsupported formats)."""
+    stems: tuple[set[str], set[str]] = set(), set()
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.suffix.lower() != ".txt":
+                stems[path.suffix.lower() in FOREIGN_SUFFIXES].add(plain_stem(path.name))
+    return stems

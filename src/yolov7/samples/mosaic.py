@@ -1,0 +1,97 @@
+"""Canvases: where one, four or nine images lie before the random affine looks at them.
+
+    letterboxed         four                     nine
+    +---------+         +----+----------+        +----+------+---+      The centre first, then clockwise
+    | grey    |         |  0 |          |        |  8 |  1   |   |      from above it, each image touching
+    +---------+         |    |    1     |        +----+---+--+ 2 |      the one before: a pinwheel whose
+    |  image  |         +----*----------+        |  7 | 0 |  |   |      arms never overlap. Of its 3 x 3
+    +---------+         |  2 |    3     |        |    |   |3 +---+      sizes a random 2 x 2 are the canvas.
+    | grey    |         +----+          |        +--+-+---+--+ 4 |
+    +---------+         |    +----------+        | 6|   5 |  |   |
+
+Nothing is drawn here. Sides of images are those after their long side became `size`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from yolov7.data.source import Reader
+from yolov7.images.letterbox import long_side_size
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The whole of an image on a canvas; what reaches beyond the canvas is not seen.
+
+    Attributes:
+        index: the image's number in its source.
+        left, top, width, height: pixels of the canvas.
+    """
+
+    index: int
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A square of `side` pixels, grey where no tile lies."""
+
+    side: int
+    tiles: tuple[Tile, ...]
+
+
+def letterboxed(reader: Reader, index: int, size: int) -> Canvas:
+    """One image in the middle of a canvas of `size`, its long side as long as that."""
+    height, width = long_side_size(reader.size(index), size)
+    return Canvas(size, (Tile(index, (size - width) // 2, (size - height) // 2, width, height),))
+
+
+def random_mosaic(
+    reader: Reader, index: int, size: int, rng: np.random.Generator, *, share_of_nine: float
+) -> Canvas:
+    """An image and three or eight random others on a canvas of 2 x `size`."""
+    count = 9 if rng.random() < share_of_nine else 4
+    indices = [index, *rng.integers(len(reader), size=count - 1).tolist()]
+    sides = [long_side_size(reader.size(i), size) for i in indices]
+    if count == 4:
+        x, y = rng.uniform(size / 2, 3 * size / 2, 2).round().tolist()
+        corners = four(sides, x, y)
+    else:
+        x, y = rng.integers(size, size=2, endpoint=True).tolist()
+        corners = [(left - x, top - y) for left, top in nine(sides, size)]
+    tiles = (
+        Tile(i, left, top, width, height)
+        for i, (left, top), (height, width) in zip(indices, corners, sides, strict=True)
+    )
+    return Canvas(2 * size, tuple(tiles))
+
+
+def four(sides: Sequence[tuple[int, int]], x: float, y: float) -> list[tuple[float, float]]:
+    """(left, top) of four images, (height, width) each, that meet in (x, y)."""
+    (h0, w0), (_, w2), (h1, _) = sides[0], sides[2], sides[1]
+    return [(x - w0, y - h0), (x, y - h1), (x - w2, y), (x, y)]
+
+
+def nine(sides: Sequence[tuple[int, int]], size: int) -> list[tuple[float, float]]:
+    """(left, top) of nine images, (height, width) each, on 3 x 3 sizes: the first at (size, size)."""
+    (h0, w0), (h1, w1), (h2, _), (h3, _), _, (_, w5), (_, w6), (h7, w7), (h8, w8) = sides
+    west = north = size
+    east, south = size + w0, size + h0
+    return [
+        (west, north),
+        (west, north - h1),  # above the centre, from its left edge on
+        (west + w1, north - h2),
+        (east, north),  # right of the centre, from its upper edge on
+        (east, north + h3),
+        (east - w5, south),  # below the centre, up to its right edge
+        (east - w5 - w6, south),
+        (west - w7, south - h7),  # left of the centre, down to its lower edge
+        (west - w8, south - h7 - h8),
+    ]

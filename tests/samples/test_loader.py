@@ -1,0 +1,319 @@
+"""Training batches: the same whoever prepares them; bad files, lost workers and Ctrl-C."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.formats.small_sets import write_yolo
+from yolov7.data.cache import open_cache
+from yolov7.data.dataset import Dataset
+from yolov7.errors import DataError, TrainingError, UsageError
+from yolov7.formats.opening import open_dataset
+from yolov7.samples.augment import Augmentation, training_sample
+from yolov7.samples.loader import TrainingLoader, collate, explaining_lost_workers
+from yolov7.samples.sampling import EpochSampler, scales
+from yolov7.types import Batch, Sample
+
+NAMES = "abcdefghij"
+PLAIN = Augmentation(mosaic=0, mixup=0, paste_in=0)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """Ten images of 80 x 60, an object or two in each but the last."""
+    labels: dict[str, str | bytes | None] = {
+        name: f"{number % 2} 0.5 0.5 0.{number + 1} 0.5\n" + "1 0.2 0.2 0.3 0.3\n" * (number % 3 == 0)
+        for number, name in enumerate(NAMES[:9])
+    }
+    return open_dataset(write_yolo(tmp_path / "data", {**labels, "j": ""}))
+
+
+def make(source: Any, **changes: Any) -> TrainingLoader:
+    settings = {"size": 64, "batch_size": 4, "augmentation": Augmentation(), "seed": 5, "workers": 0}
+    return TrainingLoader(source, **{**settings, **changes})
+
+
+def content(batch: Batch) -> tuple[bytes, ...]:
+    assert batch.targets is not None
+    parts = (batch.images.contiguous(), batch.targets.image_index, batch.targets.boxes, batch.targets.labels)
+    return tuple(part.numpy().tobytes() for part in parts)
+
+
+def contents(loader: TrainingLoader, epoch: int) -> list[tuple[bytes, ...]]:
+    return [content(batch) for batch in loader.epoch(epoch)]
+
+
+def test_a_batch(dataset: Dataset) -> None:
+    loader = make(dataset)
+    first, second, last = loader.epoch(0)
+    assert len(loader) == 3
+    for batch, count in ((first, 4), (second, 4), (last, 2)):
+        assert batch.images.shape == (count, 3, 64, 64)
+        assert batch.images.dtype == torch.uint8
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        assert len(batch.image_ids) == count
+        targets = batch.targets
+        assert targets is not None
+        assert (targets.image_index.dtype, targets.boxes.dtype, targets.labels.dtype) == (
+            torch.int64,
+            torch.float32,
+            torch.int64,
+        )
+        assert len(targets.image_index) == len(targets.boxes) == len(targets.labels)
+        assert (targets.image_index.diff() >= 0).all()
+        assert (targets.boxes[:, 2:] > targets.boxes[:, :2]).all()
+        assert ((targets.boxes >= 0) & (targets.boxes <= 64)).all()
+
+
+def test_images_keep_their_own_targets(dataset: Dataset) -> None:
+    samples = [dataset[i] for i in (3, 9, 0)]  # two objects, none, two
+    batch = collate(samples)
+    assert batch.targets is not None
+    assert batch.image_ids == ("d", "j", "a")
+    for number, sample in enumerate(samples):
+        np.testing.assert_array_equal(batch.images[number].permute(1, 2, 0), sample.image)
+        own = batch.targets.image_index == number
+        np.testing.assert_array_equal(batch.targets.boxes[own], sample.boxes)
+        np.testing.assert_array_equal(batch.targets.labels[own], sample.labels)
+
+
+def test_any_number_of_workers_gives_the_same_batches(dataset: Dataset, tmp_path: Path) -> None:
+    source = open_cache(dataset, 64, tmp_path / "cache")
+    before = torch.get_rng_state()
+    expected: list[list[tuple[bytes, ...]]] = []
+    for workers in (0, 1, 2):
+        loader = make(source, workers=workers)
+        found = [contents(loader, epoch) for epoch in (0, 1)]
+        assert contents(loader, 0) == found[0], "an epoch can be repeated"
+        loader.close()
+        expected = expected or found
+        assert found == expected
+    assert expected[0] != expected[1]
+    assert torch.equal(torch.get_rng_state(), before), "the network's randomness is its own"
+    assert not multiprocessing.active_children()
+
+
+def test_a_sample_depends_on_seed_epoch_and_position_alone(dataset: Dataset) -> None:
+    def images(**changes: Any) -> torch.Tensor:
+        return torch.cat([batch.images for batch in make(dataset, **changes).epoch(3)])
+
+    reference = images()
+    assert torch.equal(images(batch_size=3), reference)
+    assert not torch.equal(images(seed=6), reference)
+    assert not torch.equal(torch.cat([b.images for b in make(dataset).epoch(4)]), reference)
+
+
+def test_every_epoch_shows_every_image_once_in_another_order(dataset: Dataset) -> None:
+    loader = make(dataset)
+    orders = [[name for batch in loader.epoch(epoch) for name in batch.image_ids] for epoch in range(4)]
+    assert all(sorted(order) == list(NAMES) for order in orders)
+    assert len(set(map(tuple, orders))) == 4
+
+
+def test_an_epoch_that_is_left_early_does_not_disturb_the_next(dataset: Dataset) -> None:
+    for workers in (0, 1):
+        loader = make(dataset, workers=workers, batch_size=1)
+        whole = contents(loader, 1)
+        for _ in loader.epoch(0):
+            break
+        unused = loader.epoch(7)
+        assert contents(loader, 1) == whole
+        assert content(next(unused)) == contents(loader, 7)[0]
+        loader.close()
+
+
+@given(
+    length=st.integers(1, 60),
+    batch_size=st.integers(1, 9),
+    world=st.integers(1, 8),
+    seed=st.integers(0, 99),
+    epoch=st.integers(0, 9),
+)
+def test_processes_see_together_what_one_would(
+    length: int, batch_size: int, world: int, seed: int, epoch: int
+) -> None:
+    def batches(rank: int, world: int, batch_size: int) -> list[list[tuple[int, int, int]]]:
+        sampler = EpochSampler(
+            length, batch_size=batch_size, sizes=scales(64, 32), seed=seed, rank=rank, world=world
+        )
+        sampler.set_epoch(epoch)
+        found = [[(draw.position, draw.index, draw.size) for draw in batch] for batch in sampler]
+        assert len(found) == len(sampler)
+        return found
+
+    one = batches(0, 1, batch_size * world)
+    parts = [batches(rank, world, batch_size) for rank in range(world)]
+    for number, expected in enumerate(one):
+        of_ranks = [part[number] for part in parts]
+        assert len({len(batch) for batch in of_ranks}) == 1
+        together = [draw for batch in of_ranks for draw in batch]
+        assert together[: len(expected)] == expected
+        assert 0 <= len(together) - len(expected) < world
+    assert Counter(index for batch in one for _, index, _ in batch) == Counter(range(length))
+
+
+def test_multi_scale(dataset: Dataset) -> None:
+    assert scales(640, 32) == tuple(range(320, 961, 32))
+    assert scales(100, 32) == (64, 96, 128)
+    loader = make(dataset, multi_scale=True, batch_size=2)
+    shapes = Counter(tuple(batch.images.shape[2:]) for epoch in range(6) for batch in loader.epoch(epoch))
+    assert set(shapes) == {(side, side) for side in (32, 64, 96)}
+
+
+def test_the_last_epochs_go_without_mosaic(dataset: Dataset) -> None:
+    augmentation = Augmentation(mosaic=1, mixup=1, paste_in=0)
+    closing, plain = (
+        make(dataset, augmentation=augmentation, close_mosaic_from=2),
+        make(dataset, augmentation=replace(augmentation, mosaic=0, mixup=0)),
+    )
+    assert contents(closing, 1) == contents(make(dataset, augmentation=augmentation), 1)
+    for epoch in (2, 3):
+        assert contents(closing, epoch) == contents(plain, epoch)
+
+
+def test_samples_are_those_of_the_augmentation(dataset: Dataset) -> None:
+    rng = np.random.default_rng((2, 5, 0, 0))  # purpose, seed, epoch, position
+    batch = next(make(dataset).epoch(0))
+    index = NAMES.index(str(batch.image_ids[0]))
+    expected = training_sample(dataset, index, 64, Augmentation(), rng)
+    np.testing.assert_array_equal(batch.images[0].permute(1, 2, 0), expected.image)
+
+
+@pytest.mark.parametrize("augmentation", [PLAIN, Augmentation(mixup=1)])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_became_unreadable_is_replaced_and_reported_once(
+    augmentation: Augmentation, workers: int, dataset: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in "dej":
+        dataset.images[NAMES.index(name)].path.write_bytes(b"")
+    loader = make(dataset, augmentation=augmentation, workers=workers)
+    names = [name for epoch in range(3) for batch in loader.epoch(epoch) for name in batch.image_ids]
+    loader.close()
+    assert len(names) == 30
+    assert Counter(names) == dict.fromkeys("bcghi", 3) | {"f": 9, "a": 6}
+    for name in "dej":
+        assert caplog.text.count(f"{name}.png: the file is empty") == 1
+    assert len(caplog.records) == 3
+    expected = make(dataset, augmentation=augmentation)
+    assert contents(make(dataset, augmentation=augmentation, workers=0), 1) == contents(expected, 1)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_when_no_image_can_be_read_any_more_it_is_an_error(workers: int, dataset: Dataset) -> None:
+    for image in dataset.images:
+        image.path.unlink()
+    loader = make(dataset, workers=workers)
+    with pytest.raises(DataError, match=r"^10 images cannot be read any more\s+found: .*no such file$"):
+        next(loader.epoch(0))
+    loader.close()
+
+
+class Deadly:
+    """A source whose reader is killed, as by a system that is out of memory."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: int) -> Sample:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def test_a_lost_worker_is_an_error_in_plain_words() -> None:
+    def train() -> None:
+        # PyTorch's signal handler may raise between the loader's own lines, as it may in training.
+        with explaining_lost_workers():
+            next(loader.epoch(0))
+            time.sleep(10)
+
+    loader = make(Deadly(), workers=1)
+    with pytest.raises(
+        TrainingError, match=r"was lost\s+expected: fewer workers.*\s+found:.*(Killed|exited)"
+    ):
+        train()
+    loader.close()
+
+
+def test_other_errors_are_left_alone() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), explaining_lost_workers():
+        raise RuntimeError("shapes do not fit")
+    with pytest.raises(TrainingError, match="--shm-size"), explaining_lost_workers():
+        raise RuntimeError(
+            "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that ..."
+        )
+
+
+INTERRUPTED = """
+import sys, time
+from yolov7.samples.augment import Augmentation
+from yolov7.formats.opening import open_dataset
+from yolov7.samples.loader import TrainingLoader
+loader = TrainingLoader(
+    open_dataset(sys.argv[1]), size=64, batch_size=1, augmentation=Augmentation(), seed=0, workers=2
+)
+try:
+    for batch in loader.epoch(0):
+        print("ready", flush=True)
+        time.sleep(20)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_ends_the_workers_without_a_word(dataset: Dataset) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, dataset.path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the parent and its workers
+    out, err = process.communicate(timeout=30)
+    assert (out, err, process.returncode) == ("interrupted\n", "", 0)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_workers_can_be_started_afresh(dataset: Dataset, tmp_path: Path) -> None:
+    """Where processes cannot be forked, what they need is sent to them."""
+    loader = make(open_cache(dataset, 64, tmp_path / "cache"))
+    draws = next(iter(loader.sampler))
+    sent = pickle.loads(pickle.dumps((loader._batches, draws)))
+    assert content(sent[0][sent[1]].batch) == content(loader._batches[draws].batch)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch_size": 0},
+        {"size": 31},
+        {"workers": -1},
+        {"rank": 2, "world": 2},
+        {"rank": -1},
+        {"world": 0},
+        {"seed": -1},
+        {"source": []},
+    ],
+)
+def test_what_cannot_be(changes: dict[str, Any], dataset: Dataset) -> None:
+    with pytest.raises(UsageError, match=r"expected: batch_size >= 1.*\s+found: "):
+        make(**{"source": dataset, **changes})
