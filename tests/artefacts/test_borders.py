@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from pathlib import Path
 
 import onnx
 import pytest
@@ -15,6 +17,7 @@ from yolov7.artefacts.formats import FORMATS, artefact_at
 from yolov7.artefacts.ncnn_border import checked_layers
 from yolov7.artefacts.onnx_border import metadata_of
 from yolov7.artefacts.openvino_border import read_network
+from yolov7.artefacts.written import read_bounded
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.errors import CheckpointError, UnsafeCheckpointError, Yolov7Error
 from yolov7.loading import load
@@ -248,3 +251,13 @@ def test_an_engine_needs_trust(tmp_path, monkeypatch):
     monkeypatch.setattr(type(runtime), "why_not_here", lambda _: None)
     with pytest.raises(Yolov7Error, match="trust"):
         runtime.open(folder)
+
+
+def test_a_small_part_takes_little_memory_however_large_it_may_be(tmp_path: Path) -> None:
+    (part := tmp_path / "model.bin").write_bytes(b"small")
+    tracemalloc.start()
+    try:
+        assert read_bounded(part, 2**31) == b"small"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

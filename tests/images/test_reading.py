@@ -6,6 +6,7 @@ import io
 import struct
 import sys
 import threading
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from PIL import ImageOps, features
 from tests.bounded import run_bounded
 from tests.images.hostile_images import header_of_another, many_scans, one_bit_png, tag_bomb
 from yolov7.errors import SourceError
+from yolov7.images import png
 from yolov7.images.budget import MAX_DECODING_BYTES, Budget
 from yolov7.images.reading import (
     IMAGE_SUFFIXES,
@@ -90,6 +92,18 @@ def test_exif_orientation_is_applied(
     path = tmp_path / "image"
     path.write_bytes(data)
     assert image_size(path) == image.shape[:2]
+
+
+def test_a_chunk_that_claims_gigabytes_takes_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "claims.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + (3 * 2**30).to_bytes(4, "big") + b"eXIf" + b"short")
+    tracemalloc.start()
+    try:
+        with path.open("rb") as file:
+            assert png.exif_of(file) == b"short"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_exif_behind_the_pixels_of_a_png_counts(colours: np.ndarray, tmp_path: Path) -> None:

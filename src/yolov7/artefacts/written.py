@@ -81,13 +81,13 @@ def read_bounded(path: Path, limit: int = MAX_JSON) -> bytes:
     Raises:
         CheckpointError: it is not.
     """
-    check_file(path, limit)
+    size = check_file(path, limit)
     with path.open("rb") as file:
-        return file.read(limit)
+        return file.read(size)  # never `limit`: read sets aside as much as it is asked for
 
 
-def check_file(path: Path, limit: int) -> None:
-    """Make sure that a part of an artefact is a file of its own: a link could lead anywhere.
+def check_file(path: Path, limit: int) -> int:
+    """Size in bytes of a part of an artefact, which must be a file of its own: a link could lead anywhere.
 
     Raises:
         CheckpointError: it is missing, a link, or larger than it may be.
@@ -108,3 +108,4 @@ def check_file(path: Path, limit: int) -> None:
             expected=f"at most {limit} bytes",
             found=size,
         )
+    return size

@@ -10,15 +10,18 @@ from yolov7.errors import SourceError
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and length of each chunk of a PNG; the file is left where the chunk's content begins."""
-    position = 8
+    """Kind and length of each chunk of a PNG; the file is left where the chunk's content begins.
+
+    A length is never more than what is left of the file: reading sets aside as much as it is asked for.
+    """
+    size, position = file.seek(0, 2), 8
     while True:
         file.seek(position)
         head = file.read(8)
         if len(head) < 8:
             return
         length = int.from_bytes(head[:4], "big")
-        yield head[4:], length
+        yield head[4:], min(length, size - position - 8)
         position += length + 12
 
 
