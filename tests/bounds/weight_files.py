@@ -14,8 +14,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from tests.bounds.case import MOST, Case, Ready, on_weights
-from tests.checkpoints.hostile import PROTO2, doubling, in_dict, often, write_legacy, write_zip
-from tests.checkpoints.hostile_files import plain_zip
+from tests.tensor_files.hostile import PROTO2, doubling, in_dict, often, write_legacy, write_zip
+from tests.tensor_files.hostile_files import plain_zip
 
 
 def _file(name: str, content: Callable[[], bytes]) -> Callable[[], Case]:

@@ -13,11 +13,11 @@ from torch import nn
 from yolov7.checkpoints import native
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
-from yolov7.checkpoints.storages import separate
 from yolov7.cli import main
 from yolov7.errors import CheckpointError
 from yolov7.models.architecture import YOLOV7_TINY, scale
 from yolov7.models.detector import create
+from yolov7.tensor_files.storages import separate
 
 ESCAPE = "\x1b[2J"
 LARGE = {"kind": "TinyELAN", "branch": 65_536, "depth": 64, "width": 65_536}

@@ -14,10 +14,10 @@ from tests.golden.keyed import golden_network, keyed_state_dict
 from yolov7.checkpoints import checkpoint, native
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
-from yolov7.checkpoints.sniff import open_file
 from yolov7.errors import CheckpointError, MismatchedCheckpointError, UnsafeCheckpointError
 from yolov7.models.detector import create
 from yolov7.models.zoo import find_architecture
+from yolov7.tensor_files.sniff import open_file
 
 
 @pytest.fixture(scope="module")

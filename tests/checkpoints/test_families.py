@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.checkpoints import hostile
+from tests.tensor_files import hostile
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.errors import MismatchedCheckpointError
 

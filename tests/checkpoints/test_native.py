@@ -19,13 +19,13 @@ from tests.own_parts import Gated, gated
 from yolov7 import plugins
 from yolov7.checkpoints import native
 from yolov7.checkpoints.checkpoint import load_checkpoint
-from yolov7.checkpoints.safe_tensors import read_safetensors
 from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError, OutputError
 from yolov7.models.ablations import CSP_REP_RCSP, X_REP_UNPLANNED
 from yolov7.models.architecture import YOLOV7_TINY, YOLOV7_W6, scale
 from yolov7.models.baselines import YOLOR_CSP, YOLOR_E6, YOLOV4_CSP
 from yolov7.models.detector import Detector, create, fuse
 from yolov7.models.zoo import NETWORKS, find_architecture
+from yolov7.tensor_files.safe_tensors import read_safetensors
 
 DOCUMENT = {"names": ["a", "b"], "size": 320}
 

@@ -268,7 +268,7 @@ def test_changed_pixels_are_another_data_set_and_moved_ones_are_not(copy: Path, 
 
 HOLDER = """
 import pathlib, sys
-from yolov7.data.lock import held
+from yolov7.lock import held
 with held(pathlib.Path(sys.argv[1])) as other:
     print(other, flush=True)
     sys.stdin.read()
@@ -276,7 +276,7 @@ with held(pathlib.Path(sys.argv[1])) as other:
 
 
 def test_a_run_is_trained_by_one_process(copy: Path) -> None:
-    from yolov7.data.lock import held
+    from yolov7.lock import held
 
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, copy / ".lock"],

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from yolov7.artefacts.programs import Builder, Program, Register, product, size_of
 from yolov7.artefacts.written import parsed_json
-from yolov7.checkpoints.archive import Archive
-from yolov7.checkpoints.container import read_pickle
-from yolov7.checkpoints.storages import Storage, ViewAllowance, typed
 from yolov7.errors import DamagedCheckpointError
+from yolov7.tensor_files.archive import Archive
+from yolov7.tensor_files.storages import Storage, ViewAllowance, typed
+from yolov7.tensor_files.torch_files import read_pickle
 from yolov7.text import printable
 
 GRAPH = "models/model.json"

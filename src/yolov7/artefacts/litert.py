@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from yolov7.artefacts.artefact import ArtefactBackend, Description, ExportOptions, Runtime, to_float_array
 from yolov7.artefacts.network import RowNetwork
 from yolov7.artefacts.written import MAX_JSON
-from yolov7.checkpoints.archive import Archive
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.checkpoints.sniff import open_file
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UsageError
 from yolov7.files import is_file
+from yolov7.tensor_files.archive import Archive
+from yolov7.tensor_files.sniff import open_file
 
 INPUT, OUTPUT, DESCRIPTION = "images", "rows", "description.json"
 _MAGIC = b"TFL3"

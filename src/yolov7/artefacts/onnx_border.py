@@ -12,10 +12,10 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
-from yolov7.checkpoints.sniff import open_file
-from yolov7.checkpoints.strangers import ONNX_HEADS
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
 from yolov7.files import is_file
+from yolov7.tensor_files.sniff import open_file
+from yolov7.tensor_files.strangers import ONNX_HEADS
 from yolov7.text import printable
 
 MAX_FIELDS = 1_000_000

@@ -24,12 +24,12 @@ from yolov7.artefacts.artefact import KEY, ArtefactBackend, Description, ExportO
 from yolov7.artefacts.network import RowNetwork, exported, traced
 from yolov7.artefacts.programs import Program
 from yolov7.artefacts.written import MAX_JSON
-from yolov7.checkpoints.archive import Archive
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.checkpoints.sniff import open_file
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.files import is_file, write_file
 from yolov7.memory import is_allocation
+from yolov7.tensor_files.archive import Archive
+from yolov7.tensor_files.sniff import open_file
 from yolov7.text import first_line
 
 _ZIP = b"PK\3\4"

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from yolov7.artefacts.programs import Builder, Program, Register, size_of
-from yolov7.checkpoints.archive import Archive
-from yolov7.checkpoints.container import read_pickle
-from yolov7.checkpoints.tree import Foreign
 from yolov7.errors import CheckpointError, DamagedCheckpointError
+from yolov7.tensor_files.archive import Archive
+from yolov7.tensor_files.torch_files import read_pickle
+from yolov7.tensor_files.tree import Foreign
 from yolov7.text import printable
 
 MAX_CODE = 2**20

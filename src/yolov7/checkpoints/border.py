@@ -16,10 +16,10 @@ import torch
 from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.checkpoints.lookalikes import CANDIDATES
 from yolov7.checkpoints.rows import check_anchors
-from yolov7.checkpoints.tree import describe
 from yolov7.errors import DamagedCheckpointError, MismatchedCheckpointError
 from yolov7.models.complexity import count_parameters, demand
 from yolov7.models.detector import Detector
+from yolov7.tensor_files.tree import describe
 from yolov7.text import printable
 
 MAX_CLASSES = 65_536

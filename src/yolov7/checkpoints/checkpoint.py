@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from yolov7.checkpoints import border, native, official
-from yolov7.checkpoints.container import read_torch
 from yolov7.checkpoints.families import mistaken_for
 from yolov7.checkpoints.lookalikes import NEVER_IMPLICIT
-from yolov7.checkpoints.safe_tensors import read_safetensors
-from yolov7.checkpoints.sniff import open_file, sniff_open
-from yolov7.checkpoints.tree import Foreign, attributes_of, describe, is_module, state_dict_of, walk
 from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError
 from yolov7.models.complexity import count_parameters
 from yolov7.models.detector import Detector, fuse
 from yolov7.models.head import ImplicitHead
 from yolov7.models.reparam import Reparameterizable, RepConv
+from yolov7.tensor_files.safe_tensors import read_safetensors
+from yolov7.tensor_files.sniff import open_file, sniff_open
+from yolov7.tensor_files.torch_files import read_torch
+from yolov7.tensor_files.tree import Foreign, attributes_of, describe, is_module, state_dict_of, walk
 from yolov7.text import printable
 
 Form = Literal["training", "deployed"]

@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from torch import Tensor
 
-from yolov7.checkpoints.tree import Foreign, attributes_of, is_module, state_dict_of, walk
 from yolov7.errors import CheckpointError, MismatchedCheckpointError
+from yolov7.tensor_files.tree import Foreign, attributes_of, is_module, state_dict_of, walk
 from yolov7.text import printable
 
 _YOLOV7 = "a checkpoint of YOLOv7, or of its baselines YOLOR and YOLOv4-CSP"

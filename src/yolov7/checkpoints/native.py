@@ -18,7 +18,6 @@ from torch import Tensor
 
 from yolov7.checkpoints.lookalikes import CANDIDATES, taken_for, widened
 from yolov7.checkpoints.rows import check_anchors, mismatch
-from yolov7.checkpoints.storages import separate
 from yolov7.errors import (
     CheckpointError,
     DamagedCheckpointError,
@@ -33,6 +32,7 @@ from yolov7.models.detector import Detector
 from yolov7.models.parts import PARTS, find_part, name_of
 from yolov7.models.reparam import Reparameterizable
 from yolov7.plugins import how_to_register
+from yolov7.tensor_files.storages import separate
 from yolov7.text import printable
 
 FORMAT = "open-yolov7"

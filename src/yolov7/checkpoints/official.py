@@ -30,13 +30,13 @@ from yolov7.checkpoints.released_names import (
     names_in_row,
 )
 from yolov7.checkpoints.rows import Rows, mismatch
-from yolov7.checkpoints.storages import separate
 from yolov7.errors import MismatchedCheckpointError
 from yolov7.models.architecture import Architecture
 from yolov7.models.blocks import Activation, Conv3x3, leaky_relu, silu
 from yolov7.models.detector import Detector
 from yolov7.models.head import ImplicitHead, PlainHead
 from yolov7.models.reparam import Reparameterizable, RepConv
+from yolov7.tensor_files.storages import separate
 
 State = Mapping[str, Tensor]
 

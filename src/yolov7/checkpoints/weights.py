@@ -15,10 +15,10 @@ from pathlib import Path
 
 from yolov7.checkpoints.download import Progress
 from yolov7.checkpoints.pretrained import RELEASED, fetch
-from yolov7.checkpoints.strangers import weights_of_run
 from yolov7.errors import CheckpointError
 from yolov7.files import exists, is_folder
 from yolov7.models.zoo import NETWORKS
+from yolov7.tensor_files.strangers import weights_of_run
 from yolov7.text import did_you_mean
 
 _LOG = logging.getLogger(__name__)

@@ -60,7 +60,7 @@ def doctor(
         Print JSON instead of text.
     """
     from yolov7.checkpoints.checkpoint import load_checkpoint
-    from yolov7.checkpoints.strangers import is_dataset
+    from yolov7.tensor_files.strangers import is_dataset
 
     if is_dataset(Path(path)):
         from yolov7.inspection import inspect_dataset

@@ -33,12 +33,12 @@ from yolov7.data.ahead import map_ahead
 from yolov7.data.contents import RECORDS, digest_of, image_digests
 from yolov7.data.dataset import Dataset
 from yolov7.data.labels import Defect
-from yolov7.data.lock import locked
 from yolov7.data.pack import Pack, write_pack
 from yolov7.data.scaled import REPLACED, ScaledDataset, parts_of, scaled, scaled_size, shrunk
 from yolov7.errors import DataError, OutputError, SourceError
 from yolov7.files import PARTIAL, replacing, write_file
 from yolov7.images.reading import read_image
+from yolov7.lock import locked
 from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)

@@ -16,12 +16,12 @@ from lightning.pytorch.loggers import Logger
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.data.cache import open_cache
-from yolov7.data.lock import held
 from yolov7.data.scaled import scaled
 from yolov7.data.soundness import require_sound
 from yolov7.errors import DamagedCheckpointError, OutputError, TrainingError, UsageError, Yolov7Error
 from yolov7.evaluation.run import Evaluation
 from yolov7.files import explained, new_run_directory, write_file
+from yolov7.lock import held
 from yolov7.memory import is_allocation
 from yolov7.models.complexity import count_parameters
 from yolov7.models.parts import own_parts

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from yolov7.errors import DamagedCheckpointError
 
 if TYPE_CHECKING:
-    from yolov7.checkpoints.unpickle import Unpickler
+    from yolov7.tensor_files.unpickle import Unpickler
 
 MAX_INTEGER = 64
 """Bytes of the largest integer. States of random generators have 16."""

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yolov7.checkpoints.storages import typed, whole, whole_numbers
-from yolov7.checkpoints.tree import MAX_NAME, check_count, describe
 from yolov7.errors import DamagedCheckpointError
+from yolov7.tensor_files.storages import typed, whole, whole_numbers
+from yolov7.tensor_files.tree import MAX_NAME, check_count, describe
 from yolov7.text import printable
 
 MAX_HEADER = 4 * 2**20

@@ -8,11 +8,11 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from yolov7.checkpoints.archive import Archive
-from yolov7.checkpoints.strangers import HEAD, as_text, what_is, what_is_folder
-from yolov7.checkpoints.tree import describe
-from yolov7.checkpoints.unpickle import MAX_PICKLE, Unpickler
 from yolov7.errors import CheckpointError, DamagedCheckpointError
+from yolov7.tensor_files.archive import Archive
+from yolov7.tensor_files.strangers import HEAD, as_text, what_is, what_is_folder
+from yolov7.tensor_files.tree import describe
+from yolov7.tensor_files.unpickle import MAX_PICKLE, Unpickler
 from yolov7.text import printable
 
 Kind = Literal["zip", "legacy", "safetensors"]

@@ -19,10 +19,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from yolov7.checkpoints import arrays
-from yolov7.checkpoints.storages import DTYPES, STORAGE_TYPES, Storage
-from yolov7.checkpoints.tree import Foreign, Symbol, describe, name_of
 from yolov7.errors import DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.tensor_files import arrays
+from yolov7.tensor_files.storages import DTYPES, STORAGE_TYPES, Storage
+from yolov7.tensor_files.tree import Foreign, Symbol, describe, name_of
 from yolov7.text import printable
 
 T = TypeVar("T")

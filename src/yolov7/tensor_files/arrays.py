@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yolov7.checkpoints.storages import whole_numbers
-from yolov7.checkpoints.tree import describe, name_of
 from yolov7.errors import DamagedCheckpointError
+from yolov7.tensor_files.storages import whole_numbers
+from yolov7.tensor_files.tree import describe, name_of
 from yolov7.text import printable
 
 Array = npt.NDArray[Any]

@@ -10,11 +10,11 @@ import struct
 import pytest
 import torch
 
-from tests.checkpoints.hostile_files import plain_zip
+from tests.tensor_files.hostile_files import plain_zip
 from yolov7.checkpoints.checkpoint import load_checkpoint
-from yolov7.checkpoints.strangers import is_dataset
 from yolov7.cli import main
 from yolov7.errors import CheckpointError
+from yolov7.tensor_files.strangers import is_dataset
 
 FILES = {
     "a.engine": (b"ptrt" + bytes(range(256)), "a TensorRT engine"),

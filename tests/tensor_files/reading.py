@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from yolov7.checkpoints.container import read_torch
-from yolov7.checkpoints.sniff import open_file, sniff_open
+from yolov7.tensor_files.sniff import open_file, sniff_open
+from yolov7.tensor_files.torch_files import read_torch
 
 
 def read_checkpoint(path: Path) -> Any:

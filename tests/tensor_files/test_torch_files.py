@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tests.checkpoints import hostile
-from tests.checkpoints.reading import read_checkpoint
-from yolov7.checkpoints import storages
-from yolov7.checkpoints.sniff import open_file, sniff_open
-from yolov7.checkpoints.tree import Foreign, Symbol, attributes_of, state_dict_of, walk
+from tests.tensor_files import hostile
+from tests.tensor_files.reading import read_checkpoint
 from yolov7.errors import DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.tensor_files import storages
+from yolov7.tensor_files.sniff import open_file, sniff_open
+from yolov7.tensor_files.tree import Foreign, Symbol, attributes_of, state_dict_of, walk
 
 FORMATS: dict[str, dict[str, Any]] = {
     "zip": {},

@@ -18,12 +18,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from yolov7.checkpoints.archive import Archive
-from yolov7.checkpoints.sniff import MAGIC_NUMBER, Sniffed
-from yolov7.checkpoints.storages import Storage, ViewAllowance, element_type, typed, whole
-from yolov7.checkpoints.tree import Foreign, Symbol, describe, name_of
-from yolov7.checkpoints.unpickle import MAX_PICKLE, Unpickler
 from yolov7.errors import CheckpointError, DamagedCheckpointError
+from yolov7.tensor_files.archive import Archive
+from yolov7.tensor_files.sniff import MAGIC_NUMBER, Sniffed
+from yolov7.tensor_files.storages import Storage, ViewAllowance, element_type, typed, whole
+from yolov7.tensor_files.tree import Foreign, Symbol, describe, name_of
+from yolov7.tensor_files.unpickle import MAX_PICKLE, Unpickler
 
 _PROTOCOL_VERSION = 1001
 

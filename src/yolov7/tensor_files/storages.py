@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from yolov7.checkpoints.tree import describe, name_of
 from yolov7.errors import DamagedCheckpointError
+from yolov7.tensor_files.tree import describe, name_of
 from yolov7.text import printable
 
 _ELEMENTS = {

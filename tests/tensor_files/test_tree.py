@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from yolov7.checkpoints.tree import (
+from yolov7.errors import DamagedCheckpointError
+from yolov7.tensor_files.tree import (
     Foreign,
     Symbol,
     attributes_of,
@@ -14,7 +15,6 @@ from yolov7.checkpoints.tree import (
     state_dict_of,
     walk,
 )
-from yolov7.errors import DamagedCheckpointError
 
 
 def module(parameters: object = None, modules: object = None, **more: object) -> Foreign:

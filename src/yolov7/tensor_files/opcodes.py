@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from yolov7.checkpoints import arrays, symbols
-from yolov7.checkpoints.literals import LITERALS, integer
-from yolov7.checkpoints.tree import Foreign, Symbol, describe
 from yolov7.errors import DamagedCheckpointError
+from yolov7.tensor_files import arrays, symbols
+from yolov7.tensor_files.literals import LITERALS, integer
+from yolov7.tensor_files.tree import Foreign, Symbol, describe
 
 if TYPE_CHECKING:
-    from yolov7.checkpoints.unpickle import Unpickler
+    from yolov7.tensor_files.unpickle import Unpickler
 
 # What things cost, in bytes of memory or the like, on the high side (see `Unpickler.spend`).
 _ENTRY = 128  # of a dict, set or memo whose table has just grown

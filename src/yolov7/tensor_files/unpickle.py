@@ -10,9 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from yolov7.checkpoints.opcodes import HANDLERS
-from yolov7.checkpoints.tree import check_finite, describe
 from yolov7.errors import DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.tensor_files.opcodes import HANDLERS
+from yolov7.tensor_files.tree import check_finite, describe
 from yolov7.text import printable
 
 BUDGET = 128 * 2**20

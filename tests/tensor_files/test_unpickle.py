@@ -18,10 +18,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.checkpoints.hostile import PROTO2, call, in_dict, name, number, text, unsafe_pickles
-from yolov7.checkpoints.tree import Foreign, Symbol, attributes_of, walk
-from yolov7.checkpoints.unpickle import BUDGET, Unpickler
+from tests.tensor_files.hostile import PROTO2, call, in_dict, name, number, text, unsafe_pickles
 from yolov7.errors import DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.tensor_files.tree import Foreign, Symbol, attributes_of, walk
+from yolov7.tensor_files.unpickle import BUDGET, Unpickler
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 

@@ -9,7 +9,7 @@ import zipfile
 
 import torch
 
-from tests.checkpoints.hostile import GOOD_PICKLE, saved
+from tests.tensor_files.hostile import GOOD_PICKLE, saved
 
 
 def plain_zip(records: dict[str, bytes]) -> bytes:

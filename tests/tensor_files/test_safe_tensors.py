@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from yolov7.checkpoints.safe_tensors import MAX_HEADER, read_safetensors
-from yolov7.checkpoints.tree import MAX_TENSORS
 from yolov7.errors import DamagedCheckpointError
+from yolov7.tensor_files.safe_tensors import MAX_HEADER, read_safetensors
+from yolov7.tensor_files.tree import MAX_TENSORS
 
 
 def read(path, content):

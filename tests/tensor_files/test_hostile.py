@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.bounded import PEAK
-from tests.checkpoints import hostile
-from tests.checkpoints.hostile_files import damaged_files
-from tests.checkpoints.reading import read_checkpoint
+from tests.tensor_files import hostile
+from tests.tensor_files.hostile_files import damaged_files
+from tests.tensor_files.reading import read_checkpoint
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.cli import main
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
@@ -152,7 +152,7 @@ def test_damaged_files(kind: str, tmp_path: Path) -> None:
 
 def test_the_audit_hears(tmp_path: Path, audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would tell if a name in a file were imported."""
-    reader = "yolov7.checkpoints.container._read_zip"
+    reader = "yolov7.tensor_files.torch_files._read_zip"
     monkeypatch.setattr(reader, lambda *_: __import__("missing_module"))
     hostile.write_zip(tmp_path / "x.pt", hostile.GOOD_PICKLE)
     with pytest.raises(ModuleNotFoundError):

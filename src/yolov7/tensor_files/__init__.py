@@ -1,0 +1,14 @@
+"""Files that hold tensors, of ``torch.save`` or in safetensors, read without running what is inside.
+
+No step trusts what comes from the one before:
+
+    sniff.py         any file            -> its kind; `strangers.py` names what is no file of tensors
+    archive.py       the zip around it   -> records, checked for place, size and checksum
+    unpickle.py      the pickle inside   -> plain data, tensors and records of objects (`tree.py`)
+      machine.py                            the stack, the memo, and the budget of bytes and steps
+      opcodes.py, literals.py               effect of each opcode on the machine
+      symbols.py, arrays.py                 closed table of what may be built; all else is refused
+    storages.py      the bytes of weights -> tensors, each view checked against its storage
+    torch_files.py   a file of torch     -> its tree: all of the above together
+    safe_tensors.py  a safetensors file  -> tensors and metadata, bounded in the same way
+"""
