@@ -17,9 +17,7 @@ import http.client
 import json
 import os
 import shutil
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -27,8 +25,9 @@ from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from yolov7.checkpoints.archive import Archive
 from yolov7.errors import DamagedCheckpointError, DownloadError
+from yolov7.lock import locked
+from yolov7.tensor_files.archive import Archive
 from yolov7.web import failure, opener
 
 Progress = Callable[[int, int | None], object]
@@ -39,7 +38,6 @@ TIMEOUT = 30.0
 CONNECTIONS = 4
 """At most, for one file in one call."""
 _CHUNK = 1 << 18
-_POLL = 0.2
 
 
 def download(
@@ -70,7 +68,7 @@ def download(
     part = _Part(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target.with_name(f".{target.name}.lock")):
+        with locked(target.with_name(f".{target.name}.lock")):
             if target.is_file():
                 return
             _receive_all(url, part, progress, timeout)
@@ -260,37 +258,6 @@ def _check_form(path: Path) -> None:
     except DamagedCheckpointError as error:
         found = f"{error.message}: {error.found}" if error.found else error.message
         raise DownloadError("what came is damaged", expected=expected, found=found) from error
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until no other thread or process is inside with the same path. The lock, an empty file, stays."""
-    with lock.open("a+b") as file:
-        while not _acquire(file):
-            time.sleep(_POLL)
-        yield  # closing the file releases it, and so does the end of the process
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _acquire(file: IO[bytes]) -> bool:
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _acquire(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 def _bytes(count: int | None) -> str:
