@@ -22,15 +22,9 @@ from tests.bounded import run_bounded
 from tests.images.hostile_images import header_of_another, many_scans, one_bit_png, tag_bomb
 from yolov7.errors import SourceError
 from yolov7.images import png
-from yolov7.images.budget import MAX_DECODING_BYTES, Budget
-from yolov7.images.reading import (
-    IMAGE_SUFFIXES,
-    MAX_PIXELS,
-    count_frames,
-    image_size,
-    read_frames,
-    read_image,
-)
+from yolov7.images.budget import MAX_DECODING_BYTES, MAX_PIXELS, Budget
+from yolov7.images.kinds import IMAGE_SUFFIXES
+from yolov7.images.reading import count_frames, image_size, read_frames, read_image
 
 HEIGHT, WIDTH = 40, 60
 LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "JPEG2000")

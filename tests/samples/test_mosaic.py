@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolov7.data.source import Reader
 from yolov7.samples.mosaic import four, letterboxed, nine, random_mosaic
+from yolov7.samples.source import Reader
 from yolov7.types import Sample
 
 SIDES = st.tuples(st.integers(1, 64), st.integers(1, 64))

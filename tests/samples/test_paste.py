@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.samples.drawn_images import DescribedDrawn, Drawn, disc_image, random_discs
-from yolov7.data.source import Reader
 from yolov7.samples import paste
 from yolov7.samples.paste import copy_paste, paste_in
 from yolov7.samples.render import Picture
+from yolov7.samples.source import Reader
 from yolov7.types import FloatArray, Sample
 
 SIZE = 160

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.samples.drawn_images import Drawn
-from yolov7.data.source import Reader
 from yolov7.samples.affine import View
 from yolov7.samples.mosaic import Canvas, Tile
 from yolov7.samples.render import render
+from yolov7.samples.source import Reader
 from yolov7.types import Sample
 
 

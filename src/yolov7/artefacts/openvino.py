@@ -35,8 +35,9 @@ from yolov7.artefacts.openvino_border import Read, read_network
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, SourceError, UsageError
 from yolov7.files import is_file
+from yolov7.images.kinds import IMAGE_SUFFIXES
 from yolov7.images.letterbox import letterbox, to_tensor
-from yolov7.images.reading import IMAGE_SUFFIXES, read_image
+from yolov7.images.reading import read_image
 from yolov7.memory import is_allocation
 from yolov7.models.decode import decode_levels, decode_levels_above
 from yolov7.quiet import errors_only

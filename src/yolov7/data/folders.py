@@ -12,8 +12,7 @@ from pathlib import Path
 from yolov7.data.summary import Tally
 from yolov7.errors import DataError
 from yolov7.files import is_folder
-from yolov7.images.foreign import FOREIGN_SUFFIXES, left_out_as
-from yolov7.images.reading import IMAGE_SUFFIXES
+from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, left_out_as
 
 _LOG = logging.getLogger(__name__)
 

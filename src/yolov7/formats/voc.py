@@ -31,8 +31,7 @@ from yolov7.data.summary import Tally
 from yolov7.errors import DataError
 from yolov7.files import is_folder
 from yolov7.formats.voc_xml import Document, VocAnnotation, number, read_document
-from yolov7.images.foreign import FOREIGN_SUFFIXES, left_out_as
-from yolov7.images.reading import IMAGE_SUFFIXES
+from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, left_out_as
 from yolov7.text import printable
 
 _FOLDERS = (

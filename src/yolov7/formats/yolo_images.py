@@ -13,7 +13,7 @@ from yolov7.data.summary import Tally
 from yolov7.errors import DataError
 from yolov7.files import exists, is_file, is_folder
 from yolov7.formats.yolo_description import Description
-from yolov7.images.reading import IMAGE_SUFFIXES
+from yolov7.images.kinds import IMAGE_SUFFIXES
 from yolov7.text import plural, printable
 
 MAX_FOLDERS = 1_000

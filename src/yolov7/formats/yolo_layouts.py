@@ -23,7 +23,7 @@ from yolov7.formats.yolo_description import (
     read_names,
 )
 from yolov7.formats.yolo_txt import YoloLayout
-from yolov7.images.reading import IMAGE_SUFFIXES
+from yolov7.images.kinds import IMAGE_SUFFIXES
 
 _USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "predefined_classes.txt")

@@ -27,7 +27,7 @@ from yolov7.formats.keypoints import SURE, KeypointSuspicion, has_visibilities, 
 from yolov7.formats.label_files import NOT_LABELS, LabelFiles, counterparts, expected_label_file, plain_stem
 from yolov7.formats.yolo_description import Description
 from yolov7.formats.yolo_images import ImageFinder
-from yolov7.images.foreign import FOREIGN_SUFFIXES
+from yolov7.images.kinds import FOREIGN_SUFFIXES
 
 MAX_LABEL_BYTES = 100_000_000
 """Maximum size of one label file."""

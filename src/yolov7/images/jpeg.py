@@ -59,9 +59,9 @@ class JpegHeader:
     begin: int
 
     @property
-    def decoding_bytes(self) -> int:
-        """Memory that decoding takes: the pixels, and two bytes a sample where there are several scans."""
-        return self.height * self.width * (3 + 2 * self.components * self.several_scans)
+    def coefficient_bytes(self) -> int:
+        """Further bytes per pixel that decoding takes: two per sample if there are several scans."""
+        return 2 * self.components * self.several_scans
 
 
 def read_header(file: BinaryIO) -> JpegHeader:

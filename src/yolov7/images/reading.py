@@ -1,8 +1,8 @@
-"""Image files -> uint8 (H, W, 3) RGB, upright, without surprises.
+"""Reading of image files: uint8 (H, W, 3) RGB, upright.
 
-libjpeg-turbo decodes JPEG (`yolov7.images.jpeg`), Pillow the rest. Headers are read first, so that an image's
-size is known before memory is given to it: `yolov7.images.budget` bounds what one image takes, and what all
-take together.
+libjpeg-turbo decodes JPEG (`yolov7.images.jpeg`), Pillow the other formats. Headers are read first, so that
+the size of an image is checked before memory is allocated: `yolov7.images.budget` limits the memory of one
+image and that of all images decoded at the same time.
 """
 
 from __future__ import annotations
@@ -11,72 +11,27 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
 import PIL.Image
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from yolov7.errors import SourceError
 from yolov7.images import jpeg, png, tiff
-from yolov7.images.budget import DECODING, MAX_FILE_BYTES, MAX_PIXELS, check_amount
+from yolov7.images.budget import DECODING, MAX_FILE_BYTES, check_amount
 from yolov7.images.exif import ORIENTATION, SIDEWAYS, orientation_of, upright, valid_orientation
-from yolov7.images.foreign import FOREIGN_SUFFIXES, SNIFFED, foreign_kind, not_read
+from yolov7.images.kinds import ANIMATED, FOREIGN_SUFFIXES, find_reader, not_read
+from yolov7.images.pixels import rgb
 from yolov7.types import Image
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "MAX_PIXELS",
-    "count_frames",
-    "image_size",
-    "is_image",
-    "read_frames",
-    "read_image",
-]
-
-# fmt: off
-IMAGE_SUFFIXES = frozenset((
-    ".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
-    ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-))
-# fmt: on
-"""Endings (lower case) by which a folder's images are known. What a file is, its first bytes say."""
-
-# Pillow's Image.open chooses as well, but warns and stops at a number of pixels that is a global setting.
-_READERS: dict[bytes, type[ImageFile]] = {
-    b"\x89PNG\r\n\x1a\n": PngImageFile,
-    **dict.fromkeys(tiff.MAGICS, TiffImageFile),
-    b"GIF8": GifImageFile,
-    b"BM": BmpImageFile,
-    b"\xff\x4f\xff\x51": Jpeg2KImageFile,
-    b"\0\0\0\x0cjP  \r\n\x87\n": Jpeg2KImageFile,
-    **{b"P%d" % kind: PpmImageFile for kind in range(1, 7)},
-}
-_ANIMATED = (GifImageFile, PngImageFile, WebPImageFile)
-_AVIF: type[ImageFile] | None = None
-try:
-    from PIL.AvifImagePlugin import AvifImageFile
-
-    _AVIF = AvifImageFile
-except ImportError:  # Pillow before 11.3
-    pass
 
 _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 """Bytes in which Pillow keeps a pixel, by its mode; 4 for all others."""
-_EXTRA_BYTES: dict[str, int] = {"WEBP": 13, "AVIF": 9, "JPEG2000": 17}
-"""Bytes a pixel that a decoder takes beside that, as measured, by Pillow's name of the format."""
-_STRIP_PIXELS = 1 << 20
-"""Pixels that are converted to RGB at a time."""
+_EXTRA_BYTES = {"WEBP": 13, "AVIF": 9, "JPEG2000": 17}
+"""Further bytes per pixel that a decoder takes, as measured, by Pillow's name of the format."""
 
 
 def read_image(
@@ -84,128 +39,110 @@ def read_image(
 ) -> Image:
     """Decode an image file, or the bytes of one. -> uint8 (H, W, 3) RGB, a new array.
 
-    EXIF orientation is applied; of an animation the first frame is taken; alpha is dropped (colours as
-    stored); grey becomes RGB; 16 bits keep their upper 8; floating point must range over 0..1 or 0..255.
-    Waits where other threads of this process decode in all the memory that is given to it.
+    The EXIF orientation is applied. Of an animation the first frame is read; alpha is dropped (colours as
+    stored); grey becomes RGB; of 16 bits the upper 8 are kept; floating point must range over 0..1 or 0..255.
+    Waits while other threads of this process use all the memory allowed for decoding.
 
     Args:
-        source: path, or the file's content.
-        name: what an error calls it; the path where not given.
-        at_least: pixels that the long side of a JPEG needs: it is decoded at a half, a quarter or an eighth
-            of its size, as small as that leaves it, which is several times as fast for photos of 12 million
-            pixels. Other formats are decoded whole.
+        source: path, or content of the file.
+        name: name of the image in errors; the path by default.
+        at_least: pixels needed along the long side: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that
+            still has them, which is several times as fast for photos of 12 megapixels. Other formats are
+            decoded at full size.
 
     Raises:
-        SourceError: it does not exist, is no image, is truncated or damaged, or is too large: it has more
-            than MAX_PIXELS, or its decoding takes more than MAX_DECODING_BYTES.
+        SourceError: the file does not exist, is no image, is truncated or damaged, or is too large: it has
+            more than MAX_PIXELS, or decoding takes more than MAX_DECODING_BYTES.
     """
     with _opened(source, name) as file:
-        reader = _find_reader(file)
-        if reader is not None:
-            return _decode(file, reader)
-        header = jpeg.read_header(file)
-        turned = 3 * header.height * header.width * (header.orientation in SIDEWAYS)
-        needed = header.decoding_bytes + turned
-        check_amount(header.height, header.width, needed)
-        with DECODING.taken(needed):
-            file.seek(0)
-            return upright(jpeg.decode(file.read(), header, at_least), header.orientation)
+        reader = find_reader(file)
+        if reader is PngImageFile:
+            png.check_pixels(file)
+        header = _read_header(file, reader)
+        with DECODING.taken(header.needed):
+            return _decode(file, header, at_least)
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(height, width) of what `read_image` will give, from the file's header alone.
+    """(height, width) of the image that `read_image` returns, from the file's header alone.
 
     Raises:
-        SourceError: it does not exist, is no image, its header is damaged, or it is too large.
+        SourceError: the file does not exist, is no image, its header is damaged, or it is too large.
     """
     return size_and_frames(path)[0]
 
 
 def size_and_frames(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool]:
-    """As `image_size`, and whether there are more frames or pages, of which `read_image` gives the first.
+    """`image_size`, and whether the file has further frames or pages, which `read_image` ignores.
 
     Raises:
         SourceError: see `image_size`.
     """
     with _opened(path) as file:
-        reader = _find_reader(file)
-        if reader is TiffImageFile and Path(path).suffix.lower() in FOREIGN_SUFFIXES:  # in it is a preview
+        reader = find_reader(file)
+        if (
+            reader is TiffImageFile and Path(path).suffix.lower() in FOREIGN_SUFFIXES
+        ):  # its image is a preview
             raise not_read(FOREIGN_SUFFIXES[Path(path).suffix.lower()])
-        measured = _measure(file)
+        header = _read_header(file, reader)
         if reader is TiffImageFile:
-            return measured.upright_size, tiff.count_pages(file) > 1
-        return measured.upright_size, isinstance(measured, _Opened) and _is_animated(measured.image)
-
-
-def _is_animated(image: ImageFile) -> bool:
-    try:
-        return _moves(type(image)) and bool(getattr(image, "is_animated", False))
-    except Exception:  # what is behind the first frame is damaged, and not read
-        return False
+            return header.upright_size, tiff.count_pages(file) > 1
+        try:
+            animated = reader in ANIMATED and bool(getattr(header.image, "is_animated", False))
+        except Exception:  # damage behind the first frame, which is not read
+            animated = False
+        return header.upright_size, animated
 
 
 def decoding_bytes(source: str | os.PathLike[str] | bytes) -> int:
-    """Memory that `read_image` will take, from the file's header alone; 0 where it will fail."""
+    """Bytes of memory that `read_image` takes, from the file's header alone; 0 if the header is invalid."""
     try:
         with _opened(source) as file:
-            return _measure(file).needed
+            return _read_header(file, find_reader(file)).needed
     except SourceError:
         return 0
 
 
-def is_image(start: bytes) -> bool:
-    """Whether a file that begins so (16 bytes or more) is an image that `read_image` knows."""
-    try:
-        _find_reader(io.BytesIO(start))
-    except SourceError:
-        return False
-    return True
-
-
 def count_frames(path: str | os.PathLike[str]) -> int:
-    """Frames of an animation (GIF, WebP, APNG, AVIF) or pages of a TIFF; 1 for any other image.
+    """Number of frames of an animation (GIF, WebP, APNG, AVIF) or pages of a TIFF; 1 for any other image.
 
     Raises:
-        SourceError: it does not exist, is no image, or its header is damaged.
+        SourceError: the file does not exist, is no image, or its header is damaged.
     """
     with _opened(path) as file:
-        reader = _find_reader(file)
-        if reader is None:
-            return 1
+        reader = find_reader(file)
         if reader is TiffImageFile:
             return tiff.count_pages(file)
-        return int(getattr(_open(file, reader).image, "n_frames", 1)) if _moves(reader) else 1
+        return _frames(_read_header(file, reader)) if reader in ANIMATED else 1
 
 
 def read_frames(path: str | os.PathLike[str]) -> Iterator[tuple[Image, float]]:
-    """The frames of an animation, each as `read_image` would give it, and seconds from the first.
+    """Read the frames of an animation one by one, each with its time in seconds since the first.
 
     Raises:
-        SourceError: a frame is damaged; those before it were given.
+        SourceError: a frame is damaged; those before it were returned.
     """
     with _opened(path) as file:
-        reader = _find_reader(file)
-        if reader is None or not _moves(reader):
+        reader = find_reader(file)
+        if reader not in ANIMATED:
             yield read_image(path), 0.0
             return
-        opened = _open(file, reader)
+        header = _read_header(file, reader)
+        image = header.image
+        assert isinstance(image, ImageFile)
         seconds = 0.0
-        for number in range(int(getattr(opened.image, "n_frames", 1))):
-            with DECODING.taken(2 * opened.needed):  # the frame before is kept to be drawn upon
-                opened.image.seek(number)
-                opened.image.load()
-                pixels = upright(_rgb(opened.image.copy()), opened.orientation)
+        for number in range(_frames(header)):
+            with DECODING.taken(2 * header.needed):  # the next frame is drawn onto this one
+                image.seek(number)
+                image.load()
+                pixels = upright(rgb(image.copy()), header.orientation)
             yield pixels, seconds
-            seconds += float(opened.image.info.get("duration") or 100) / 1000
-
-
-def _moves(reader: type[ImageFile]) -> bool:
-    return reader in _ANIMATED or reader is _AVIF
+            seconds += float(image.info.get("duration") or 100) / 1000
 
 
 @contextmanager
 def _opened(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Iterator[BinaryIO]:
-    """The file, or the bytes as one. Whatever goes wrong inside is a SourceError that names it."""
+    """Open a file, or bytes as one. Any error inside the block becomes a SourceError that names the file."""
     shown = name if isinstance(source, bytes) else name or source
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else _open_file(source) as file:
@@ -219,7 +156,7 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str | None = None) -> 
 
 
 def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """The file, if it is one. Python opens it, for OpenCV cannot where a path is not ASCII on Windows."""
+    """Open a regular file of acceptable size."""
     try:
         if Path(path).is_dir():
             raise SourceError("this is a folder, not an image")
@@ -239,46 +176,22 @@ def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
         raise SourceError(f"cannot be opened: {error}") from error
 
 
-def _find_reader(file: BinaryIO) -> type[ImageFile] | None:
-    """Pillow's class for what the file's first bytes say it is; None for JPEG, which is read here."""
-    file.seek(0)
-    start = file.read(SNIFFED)
-    file.seek(0)
-    if not start:
-        raise SourceError("the file is empty")
-    if start.startswith(jpeg.MAGIC):
-        return None
-    if start[4:8] == b"ftyp" and _AVIF is not None and _is_avif(start):
-        return _AVIF
-    kind = foreign_kind(start)
-    if kind is not None:
-        raise not_read(kind)
-    for magic, reader in _READERS.items():
-        if start.startswith(magic):
-            return reader
-    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        return WebPImageFile
-    if start[4:8] == b"ftyp":
-        raise SourceError(
-            "this is a video, or an image of a kind that is not read; convert it to JPEG or PNG"
-        )
-    raise SourceError("not an image of a known kind", found=f"a file that begins with {start[:16]!r}")
-
-
-def _is_avif(start: bytes) -> bool:
-    """Whether one of the brands in an ISO file's first box is that of AVIF."""
-    brands = start[8 : min(len(start), int.from_bytes(start[:4], "big"))]
-    return any(brands[at : at + 4] in (b"avif", b"avis") for at in range(0, len(brands), 4))
-
-
 @dataclass(frozen=True)
-class _Measured:
-    """An image as its header has it: size as stored, and memory that decoding takes."""
+class _Header:
+    """Header of an image.
+
+    Attributes:
+        height, width: pixels, as stored.
+        orientation: EXIF orientation, 1 to 8.
+        needed: bytes of memory that decoding takes.
+        image: Pillow's image, not yet loaded; or the JPEG's own header.
+    """
 
     height: int
     width: int
     orientation: int
     needed: int
+    image: ImageFile | jpeg.JpegHeader
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -286,57 +199,47 @@ class _Measured:
         return (self.width, self.height) if sideways else (self.height, self.width)
 
 
-@dataclass(frozen=True)
-class _Opened(_Measured):
-    """One of Pillow's images, whose header was read."""
-
-    image: ImageFile
-
-
-def _measure(file: BinaryIO) -> _Measured:
-    reader = _find_reader(file)
-    if reader is None:
-        header = jpeg.read_header(file)
-        needed = header.decoding_bytes + 3 * header.height * header.width * (header.orientation in SIDEWAYS)
-        check_amount(header.height, header.width, needed)
-        return _Measured(header.height, header.width, header.orientation, needed)
-    opened = _open(file, reader)
-    if reader is PngImageFile and opened.orientation == 1:  # EXIF may be behind the pixels
-        return replace(opened, orientation=orientation_of(png.exif_of(file)))
-    return opened
-
-
-def _open(file: BinaryIO, reader: type[ImageFile]) -> _Opened:
-    """Read the header, and refuse what is too large."""
-    file.seek(0)
+def _read_header(file: BinaryIO, reader: type[ImageFile] | None) -> _Header:
+    """Read the header of an image, and refuse images that are too large."""
+    image: ImageFile | jpeg.JpegHeader
     strip = 0
-    if reader is TiffImageFile:
-        tags = tiff.read_directory(file)
-        file.seek(0)
-        image: ImageFile = _open_tiff(file, tags)
-        # Whether .size is upright already depends on Pillow's version.
-        height, width = tags.get(tiff.HEIGHT, image.height), tags.get(tiff.WIDTH, image.width)
-        orientation = valid_orientation(tags.get(ORIENTATION, 1))
-        strip = tiff.strip_bytes(tags)
+    if reader is None:
+        image = jpeg.read_header(file)
+        height, width, orientation = image.height, image.width, image.orientation
+        own = image.coefficient_bytes
     else:
-        image = _open_png(file) if reader is PngImageFile else reader(file)
-        width, height = image.size
-        orientation = orientation_of(image.info.get("exif", b""))
-    stored = _STORED_BYTES.get(image.mode, 4)
-    a_pixel = stored + _EXTRA_BYTES.get(image.format or "", 0) + 3 * (1 + (orientation in SIDEWAYS))
-    needed = height * width * a_pixel + strip
+        if reader is TiffImageFile:
+            tags = tiff.read_directory(file)
+            image = _open_tiff(file, tags)
+            # Whether .size is upright already depends on Pillow's version.
+            height, width = tags.get(tiff.HEIGHT, image.height), tags.get(tiff.WIDTH, image.width)
+            orientation = valid_orientation(tags.get(ORIENTATION, 1))
+            strip = tiff.strip_bytes(tags)
+        elif reader is PngImageFile:
+            orientation = orientation_of(png.exif_of(file))  # may lie behind the pixels
+            image = _open_png(file)
+            width, height = image.size
+        else:
+            file.seek(0)
+            image = reader(file)
+            width, height = image.size
+            orientation = orientation_of(image.info.get("exif", b""))
+        own = _STORED_BYTES.get(image.mode, 4) + _EXTRA_BYTES.get(image.format or "", 0)
+    needed = height * width * (own + 3 * (1 + (orientation in SIDEWAYS))) + strip
     check_amount(height, width, needed)
-    return _Opened(height, width, orientation, needed, image)
+    return _Header(height, width, orientation, needed, image)
 
 
 def _open_png(file: BinaryIO) -> PngImageFile:
+    file.seek(0)
     try:
         return PngImageFile(file)
-    except (SyntaxError, ValueError):  # because of a text, or its checksum, too
+    except (SyntaxError, ValueError):  # a damaged text or its checksum is enough
         return PngImageFile(io.BytesIO(png.essential(file)))
 
 
 def _open_tiff(file: BinaryIO, tags: Any) -> TiffImageFile:
+    file.seek(0)
     try:
         return TiffImageFile(file)
     except (SyntaxError, KeyError) as error:  # Pillow knows no such pixels
@@ -347,57 +250,21 @@ def _open_tiff(file: BinaryIO, tags: Any) -> TiffImageFile:
         ) from error
 
 
-def _decode(file: BinaryIO, reader: type[ImageFile]) -> Image:
-    if reader is PngImageFile:
-        png.check_pixels(file)
-    opened = _open(file, reader)
-    image = opened.image
-    with DECODING.taken(opened.needed):
-        if isinstance(image, TiffImageFile):
-            # Else Pillow warns and stops at a number of pixels that is a global setting.
-            image.im = PIL.Image.new(image.mode, getattr(image, "_tile_size", image.size), None).im
-        image.load()
-        pixels = _rgb(image)
-        if isinstance(image, TiffImageFile):  # Pillow turned it while loading
-            return pixels
-        return upright(pixels, orientation_of(image.info.get("exif", b"")))
+def _frames(header: _Header) -> int:
+    return int(getattr(header.image, "n_frames", 1))
 
 
-def _rgb(image: PIL.Image.Image) -> Image:
-    """A loaded image's pixels, uint8 (H, W, 3); by strips, for the whole at once takes twice the memory."""
-    image.info.pop("transparency", None)  # else Pillow warns that a palette loses it
-    rows = max(1, _STRIP_PIXELS // image.width)
-    tops = range(0, image.height, rows)
-
-    def strip(top: int) -> PIL.Image.Image:
-        return image.crop((0, top, image.width, min(top + rows, image.height)))
-
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    if image.mode[0] in "IF":
-        ranges = [(levels.min(), levels.max()) for levels in (np.asarray(strip(top)) for top in tops)]
-        low, high = np.min(ranges), np.max(ranges)
-        for top in tops:
-            pixels[top : top + rows] = _to_uint8(np.asarray(strip(top)), low, high)[..., np.newaxis]
-        return pixels
-    if image.mode in ("LAB", "HSV"):
-        raise SourceError(
-            "colours of a kind that is not read", expected="grey, RGB, CMYK or YCbCr", found=image.mode
-        )
-    for top in tops:
-        pixels[top : top + rows] = np.asarray(strip(top).convert("RGB"))
-    return pixels
-
-
-def _to_uint8(levels: npt.NDArray[Any], low: Any, high: Any) -> npt.NDArray[np.uint8]:
-    """Grey levels of more than 8 bits -> uint8, not stretched; `low` and `high` are the whole image's."""
-    if levels.dtype.kind == "f":
-        if low >= 0 and high <= 1:
-            return np.round(levels * 255).astype(np.uint8)
-        if low >= 0 and high <= 255:
-            return np.round(levels).astype(np.uint8)
-        raise SourceError(
-            "floating-point pixels of unknown meaning", expected="0..1 or 0..255", found=f"{low}..{high}"
-        )
-    if low < 0 or high > 0xFFFF:
-        raise SourceError("integer pixels of unknown meaning", expected="0..65535", found=f"{low}..{high}")
-    return (levels >> 8).astype(np.uint8)
+def _decode(file: BinaryIO, header: _Header, at_least: int | None) -> Image:
+    """Decode the first frame. -> uint8 (H, W, 3), upright."""
+    image = header.image
+    if isinstance(image, jpeg.JpegHeader):
+        file.seek(0)
+        return upright(jpeg.decode(file.read(), image, at_least), header.orientation)
+    if isinstance(image, TiffImageFile):
+        # Else Pillow warns and stops at a number of pixels that is a global setting.
+        image.im = PIL.Image.new(image.mode, getattr(image, "_tile_size", image.size), None).im
+    image.load()
+    pixels = rgb(image)
+    return (
+        pixels if isinstance(image, TiffImageFile) else upright(pixels, header.orientation)
+    )  # turned by Pillow

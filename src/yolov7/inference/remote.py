@@ -13,8 +13,7 @@ from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
 from yolov7.errors import SourceError, UsageError
-from yolov7.images.foreign import SNIFFED, foreign_kind
-from yolov7.images.reading import is_image
+from yolov7.images.kinds import SNIFFED, foreign_kind, is_image
 from yolov7.web import Deadline, failure, opener, parsed, quoted, without_login
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps"})

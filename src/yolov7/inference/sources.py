@@ -19,8 +19,7 @@ from yolov7.data.labels import Defect, decode_text
 from yolov7.data.lists import entries_of, find_listed, is_list, read_list
 from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
 from yolov7.files import exists, is_folder
-from yolov7.images.foreign import FOREIGN_SUFFIXES
-from yolov7.images.reading import IMAGE_SUFFIXES
+from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
 from yolov7.inference.arrays import is_picture, to_images, to_rgb
 from yolov7.inference.frames import Frame
 from yolov7.inference.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix

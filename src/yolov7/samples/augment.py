@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 import cv2
 import numpy as np
 
-from yolov7.data.source import LabelledSource, Reader, Source
 from yolov7.errors import UsageError
 from yolov7.samples.affine import random_view
 from yolov7.samples.colour import shift_colours
 from yolov7.samples.mosaic import letterboxed, random_mosaic
 from yolov7.samples.paste import copy_paste, paste_in
 from yolov7.samples.render import Picture, render
+from yolov7.samples.source import LabelledSource, Reader, Source
 from yolov7.types import Sample
 
 __all__ = ["Augmentation", "LabelledSource", "Source", "training_sample"]

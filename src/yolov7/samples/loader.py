@@ -23,11 +23,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from yolov7.data.ahead import map_ahead
-from yolov7.data.source import LabelledSource, Source
 from yolov7.errors import DataError, SourceError, TrainingError, UsageError, Yolov7Error
 from yolov7.images.letterbox import to_tensor
 from yolov7.samples.augment import Augmentation, training_sample
 from yolov7.samples.sampling import Draw, EpochSampler, scales
+from yolov7.samples.source import LabelledSource, Source
 from yolov7.text import plural
 from yolov7.types import Batch, Sample, Targets
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yolov7.data.source import Reader
 from yolov7.images.letterbox import long_side_size
+from yolov7.samples.source import Reader
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolov7.data.source import Reader
 from yolov7.samples.affine import Array, clip_polygon, half_planes, rectangle
 from yolov7.samples.mosaic import Tile, random_mosaic
 from yolov7.samples.render import Picture
+from yolov7.samples.source import Reader
 from yolov7.types import FloatArray, Image
 
 _FRACTIONS = (0.75,) * 2 + (0.5,) * 4 + (0.25,) * 4 + (0.125,) * 4 + (0.0625,) * 6

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from yolov7.data.source import Reader
 from yolov7.images.letterbox import GREY
 from yolov7.samples.affine import (
     Array,
@@ -24,6 +23,7 @@ from yolov7.samples.affine import (
     visible_boxes,
 )
 from yolov7.samples.mosaic import Canvas, Tile
+from yolov7.samples.source import Reader
 from yolov7.types import FloatArray, Image, IntArray, Sample
 
 _LONGEST_WARPED = 32766
