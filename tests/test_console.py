@@ -12,7 +12,7 @@ from yolov7 import console
 from yolov7.console import _Table, complain, metrics_table, models_table, say, show
 from yolov7.data.dataset import Dataset
 from yolov7.models import zoo
-from yolov7.models.complexity import beside_the_paper
+from yolov7.reproduce.counting import beside_the_paper
 
 
 def cells_of(text: str) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.paper_links import LINK, PAGE, line_of, mended
 from yolov7.cli import app
-from yolov7.models.tables import TABLES
+from yolov7.reproduce.tables import TABLES
 
 TEXT = PAGE.read_text()
 PARTS = {

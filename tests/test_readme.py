@@ -62,7 +62,7 @@ def test_links_lead_somewhere():
 
 def test_numbers_of_the_table_are_those_that_the_command_counts():
     from yolov7.models.architecture import VARIANTS
-    from yolov7.models.complexity import complexity
+    from yolov7.reproduce.counting import complexity
 
     for variant in VARIANTS:
         counts = complexity(variant)

@@ -10,8 +10,8 @@ from yolov7.benchmark import floor
 from yolov7.benchmark.floor import flops_per_pixel, peak, peak_of, peaks, precision_of
 from yolov7.inference.backend import TorchBackend, has_bfloat16
 from yolov7.models.architecture import YOLOV7, YOLOV7_TINY, YOLOV7_W6
-from yolov7.models.complexity import complexity
 from yolov7.models.detector import Detector
+from yolov7.reproduce.counting import complexity
 
 
 @pytest.mark.parametrize("variant", [YOLOV7_TINY, YOLOV7, YOLOV7_W6], ids=lambda variant: variant.name)

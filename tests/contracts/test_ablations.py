@@ -10,10 +10,10 @@ from yolov7.models import ablations
 from yolov7.models.ablations import ABLATIONS
 from yolov7.models.architecture import YOLOV7_X, YOLOV7_X_LIGHT, Architecture
 from yolov7.models.blocks import ELAN
-from yolov7.models.complexity import complexity
 from yolov7.models.csp import CSPA, DarkBlock
 from yolov7.models.detector import Detector
 from yolov7.models.reparam import RepConv
+from yolov7.reproduce.counting import complexity
 
 
 @pytest.mark.parametrize(

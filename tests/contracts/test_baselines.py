@@ -6,7 +6,7 @@ import pytest
 
 from yolov7.models.architecture import Architecture
 from yolov7.models.baselines import BASELINES
-from yolov7.models.complexity import complexity
+from yolov7.reproduce.counting import complexity
 
 SIZES = {  # parameters in training, GFLOPs of the deployed convolutions, side of the input
     "yolor-csp": (52_923_994, 120.24, 640),

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from yolov7.models.architecture import VARIANTS, Architecture
-from yolov7.models.complexity import complexity
 from yolov7.models.detector import Detector
-from yolov7.models.tables import PRINTED
+from yolov7.reproduce.counting import PRINTED, complexity
 
 PARAMETERS = {  # training, deployed
     "yolov7-tiny": (6_228_762, 6_219_709),

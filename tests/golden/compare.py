@@ -19,10 +19,9 @@ from yolov7.checkpoints.official import recover
 from yolov7.losses.detection import DetectionLoss, Gains
 from yolov7.models.architecture import VARIANTS, Architecture
 from yolov7.models.baselines import BASELINES
-from yolov7.models.complexity import complexity
 from yolov7.models.detector import fuse
-from yolov7.models.tables import PRINTED
 from yolov7.nms import non_max_suppression
+from yolov7.reproduce.counting import PRINTED, complexity
 from yolov7.types import Assignment, Predictions, Targets
 
 NETWORKS = (*VARIANTS, *BASELINES)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from yolov7.models.complexity import conv_flops, count_parameters, paper_flops
+from yolov7.models.complexity import conv_flops, count_parameters
+from yolov7.reproduce.counting import paper_flops
 
 
 def test_counting_by_hand():

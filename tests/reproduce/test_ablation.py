@@ -9,9 +9,9 @@ import pytest
 
 from yolov7.data.shapes import write_shapes
 from yolov7.errors import TrainingError, UsageError
-from yolov7.models.tables import TABLE_1, TABLE_6, TABLE_7, Table
 from yolov7.reproduce.ablation import Settings, last_weights, slug, train_ablation
 from yolov7.reproduce.figure8 import draw_figure_8
+from yolov7.reproduce.tables import TABLE_1, TABLE_6, TABLE_7, Table
 from yolov7.training.config import TrainConfig
 from yolov7.training.recipes import COCO_P6, changed
 

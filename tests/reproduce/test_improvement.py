@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from yolov7.models.tables import TABLE_1
 from yolov7.reproduce.improvement import TABLE_IMPROVEMENTS, with_improvements
 from yolov7.reproduce.result import Line, Number
 from yolov7.reproduce.table import reproduce_table
+from yolov7.reproduce.tables import TABLE_1
 
 
 def numbers_of(line: Line) -> dict[tuple[str, str], float]:

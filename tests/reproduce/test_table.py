@@ -10,8 +10,8 @@ import yolov7
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.data.shapes import NAMES, write_shapes
 from yolov7.errors import UsageError
-from yolov7.models.tables import TABLE_1, TABLE_2, TABLE_9, TABLES, Table
 from yolov7.reproduce.table import reproduce_table
+from yolov7.reproduce.tables import TABLE_1, TABLE_2, TABLE_9, TABLES, Table
 
 SILENT = lambda _: None  # noqa: E731 - nothing to say
 

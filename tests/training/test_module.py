@@ -25,8 +25,8 @@ from yolov7.models.architecture import YOLOV7_TINY, YOLOV7_W6, Architecture, sca
 from yolov7.models.blocks import silu
 from yolov7.models.decode import HeadOutput
 from yolov7.models.detector import Detector, create
-from yolov7.models.tables import TABLE_6, TABLE_7, Row
 from yolov7.quiet import errors_only
+from yolov7.reproduce.tables import TABLE_6, TABLE_7, Row
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.recipes import Recipe, changed

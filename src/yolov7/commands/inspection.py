@@ -30,8 +30,8 @@ def models(*, all_: AllSwitch = False, json_: JsonSwitch = False) -> None:
     json_:
         Print JSON instead of a table.
     """
-    from yolov7.models.complexity import beside_the_paper
     from yolov7.models.zoo import NETWORKS, VARIANTS
+    from yolov7.reproduce.counting import beside_the_paper
 
     rows = [beside_the_paper(network) for network in (NETWORKS if all_ else VARIANTS)]
     if json_:

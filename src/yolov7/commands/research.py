@@ -96,7 +96,7 @@ def reproduce(
         Print JSON instead of a table.
     """
     given = _given(locals())
-    from yolov7.models.tables import TABLES
+    from yolov7.reproduce.tables import TABLES
 
     tables = {table.name: table for table in TABLES}
     name = _known_name(name, [*tables, "table10", "figure8"])

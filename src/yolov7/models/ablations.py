@@ -1,7 +1,7 @@
 """The networks of the paper's ablations, each derived from another network.
 
 Paper: Sec. 5.4, Tables 3 to 8. Differences in training only (Tables 6 and 7) are in
-:mod:`yolov7.models.tables`.
+:mod:`yolov7.reproduce.tables`.
 """
 
 from __future__ import annotations

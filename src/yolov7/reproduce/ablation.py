@@ -24,11 +24,11 @@ import torch
 
 from yolov7.errors import TrainingError, UsageError, Yolov7Error
 from yolov7.models.architecture import scale
-from yolov7.models.complexity import complexity
-from yolov7.models.tables import Row, Table
+from yolov7.reproduce.counting import complexity
 from yolov7.reproduce.improvement import with_improvements
 from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.reproduce.table import from_paper
+from yolov7.reproduce.tables import Row, Table
 from yolov7.text import plural
 from yolov7.training.config import TrainConfig
 from yolov7.training.fit import train

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from yolov7.models.tables import Numbers
 from yolov7.reproduce.result import Line, Number
+from yolov7.reproduce.tables import Numbers
 
 RELATIVE = ("parameters_m", "gflops", "fps")
 

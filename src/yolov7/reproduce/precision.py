@@ -9,10 +9,10 @@ from pathlib import Path
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.evaluating import evaluate
 from yolov7.inference.backend import default_device
-from yolov7.models.tables import TABLE_10
 from yolov7.reproduce.improvement import with_improvements
 from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.reproduce.table import require_both
+from yolov7.reproduce.tables import TABLE_10
 
 
 def reproduce_table_10(

@@ -16,11 +16,11 @@ from yolov7.errors import UsageError
 from yolov7.evaluating import evaluate
 from yolov7.inference.backend import TorchBackend, default_device
 from yolov7.inference.speed import call_seconds, inputs_for
-from yolov7.models.complexity import complexity
 from yolov7.models.detector import create
-from yolov7.models.tables import Row, Table
+from yolov7.reproduce.counting import complexity
 from yolov7.reproduce.improvement import with_improvements
 from yolov7.reproduce.result import Line, Number, Reproduction
+from yolov7.reproduce.tables import Row, Table
 from yolov7.types import Image
 
 Say = Callable[[str], None]

@@ -348,15 +348,6 @@ TABLE_8 = Table(
 
 TABLES = (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7, TABLE_8, TABLE_9)
 
-PRINTED: dict[str, tuple[float, float]] = {"yolov7-tiny": (6.2, 13.8)} | {
-    row.architecture.name: (row.paper["parameters_m"], row.paper["gflops"])
-    for table in (TABLE_1, TABLE_2, TABLE_3)
-    for row in table.rows
-    if row.pixels == row.architecture.size
-}
-"""The paper's millions of parameters and billions of operations of a network at its own size. At 640 it has
-tiny with SiLU only: these numbers are taken for both."""
-
 
 @dataclass(frozen=True)
 class Setting:
