@@ -33,7 +33,14 @@ def rng() -> np.random.Generator:
 
 
 LONG = (
-    *("tests/learning/", "tests/training/", "tests/artefacts/", "tests/test_readme.py", "tests/test_cli.py"),
+    *(
+        "tests/learning/",
+        "tests/training/",
+        "tests/artefacts/",
+        "tests/runtimes/",
+        "tests/test_readme.py",
+        "tests/test_cli.py",
+    ),
     *(
         "tests/golden/",
         "tests/reproduce/",
@@ -73,7 +80,7 @@ def _log_level() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _lively_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.artefacts.lively import lively
+    from tests.runtimes.lively import lively
 
     path = tmp_path_factory.mktemp("lively") / "best.pt"
     lively().save(path)
@@ -86,8 +93,8 @@ def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _lively_weight
     import cv2
     import numpy as np
 
-    from tests.artefacts.lively import NAMES
     from tests.formats.small_sets import write_yolo
+    from tests.runtimes.lively import NAMES
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("YOLOV7_CACHE", str(tmp_path / "cache"))

@@ -466,7 +466,7 @@ def test_export_with_values_that_cannot_be(weights, photos, tmp_path, capsys):
 
 
 def test_export_names_every_format(capsys):
-    from yolov7.artefacts.formats import FORMATS
+    from yolov7.runtimes.formats import FORMATS
 
     assert run("export", "--help") == 0
     said = capsys.readouterr().out

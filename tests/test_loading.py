@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.artefacts.lively import NAMES, lively, noise
-from yolov7.artefacts.artefact import ExportOptions
-from yolov7.artefacts.openvino import OpenVino, OpenVinoBackend
-from yolov7.artefacts.torch_programs import TorchScript
+from tests.runtimes.lively import NAMES, lively, noise
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.inference.backend import TorchBackend
 from yolov7.loading import load
+from yolov7.runtimes.description import ExportOptions
+from yolov7.runtimes.openvino import OpenVino, OpenVinoBackend
+from yolov7.runtimes.torch_programs import TorchScript
 
 PHOTOS = [noise(90, 128, 1), noise(128, 70, 2), noise(128, 128, 3)]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.artefacts.lively import lively
-from yolov7.artefacts.artefact import ExportOptions
-from yolov7.artefacts.openvino import OpenVino
+from tests.runtimes.lively import lively
 from yolov7.benchmark import floor
 from yolov7.cli import main
+from yolov7.runtimes.description import ExportOptions
+from yolov7.runtimes.openvino import OpenVino
 
 README = Path(__file__).parents[1] / "README.md"
 TEXT = README.read_text()

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import torch
 
-from yolov7.artefacts.suppressed import IOU as SUPPRESSING_IOU
-from yolov7.artefacts.suppressed import SuppressingBackend
 from yolov7.errors import DataError, OutputError
 from yolov7.evaluation.coco import coco_results
 from yolov7.evaluation.run import Evaluation, evaluate_network
@@ -22,6 +20,8 @@ from yolov7.loading import load
 from yolov7.memory import enough_for_images
 from yolov7.reports.evaluation import evaluation_report
 from yolov7.reports.plots import require_matplotlib
+from yolov7.runtimes.suppressed import IOU as SUPPRESSING_IOU
+from yolov7.runtimes.suppressed import SuppressingBackend
 from yolov7.text import plural
 
 _LOG = logging.getLogger(__name__)

@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from yolov7.artefacts.artefact import REJECTED, Runtime
 from yolov7.artefacts.automatic import fastest
-from yolov7.artefacts.formats import artefact_at, find_format, runtime_of
 from yolov7.artefacts.prepared import open_prepared
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
@@ -24,6 +22,8 @@ from yolov7.inference.backend import Backend, TorchBackend, default_device, find
 from yolov7.inference.predictor import Predictor
 from yolov7.models.detector import create
 from yolov7.models.zoo import find_architecture
+from yolov7.runtimes.formats import artefact_at, find_format, runtime_of
+from yolov7.runtimes.runtime import REJECTED, Runtime
 from yolov7.thresholds import PREDICTION, Thresholds, check_whole
 
 _LOG = logging.getLogger(__name__)

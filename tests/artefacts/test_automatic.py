@@ -11,17 +11,17 @@ import cv2
 import pytest
 import torch
 
-from tests.artefacts.lively import lively
-from tests.artefacts.seeing import picture, seeing, write_pictures
+from tests.runtimes.lively import lively
+from tests.runtimes.seeing import picture, seeing, write_pictures
 from yolov7.artefacts import automatic
-from yolov7.artefacts.artefact import ExportOptions
 from yolov7.artefacts.automatic import agrees, certified, fastest
 from yolov7.artefacts.documents import is_certified
 from yolov7.artefacts.exporting import export
-from yolov7.artefacts.onnx import Onnx, OnnxBackend
-from yolov7.artefacts.openvino import OpenVino, OpenVinoBackend
 from yolov7.artefacts.prepared import prepared
 from yolov7.inference.backend import TorchBackend
+from yolov7.runtimes.description import ExportOptions
+from yolov7.runtimes.onnx import Onnx, OnnxBackend
+from yolov7.runtimes.openvino import OpenVino, OpenVinoBackend
 
 CPU = torch.device("cpu")
 
@@ -136,7 +136,7 @@ def test_what_disagrees_is_not_taken(monkeypatch, caplog):
                 rows[:, 4] = rows[:, 4].flip(0)
             return found
 
-    monkeypatch.setattr("yolov7.artefacts.openvino.OpenVinoBackend", Wrong)
+    monkeypatch.setattr("yolov7.runtimes.openvino.OpenVinoBackend", Wrong)
     monkeypatch.setattr(automatic, "has_bfloat16", lambda: False)
     monkeypatch.setattr(automatic, "Onnx", lambda: OpenVino())  # no second one either
     with caplog.at_level(logging.WARNING):

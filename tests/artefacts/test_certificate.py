@@ -15,10 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from tests.artefacts.seeing import NAMES, PICTURES, SIZE, SIZES, seeing, write_labelled, write_pictures
-from yolov7.artefacts.artefact import Description, ExportOptions
+from tests.runtimes.seeing import NAMES, PICTURES, SIZE, SIZES, seeing, write_labelled, write_pictures
 from yolov7.artefacts.certificate import certify
-from yolov7.artefacts.suppressed import EndToEndBackend, Suppressed
 from yolov7.artefacts.tolerance import TOLERANCES, Tolerance
 from yolov7.artefacts.verdict import Certificate
 from yolov7.formats.opening import Dataset, open_dataset
@@ -26,6 +24,8 @@ from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.nms import ScoredBoxes, non_max_suppression
+from yolov7.runtimes.description import Description, ExportOptions
+from yolov7.runtimes.suppressed import EndToEndBackend, Suppressed
 from yolov7.thresholds import Thresholds
 from yolov7.types import Image
 

@@ -15,17 +15,18 @@ import pytest
 import torch
 
 import yolov7
-from tests.artefacts.seeing import NAMES, PICTURES, SIZES, seeing, write_labelled, write_pictures
-from yolov7.artefacts import formats
-from yolov7.artefacts.artefact import ArtefactBackend, Description, ExportOptions, Runtime
+from tests.runtimes.seeing import NAMES, PICTURES, SIZES, seeing, write_labelled, write_pictures
 from yolov7.artefacts.documents import machine, sha256_of, size_of
 from yolov7.artefacts.exporting import Exported, export
-from yolov7.artefacts.onnx import Onnx
-from yolov7.artefacts.torch_programs import TorchScript
 from yolov7.errors import DataError, MissingDependencyError, OutputError, UsageError
 from yolov7.formats.opening import Dataset, open_dataset
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
+from yolov7.runtimes import formats
+from yolov7.runtimes.description import Description, ExportOptions
+from yolov7.runtimes.onnx import Onnx
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime
+from yolov7.runtimes.torch_programs import TorchScript
 
 CHECKPOINT = seeing()
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.artefacts.lively import lively
-from yolov7.artefacts.artefact import ExportOptions
-from yolov7.artefacts.onnx import Onnx
+from tests.runtimes.lively import lively
 from yolov7.artefacts.prepared import artefacts, open_prepared, prepared
-from yolov7.artefacts.torch_programs import TorchScript
 from yolov7.errors import OutputError
+from yolov7.runtimes.description import ExportOptions
+from yolov7.runtimes.onnx import Onnx
+from yolov7.runtimes.torch_programs import TorchScript
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.artefacts.lively import noise
+from tests.runtimes.lively import noise
 from yolov7.benchmark.files import cut_photos, read_photos
 from yolov7.errors import SourceError, UsageError
 from yolov7.images.reading import read_image

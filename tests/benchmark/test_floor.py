@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.artefacts.lively import lively
+from tests.runtimes.lively import lively
 from yolov7.benchmark import floor
 from yolov7.benchmark.floor import flops_per_pixel, peak, peak_of, peaks, precision_of
 from yolov7.inference.backend import TorchBackend, has_bfloat16

@@ -10,10 +10,7 @@ import cv2
 import pytest
 import torch
 
-from tests.artefacts.lively import lively, noise
-from yolov7.artefacts import artefact
-from yolov7.artefacts.artefact import ExportOptions
-from yolov7.artefacts.openvino import OpenVino
+from tests.runtimes.lively import lively, noise
 from yolov7.benchmark import floor
 from yolov7.benchmark.contenders import Contender, Wanted
 from yolov7.benchmark.files import read_photos
@@ -22,6 +19,9 @@ from yolov7.benchmark.measure import Contest, benchmark
 from yolov7.benchmark.result import BASELINE, Benchmark, Line, Timing
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.inference.backend import has_bfloat16
+from yolov7.runtimes import runtime as runtimes
+from yolov7.runtimes.description import ExportOptions
+from yolov7.runtimes.openvino import OpenVino
 
 ROUNDS = 2
 
@@ -52,7 +52,7 @@ def measured(folder, tmp_path_factory):
     told = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("YOLOV7_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(artefact, "is_installed", lambda module: module != "onnxruntime")
+        patch.setattr(runtimes, "is_installed", lambda module: module != "onnxruntime")
         found = benchmark(
             folder / "lively.safetensors",
             ("torch", "torchscript", "onnx", f"{folder}/exported.openvino+half", "torch"),

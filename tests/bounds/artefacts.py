@@ -11,9 +11,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from tests.artefacts.hostile import SAID, edited, torchscript
 from tests.bounds.case import Case, Ready, on_weights
-from yolov7.artefacts.network import traced
+from tests.untrusted.hostile import SAID, edited, torchscript
+from yolov7.runtimes.network import traced
 
 
 class Network(nn.Module):

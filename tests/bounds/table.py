@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 
-from tests.artefacts.lively import lively, noise
 from tests.bounds import artefacts, data_files, pictures, weight_files
 from tests.bounds.case import Case, Ready
 from tests.bounds.commands import MEMORY, SECONDS, Outcome
 from tests.formats.small_sets import write_yolo
 from tests.fuzz.kinds import KINDS
+from tests.runtimes.lively import lively, noise
 
 CASES: dict[str, Callable[[], Case]] = {
     **data_files.CASES,

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import cv2
 import pytest
 
-from tests.artefacts.lively import lively, noise
+from tests.runtimes.lively import lively, noise
 from yolov7.benchmark import floor
 from yolov7.benchmark.measure import Contest
 from yolov7.cli import main

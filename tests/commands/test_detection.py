@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.artefacts.lively import NAMES, lively, noise
 from tests.inference.media import write_video
+from tests.runtimes.lively import NAMES, lively, noise
 from yolov7.cli import main
 
 

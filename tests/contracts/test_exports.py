@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.artefacts.at_once import check_calls_at_once
-from tests.artefacts.float32 import in_float32
-from tests.artefacts.lively import lively, noise
-from tests.artefacts.seeing import picture, seeing
+from tests.runtimes.at_once import check_calls_at_once
+from tests.runtimes.float32 import in_float32
+from tests.runtimes.lively import lively, noise
+from tests.runtimes.seeing import picture, seeing
 
-from yolov7.artefacts.artefact import ExportOptions, Runtime
-from yolov7.artefacts.formats import find_format
-from yolov7.artefacts.openvino import OpenVinoBackend
 from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.architecture import VARIANTS
+from yolov7.runtimes.description import ExportOptions
+from yolov7.runtimes.formats import find_format
+from yolov7.runtimes.openvino import OpenVinoBackend
+from yolov7.runtimes.runtime import Runtime
 
 EVERYTHING = -1.0
 RUNTIMES = ("onnx", "openvino", "torchscript", "torch-export", "ncnn")

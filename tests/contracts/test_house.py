@@ -86,8 +86,8 @@ def test_nothing_unpickles_evaluates_or_phones_home(path):
 
 
 def test_vendor_libraries_are_imported_late_and_by_their_own_runtime_alone():
-    """Inside functions of artefacts/<runtime>*.py. Who else needs one goes through its Runtime."""
-    from yolov7.artefacts.formats import FORMATS
+    """Inside functions of runtimes/<runtime>*.py. Who else needs one goes through its Runtime."""
+    from yolov7.runtimes.formats import FORMATS
 
     vendors = {
         module for runtime in FORMATS.values() for module in (*runtime.writes_with, *runtime.runs_with)
@@ -99,7 +99,7 @@ def test_vendor_libraries_are_imported_late_and_by_their_own_runtime_alone():
         tree = ast.parse(path.read_text())
         early = _imported(node for node in tree.body) & vendors
         assert not early, f"{path.name} imports {early} when it is imported"
-        if path.parent != SOURCE / "artefacts" or not path.stem.startswith(runtimes):
+        if path.parent != SOURCE / "runtimes" or not path.stem.startswith(runtimes):
             assert not _imported(ast.walk(tree)) & vendors, path.name
 
 
@@ -115,7 +115,7 @@ def _imported(nodes) -> set[str]:
 
 def test_knowing_the_formats_loads_no_vendor_library():
     code = (
-        "import sys\nfrom yolov7.artefacts.formats import FORMATS\n"
+        "import sys\nfrom yolov7.runtimes.formats import FORMATS\n"
         "used = {m for r in FORMATS.values() for m in (*r.writes_with, *r.runs_with)}\n"
         "print([module for module in used if module in sys.modules])"
     )

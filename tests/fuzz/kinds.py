@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
-from tests.artefacts.hostile import exported, torchscript, written
-from tests.artefacts.lively import lively, noise
 from tests.checkpoints.test_checkpoint import network_of
 from tests.formats.small_sets import (
     coco_content,
@@ -27,14 +25,16 @@ from tests.formats.small_sets import (
 from tests.fuzz import mutations
 from tests.fuzz.mutations import Inside, record
 from tests.golden.keyed import golden_network, keyed_state_dict
-from yolov7.artefacts.artefact import ExportOptions
-from yolov7.artefacts.formats import find_format
+from tests.runtimes.lively import lively, noise
+from tests.untrusted.hostile import exported, torchscript, written
 from yolov7.commands.inspection import doctor
 from yolov7.formats.opening import find_layout, open_dataset
 from yolov7.images.reading import decoding_bytes, image_size, read_frames, read_image
 from yolov7.loading import load
 from yolov7.models.detector import create
 from yolov7.models.zoo import find_architecture
+from yolov7.runtimes.description import ExportOptions
+from yolov7.runtimes.formats import find_format
 from yolov7.training.config import TrainConfig
 from yolov7.training.prepare import prepare
 from yolov7.training.record import find_run, store, stored

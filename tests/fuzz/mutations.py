@@ -15,7 +15,7 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from tests.artefacts.hostile import edited
+from tests.untrusted.hostile import edited
 from yolov7.training.state import checksum
 
 MAX_BYTES = 20_000_000

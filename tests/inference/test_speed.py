@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-from tests.artefacts.lively import lively, noise
+from tests.runtimes.lively import lively, noise
 from yolov7.inference import speed
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor

@@ -1,1 +1,1 @@
-"""Networks for other runtimes, with proof that nothing changed on the way: one file for each runtime."""
+"""Checkpoints in other formats, with proof that nothing changed on the way."""

@@ -21,16 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolov7.artefacts.artefact import Runtime, is_installed
 from yolov7.artefacts.documents import document_paths, is_certified
-from yolov7.artefacts.identity import weights_sha256
-from yolov7.artefacts.onnx import Onnx
-from yolov7.artefacts.openvino import OpenVino, OpenVinoInt8
 from yolov7.artefacts.prepared import open_prepared
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
 from yolov7.layout import BOX, OBJECTNESS
+from yolov7.runtimes.description import weights_sha256
+from yolov7.runtimes.onnx import Onnx
+from yolov7.runtimes.openvino import OpenVino, OpenVinoInt8
+from yolov7.runtimes.runtime import Runtime, is_installed
 from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)

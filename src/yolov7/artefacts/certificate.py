@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 
 from yolov7.artefacts.agreement import Agreement, Look, agree
-from yolov7.artefacts.suppressed import IOU as IOU_INSIDE
-from yolov7.artefacts.suppressed import EndToEndBackend, Suppressed, SuppressingBackend
 from yolov7.artefacts.tolerance import RESIZED, Tolerance
 from yolov7.artefacts.verdict import Certificate, Spread
 from yolov7.evaluation.run import evaluate_network
@@ -26,6 +24,8 @@ from yolov7.images.letterbox import letterbox, share_shape, to_tensor
 from yolov7.inference.backend import Backend
 from yolov7.inference.frames import Frame
 from yolov7.inference.sources import Source, open_source
+from yolov7.runtimes.suppressed import IOU as IOU_INSIDE
+from yolov7.runtimes.suppressed import EndToEndBackend, Suppressed, SuppressingBackend
 from yolov7.types import Detections, Image, Letterbox
 
 LIMIT = 100

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from yolov7.artefacts.artefact import Description
 from yolov7.artefacts.verdict import Certificate, Check
 from yolov7.files import write_file
+from yolov7.runtimes.description import Description
 from yolov7.text import plural
 
 NOT_RUN = "not run on this machine"

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yolov7.artefacts.artefact import REJECTED, Description, ExportOptions, Runtime
 from yolov7.artefacts.certificate import LIMIT, Progress, certify
 from yolov7.artefacts.documents import (
     Subject,
@@ -27,8 +26,6 @@ from yolov7.artefacts.documents import (
     size_of,
     write,
 )
-from yolov7.artefacts.formats import find_format
-from yolov7.artefacts.suppressed import SuppressingBackend
 from yolov7.artefacts.tolerance import TOLERANCES
 from yolov7.artefacts.verdict import Certificate
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -41,6 +38,10 @@ from yolov7.inference.remote import without_password
 from yolov7.inference.sources import Source, open_source
 from yolov7.memory import enough_for_images
 from yolov7.photos import photos
+from yolov7.runtimes.description import Description, ExportOptions
+from yolov7.runtimes.formats import find_format
+from yolov7.runtimes.runtime import REJECTED, Runtime
+from yolov7.runtimes.suppressed import SuppressingBackend
 from yolov7.thresholds import check_fraction
 
 _LOG = logging.getLogger(__name__)

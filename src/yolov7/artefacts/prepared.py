@@ -11,12 +11,12 @@ import threading
 from importlib import metadata
 from pathlib import Path
 
-from yolov7.artefacts.artefact import ArtefactBackend, ExportOptions, Runtime
-from yolov7.artefacts.identity import weights_sha256
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.errors import CheckpointError
 from yolov7.files import explained
+from yolov7.runtimes.description import ExportOptions, weights_sha256
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yolov7.artefacts.artefact import Runtime
-from yolov7.artefacts.formats import FORMATS
 from yolov7.benchmark.files import Photos
 from yolov7.benchmark.floor import precision_of
 from yolov7.benchmark.result import BASELINE, Fresh, Line, Timing
@@ -24,6 +22,8 @@ from yolov7.inference.predictor import Predictor
 from yolov7.inference.speed import call_seconds, inputs_for
 from yolov7.loading import find_artefact, load
 from yolov7.models.detector import fuse
+from yolov7.runtimes.formats import FORMATS
+from yolov7.runtimes.runtime import Runtime
 
 HALF = "+half"
 """Behind a runtime's name: in 16 bits, as ``--half`` does."""

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 
 import torch
 
-from yolov7.artefacts.artefact import ArtefactBackend
 from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
 from yolov7.models.complexity import conv_flops
 from yolov7.models.detector import Detector, fuse
+from yolov7.runtimes.runtime import ArtefactBackend
 
 SIDE, GPU_SIDE = 2048, 8192
 """Of the matrices: a GPU does the smaller ones before all of it is at work."""

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 from yolov7.artefacts.documents import library_versions, machine
-from yolov7.artefacts.formats import FORMATS
 from yolov7.benchmark.contenders import Contender, Wanted
 from yolov7.benchmark.files import WIDTH, Photos, cut_photos, read_photos
 from yolov7.benchmark.floor import flops_per_pixel, peak_of, peaks
@@ -32,6 +31,7 @@ from yolov7.errors import UsageError
 from yolov7.inference.backend import default_device, find_device
 from yolov7.loading import find_artefact, open_checkpoint
 from yolov7.memory import enough_for_images
+from yolov7.runtimes.formats import FORMATS
 
 MOST_PARALLEL = 8
 

@@ -75,11 +75,11 @@ def export(
     overwrite:
         Replace artefacts of the same name.
     """
-    from yolov7.artefacts.artefact import ExportOptions
     from yolov7.artefacts.exporting import export as export_checkpoint
-    from yolov7.artefacts.formats import find_format
     from yolov7.formats.opening import open_dataset
     from yolov7.loading import open_checkpoint
+    from yolov7.runtimes.description import ExportOptions
+    from yolov7.runtimes.formats import find_format
 
     if not format_:
         raise UsageError("no format is given", expected="--format onnx, or several with commas between them")

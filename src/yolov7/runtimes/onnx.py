@@ -1,0 +1,203 @@
+"""ONNX: the network as a graph that nearly every runtime reads; run here by ONNX Runtime.
+
+images float32 (B, 3, H, W) in [0, 1]  ─>  rows float32 (B, N, 5 + C)
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.errors import CheckpointError
+from yolov7.memory import is_allocation
+from yolov7.runtimes.description import KEY, Description, ExportOptions
+from yolov7.runtimes.network import RowNetwork, traced
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime, to_float_array
+from yolov7.text import first_line
+from yolov7.untrusted.demand import Demand
+from yolov7.untrusted.onnx import is_onnx, metadata_of
+
+INPUT, OUTPUT = "images", "rows"
+OPSET = 20
+"""The newest that torch converts a trace to."""
+_SMALL = 1_000
+"""Bytes of a constant that may say something about shapes."""
+
+
+class SessionBackend(ArtefactBackend):
+    """A graph in ONNX Runtime; it may be called by several threads at once.
+
+    Args:
+        description: of the artefact.
+        session: an ``onnxruntime.InferenceSession`` of it.
+        path: of the artefact.
+    """
+
+    def __init__(self, description: Description, session: Any, path: Path | None = None) -> None:
+        super().__init__(description)
+        self.session, self.path = session, path
+
+    def outputs(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
+        """Run the graph.
+
+        Raises:
+            CheckpointError: it makes no sense for such images.
+        """
+        try:
+            found: Sequence[Any] = self.session.run(names, inputs)
+        except Exception as error:  # its exceptions have no common base
+            if is_allocation(error):
+                raise
+            raise CheckpointError(
+                f"ONNX Runtime cannot run this graph: {first_line(error)}", file=self.path
+            ) from None
+        return found
+
+
+class OnnxBackend(SessionBackend):
+    """The network without suppression."""
+
+    def infer(self, images: Tensor) -> Tensor:
+        (rows,) = self.outputs([OUTPUT], {INPUT: to_float_array(images)})
+        return torch.from_numpy(rows)
+
+
+class Onnx(Runtime):
+    """The network, decoding included, without suppression."""
+
+    name, suffix, extra = "onnx", ".onnx", "onnx"
+    writes_with = ("onnx",)
+    runs_with = ("onnx", "onnxruntime")
+    backend: ClassVar[type[SessionBackend]] = OnnxBackend
+    """What runs its graph."""
+
+    def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
+        description = Description.of(checkpoint, self.name, options)
+        save(network_graph(checkpoint, description), description, path)
+
+    def recognises(self, path: Path) -> bool:
+        return is_onnx(path)
+
+    def describe(self, path: Path) -> Description:
+        return Description.from_json(metadata_of(path).get(KEY), path)
+
+    def open(
+        self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
+    ) -> ArtefactBackend:
+        description = self.describe(path)
+        _check_demand(path, description)
+        return self.backend(description, open_session(path, parallel), path)
+
+
+def network_graph(checkpoint: Checkpoint, description: Description) -> Any:
+    """The network as an ``onnx.ModelProto``."""
+    import onnx
+
+    network = RowNetwork(checkpoint.model, half=description.precision == "float16")
+    stride = description.strides[-1]
+    # A small image: half precision on a processor takes minutes for a large one. The trace takes any.
+    images = torch.zeros(1, 3, 2 * stride, 3 * stride)
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        # Deprecated; its successor takes minutes where shapes are dynamic.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            traced(network, images),
+            (images,),
+            Path(folder, "network.onnx"),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "batch", 2: "height", 3: "width"}, OUTPUT: {0: "batch", 1: "n"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        model = onnx.load(Path(folder, "network.onnx"))
+    channels = description.layout.size
+    if description.shape is None:
+        _set_shape(model.graph.output[0], ("batch", "n", channels))
+    else:
+        batch, height, width = description.shape
+        cells = sum((height // stride) * (width // stride) for stride in description.strides)
+        _set_shape(model.graph.input[0], (batch, 3, height, width))
+        _set_shape(model.graph.output[0], (batch, cells * len(description.anchors[0]), channels))
+    return model
+
+
+def save(model: Any, description: Description, path: Path) -> None:
+    """Write a graph with its description."""
+    import onnx
+
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {KEY: description.to_json()})
+    model.producer_name, model.producer_version = KEY, description.made_by[KEY]
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def open_session(path: Path, parallel: int = 1) -> Any:
+    """An ``onnxruntime.InferenceSession``, with its share of the cores where several calls run at once.
+
+    Raises:
+        CheckpointError: this is no ONNX graph, or not one that ONNX Runtime can run.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = max(1, (os.cpu_count() or 1) // parallel)
+    options.log_severity_level = 3  # errors: what it says below is about its own optimisations
+    try:
+        return onnxruntime.InferenceSession(
+            os.fspath(path), options, providers=onnxruntime.get_available_providers()
+        )
+    except Exception as error:  # its exceptions have no common base
+        raise CheckpointError(f"ONNX Runtime cannot read this file: {first_line(error)}", file=path) from None
+
+
+def _check_demand(path: Path, description: Description) -> None:
+    """Make sure that what a graph asks for is in proportion to its images, as far as shapes tell it.
+
+    Sizes that depend on what is found, as behind a suppression, are not known and not counted.
+    """
+    import onnx
+
+    batch, height, width = description.shape or (1, description.size, description.size)
+    demand = Demand(batch * height * width)
+    try:
+        model = onnx.load(path, load_external_data=False)
+        graph = model.graph
+        for tensor in graph.initializer:
+            if len(tensor.raw_data) > _SMALL:
+                tensor.ClearField("raw_data")
+        sides = graph.input[0].type.tensor_type.shape.dim
+        channels_first = len(sides) == 4 and sides[1].dim_value == 3
+        _set_shape(graph.input[0], (batch, 3, height, width) if channels_first else (batch, height, width, 3))
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        numbers = {
+            value.name: math.prod(side.dim_value for side in value.type.tensor_type.shape.dim)
+            for value in (*inferred.value_info, *inferred.output)
+        }
+        weights = {tensor.name: math.prod(tensor.dims[1:2]) for tensor in graph.initializer}  # channels
+        for node in graph.node:
+            each = sum(math.prod(one.ints) for one in node.attribute if one.name == "kernel_shape")
+            each *= weights.get(node.input[1], 0) if node.op_type == "Conv" else 1
+            demand.add(sum(numbers.get(name, 0) for name in node.output), each)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, file=path) from None
+    except Exception as error:  # its exceptions have no common base either
+        raise CheckpointError(f"ONNX cannot read this file: {first_line(error)}", file=path) from None
+
+
+def _set_shape(value: Any, shape: tuple[int | str, ...]) -> None:
+    for dimension, side in zip(value.type.tensor_type.shape.dim, shape, strict=True):
+        if isinstance(side, int):
+            dimension.dim_value = side
+        else:
+            dimension.dim_param = side
