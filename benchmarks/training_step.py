@@ -30,7 +30,7 @@ from yolov7.assign.guidance import Assigner
 from yolov7.benchmark.floor import peak
 from yolov7.losses.detection import DetectionLoss
 from yolov7.training.config import TrainConfig
-from yolov7.training.hardware import precision
+from yolov7.training.machine import precision
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.recipes import TINY

@@ -38,8 +38,7 @@ from yolov7.runtimes.formats import find_format
 from yolov7.training.config import TrainConfig
 from yolov7.training.prepare import prepare
 from yolov7.training.record import find_run, store, stored
-from yolov7.training.resuming import find_past
-from yolov7.training.state import SafeState
+from yolov7.training.state import SafeState, find_past
 
 
 @dataclass(frozen=True)

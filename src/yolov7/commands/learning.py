@@ -29,7 +29,7 @@ def train(config: Annotated[_Asked, Parameter(name="*")] = _Asked()) -> int:  # 
     report.html, which shows it all.
     """
     from yolov7.training.fit import train as train_detector
-    from yolov7.training.hardware import is_first_process
+    from yolov7.training.machine import is_first_process
 
     asked: TrainConfig = config
     if config.weights is not None and config.resume is None:

@@ -34,17 +34,16 @@ from yolov7.samples.loader import TrainingLoader, explaining_lost_workers
 from yolov7.text import first_line, plural
 from yolov7.training.board import Board
 from yolov7.training.config import TrainConfig
-from yolov7.training.hardware import devices, is_first_process, precision, workers
 from yolov7.training.interrupts import catching_interrupts
 from yolov7.training.keeper import BEST, LAST, Keeper, evaluate_model
+from yolov7.training.machine import devices, is_first_process, precision, workers
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.prepare import Run, Say, prepare
 from yolov7.training.progress import ProgressBar
 from yolov7.training.recipes import Recipe
 from yolov7.training.record import can_be_stored, find_run, require_same_data, store, stored
-from yolov7.training.resuming import Past, find_past, require_more
-from yolov7.training.state import SafeState, previous
+from yolov7.training.state import Past, SafeState, find_past, previous
 from yolov7.types import Batch
 
 _LOG = logging.getLogger(__name__)
@@ -142,14 +141,19 @@ def _opened(config: TrainConfig, recipe: Recipe | None, say: Say) -> Iterator[tu
     with _alone(directory):
         before = stored(config, recipe, directory)
         past = find_past(directory)
-        require_more(before, past)
+        done, epochs = len(past.history), before.recipe.epochs
+        if epochs != before.epochs and epochs <= done:
+            raise UsageError(
+                f"{plural(done, 'epoch')} done already",
+                expected=f"more than {done}",
+                found=f"--epochs {epochs}",
+            )
         run = prepare(before.config, before.recipe, say, continued=past.network)
         require_same_data(run, directory)
         if is_first_process() and before.changes:
             store(run, directory)
         for change in before.changes:
             say(f"from now on {change}")
-        done, epochs = len(past.history), run.recipe.epochs
         say(f"{directory} goes on after epoch {done} of {epochs}")
         if done == epochs:
             say(f"finished already after {plural(epochs, 'epoch')}; --epochs N trains more")

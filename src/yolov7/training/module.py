@@ -16,8 +16,7 @@ from yolov7.assign.guidance import Assigner
 from yolov7.errors import TrainingError, UsageError
 from yolov7.losses.detection import Loss, Losses
 from yolov7.models.detector import Detector
-from yolov7.training.ema import averaged
-from yolov7.training.optim import Schedule, build_optimizer, set_step
+from yolov7.training.optim import Schedule, averaged, build_optimizer, set_step
 from yolov7.training.transfer import parts
 from yolov7.types import Batch
 

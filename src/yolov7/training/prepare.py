@@ -29,9 +29,8 @@ from yolov7.models.detector import Detector
 from yolov7.models.zoo import find_architecture
 from yolov7.plugins import adopt
 from yolov7.text import plural
-from yolov7.training.batch_size import fitting_batch_on
 from yolov7.training.config import TrainConfig
-from yolov7.training.hardware import only_gpu, precision
+from yolov7.training.machine import fitting_batch_on, only_gpu, precision
 from yolov7.training.recipes import RULES, Recipe, as_assignments, changed, find_recipe, recipe_for
 from yolov7.training.transfer import parts, transfer
 

@@ -1,14 +1,18 @@
-"""What Lightning is told about the machine."""
+"""Lightning's settings for the machine, and the batch size that fits."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+import torch
 
+import yolov7
 from yolov7.errors import UsageError
 from yolov7.training.config import TrainConfig
-from yolov7.training.hardware import devices, only_gpu, precision, workers
+from yolov7.training.machine import devices, fitting_batch, fitting_batch_on, only_gpu, precision, workers
+
+GB = 2**30
 
 
 @pytest.mark.parametrize(
@@ -72,3 +76,22 @@ def test_workers() -> None:
     assert workers(TrainConfig(workers=3)) == 3
     assert workers(TrainConfig(accelerator="cpu")) == 0
     assert 1 <= workers(TrainConfig(accelerator="gpu")) <= 8
+
+
+@pytest.mark.parametrize(
+    ("weights", "image", "available", "batch"),
+    [
+        (1 * GB, GB // 2, 24 * GB, 32),  # 0.8 x 24 = 19.2: 36 images, 32 of them in eights
+        (1 * GB, 3 * GB, 16 * GB, 3),
+        (8 * GB, 4 * GB, 8 * GB, 1),  # does not fit at all: the step itself will say so
+        (0, 1, 80 * GB, 256),
+    ],
+)
+def test_what_fits(weights: int, image: int, available: int, batch: int) -> None:
+    assert fitting_batch(lambda count: weights + count * image, available) == batch
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="measures a GPU's memory")
+def test_on_a_gpu() -> None:
+    model = yolov7.create("yolov7-tiny", classes=3)
+    assert fitting_batch_on(torch.device("cuda"), model, 320, "bf16-mixed") >= 8
