@@ -22,7 +22,7 @@ from yolov7.evaluation.coco import Metrics, coco_metrics
 from yolov7.formats.opening import open_dataset
 from yolov7.images.letterbox import letterbox
 from yolov7.images.reading import read_image
-from yolov7.inference.sources import open_source
+from yolov7.sources.opening import open_source
 
 
 def main() -> None:

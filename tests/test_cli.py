@@ -206,7 +206,7 @@ def test_quiet_leaves_results(weights, photos, capsys):
 
 
 def test_videos_end_where_they_are_asked_to(weights, tmp_path, capsys):
-    from tests.inference.media import write_video
+    from tests.sources.media import write_video
 
     write_video(tmp_path / "clip.mp4", 30)  # 10 frames a second
     predict = ("predict", weights, tmp_path / "clip.mp4", "--save", "none", "--size", 64)

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from tests.bounds.case import MOST, Case, Ready, on_source
 from tests.images.hostile_images import chunk, encoded, header_of_another, many_scans, one_bit_png, tag_bomb
-from tests.inference.media import write_video
+from tests.sources.media import write_video
 
 
 def _picture(name: str, content: Callable[[], bytes]) -> Callable[[], Case]:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.inference.media import write_video
 from tests.runtimes.lively import NAMES, lively, noise
+from tests.sources.media import write_video
 from yolov7.cli import main
 
 

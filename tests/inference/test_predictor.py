@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.inference.media import picture
+from tests.sources.media import picture
 from yolov7.errors import CheckpointError, DownloadError, SourceError, UsageError
 from yolov7.inference.augment import VIEWS, Augmented
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
-from yolov7.inference.sources import open_source
 from yolov7.layout import RowLayout
 from yolov7.loading import load
 from yolov7.models.detector import create, fuse
 from yolov7.nms import non_max_suppression
+from yolov7.sources.opening import open_source
 from yolov7.thresholds import Thresholds
 from yolov7.types import Detections
 

@@ -21,15 +21,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from tests.inference.media import number_of, picture, write_video
+from tests.sources.media import number_of, picture, write_video
 from yolov7.drawing import Style, draw_boxes
 from yolov7.errors import OutputError, SourceError, UsageError
 from yolov7.files import new_run_directory, safe_name
 from yolov7.images.reading import read_image
-from yolov7.inference.frames import Frame, VideoPosition
 from yolov7.inference.output import Names, SinkOptions
 from yolov7.inference.sinks import SINKS, open_sinks
-from yolov7.inference.sources import open_source
+from yolov7.sources.frames import Frame, VideoPosition
+from yolov7.sources.opening import open_source
 from yolov7.types import Detections
 
 NAMES = ("person", "traffic light", "a/b: c?")
@@ -443,7 +443,7 @@ def test_the_json_of_a_run_that_was_killed_can_be_read(tmp_path: Path) -> None:
 KILLED_SCRIPT = """
 import os, sys
 import numpy as np
-from yolov7.inference.frames import Frame, VideoPosition
+from yolov7.sources.frames import Frame, VideoPosition
 from yolov7.inference.sinks import open_sinks
 from yolov7.types import Detections
 
@@ -558,7 +558,7 @@ FULL_DISK_SCRIPT = """
 import resource, sys
 import numpy as np
 from yolov7.errors import OutputError
-from yolov7.inference.frames import Frame, VideoPosition
+from yolov7.sources.frames import Frame, VideoPosition
 from yolov7.inference.sinks import open_sinks
 from yolov7.types import Detections
 

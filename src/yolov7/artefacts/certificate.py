@@ -22,10 +22,10 @@ from yolov7.evaluation.run import evaluate_network
 from yolov7.formats.opening import Dataset
 from yolov7.images.letterbox import letterbox, share_shape, to_tensor
 from yolov7.inference.backend import Backend
-from yolov7.inference.frames import Frame
-from yolov7.inference.sources import Source, open_source
 from yolov7.runtimes.suppressed import IOU as IOU_INSIDE
 from yolov7.runtimes.suppressed import EndToEndBackend, Suppressed, SuppressingBackend
+from yolov7.sources.frames import Frame
+from yolov7.sources.opening import Source, open_source
 from yolov7.types import Detections, Image, Letterbox
 
 LIMIT = 100

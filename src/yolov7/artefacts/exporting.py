@@ -34,14 +34,14 @@ from yolov7.errors import DataError, OutputError, UsageError, Yolov7Error
 from yolov7.files import exists, explained
 from yolov7.formats.opening import Dataset, match_classes
 from yolov7.inference.backend import TorchBackend
-from yolov7.inference.remote import without_password
-from yolov7.inference.sources import Source, open_source
 from yolov7.memory import enough_for_images
 from yolov7.photos import photos
 from yolov7.runtimes.description import Description, ExportOptions
 from yolov7.runtimes.formats import find_format
 from yolov7.runtimes.runtime import REJECTED, Runtime
 from yolov7.runtimes.suppressed import SuppressingBackend
+from yolov7.sources.opening import Source, open_source
+from yolov7.sources.remote import without_password
 from yolov7.thresholds import check_fraction
 
 _LOG = logging.getLogger(__name__)

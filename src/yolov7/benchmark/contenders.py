@@ -17,13 +17,13 @@ from yolov7.benchmark.result import BASELINE, Fresh, Line, Timing
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import UsageError
 from yolov7.inference.backend import TorchBackend
-from yolov7.inference.frames import Frame
 from yolov7.inference.predictor import Predictor
 from yolov7.inference.speed import call_seconds, inputs_for
 from yolov7.loading import find_artefact, load
 from yolov7.models.detector import fuse
 from yolov7.runtimes.formats import FORMATS
 from yolov7.runtimes.runtime import Runtime
+from yolov7.sources.frames import Frame
 
 HALF = "+half"
 """Behind a runtime's name: in 16 bits, as ``--half`` does."""

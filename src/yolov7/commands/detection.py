@@ -19,11 +19,11 @@ from yolov7.errors import UsageError, Yolov7Error
 from yolov7.options import Commas, OptionalCommas, Sources, Switch, weight_file
 
 if TYPE_CHECKING:
-    from yolov7.inference.frames import Frame
     from yolov7.inference.output import SinkOptions
     from yolov7.inference.predictor import Predictor
-    from yolov7.inference.sources import Source
     from yolov7.inference.tally import RunTally
+    from yolov7.sources.frames import Frame
+    from yolov7.sources.opening import Source
 
 
 def predict(
@@ -121,8 +121,8 @@ def predict(
     """
     from yolov7.drawing import Style
     from yolov7.inference.output import SinkOptions
-    from yolov7.inference.sources import open_source
     from yolov7.loading import load
+    from yolov7.sources.opening import open_source
 
     kinds = [kind for kind in save if kind != "none"]
     drawn = {"pictures", "crops", "video"} & set(kinds)

@@ -219,7 +219,7 @@ def _photos(source: str | None) -> list[Image]:
     """The first pictures of a source; what cannot be read is an error here."""
     if source is None:
         return []
-    from yolov7.inference.sources import open_source
+    from yolov7.sources.opening import open_source
 
     photos = []
     for frame in itertools.islice(open_source(source), PHOTOS):

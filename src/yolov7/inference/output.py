@@ -18,7 +18,7 @@ import cv2
 from yolov7.drawing import Style
 from yolov7.errors import OutputError
 from yolov7.files import explained, safe_name
-from yolov7.inference.frames import Frame
+from yolov7.sources.frames import Frame
 from yolov7.types import Detections, Image
 
 _LOG = logging.getLogger(__name__)

@@ -15,12 +15,12 @@ import numpy as np
 from yolov7.errors import UsageError
 from yolov7.images.letterbox import letterbox, long_side_size, share_shape, to_tensor, whole_strides
 from yolov7.inference.backend import Backend, TorchBackend
-from yolov7.inference.frames import Frame
 from yolov7.inference.result import Result, Results, Timings
-from yolov7.inference.sources import Source, open_source
 from yolov7.memory import enough_for_images
 from yolov7.models.detector import Detector
 from yolov7.nms import non_max_suppression
+from yolov7.sources.frames import Frame
+from yolov7.sources.opening import Source, open_source
 from yolov7.text import plural
 from yolov7.thresholds import PREDICTION, ThresholdChanges, Thresholds, check_whole
 from yolov7.types import Detections, Image, Letterbox
@@ -125,7 +125,7 @@ class Predictor:
 
         Args:
             source: path, list, glob, folder, video, webcam index, URL, RTSP, numpy (H, W, 3) RGB, PIL,
-                tensor, or an open :class:`~yolov7.inference.sources.Source`. Arrays are RGB; OpenCV's are BGR
+                tensor, or an open :class:`~yolov7.sources.opening.Source`. Arrays are RGB; OpenCV's are BGR
                 and want ``image[..., ::-1]``.
             batch_size: images that go through the network together.
             on_error: called with each frame that cannot be read (``frame.error``), of which there is then no

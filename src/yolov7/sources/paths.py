@@ -11,7 +11,7 @@ from pathlib import Path
 from yolov7.errors import SourceError
 from yolov7.files import is_folder
 from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
-from yolov7.inference.video import VIDEO_SUFFIXES
+from yolov7.sources.video import VIDEO_SUFFIXES
 
 READABLE_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 _WANTED = READABLE_SUFFIXES | FOREIGN_SUFFIXES.keys()

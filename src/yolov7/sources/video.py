@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 
 from yolov7.errors import SourceError, UsageError
-from yolov7.inference.frames import Frame, VideoPosition
-from yolov7.inference.lost_frames import LostFrames
-from yolov7.inference.prefetch import newest
-from yolov7.inference.remote import LIVE_SCHEMES, scheme_of, without_password
+from yolov7.sources.frames import Frame, VideoPosition
+from yolov7.sources.lost_frames import LostFrames
+from yolov7.sources.prefetch import newest
+from yolov7.sources.remote import LIVE_SCHEMES, scheme_of, without_password
 from yolov7.types import Image
 
 if TYPE_CHECKING:

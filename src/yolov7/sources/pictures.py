@@ -13,7 +13,7 @@ from yolov7.errors import SourceError, Yolov7Error
 from yolov7.images.kinds import FOREIGN_SUFFIXES, SNIFFED, foreign_kind, is_image, not_read
 from yolov7.images.reading import count_frames, decoding_bytes, image_size, read_frames, read_image
 from yolov7.images.tiff import MAGICS
-from yolov7.inference.frames import Frame, VideoPosition
+from yolov7.sources.frames import Frame, VideoPosition
 from yolov7.types import Image
 
 _ANIMATED = frozenset({".apng", ".avif", ".gif", ".png", ".webp"})

@@ -20,12 +20,12 @@ from yolov7.data.lists import entries_of, find_listed, is_list, read_list
 from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
 from yolov7.files import exists, is_folder
 from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
-from yolov7.inference.arrays import is_picture, to_images, to_rgb
-from yolov7.inference.frames import Frame
-from yolov7.inference.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
-from yolov7.inference.pictures import Load, Still, broken, delivered, picture_by_content, still_file
-from yolov7.inference.prefetch import prefetch
-from yolov7.inference.remote import (
+from yolov7.sources.arrays import is_picture, to_images, to_rgb
+from yolov7.sources.frames import Frame
+from yolov7.sources.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
+from yolov7.sources.pictures import Load, Still, broken, delivered, picture_by_content, still_file
+from yolov7.sources.prefetch import prefetch
+from yolov7.sources.remote import (
     MAX_DOWNLOAD,
     check_scheme,
     fetch_image,
@@ -34,7 +34,7 @@ from yolov7.inference.remote import (
     url_path,
     without_password,
 )
-from yolov7.inference.video import PLAYLIST_SUFFIXES, VIDEO_SUFFIXES, Video, VideoOptions, Webcam
+from yolov7.sources.video import PLAYLIST_SUFFIXES, VIDEO_SUFFIXES, Video, VideoOptions, Webcam
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.inference.media import number_of, picture, set_display_matrix, transport_stream, write_video
-from tests.inference.servers import camera
+from tests.sources.media import number_of, picture, set_display_matrix, transport_stream, write_video
+from tests.sources.servers import camera
 from yolov7.errors import SourceError, UsageError
-from yolov7.inference import video
-from yolov7.inference.frames import Frame
-from yolov7.inference.sources import open_source
+from yolov7.sources import video
+from yolov7.sources.frames import Frame
+from yolov7.sources.opening import open_source
 
 
 def numbers(frames: list[Frame]) -> list[int]:

@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tests.inference.media import number_of, picture, write_video
-from tests.inference.servers import Answer, content, drip, web_server
+from tests.sources.media import number_of, picture, write_video
+from tests.sources.servers import Answer, content, drip, web_server
 from yolov7 import web
 from yolov7.errors import SourceError, UsageError
 from yolov7.images.reading import decoding_bytes
-from yolov7.inference import prefetch
-from yolov7.inference.frames import Frame
-from yolov7.inference.remote import without_password
-from yolov7.inference.sources import open_source
+from yolov7.sources import prefetch
+from yolov7.sources.frames import Frame
+from yolov7.sources.opening import open_source
+from yolov7.sources.remote import without_password
 
 
 def png(number: int = 1) -> bytes:

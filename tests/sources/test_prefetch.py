@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolov7.errors import UsageError
-from yolov7.inference.prefetch import MAX_AHEAD_BYTES, Weight, newest, prefetch
+from yolov7.sources.prefetch import MAX_AHEAD_BYTES, Weight, newest, prefetch
 
 
 def background_threads() -> list[str]:
@@ -154,7 +154,7 @@ def test_leaving_early_stops_the_threads_and_closes_the_items(read_ahead: type) 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT of another process")
 def test_ctrl_c_reaches_a_consumer_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolov7.inference.prefetch._PATIENCE", 0.1)
+    monkeypatch.setattr("yolov7.sources.prefetch._PATIENCE", 0.1)
     release = threading.Event()
 
     def items() -> Iterator[int]:

@@ -21,10 +21,10 @@ from hypothesis.extra import numpy as st_numpy
 from PIL import Image as Pillow
 
 from tests.bounded import PEAK
-from tests.inference.media import number_of, picture, write_video
+from tests.sources.media import number_of, picture, write_video
 from yolov7.errors import SourceError, UsageError
-from yolov7.inference.frames import Frame
-from yolov7.inference.sources import Source, open_source
+from yolov7.sources.frames import Frame
+from yolov7.sources.opening import Source, open_source
 
 RED = (250, 30, 30)
 
@@ -107,7 +107,7 @@ def test_a_name_with_the_signs_of_a_glob_is_a_name_if_it_exists(folder: Path) ->
 
 @given(st.lists(st.text("ab1209 ", min_size=1, max_size=8), unique=True, min_size=1))
 def test_natural_order_never_fails_and_puts_smaller_numbers_first(words: list[str]) -> None:
-    from yolov7.inference.paths import natural_order
+    from yolov7.sources.paths import natural_order
 
     ordered = sorted((Path(word) for word in words), key=natural_order)
     numbers = [int(path.name) for path in ordered if re.fullmatch("[0-9]+", path.name)]
@@ -590,7 +590,7 @@ def test_a_source_is_given_back_as_it_is() -> None:
 MEMORY_SCRIPT = """
 import gc, sys
 from yolov7.inference.sinks import open_sinks
-from yolov7.inference.sources import open_source
+from yolov7.sources.opening import open_source
 from yolov7.types import Detections
 import numpy as np
 
