@@ -114,6 +114,29 @@ def test_values_that_cannot_be_are_status_2(weights, photos, capsys):
     assert run("predict", weights, photos, "--save", "none", "--batch-size", "0") == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict w.pt a.png --classes",
+        "predict w.pt a.png --save",
+        "export w.pt --format",
+        "benchmark w.pt --runtimes",
+        "benchmark w.pt --sizes",
+        "reproduce table1 --weights",
+    ],
+)
+@pytest.mark.parametrize("value", ["", " , "])
+def test_an_empty_list_is_one_error(words, value, capsys):
+    assert run(*words.split(), value) == 2
+    option = words.split()[-1]
+    assert capsys.readouterr().err.startswith(f"error: {option} is empty\n  expected: a value")
+
+
+def test_help_shows_how_a_comma_in_a_name_is_written(capsys):
+    assert run("predict", "--help") == 0
+    assert r"a comma in a name is written \," in capsys.readouterr().out
+
+
 def test_models_as_table_and_as_json(capsys):
     assert run("models", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
@@ -151,6 +174,24 @@ def test_doctor_and_convert(weights, tmp_path, capsys):
     assert run("convert", weights, "--out", tmp_path / "x.pt") == 2
     assert run("doctor", out) == 0
     assert "open-yolov7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("format_", ["torchscript", "openvino"])  # a file, a folder
+def test_doctor_of_an_artefact(format_, weights, photos, tmp_path, capsys):
+    export = ("export", weights, "--format", format_, "--images", photos, "--size", 64)
+    run(*export, "--conf", "0.9999", "--out", tmp_path)  # rejected: nothing is found
+    (artefact,) = tmp_path.glob("*.rejected")
+    capsys.readouterr()
+    assert run("doctor", artefact, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    shape = [1, 64, 64]
+    assert (facts["format"], facts["variant"], facts["shape"]) == (format_, "yolov7-tiny", shape)
+    assert facts["precision"] == "float32"
+    assert len(facts["names"]) == 3
+    assert "differed too much" in facts["notes"][0]
+    accepted = artefact.rename(tmp_path / "accepted")
+    assert run("doctor", accepted) == 0
+    assert "note" not in capsys.readouterr().out
 
 
 def test_doctor_of_a_data_set(tmp_path, capsys):
@@ -458,7 +499,6 @@ def test_export_with_values_that_cannot_be(weights, photos, tmp_path, capsys):
     out = ("--images", photos, "--out", tmp_path / "out")
     assert run("export", weights, "--format", "onyx", *out) == 2
     assert "torchscript" in capsys.readouterr().err  # it lists what there is
-    assert run("export", weights, "--format", ",", *out) == 2
     assert run("export", weights, "--format", "torchscript", "--size", "100", *out) == 2
     assert run("export", weights, "--format", "torchscript", "--batch-size", "0", *out) == 2
     assert run("export", weights, "--format", "torchscript", "--iou", "2", *out) == 2

@@ -160,7 +160,7 @@ def test_a_parent_and_classes_without_boxes_do_not_stop_it(fresh: tuple[Path, Pa
     more.write_text(json.dumps(content))
     outcome = evaluate(weights, more, size=64, device="cpu", report=tmp_path / "more")
     assert outcome.to_dict() == plain.to_dict()
-    assert "1 classes of the data set have no box here and are unknown to the network" in caplog.text
+    assert "1 class without a box here, unknown to the network" in caplog.text
 
 
 def test_images_elsewhere_and_the_released_mapping_on_the_command_line(

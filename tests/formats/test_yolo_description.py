@@ -79,10 +79,13 @@ def test_what_a_data_yaml_may_not_say(yaml: str, message: str, tmp_path: Path) -
 
 
 def test_what_is_odd_but_clear_is_a_warning(tmp_path: Path, one_defect: Callable[..., None]) -> None:
-    file = write_yolo(tmp_path, {"a": BOX}, yaml="val: images/val\nnames: [a, b, a]\n")
-    one_defect(
-        open_dataset(file).defects, "warning", f"{file}:2", "1 names are used for several classes each: a"
-    )
+    file = write_yolo(tmp_path, {"a": BOX})
+    for names, message in (
+        ("a, b, a", "1 class name is repeated: a"),
+        ("a, b, b, a, b", "2 class names are repeated: a, b"),
+    ):
+        write(file, f"val: images/val\nnames: [{names}]\n")
+        one_defect(open_dataset(file).defects, "warning", f"{file}:2", message)
     write(file, "val: images/val\nnames: [a]\nworkers: 4\n")
     one_defect(open_dataset(file).defects, "warning", f"{file}:3", "keys that are not read: workers")
 

@@ -14,6 +14,7 @@ from yolov7.files import write_file
 from yolov7.inference.output import encoded
 from yolov7.photos import photos
 from yolov7.sources.opening import open_source
+from yolov7.text import plural
 from yolov7.types import Image
 
 WIDTH = 640
@@ -31,7 +32,7 @@ class Photos(NamedTuple):
         """Number and size, in words."""
         sizes = {(image.shape[1], image.shape[0]) for image in self.images}
         of = "{} x {} pixels".format(*sizes.pop()) if len(sizes) == 1 else f"{len(sizes)} sizes"
-        return f"{len(self.paths)} photos of {of}"
+        return f"{plural(len(self.paths), 'photo')} of {of}"
 
 
 def read_photos(source: Any, count: int) -> Photos:

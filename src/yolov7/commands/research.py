@@ -1,163 +1,116 @@
-"""The command for those who have the paper open."""
+"""The command that computes the paper's tables and figures."""
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from yolov7.console import is_quiet, reproduction_table, say, show
 from yolov7.errors import UsageError
-from yolov7.options import Commas, JsonSwitch, Switch, weight_file
+from yolov7.options import Device, JsonSwitch, OptionalCommas, ReleasedMapping, weight_file
 from yolov7.text import did_you_mean
 
 if TYPE_CHECKING:
     from yolov7.reproduce.result import Reproduction
+    from yolov7.reproduce.tables import Table
     from yolov7.types import Image
 
 PHOTOS = 10
 
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ReproduceOptions:
+    """Options of `reproduce`.
+
+    Attributes:
+        weights: checkpoints of the networks, to evaluate on DATA (tables 1, 2, 9, 10) or to look into
+            (figure8).
+        data: labelled images to evaluate WEIGHTS on.
+        images: photos to measure frames per second on (tables 1, 2, 9) or to map objectness in (figure8,
+            trained ablations); the first 10 are used.
+        out: directory of runs and pictures; default: runs/NAME. Complete runs in it are not repeated,
+            interrupted ones continue.
+        json_: print JSON instead of a table.
+        size: side of the images, pixels (figure8, trained ablations); default: the networks'.
+        train: labelled images to train every row of an ablation on (tables 3 to 8), under equal settings.
+        split: split to train on.
+        val_split: validation split; default: val, else test, else a held-out tenth.
+        epochs: passes over the data, per run.
+        width: width multiplier of the networks, for small machines.
+        batch_size: images per batch.
+        seeds: runs per row.
+        processes: runs at a time; default: one per GPU. On a CPU they share its cores.
+        set_: changes of every row's recipe, NAME=VALUE.
+    """
+
+    weights: OptionalCommas = None
+    data: Path | None = None
+    images: str | None = None
+    device: Device = None
+    released_mapping: ReleasedMapping = False
+    out: Path | None = None
+    json_: JsonSwitch = False
+    size: int | None = None
+    train: Path | None = None
+    split: str = "train"
+    val_split: str | None = None
+    epochs: int = 30
+    width: float = 1.0
+    batch_size: int | None = None
+    seeds: int = 1
+    processes: int | None = None
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = ()
+
+    @property
+    def given(self) -> set[str]:
+        """Names of the options that differ from their defaults."""
+        return {field.name for field in fields(self) if getattr(self, field.name) != field.default}
+
+
 _TRAINING = frozenset(
     {"train", "split", "val_split", "epochs", "size", "width", "batch_size", "seeds", "processes", "set_"}
 )
-"""Options of `reproduce` that are for --train."""
+"""Options that are for --train."""
 
 
-def reproduce(
-    name: str,
-    /,
-    *,
-    weights: Commas = (),
-    data: Path | None = None,
-    images: str | None = None,
-    train: Path | None = None,
-    split: str = "train",
-    val_split: str | None = None,
-    epochs: int = 30,
-    size: int | None = None,
-    width: float = 1.0,
-    batch_size: int | None = None,
-    seeds: int = 1,
-    processes: int | None = None,
-    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
-    device: str | None = None,
-    released_mapping: Switch = False,
-    out: Path | None = None,
-    json_: JsonSwitch = False,
-) -> None:
+def reproduce(name: str, /, *, options: ReproduceOptions = ReproduceOptions()) -> None:
     """Compute a table or a figure of the paper, the paper's numbers beside ours.
 
     Every number says where it comes from: the paper; computed here (networks are built and counted); or
     measured on this machine.
 
-    Parameters
-    ----------
-    name:
-        table1 to table10, or figure8; in upper or lower case.
-    weights:
-        Checkpoints of the networks, to measure on DATA (tables 1, 2, 9, 10) or to look into (figure8).
-    data:
-        Labelled images to measure WEIGHTS on.
-    images:
-        Photos: for frames per second (tables 1, 2, 9), or for the maps (figure8); the first 10 are taken.
-    train:
-        Labelled images: train every row of an ablation (tables 3 to 8) on them, under equal settings.
-    split:
-        Part of the data set to learn from.
-    val_split:
-        Part to measure on; "val", else "test", by default.
-    epochs:
-        Passes over the data, for each run.
-    size:
-        Side of the images, pixels; the networks' own by default.
-    width:
-        Share of the networks' channels, for small machines.
-    batch_size:
-        Images a step.
-    seeds:
-        Runs of each row.
-    processes:
-        Runs at a time; one for each GPU by default. On a processor they share its cores.
-    set_:
-        Change numbers of the recipe of all rows, NAME=VALUE.
-    device:
-        Where to measure: cpu, cuda, cuda:1...
-    released_mapping:
-        Measure WEIGHTS as the paper's numbers were: boxes half a pixel off where padding is odd.
-    out:
-        Directory of the runs and pictures; runs/NAME by default. Runs that are there already are not
-        repeated, interrupted ones go on.
-    json_:
-        Print JSON instead of a table.
+    Args:
+        name: table1 to table10, or figure8; in upper or lower case.
     """
-    given = _given(locals())
     from yolov7.reproduce.tables import TABLES
 
     tables = {table.name: table for table in TABLES}
     name = _known_name(name, [*tables, "table10", "figure8"])
-    _refuse_unused(name, given)
-    directory = out or Path("runs", name)
-    checkpoints = [str(weight_file(path)) for path in weights]
-    photos = _photos(images)
+    _refuse_unused(name, options.given)
+    checkpoints = [weight_file(path) for path in options.weights or ()]
+    photos = _photos(options.images)
     if name == "figure8":
-        _figure_8(checkpoints, photos, directory, size)
-        return
-    if name == "table10":
-        from yolov7.reproduce.precision import reproduce_table_10
+        _figure_8(options, checkpoints, photos)
+    elif name == "table10":
+        _present(_table_10(options, checkpoints), options)
+    elif options.train is None:
+        _present(_table(tables[name], options, checkpoints, photos), options)
+    else:
+        _ablation(tables[name], options, photos)
 
-        if len(checkpoints) > 1:
-            raise UsageError("table10 measures one checkpoint", found=", ".join(checkpoints))
-        first = checkpoints[0] if checkpoints else None
-        _present(
-            reproduce_table_10(first, data, device=device, released_mapping=released_mapping, say=say),
-            as_json=json_,
-        )
-        return
-    if train is None:
-        from yolov7.reproduce.table import reproduce_table
 
-        result = reproduce_table(
-            tables[name],
-            weights=checkpoints,
-            data=data,
-            photos=photos,
-            device=device,
-            released_mapping=released_mapping,
-            say=say,
-        )
-        _present(result, as_json=json_)
-        return
-
-    from yolov7.reproduce.ablation import Settings, train_ablation
-    from yolov7.training.config import TrainConfig
-
-    base = TrainConfig(
-        data=train,
-        split=split,
-        val_split=val_split,
-        epochs=epochs,
-        size=size,
-        width=width,
-        batch_size=batch_size,
-        set=set_,
-        report=False,
-        accelerator="auto" if device is None else "cpu" if device == "cpu" else "gpu",
-    )
-    settings = Settings(base, seeds, processes, directory)
-    result = train_ablation(tables[name], settings, say=say, progress=not is_quiet())
-    _present(result, as_json=json_)
-    if photos:
-        from yolov7.reproduce.ablation import last_weights
-        from yolov7.reproduce.figure8 import draw_figure_8
-
-        labelled = [(row.label, path) for row, path in last_weights(tables[name], settings)]
-        for path in draw_figure_8(labelled, photos, directory):
-            say(f"objectness maps: {path}")
+def _present(result: Reproduction, options: ReproduceOptions) -> None:
+    if options.json_:
+        show(json.dumps(result.to_dict(), indent=2))
+    else:
+        reproduction_table(result)
 
 
 def _known_name(wanted: str, known: list[str]) -> str:
@@ -174,12 +127,6 @@ def _known_name(wanted: str, known: list[str]) -> str:
             found=wanted,
         )
     return name
-
-
-def _given(values: Mapping[str, Any]) -> set[str]:
-    """Options that differ from their defaults."""
-    options = inspect.signature(reproduce).parameters.values()
-    return {o.name for o in options if o.kind is o.KEYWORD_ONLY and values[o.name] != o.default}
 
 
 def _refuse_unused(name: str, given: set[str]) -> None:
@@ -208,15 +155,8 @@ def _typed(names: set[str]) -> str:
     return ", ".join("--" + name.strip("_").replace("_", "-") for name in sorted(names))
 
 
-def _present(result: Reproduction, *, as_json: bool) -> None:
-    if as_json:
-        show(json.dumps(result.to_dict(), indent=2))
-    else:
-        reproduction_table(result)
-
-
 def _photos(source: str | None) -> list[Image]:
-    """The first pictures of a source; what cannot be read is an error here."""
+    """The first images of a source; one that cannot be read is an error here."""
     if source is None:
         return []
     from yolov7.sources.opening import open_source
@@ -230,11 +170,66 @@ def _photos(source: str | None) -> list[Image]:
     return photos
 
 
-def _figure_8(checkpoints: list[str], photos: list[Image], out: Path, size: int | None) -> None:
+def _figure_8(options: ReproduceOptions, checkpoints: Sequence[str], photos: Sequence[Image]) -> None:
     from yolov7.reproduce.figure8 import draw_figure_8
 
     if not checkpoints or not photos:
         raise UsageError("figure8 shows what trained networks see", expected="--weights and --images")
     labelled = [(Path(path).stem, path) for path in checkpoints]
-    for path in draw_figure_8(labelled, photos, out, size):
+    for path in draw_figure_8(labelled, photos, options.out or Path("runs/figure8"), options.size):
         show(path)
+
+
+def _table_10(options: ReproduceOptions, checkpoints: Sequence[str]) -> Reproduction:
+    from yolov7.reproduce.precision import reproduce_table_10
+
+    if len(checkpoints) > 1:
+        raise UsageError("table10 measures one checkpoint", found=", ".join(checkpoints))
+    return reproduce_table_10(
+        checkpoints[0] if checkpoints else None,
+        options.data,
+        device=options.device,
+        released_mapping=options.released_mapping,
+        say=say,
+    )
+
+
+def _table(
+    table: Table, options: ReproduceOptions, checkpoints: Sequence[str], photos: Sequence[Image]
+) -> Reproduction:
+    from yolov7.reproduce.table import reproduce_table
+
+    return reproduce_table(
+        table,
+        weights=checkpoints,
+        data=options.data,
+        photos=photos,
+        device=options.device,
+        released_mapping=options.released_mapping,
+        say=say,
+    )
+
+
+def _ablation(table: Table, options: ReproduceOptions, photos: Sequence[Image]) -> None:
+    from yolov7.reproduce.ablation import Settings, last_weights, train_ablation
+    from yolov7.reproduce.figure8 import draw_figure_8
+    from yolov7.training.config import TrainConfig
+
+    base = TrainConfig(
+        data=options.train,
+        split=options.split,
+        val_split=options.val_split,
+        epochs=options.epochs,
+        size=options.size,
+        width=options.width,
+        batch_size=options.batch_size,
+        set=options.set_,
+        report=False,
+        accelerator="auto" if options.device is None else "cpu" if options.device == "cpu" else "gpu",
+    )
+    settings = Settings(base, options.seeds, options.processes, options.out or Path("runs", table.name))
+    _present(train_ablation(table, settings, say=say, progress=not is_quiet()), options)
+    if photos:
+        labelled = [(row.label, path) for row, path in last_weights(table, settings)]
+        for path in draw_figure_8(labelled, photos, settings.out):
+            say(f"objectness maps: {path}")

@@ -21,7 +21,7 @@ from yolov7.data.lists import entries_of, find_listed, in_home, lines_of, spelli
 from yolov7.data.plain_yaml import Document, read_yaml
 from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
-from yolov7.text import printable
+from yolov7.text import plural, printable
 
 MAX_CLASS_NAME = 200
 """Maximum length of a class name, characters."""
@@ -292,7 +292,7 @@ def checked_names(names: list[str], file: Path, line: int | None, defects: list[
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         shown = ", ".join(printable(name, 60) for name in repeated[:5])
-        message = f"{len(repeated)} names are used for several classes each: {shown}"
+        message = f"{plural(len(repeated), 'class name is', 'class names are')} repeated: {shown}"
         defects.append(Defect(str(file), line, message, "warning"))
     return tuple(names)
 
