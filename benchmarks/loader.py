@@ -41,10 +41,11 @@ from plain_samples import plain_sample
 from yolov7.data.cache import open_cache
 from yolov7.data.labels import LabelledImage
 from yolov7.formats.opening import Dataset, open_dataset
-from yolov7.samples.augment import Augmentation, Source, training_sample
+from yolov7.samples.augment import training_sample
+from yolov7.samples.augmentation import Augmentation
 from yolov7.samples.colour import shift_colours
 from yolov7.samples.loader import TrainingLoader, collate
-from yolov7.types import Batch, Sample
+from yolov7.types import Batch, Image, Sample
 
 # Objects are not pasted in: the plain way does not.
 RECIPE = replace(Augmentation(), paste_in=0.0)
@@ -102,6 +103,9 @@ class Decoded:
 
     def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
+
+    def pixels(self, index: int) -> Image:
+        return self.samples[index].image
 
 
 def one_process(dataset: Dataset, options: argparse.Namespace) -> dict[str, list[float]]:
@@ -162,8 +166,7 @@ def end_to_end(dataset: Dataset, options: argparse.Namespace) -> dict[str, list[
         )
         rates: dict[str, list[float]] = {"loader": [], "plain loader": []}
         for number in range(options.rounds + 1):
-            ours.set_epoch(number)
-            for name, batches in (("loader", ours), ("plain loader", plain)):
+            for name, batches in (("loader", ours.epoch(number)), ("plain loader", plain)):
                 rate = throughput(batches)
                 if number:  # the first epoch starts the workers and warms the cache
                     rates[name].append(rate)
@@ -179,7 +182,7 @@ def throughput(batches: Iterable[Batch]) -> float:
 
 @dataclass(frozen=True)
 class PlainBatches(torch.utils.data.Dataset[Batch]):
-    source: Source
+    source: Dataset
     size: int
 
     def __len__(self) -> int:

@@ -1,9 +1,8 @@
-"""Training samples made the plain way, as they are described: what ours are measured and tested against.
+"""Training samples made the plain way, as published: what ours are measured and tested against.
 
-Every image of a mosaic is read, resized and laid on a grey canvas of twice the size, then the affine warps
-the canvas. Of an outline 1000 points are transformed, and those in the image have the box. Random numbers are
-drawn in the order of `yolov7.data`, and nothing else is taken from there: what they decide is worked out here
-once more, from the recipe's description. Objects are not pasted.
+Every image of a mosaic is read, resized and laid on a grey canvas of twice the size, which is then warped. A
+box comes from those of 1000 points along its polygon that lie in the image. Random numbers are drawn
+in the order of `yolov7.samples`; nothing else is taken from there. Objects are not pasted.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import math
 import cv2
 import numpy as np
 
-from yolov7.samples.augment import Augmentation, Source
+from yolov7.data.dataset import Dataset
+from yolov7.samples.augmentation import Augmentation
 from yolov7.types import FloatArray, Image, IntArray, Sample
 
 Picture = tuple[Image, FloatArray, IntArray]
@@ -26,9 +26,9 @@ _HALF_PIXEL = np.array(((1, 0, 0.5), (0, 1, 0.5), (0, 0, 1)))  # OpenCV's pixel 
 
 
 def plain_sample(
-    source: Source, index: int, size: int, augmentation: Augmentation, rng: np.random.Generator
+    source: Dataset, index: int, size: int, augmentation: Augmentation, rng: np.random.Generator
 ) -> Sample:
-    """What `yolov7.samples.augment.training_sample` is to give, but for pasted objects."""
+    """Make the sample that `yolov7.samples.augment.training_sample` should make, without pasted objects."""
     if rng.random() >= augmentation.mosaic:
         image, boxes, labels = _picture(source, index, size, augmentation, rng, mosaic=False)
     else:
@@ -49,11 +49,11 @@ def plain_sample(
     if vertical:
         image = np.flipud(image)
         boxes = np.stack((boxes[:, 0], size - boxes[:, 3], boxes[:, 2], size - boxes[:, 1]), axis=1)
-    return Sample(np.ascontiguousarray(image), boxes, labels, index, (size, size))
+    return Sample(np.ascontiguousarray(image), boxes, labels, index)
 
 
 def _picture(
-    source: Source,
+    source: Dataset,
     index: int,
     size: int,
     augmentation: Augmentation,
@@ -73,16 +73,16 @@ def _picture(
     else:
         canvas, places = 2 * size, _four_corners(sides, size, rng)
     matrix, scale = _random_affine(canvas, size, augmentation, rng)
-    image, boxes, labels, outlines = _drawn(samples, places, canvas)
+    image, boxes, labels, polygons = _drawn(samples, places, canvas)
     to_pixels = np.linalg.inv(_HALF_PIXEL) @ matrix @ _HALF_PIXEL
     if augmentation.perspective:
         warped = cv2.warpPerspective(image, to_pixels, (size, size), borderValue=(_GREY,) * 3)
     else:
         warped = cv2.warpAffine(image, to_pixels[:2], (size, size), borderValue=(_GREY,) * 3)
     after, kept = [], []
-    for box, label, outline in zip(boxes, labels, outlines, strict=True):
-        moved = _box(box, outline, matrix, size)
-        if _survives(box, moved, scale, 0.1 if outline is None else 0.01):
+    for box, label, polygon in zip(boxes, labels, polygons, strict=True):
+        moved = _box(box, polygon, matrix, size)
+        if _survives(box, moved, scale, 0.1 if polygon is None else 0.01):
             after.append(moved)
             kept.append(label)
     return warped, np.array(after, np.float32).reshape(-1, 4), np.array(kept, np.int64)
@@ -161,30 +161,30 @@ def _random_affine(
 def _drawn(
     samples: list[Sample], places: list[Rectangle], side: int
 ) -> tuple[Image, list[FloatArray], list[int], list[FloatArray | None]]:
-    """The canvas, and on it the boxes, labels and outlines of all that is no group."""
+    """Canvas, and the boxes, labels and polygons on it; crowds are left out."""
     canvas = np.full((side, side, 3), _GREY, np.uint8)
-    boxes, labels, outlines = [], [], []
+    boxes, labels, polygons = [], [], []
     for sample, (left, top, right, bottom) in zip(samples, places, strict=True):
         rows, columns = sample.image.shape[:2]
         resized = cv2.resize(sample.image, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
         x1, y1, x2, y2 = (min(max(v, 0), side) for v in (left, top, right, bottom))
         canvas[y1:y2, x1:x2] = resized[y1 - top : y2 - top, x1 - left : x2 - left]
         scale, offset = np.array(((right - left) / columns, (bottom - top) / rows)), np.array((left, top))
-        polygons = sample.polygons or (None,) * len(sample.boxes)
+        own = sample.polygons or (None,) * len(sample.boxes)
         crowds = np.zeros(len(sample.boxes), np.bool_) if sample.crowds is None else sample.crowds
-        for box, label, polygon, crowd in zip(sample.boxes, sample.labels, polygons, crowds, strict=True):
+        for box, label, polygon, crowd in zip(sample.boxes, sample.labels, own, crowds, strict=True):
             if not crowd:
                 boxes.append((box.reshape(2, 2) * scale + offset).clip(0, side).reshape(4))
                 labels.append(label)
-                outlines.append(None if polygon is None else (polygon * scale + offset).clip(0, side))
-    return canvas, boxes, labels, outlines
+                polygons.append(None if polygon is None else (polygon * scale + offset).clip(0, side))
+    return canvas, boxes, labels, polygons
 
 
-def _box(box: FloatArray, outline: FloatArray | None, matrix: FloatArray, size: int) -> FloatArray:
-    if outline is None:
+def _box(box: FloatArray, polygon: FloatArray | None, matrix: FloatArray, size: int) -> FloatArray:
+    if polygon is None:
         points = _transformed(box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2), matrix).clip(0, size)
     else:
-        closed = np.concatenate((outline, outline[:1]))
+        closed = np.concatenate((polygon, polygon[:1]))
         place = np.linspace(0, len(closed) - 1, _POINTS)
         dense = np.stack([np.interp(place, np.arange(len(closed)), axis) for axis in closed.T], axis=1)
         points = _transformed(dense, matrix)

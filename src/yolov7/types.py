@@ -45,14 +45,12 @@ class Sample:
         polygons: for each box its outline, float32 (K, 2) pixels, or None; empty when there are no outlines.
         crowds: bool (N,): boxes around a group, which evaluation neither rewards nor punishes (COCO).
         image_id: what the data set calls the image.
-        source_size: (height, width) of the image file.
     """
 
     image: Image
     boxes: FloatArray
     labels: IntArray
     image_id: int | str
-    source_size: tuple[int, int]
     polygons: tuple[FloatArray | None, ...] = ()
     crowds: npt.NDArray[np.bool_] | None = None
 

@@ -1,4 +1,4 @@
-"""Work done ahead: in order, never too far, and ended when nobody takes it any more."""
+"""Work done ahead: order, bound, errors and end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from yolov7.data.ahead import map_ahead
 
 
-def test_results_are_in_order_and_not_too_far_ahead() -> None:
+def test_results_are_in_order_and_bounded() -> None:
     asked: list[int] = []
 
     def items() -> Iterator[int]:
@@ -32,14 +32,14 @@ def test_results_are_in_order_and_not_too_far_ahead() -> None:
         assert len(asked) <= expected + 6
 
 
-def test_an_error_comes_where_its_result_would_have() -> None:
+def test_error_is_raised_in_place_of_its_result() -> None:
     results = map_ahead(lambda number: 1 / (3 - number), range(9), threads=2, ahead=4)
     assert [next(results) for _ in range(3)] == [1 / 3, 1 / 2, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
-def test_closing_ends_the_threads() -> None:
+def test_closing_stops_the_threads() -> None:
     before, done = threading.active_count(), []
 
     def work(number: int) -> int:

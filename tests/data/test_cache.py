@@ -1,4 +1,4 @@
-"""The cache of decoded images: right pixels, no needless work, and nothing that a crash can leave behind."""
+"""Cache of decoded images: pixels, needless work, crashes and full disks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from yolov7.data.dataset import Dataset
 from yolov7.data.scaled import scaled
 from yolov7.errors import SourceError
 from yolov7.formats.opening import open_dataset
-from yolov7.samples.augment import Augmentation, training_sample
+from yolov7.samples.augment import training_sample
+from yolov7.samples.augmentation import Augmentation
 
 LABEL = "1 0.5 0.5 0.25 0.5\n0 0.1 0.1 0.6 0.2 0.3 0.9\n"
 
@@ -63,14 +64,13 @@ def assert_same_samples(one: Dataset, other: Dataset) -> None:
     assert len(one) == len(other)
     for index in range(len(one)):
         np.testing.assert_array_equal(one[index].image, other[index].image)
-        assert one[index].source_size == other[index].source_size
         assert one.images[index].size == other.images[index].size
         np.testing.assert_array_equal(one.images[index].boxes, other.images[index].boxes)
         for a, b in zip(one.images[index].polygons, other.images[index].polygons, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
-def test_without_the_cache_samples_are_the_same(data: Path) -> None:
+def test_samples_are_equal_with_and_without_cache(data: Path) -> None:
     write_image(image_of(data, "c"), size=(50, 77))
     write_image(image_of(data, "d"), size=(20, 31))
     plain = scaled(open_dataset(data), 40)
@@ -88,15 +88,14 @@ def test_without_the_cache_samples_are_the_same(data: Path) -> None:
         plain[0]
 
 
-def test_samples_are_shrunk_by_area_with_their_labels(data: Path) -> None:
+def test_images_and_labels_are_scaled(data: Path) -> None:
     plain, small = open_dataset(data), cached(data)
     assert len(small) == len(plain) == 6
     for index in range(6):
         expected = cv2.resize(plain[index].image, (40, 30), interpolation=cv2.INTER_AREA)
         sample = small[index]
         np.testing.assert_array_equal(sample.image, expected)
-        assert sample.source_size == (HEIGHT, WIDTH)
-        assert small.images[index].size == (30, 40)
+        assert (plain.images[index].size, small.images[index].size) == ((HEIGHT, WIDTH), (30, 40))
         assert small.images[index].boxes is sample.boxes
         np.testing.assert_allclose(small.images[index].areas, plain.images[index].areas / 4)
         assert sample.image_id == plain[index].image_id
@@ -106,7 +105,7 @@ def test_samples_are_shrunk_by_area_with_their_labels(data: Path) -> None:
         assert sample.boxes.dtype == sample.polygons[1].dtype == np.float32
 
 
-def test_sides_that_do_not_scale_alike(tmp_path: Path) -> None:
+def test_boxes_follow_the_truncated_short_side(tmp_path: Path) -> None:
     """The short side is truncated, so that boxes are scaled by another factor along it."""
     data = write_yolo(tmp_path / "data", {"a": "1 0.5 0.5 1 1\n"})
     write_image(image_of(data, "a"), size=(50, 77))
@@ -115,7 +114,7 @@ def test_sides_that_do_not_scale_alike(tmp_path: Path) -> None:
     np.testing.assert_allclose(sample.boxes, [[0, 0, 40, 25]], atol=1e-5)
 
 
-def test_small_images_stay_as_they_are_and_cost_no_copy(data: Path) -> None:
+def test_small_images_are_neither_scaled_nor_copied(data: Path) -> None:
     plain, large = open_dataset(data), cached(data, 80)
     for index in range(6):
         np.testing.assert_array_equal(large[index].image, plain[index].image)
@@ -124,7 +123,7 @@ def test_small_images_stay_as_they_are_and_cost_no_copy(data: Path) -> None:
     assert not large[0].image.flags.writeable
 
 
-def test_a_second_opening_reads_no_image(data: Path) -> None:
+def test_second_opening_decodes_nothing(data: Path) -> None:
     before = [sample.image.copy() for sample in map(cached(data).__getitem__, range(6))]
     for name in "abcdef":
         spoil(image_of(data, name))
@@ -133,7 +132,7 @@ def test_a_second_opening_reads_no_image(data: Path) -> None:
         np.testing.assert_array_equal(again[index].image, before[index])
 
 
-def test_only_what_has_changed_is_decoded_again(data: Path) -> None:
+def test_only_changed_images_are_decoded_again(data: Path) -> None:
     before = [sample.image.copy() for sample in map(cached(data).__getitem__, range(6))]
     (old,) = packs(data)
     write_image(image_of(data, "c"), seed=99)
@@ -146,7 +145,7 @@ def test_only_what_has_changed_is_decoded_again(data: Path) -> None:
     assert changed == [name == "c" for name in "abcdef"]
 
 
-def test_images_that_come_and_go(data: Path) -> None:
+def test_added_and_removed_images(data: Path) -> None:
     cached(data)
     write_yolo(data.parent, {"bb": LABEL})
     image_of(data, "e").unlink()
@@ -157,7 +156,7 @@ def test_images_that_come_and_go(data: Path) -> None:
         np.testing.assert_array_equal(again[index].image, plain[index].image)
 
 
-def test_a_touched_or_moved_data_set_finds_its_pack(data: Path) -> None:
+def test_touched_or_moved_data_set_keeps_its_pack(data: Path) -> None:
     cached(data)
     (pack,) = packs(data)
     before = pack.stat()
@@ -170,7 +169,7 @@ def test_a_touched_or_moved_data_set_finds_its_pack(data: Path) -> None:
     assert (same, same.stat().st_ino, same.stat().st_mtime_ns) == (pack, before.st_ino, before.st_mtime_ns)
 
 
-def test_each_size_has_a_pack_and_two_data_sets_may_share_one(data: Path) -> None:
+def test_packs_are_per_size_and_shared_by_equal_data_sets(data: Path) -> None:
     shutil.copytree(data.parent, data.parent.parent / "copy")
     cached(data)
     cached(data.parent.parent / "copy/data.yaml")
@@ -182,7 +181,7 @@ def test_each_size_has_a_pack_and_two_data_sets_may_share_one(data: Path) -> Non
     assert len(packs(data)) == 3, "the copy still names the first"
 
 
-def test_what_no_run_has_used_for_long_is_removed(data: Path) -> None:
+def test_unused_records_and_packs_are_removed(data: Path) -> None:
     cached(data)
     (record,) = packs(data)[0].parent.glob("*.json")
     cached(data, 60)
@@ -193,7 +192,7 @@ def test_what_no_run_has_used_for_long_is_removed(data: Path) -> None:
     assert len(packs(data)) == 1
 
 
-def test_a_file_that_stands_twice_in_a_data_set(tmp_path: Path) -> None:
+def test_file_listed_twice(tmp_path: Path) -> None:
     content = coco_content()
     content["images"] += [{**content["images"][0], "id": 8}, {"id": 9, "file_name": "9.png"}]
     file = write_coco(tmp_path / "data", content)
@@ -208,7 +207,7 @@ def test_a_file_that_stands_twice_in_a_data_set(tmp_path: Path) -> None:
         np.testing.assert_array_equal(again[index].image, plain[index].image)
 
 
-def test_what_cannot_be_decoded_is_a_defect(data: Path) -> None:
+def test_undecodable_image_is_a_defect(data: Path) -> None:
     broken = image_of(data, "b")
     broken.write_bytes(broken.read_bytes()[:-2000])
     for _ in ("built", "found"):
@@ -224,7 +223,7 @@ def test_what_cannot_be_decoded_is_a_defect(data: Path) -> None:
     assert not cached(data).defects
 
 
-def test_files_that_vanish_after_the_labels_were_read(data: Path) -> None:
+def test_files_that_vanish_or_change_after_reading_the_labels(data: Path) -> None:
     dataset = open_dataset(data)
     image_of(data, "a").unlink()
     write_image(image_of(data, "b"), size=(40, 40))
@@ -238,7 +237,7 @@ def test_files_that_vanish_after_the_labels_were_read(data: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "index", "trailer", "empty", "record"])
-def test_a_damaged_pack_is_built_again(damage: str, data: Path) -> None:
+def test_damaged_pack_is_rebuilt(damage: str, data: Path) -> None:
     plain = open_dataset(data)
     cached(data, 80)
     (pack,) = packs(data)
@@ -261,7 +260,7 @@ def test_a_damaged_pack_is_built_again(damage: str, data: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["pixels", "gone"])
-def test_a_pack_that_breaks_in_use_costs_time_but_no_run(
+def test_pack_damaged_in_use_falls_back_to_the_files(
     damage: str, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     right = cached(data)[3].image.copy()
@@ -279,13 +278,13 @@ def test_a_pack_that_breaks_in_use_costs_time_but_no_run(
     assert Path(packs(data)[0]).stat().st_size > 6 * 40 * 30 * 3
 
 
-def test_it_travels_to_other_processes(data: Path) -> None:
+def test_cached_dataset_can_be_pickled(data: Path) -> None:
     dataset = cached(data)
     again = pickle.loads(pickle.dumps(dataset))
     np.testing.assert_array_equal(again[2].image, dataset[2].image)
 
 
-def test_several_at_once_build_once(data: Path) -> None:
+def test_concurrent_openings_build_once(data: Path) -> None:
     dataset, done = open_dataset(data), []
 
     def build(_: int) -> Dataset:
@@ -298,7 +297,7 @@ def test_several_at_once_build_once(data: Path) -> None:
         np.testing.assert_array_equal(result[5].image, results[0][5].image)
 
 
-def test_an_interrupt_leaves_nothing_half_done(data: Path) -> None:
+def test_interrupt_leaves_only_the_lock_file(data: Path) -> None:
     def interrupt(done: int, _: int) -> None:
         if done == 3:
             raise KeyboardInterrupt
@@ -312,7 +311,6 @@ def test_an_interrupt_leaves_nothing_half_done(data: Path) -> None:
 
 KILLED = """
 import os, sys
-from yolov7.samples.augment import Augmentation, training_sample
 from yolov7.data.cache import open_cache
 from yolov7.formats.opening import open_dataset
 def kill(done, total):
@@ -322,7 +320,7 @@ open_cache(open_dataset(sys.argv[1]), 40, sys.argv[2], kill)
 """
 
 
-def test_a_killed_build_leaves_no_lock_and_its_leftover_is_removed(data: Path) -> None:
+def test_leftovers_of_a_killed_build_are_removed(data: Path) -> None:
     directory = data.parent.parent / "cache"
     killed = subprocess.run([sys.executable, "-c", KILLED, data, directory])
     assert killed.returncode == -signal.SIGKILL
@@ -331,7 +329,7 @@ def test_a_killed_build_leaves_no_lock_and_its_leftover_is_removed(data: Path) -
     assert not list(directory.glob("*.partial"))
 
 
-def test_a_full_disk_is_said_and_the_run_goes_on(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_full_disk_disables_the_cache_with_a_warning(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A limit on the length of files stands for the disk: a write fails in the midst of the pack."""
     plain = open_dataset(data)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -347,20 +345,20 @@ def test_a_full_disk_is_said_and_the_run_goes_on(data: Path, caplog: pytest.LogC
     assert "decoded anew" in caplog.text
 
 
-def test_room_is_looked_for_before_anything_is_written(
+def test_free_space_is_checked_before_building(
     data: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 21_599))
     plain = open_dataset(data)
     directory = data.parent.parent / "cache"
     assert not isinstance(open_cache(plain, 40, directory), CachedDataset)
-    assert "the decoded images take 22 kB, and 22 kB are free" in caplog.text
+    assert "the decoded images take 21,600 bytes, and 21,599 are free" in caplog.text
     assert str(directory) in caplog.text
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 21_600))
     assert isinstance(open_cache(plain, 40, directory), CachedDataset)
 
 
-def test_a_directory_that_cannot_be(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unusable_directory_disables_the_cache(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     plain = open_dataset(data)
     with caplog.at_level(logging.WARNING):
         assert not isinstance(open_cache(plain, 40, data), CachedDataset)

@@ -1,4 +1,4 @@
-"""Packs: what was written comes back, and nothing else ever does."""
+"""Packs: images come back as they were written, or with an error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_images_come_back_as_read_only_views(tmp_path: Path) -> None:
     assert type(pack[0]) is np.ndarray
 
 
-def test_it_travels_without_the_pixels(tmp_path: Path) -> None:
+def test_pack_is_pickled_without_pixels(tmp_path: Path) -> None:
     (image,) = images([(200, 300)])
     write_pack(tmp_path / "a.pack", [image])
     pack = Pack(tmp_path / "a.pack")
@@ -45,7 +45,7 @@ def test_it_travels_without_the_pixels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pickle.loads(data)[0], image)
 
 
-def test_a_pack_that_is_gone(tmp_path: Path) -> None:
+def test_missing_pack(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.pack: cannot be read: No such file"):
         Pack(tmp_path / "a.pack")
     write_pack(tmp_path / "a.pack", images([(3, 3)]))
@@ -61,7 +61,7 @@ def test_a_pack_that_is_gone(tmp_path: Path) -> None:
     where=st.floats(0, 1, exclude_max=True),
     change=st.one_of(st.integers(1, 255), st.just(None)),
 )
-def test_any_damage_is_noticed(shapes: list[tuple[int, int]], where: float, change: int | None) -> None:
+def test_any_damage_is_detected(shapes: list[tuple[int, int]], where: float, change: int | None) -> None:
     """A byte that differs, or (None) an end that is missing."""
     written = images(shapes)
     with tempfile.TemporaryDirectory() as folder:

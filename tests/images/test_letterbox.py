@@ -1,4 +1,4 @@
-"""Letterboxes: the facts of the published pipeline, and that boxes find their way back."""
+"""Letterboxes: shapes, padding and interpolation as published, and the way back for boxes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def inside(canvas: Image, box: Letterbox) -> Image:
         ((300, 200), 32, (640, 448), (10, 0)),  # enlarged: 427 columns
     ],
 )
-def test_prediction(
+def test_letterbox_for_prediction(
     source: tuple[int, int], stride: int | None, shape: tuple[int, int], padding: tuple[int, int]
 ) -> None:
     canvas, box = letterbox(np.zeros((*source, 3), np.uint8), 640, stride=stride)
@@ -70,7 +70,9 @@ def test_prediction(
         ((640, 427), None, (640, 427)),
     ],
 )
-def test_evaluation(source: tuple[int, int], shape: tuple[int, int] | None, inner: tuple[int, int]) -> None:
+def test_letterbox_for_evaluation(
+    source: tuple[int, int], shape: tuple[int, int] | None, inner: tuple[int, int]
+) -> None:
     canvas, box = letterbox_evaluation(np.zeros((*source, 3), np.uint8), 640, shape)
     assert canvas.shape == (*(shape or (640, 640)), 3)
     assert inside(canvas, box).shape[:2] == inner
@@ -78,7 +80,7 @@ def test_evaluation(source: tuple[int, int], shape: tuple[int, int] | None, inne
     assert (canvas == GREY).sum() == canvas.size - 3 * inner[0] * inner[1]
 
 
-def test_interpolations(rng: np.random.Generator) -> None:
+def test_interpolation_methods(rng: np.random.Generator) -> None:
     large, small = (rng.integers(0, 256, (*size, 3), np.uint8) for size in ((300, 200), (30, 20)))
     for image, method in ((large, cv2.INTER_AREA), (small, cv2.INTER_LINEAR)):
         canvas, box = letterbox_evaluation(image, 96)
@@ -87,13 +89,13 @@ def test_interpolations(rng: np.random.Generator) -> None:
         np.testing.assert_array_equal(inside(canvas, box), cv2.resize(image, (64, 96)))
 
 
-def test_an_image_of_another_shape_than_its_batch_still_fits() -> None:
+def test_image_too_large_for_its_batch_is_shrunk() -> None:
     canvas, box = letterbox_evaluation(np.zeros((400, 200, 3), np.uint8), 128, (64, 160))
     assert canvas.shape == (64, 160, 3)
     assert inside(canvas, box).shape == (64, 32, 3)
 
 
-def test_the_source_is_neither_changed_nor_shared(rng: np.random.Generator) -> None:
+def test_source_is_neither_modified_nor_shared(rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (64, 64, 3), np.uint8)
     before = image.copy()
     canvas, _ = letterbox(image, 64, stride=32)
@@ -101,7 +103,7 @@ def test_the_source_is_neither_changed_nor_shared(rng: np.random.Generator) -> N
     np.testing.assert_array_equal(image, before)
 
 
-def test_mirrored_and_read_only_arrays_are_images_too(rng: np.random.Generator) -> None:
+def test_mirrored_and_read_only_arrays(rng: np.random.Generator) -> None:
     image = rng.integers(0, 256, (50, 30, 3), np.uint8)
     mirrored = image[:, ::-1, ::-1]
     mirrored.flags.writeable = False
@@ -117,7 +119,7 @@ def test_mirrored_and_read_only_arrays_are_images_too(rng: np.random.Generator) 
     evaluation=st.booleans(),
     corners=st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 4), max_size=5),
 )
-def test_boxes_find_their_way_back(
+def test_boxes_map_back_to_the_source(
     height: int,
     width: int,
     size: int,
@@ -149,7 +151,7 @@ def test_boxes_find_their_way_back(
     np.testing.assert_allclose(box.to_source(there), boxes, atol=tolerance, rtol=1e-5)
 
 
-def test_long_side() -> None:
+def test_long_side_of_a_size() -> None:
     assert long_side_size((480, 640), 640) == (480, 640)
     assert long_side_size((333, 500), 640) == (426, 640)
     assert long_side_size((1, 5000), 640) == (1, 640)
@@ -181,7 +183,7 @@ def test_images_of_several_shapes_share_the_smallest_rectangle(rng: np.random.Ge
         np.testing.assert_allclose(box.to_source(from_source(box, corners)), corners)
 
 
-def test_wrong_input_is_said() -> None:
+def test_invalid_input_is_refused() -> None:
     image = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(UsageError, match="one shape"):
         to_tensor([image, np.zeros((8, 9, 3), np.uint8)])
@@ -195,7 +197,7 @@ def test_wrong_input_is_said() -> None:
         letterbox(image, 0)
 
 
-def test_the_released_way_back_takes_padding_unrounded_and_one_scale() -> None:
+def test_released_mapping_has_unrounded_padding_and_one_scale() -> None:
     """By the letter: x = (u - (W - w) / 2) / (h / h0) with the resized w x h, and the same for y."""
     image = np.zeros((301, 433, 3), np.uint8)
     _, box = letterbox_evaluation(image, 416, (320, 448))
@@ -210,7 +212,7 @@ def test_the_released_way_back_takes_padding_unrounded_and_one_scale() -> None:
     assert 0.5 <= apart < 1, "half a pixel of the network, for 31 rows of padding are odd"
 
 
-def test_sizes_are_rounded_up_to_whole_strides_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_image_size_is_rounded_up_to_the_stride_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert [whole_strides(size, 64) for size in (64, 416, 449, 640)] == [64, 448, 512, 640]
     assert [record.getMessage() for record in caplog.records] == [
         "an image size of 416 is no multiple of 64: 448 is taken",

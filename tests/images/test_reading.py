@@ -47,7 +47,7 @@ def encode(image: Pillow.Image, kind: str, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
-def test_lossless_kinds_are_read_exactly(kind: str, colours: np.ndarray) -> None:
+def test_lossless_formats_are_read_exactly(kind: str, colours: np.ndarray) -> None:
     image = read_image(encode(Pillow.fromarray(colours), kind))
     assert image.dtype == np.uint8
     assert image.flags.writeable
@@ -56,13 +56,13 @@ def test_lossless_kinds_are_read_exactly(kind: str, colours: np.ndarray) -> None
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", *AVIF])
-def test_lossy_kinds_are_read_closely(kind: str, colours: np.ndarray) -> None:
+def test_lossy_formats_are_close(kind: str, colours: np.ndarray) -> None:
     image = read_image(encode(Pillow.fromarray(colours), kind))
     patches = image[5::30, 5::50].astype(int)
     np.testing.assert_allclose(patches, colours[5::30, 5::50].astype(int), atol=4)
 
 
-def test_jpeg_pixels_are_those_of_pillow(rng: np.random.Generator) -> None:
+def test_jpeg_pixels_equal_those_of_pillow(rng: np.random.Generator) -> None:
     smooth = cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), (200, 150))
     data = encode(Pillow.fromarray(smooth), "JPEG", quality=85)
     np.testing.assert_array_equal(read_image(data), np.array(Pillow.open(io.BytesIO(data))))
@@ -100,7 +100,7 @@ def test_a_chunk_that_claims_gigabytes_takes_little_memory(tmp_path: Path) -> No
         tracemalloc.stop()
 
 
-def test_exif_behind_the_pixels_of_a_png_counts(colours: np.ndarray, tmp_path: Path) -> None:
+def test_exif_after_the_pixels_of_a_png_is_applied(colours: np.ndarray, tmp_path: Path) -> None:
     exif = Pillow.Exif()
     exif[0x0112] = 6
     chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
@@ -115,7 +115,7 @@ def test_exif_behind_the_pixels_of_a_png_counts(colours: np.ndarray, tmp_path: P
 @pytest.mark.parametrize(
     "exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12"]
 )
-def test_damaged_exif_leaves_the_image_as_stored(exif: bytes, colours: np.ndarray) -> None:
+def test_damaged_exif_is_ignored(exif: bytes, colours: np.ndarray) -> None:
     plain = encode(Pillow.fromarray(colours), "JPEG")
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     np.testing.assert_array_equal(read_image(plain[:2] + segment + plain[2:]), read_image(plain))
@@ -183,25 +183,25 @@ def test_first_frame_of_an_animation(colours: np.ndarray) -> None:
     np.testing.assert_array_equal(read_image(data)[5, 5], colours[5, 5])
 
 
-def test_paths_need_not_be_ascii(colours: np.ndarray, tmp_path: Path) -> None:
+def test_non_ascii_paths(colours: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "fotografía 写真.jpg"
     path.write_bytes(encode(Pillow.fromarray(colours), "JPEG"))
     assert read_image(path).shape == read_image(str(path)).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_what_a_file_is_its_bytes_say(colours: np.ndarray, tmp_path: Path) -> None:
+def test_format_is_recognised_by_content(colours: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "really-a-png.jpg"
     path.write_bytes(encode(Pillow.fromarray(colours), "PNG"))
     np.testing.assert_array_equal(read_image(path), colours)
 
 
-def test_a_trailer_behind_a_jpeg_is_ignored(colours: np.ndarray) -> None:
+def test_trailer_of_a_jpeg_is_ignored(colours: np.ndarray) -> None:
     data = encode(Pillow.fromarray(colours), "JPEG")
     film = b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 9
     np.testing.assert_array_equal(read_image(data + film), read_image(data))
 
 
-def test_suffixes() -> None:
+def test_image_suffixes() -> None:
     assert {".jpg", ".jpeg", ".png", ".tif", ".webp", ".avif"} <= IMAGE_SUFFIXES
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in IMAGE_SUFFIXES)
 
@@ -230,7 +230,7 @@ def broken_files(noise: np.ndarray) -> dict[str, tuple[bytes, str]]:
     }
 
 
-def test_broken_files_are_errors_that_name_file_and_reason(
+def test_errors_name_the_file_and_the_reason(
     rng: np.random.Generator, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for name, (data, reason) in broken_files(rng.integers(0, 256, (64, 80, 3), np.uint8)).items():
@@ -244,7 +244,7 @@ def test_broken_files_are_errors_that_name_file_and_reason(
     assert capfd.readouterr() == ("", ""), "libraries must not write to the user's terminal"
 
 
-def test_a_bomb_is_refused_from_its_header(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_huge_image_is_refused_by_its_header(tmp_path: Path, rng: np.random.Generator) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(broken_files(rng.integers(0, 256, (64, 80, 3), np.uint8))["bomb.png"][0])
     with pytest.raises(SourceError, match=rf"at most {MAX_PIXELS:,} pixels"):
@@ -271,7 +271,7 @@ def test_the_name_of_bytes_is_in_the_error() -> None:
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), max_size=8),
     keep=st.floats(0, 1),
 )
-def test_damage_of_any_kind_is_an_image_or_a_source_error(
+def test_any_damage_gives_an_image_or_a_source_error(
     kind: str, flips: list[tuple[float, int]], keep: float
 ) -> None:
     gradient = np.linspace(0, 255, 32 * 48 * 3).reshape(32, 48, 3).astype(np.uint8)
@@ -312,7 +312,7 @@ def in_scan(jpeg: bytes, share: float) -> int:
         (lambda jpeg: jpeg.replace(b"JFIF\0\1\1", b"JFIF\0\7\1")[:-900] + b"\xff\xd9", "premature end"),
     ],
 )
-def test_pixels_that_are_missing_or_damaged_behind_a_sound_end(
+def test_missing_or_damaged_jpeg_pixels_are_an_error(
     damage: object, reason: str, rng: np.random.Generator, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SourceError, match=rf"^frame: .*{reason}"):
@@ -330,7 +330,7 @@ def test_pixels_that_are_missing_or_damaged_behind_a_sound_end(
         lambda jpeg: jpeg[: in_scan(jpeg, 0) - 3] + bytes(3) + jpeg[in_scan(jpeg, 0) :],
     ],
 )
-def test_blemishes_that_cost_no_pixel(
+def test_harmless_jpeg_defects_are_accepted(
     blemish: object, rng: np.random.Generator, capfd: pytest.CaptureFixture[str]
 ) -> None:
     jpeg = noisy(rng)
@@ -340,14 +340,14 @@ def test_blemishes_that_cost_no_pixel(
 
 
 @pytest.mark.parametrize("at_least", [1, 40, 100])
-def test_pixels_at_reduced_size_are_those_of_opencv(at_least: int, rng: np.random.Generator) -> None:
+def test_reduced_size_equals_that_of_opencv(at_least: int, rng: np.random.Generator) -> None:
     jpeg = noisy(rng)
     flag = {1: cv2.IMREAD_REDUCED_COLOR_8, 40: cv2.IMREAD_REDUCED_COLOR_4, 100: cv2.IMREAD_REDUCED_COLOR_2}
     expected = cv2.imdecode(np.frombuffer(jpeg, np.uint8), flag[at_least])[..., ::-1]
     np.testing.assert_array_equal(read_image(jpeg, at_least=at_least), expected)
 
 
-def test_a_wrong_checksum_of_a_png_is_damage_only_where_pixels_depend_on_it(colours: np.ndarray) -> None:
+def test_png_checksums_matter_only_for_pixels(colours: np.ndarray) -> None:
     png = encode(Pillow.fromarray(colours), "PNG", dpi=(72, 72))
     at = png.find(b"IDAT")
     length = int.from_bytes(png[at - 4 : at], "big")
@@ -361,7 +361,7 @@ def test_a_wrong_checksum_of_a_png_is_damage_only_where_pixels_depend_on_it(colo
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("kind", "code"), [(3, "H"), (4, "I"), (1, "B"), (9, "i")])
 @pytest.mark.parametrize("orientation", [3, 6])
-def test_orientation_in_any_whole_number(
+def test_orientation_of_any_integer_type(
     order: str, kind: int, code: str, orientation: int, tmp_path: Path, colours: np.ndarray
 ) -> None:
     value = struct.pack(order + code, orientation).ljust(4, b"\0")
@@ -396,7 +396,7 @@ def tiff(bands: int, bits: int, kind: int, pixels: bytes, side: int = 4, **extra
         (tiff(1, 64, 3, bytes(128)), "1 band of 64 bits, floating point"),
     ],
 )
-def test_a_tiff_of_other_pixels_says_what_it_is(data: bytes, found: str) -> None:
+def test_unsupported_tiff_is_described(data: bytes, found: str) -> None:
     with pytest.raises(SourceError, match=rf"kind that is not read\n  expected: .*\n  found:    {found}"):
         read_image(data)
 
@@ -415,7 +415,7 @@ def test_a_tiff_of_other_pixels_says_what_it_is(data: bytes, found: str) -> None
         (b"8BPS\0\1", "Photoshop"),
     ],
 )
-def test_pictures_of_kinds_that_are_not_read_say_which(data: bytes, kind: str) -> None:
+def test_unsupported_formats_are_named(data: bytes, kind: str) -> None:
     with pytest.raises(SourceError, match=rf"{kind}.* not read; convert it to JPEG or PNG"):
         read_image(data + bytes(16))
 
@@ -437,7 +437,7 @@ def test_frames_of_an_animation(kind: str, colours: np.ndarray, tmp_path: Path) 
     np.testing.assert_array_equal(read_image(path), frames[0])
 
 
-def test_pages_of_a_tiff_without_its_overviews(colours: np.ndarray, tmp_path: Path) -> None:
+def test_tiff_pages_are_counted_without_overviews(colours: np.ndarray, tmp_path: Path) -> None:
     image = Pillow.fromarray(colours)
     path = tmp_path / "scan.tif"
     path.write_bytes(encode(image, "TIFF", save_all=True, append_images=[image, image]))
@@ -449,7 +449,7 @@ def test_pages_of_a_tiff_without_its_overviews(colours: np.ndarray, tmp_path: Pa
 # Limits
 
 
-def test_a_budget_is_shared_and_given_back() -> None:
+def test_budget_is_shared_and_returned() -> None:
     budget, inside, leave = Budget(10), threading.Event(), threading.Event()
 
     def large() -> None:
@@ -521,7 +521,7 @@ def test_no_small_file_takes_much_memory_or_time(kind: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
-def test_a_damaged_tiff_is_an_error_and_no_talk_of_its_decoder(
+def test_damaged_tiff_is_a_silent_error(
     compression: str, rng: np.random.Generator, capfd: pytest.CaptureFixture[str]
 ) -> None:
     content = io.BytesIO()

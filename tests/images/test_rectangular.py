@@ -1,3 +1,5 @@
+"""Batches of images of similar shape."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -20,12 +22,14 @@ from yolov7.images.rectangular import rectangular_batches
         ([(100, 640)], 640, 32, (128, 672)),
     ],
 )
-def test_shapes(sizes: list[tuple[int, int]], size: int, stride: int, shape: tuple[int, int]) -> None:
+def test_shapes_of_batches(
+    sizes: list[tuple[int, int]], size: int, stride: int, shape: tuple[int, int]
+) -> None:
     (batch,) = rectangular_batches(sizes, size, stride, batch_size=8)
     assert batch.shape == shape
 
 
-def test_order_is_by_shape() -> None:
+def test_images_are_sorted_by_aspect_ratio() -> None:
     sizes = [(100, 50), (50, 100), (75, 75), (60, 100)]
     batches = rectangular_batches(sizes, 640, 32, batch_size=3)
     assert [batch.indices for batch in batches] == [(1, 3, 2), (0,)]

@@ -1,4 +1,4 @@
-"""Images whose labels can be read off their pixels: white discs on black, with boxes and outlines."""
+"""Images whose labels can be read off their pixels: white discs on black, with boxes and polygons."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def disc_image(
     size: tuple[int, int],
     discs: Sequence[tuple[float, float, float]],
     *,
-    outlined: bool = True,
+    with_polygons: bool = True,
     background: int = 0,
 ) -> Sample:
     """An image (height, width) with discs (x, y, radius); the label of each is its number."""
@@ -28,41 +28,28 @@ def disc_image(
     canvas = np.full((size[0] * fine, size[1] * fine), background, np.uint8)
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     circle = np.stack((np.cos(angles), np.sin(angles)), axis=1)
-    outlines = [(circle * radius + (x, y)).astype(np.float32) for x, y, radius in discs]
-    for outline in outlines:
-        cv2.fillPoly(canvas, [np.round(outline * fine - 0.5).astype(np.int32)], WHITE)
+    polygons = [(circle * radius + (x, y)).astype(np.float32) for x, y, radius in discs]
+    for polygon in polygons:
+        cv2.fillPoly(canvas, [np.round(polygon * fine - 0.5).astype(np.int32)], WHITE)
     grey = cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA)
     image: Image = np.repeat(np.asarray(grey, np.uint8)[..., None], 3, axis=2)
     image.setflags(write=False)
-    boxes = [np.concatenate((outline.min(axis=0), outline.max(axis=0))) for outline in outlines]
+    boxes = [np.concatenate((polygon.min(axis=0), polygon.max(axis=0))) for polygon in polygons]
     return Sample(
         image=image,
         boxes=np.array(boxes, np.float32).reshape(-1, 4),
         labels=np.arange(len(discs)),
         image_id=f"image {index}",
-        source_size=size,
-        polygons=tuple(outlines) if outlined else (),
+        polygons=tuple(polygons) if with_polygons else (),
     )
 
 
 @dataclass
 class Drawn:
-    """A source of samples in memory that remembers which were read."""
+    """Source of samples in memory that records which images were read."""
 
     samples: Sequence[Sample]
     read: list[int] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Sample:
-        self.read.append(index)
-        return self.samples[index]
-
-
-@dataclass
-class DescribedDrawn(Drawn):
-    """One that can be asked for labels alone."""
 
     @property
     def images(self) -> list[LabelledImage]:
@@ -73,16 +60,26 @@ class DescribedDrawn(Drawn):
                 size=sample.image.shape[:2],
                 boxes=sample.boxes,
                 labels=sample.labels,
-                crowds=np.zeros(len(sample.boxes), np.bool_),
+                crowds=np.zeros(len(sample.boxes), np.bool_) if sample.crowds is None else sample.crowds,
                 areas=np.zeros(len(sample.boxes)),
                 polygons=sample.polygons,
             )
             for sample in self.samples
         ]
 
+    def pixels(self, index: int) -> Image:
+        return self[index].image
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        self.read.append(index)
+        return self.samples[index]
+
 
 def random_discs(
-    rng: np.random.Generator, count: int, *, outlined: bool = True, noise: bool = False
+    rng: np.random.Generator, count: int, *, with_polygons: bool = True, noise: bool = False
 ) -> Drawn:
     """Images of random sizes with a few discs each, far from each other and from the edges."""
     samples = []
@@ -95,7 +92,7 @@ def random_discs(
         ]
         chosen = rng.permutation(len(places))[: int(rng.integers(1, len(places) + 1))].tolist()
         discs = [(*places[i], radius * rng.uniform(0.5, 1)) for i in chosen]
-        sample = disc_image(index, (height, width), discs, outlined=outlined)
+        sample = disc_image(index, (height, width), discs, with_polygons=with_polygons)
         if noise:
             image = cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), (width, height))
             sample = replace(sample, image=np.asarray(image, np.uint8))

@@ -1,4 +1,4 @@
-"""The random affine: its ranges, and that boxes and outlines end where their pixels do."""
+"""Random affine map: its ranges, and the boxes and polygons that it gives."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from yolov7.samples.affine import (
     transformed_boxes,
     visible_boxes,
 )
+from yolov7.samples.augmentation import Augmentation
 
 SEEDS = st.integers(0, 2**32 - 1)
 ONE = np.zeros(1, np.int64)
@@ -35,15 +36,15 @@ def plain_view(
 
 
 def star(rng: np.random.Generator, centre: tuple[float, float], radius: float, points: int) -> Array:
-    """A random outline, full of dents."""
+    """Random polygon with many dents."""
     angles = np.sort(rng.uniform(0, 2 * np.pi, points))
     reach = rng.uniform(0.2, 1, points) * radius
     return np.stack((np.cos(angles), np.sin(angles)), axis=1) * reach[:, None] + centre
 
 
 @given(SEEDS)
-def test_upright_views_are_in_range(seed: int) -> None:
-    view = random_view(1280, 640, np.random.default_rng(seed), scale=0.9, translate=0.2)
+def test_ranges_of_upright_views(seed: int) -> None:
+    view = random_view(1280, 640, Augmentation(), np.random.default_rng(seed))
     assert view.upright
     assert 0.1 <= view.scale <= 2.0
     assert view.matrix[0, 0] == view.matrix[1, 1] == view.scale
@@ -52,7 +53,7 @@ def test_upright_views_are_in_range(seed: int) -> None:
 
 
 def test_scales_and_shifts_are_uniform(rng: np.random.Generator) -> None:
-    views = [random_view(1280, 640, rng, scale=0.9, translate=0.2) for _ in range(4000)]
+    views = [random_view(1280, 640, Augmentation(), rng) for _ in range(4000)]
     scales = np.array([view.scale for view in views])
     shifts = np.array([view.project(np.array((640.0, 640.0))) for view in views]) / 640 - 0.5
     for values, low, high in ((scales, 0.1, 2.0), (shifts[:, 0], -0.2, 0.2), (shifts[:, 1], -0.2, 0.2)):
@@ -61,9 +62,9 @@ def test_scales_and_shifts_are_uniform(rng: np.random.Generator) -> None:
         assert shares.sum() == pytest.approx(1)
 
 
-def test_rotation_and_shear_are_uniform_to_both_sides(rng: np.random.Generator) -> None:
-    turned = [random_view(64, 64, rng, scale=0.5, translate=0.1, degrees=30).matrix for _ in range(4000)]
-    sheared = [random_view(64, 64, rng, scale=0.5, translate=0.1, shear=10).matrix for _ in range(4000)]
+def test_rotation_and_shear_are_uniform(rng: np.random.Generator) -> None:
+    turned = [random_view(64, 64, Augmentation(degrees=30), rng).matrix for _ in range(4000)]
+    sheared = [random_view(64, 64, Augmentation(shear=10), rng).matrix for _ in range(4000)]
     rotation = np.degrees([math.atan2(m[0, 1], m[0, 0]) for m in turned])
     along_x = np.degrees([math.atan(m[0, 1] / m[1, 1]) for m in sheared])
     along_y = np.degrees([math.atan(m[1, 0] / m[0, 0]) for m in sheared])
@@ -73,17 +74,17 @@ def test_rotation_and_shear_are_uniform_to_both_sides(rng: np.random.Generator) 
         assert shares.sum() == pytest.approx(1)
 
 
-def test_settings_do_not_change_how_much_is_drawn() -> None:
+def test_number_of_random_draws_does_not_depend_on_the_settings() -> None:
     first, second = np.random.default_rng(3), np.random.default_rng(3)
-    still = random_view(64, 64, first, scale=0.0, translate=0.0)
-    moving = random_view(64, 64, second, scale=0.5, translate=0.1, degrees=10, shear=5, perspective=0.001)
+    still = random_view(64, 64, Augmentation(scale=0, translate=0), first)
+    moving = random_view(64, 64, Augmentation(degrees=10, shear=5, perspective=0.001), second)
     assert first.bit_generator.state == second.bit_generator.state
     assert still.upright
     assert not moving.upright
 
 
-def test_rotation_and_shear_keep_the_centre_and_the_area() -> None:
-    view = random_view(200, 100, np.random.default_rng(1), scale=0.3, translate=0, degrees=90)
+def test_rotation_keeps_the_centre_and_the_area() -> None:
+    view = random_view(200, 100, Augmentation(translate=0, degrees=90), np.random.default_rng(1))
     assert view.project(np.array((100.0, 100.0))) == pytest.approx([50, 50])
     assert np.linalg.det(view.matrix) == pytest.approx(view.scale**2)
     turned = view.matrix[:2, :2] / view.scale
@@ -91,9 +92,9 @@ def test_rotation_and_shear_keep_the_centre_and_the_area() -> None:
 
 
 @given(SEEDS, st.sampled_from([{}, {"degrees": 180}, {"shear": 40}, {"perspective": 0.01}]))
-def test_the_window_is_what_the_image_sees(seed: int, options: dict[str, float]) -> None:
+def test_window_is_the_visible_part_of_the_canvas(seed: int, options: dict[str, float]) -> None:
     rng = np.random.default_rng(seed)
-    view = random_view(200, 100, rng, scale=0.9, translate=0.9, **options)
+    view = random_view(200, 100, Augmentation(translate=0.9, **options), rng)
     points = rng.uniform(-50, 250, (500, 2))
     in_window = (half_planes(view.window) @ np.column_stack((points, np.ones(500))).T >= 0).all(axis=0)
     homogeneous = np.column_stack((points, np.ones(500))) @ view.matrix.T
@@ -120,7 +121,7 @@ def test_clipping_a_convex_polygon() -> None:
     assert clip_polygon(rectangle(0, 0, 10, 10), np.array(((1.0, 0, -11),))).shape == (0, 2)
 
 
-def test_edges_too_short_for_a_direction_are_no_half_planes() -> None:
+def test_half_planes_ignore_tiny_edges() -> None:
     corners = np.insert(rectangle(0, 0, 10, 10), 1, (1e-13, -1e-13), axis=0)
     assert len(half_planes(corners)) == 4
 
@@ -141,7 +142,7 @@ TWO_JOINED = ((10, 10), (20, 10), (20, 20), (10, 10), (60, 60), (70, 60), (70, 8
 
 
 @pytest.mark.parametrize(
-    ("outline", "expected"),
+    ("polygon", "expected"),
     [
         (rectangle(10, 20, 30, 50), (10, 20, 30, 50)),
         (rectangle(-10, 20, 130, 50), (0, 20, 100, 50)),
@@ -153,31 +154,31 @@ TWO_JOINED = ((10, 10), (20, 10), (20, 20), (10, 10), (60, 60), (70, 60), (70, 8
         (TWO_JOINED, (10, 10, 70, 80)),
     ],
 )
-def test_the_box_of_what_is_visible(outline: Array, expected: tuple[float, ...]) -> None:
-    points = np.array(outline, np.float64)
+def test_visible_boxes_of_known_polygons(polygon: Array, expected: tuple[float, ...]) -> None:
+    points = np.array(polygon, np.float64)
     for direction in (points, points[::-1]):
         assert visible_boxes(direction, ONE, plain_view())[0] == pytest.approx(expected)
 
 
 @settings(max_examples=60)
 @given(SEEDS, st.sampled_from([{}, {"degrees": 180, "shear": 30}, {"perspective": 0.002}]))
-def test_visible_boxes_are_those_of_many_points(seed: int, options: dict[str, float]) -> None:
+def test_visible_boxes_match_densely_sampled_edges(seed: int, options: dict[str, float]) -> None:
     rng = np.random.default_rng(seed)
-    view = random_view(200, 100, rng, scale=0.9, translate=0.3, **options)
-    outlines = [
+    view = random_view(200, 100, Augmentation(translate=0.3, **options), rng)
+    polygons = [
         star(rng, tuple(rng.uniform(-20, 220, 2)), rng.uniform(5, 300), int(rng.integers(3, 30)))
         for _ in range(3)
     ]
-    starts = np.cumsum([0] + [len(outline) for outline in outlines[:-1]])
-    boxes = visible_boxes(np.concatenate(outlines), starts, view)
-    for outline, box in zip(outlines, boxes, strict=True):
-        closed = np.concatenate((outline, outline[:1]))
+    starts = np.cumsum([0] + [len(polygon) for polygon in polygons[:-1]])
+    boxes = visible_boxes(np.concatenate(polygons), starts, view)
+    for polygon, box in zip(polygons, boxes, strict=True):
+        closed = np.concatenate((polygon, polygon[:1]))
         share = np.linspace(0, 1, 700)[:, None]
         points = [a + share * (b - a) for a, b in itertools.pairwise(closed)]
         filled = [
             corner[None]
             for corner in view.window
-            if cv2.pointPolygonTest(outline.astype(np.float32), corner.tolist(), False) > 0
+            if cv2.pointPolygonTest(polygon.astype(np.float32), corner.tolist(), False) > 0
         ]
         points = np.concatenate(points + filled)
         in_canvas = ((points >= -1e-6) & (points <= 200 + 1e-6)).all(axis=1)
@@ -192,11 +193,11 @@ def test_visible_boxes_are_those_of_many_points(seed: int, options: dict[str, fl
         assert (box <= 100).all()
 
 
-def test_no_outlines() -> None:
+def test_visible_boxes_of_no_polygons() -> None:
     assert visible_boxes(np.zeros((0, 2)), np.zeros(0, np.int64), plain_view()).shape == (0, 4)
 
 
-def test_nothing_is_visible_where_the_canvas_is_out_of_sight() -> None:
+def test_nothing_is_visible_of_a_canvas_outside_the_image() -> None:
     view = plain_view(x=1000)
     assert len(view.window) == 0
     assert visible_boxes(rectangle(0, 0, 50, 50), ONE, view).tolist() == [[0, 0, 0, 0]]
@@ -214,7 +215,7 @@ def test_findable_boxes_are_neither_small_nor_thin() -> None:
     assert findable(boxes).tolist() == [False, True, False, True, False]
 
 
-def test_enough_must_be_left() -> None:
+def test_labels_survive_with_enough_area() -> None:
     before = np.array(((0.0, 0, 10, 10),) * 4)
     after = np.array(((0, 0, 20, 2.1), (0, 0, 20, 1.9), (0, 0, 12, 3.2), (0, 0, 12, 3.5)), np.float32)
     scale = 2.0  # of 400 pixels 10 % or 1 % must be left
@@ -222,8 +223,8 @@ def test_enough_must_be_left() -> None:
     assert survive(before, after, scale, np.ones(4, np.bool_)).tolist() == [True, False, True, True]
 
 
-def test_what_lies_beyond_the_canvas_does_not_survive_as_a_line() -> None:
-    view = random_view(100, 100, np.random.default_rng(1), scale=0, translate=0, degrees=60)
+def test_boxes_beyond_the_canvas_do_not_survive() -> None:
+    view = random_view(100, 100, Augmentation(scale=0, translate=0, degrees=60), np.random.default_rng(1))
     beyond = np.array(((-50.0, 20, -10, 80),)).clip(0, 100)
     after = transformed_boxes(beyond, view)
     assert findable(after).all()

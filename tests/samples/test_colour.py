@@ -1,4 +1,4 @@
-"""Colours, against OpenCV's tables done the long way."""
+"""Colour shifts, compared with look-up tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def by_table(image: Image, gains: tuple[float, float, float]) -> Image:
     st.tuples(st.integers(1, 150), st.integers(1, 150)),
     st.tuples(st.floats(0.6, 1.4), st.floats(0, 2), st.floats(0, 2)),
 )
-def test_gains(seed: int, shape: tuple[int, int], gains: tuple[float, float, float]) -> None:
+def test_gains_match_lookup_tables(
+    seed: int, shape: tuple[int, int], gains: tuple[float, float, float]
+) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
     expected = by_table(image, gains)
     shift_colours(image, np.array(gains))
@@ -40,14 +42,14 @@ def test_gains(seed: int, shape: tuple[int, int], gains: tuple[float, float, flo
     assert difference.sum() < 0.2 * difference.size + 30
 
 
-def test_hue_goes_round() -> None:
+def test_hue_wraps_around() -> None:
     nearly_red = np.array([[[255, 0, 5]]], np.uint8)  # hue 179 of 180
     shift_colours(nearly_red, np.array((1.015, 1, 1)))  # 182, which is 2
     assert nearly_red.tolist() == [[[255, 17, 0]]]
 
 
 @pytest.mark.parametrize("level", [0, 114, 255])
-def test_grey_only_becomes_lighter_or_darker(level: int) -> None:
+def test_grey_changes_only_its_brightness(level: int) -> None:
     image = np.full((70, 3, 3), level, np.uint8)
     shift_colours(image, np.array((1.4, 2, 0.5)))
     assert (image == round(level * 0.5)).all() or (image == level // 2).all()

@@ -1,4 +1,4 @@
-"""Training batches: the same whoever prepares them; bad files, lost workers and Ctrl-C."""
+"""Training batches: independent of who prepares them; bad files, lost workers and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.formats.small_sets import write_yolo
+from tests.samples.drawn_images import Drawn, disc_image
 from yolov7.data.cache import open_cache
 from yolov7.data.dataset import Dataset
 from yolov7.errors import DataError, TrainingError, UsageError
 from yolov7.formats.opening import open_dataset
-from yolov7.samples.augment import Augmentation, training_sample
+from yolov7.samples.augment import training_sample
+from yolov7.samples.augmentation import Augmentation
 from yolov7.samples.loader import TrainingLoader, collate, explaining_lost_workers
 from yolov7.samples.sampling import EpochSampler, scales
-from yolov7.types import Batch, Sample
+from yolov7.types import Batch, Image
 
 NAMES = "abcdefghij"
 PLAIN = Augmentation(mosaic=0, mixup=0, paste_in=0)
@@ -59,7 +61,7 @@ def contents(loader: TrainingLoader, epoch: int) -> list[tuple[bytes, ...]]:
     return [content(batch) for batch in loader.epoch(epoch)]
 
 
-def test_a_batch(dataset: Dataset) -> None:
+def test_shapes_and_dtypes_of_batches(dataset: Dataset) -> None:
     loader = make(dataset)
     first, second, last = loader.epoch(0)
     assert len(loader) == 3
@@ -93,7 +95,7 @@ def test_images_keep_their_own_targets(dataset: Dataset) -> None:
         np.testing.assert_array_equal(batch.targets.labels[own], sample.labels)
 
 
-def test_any_number_of_workers_gives_the_same_batches(dataset: Dataset, tmp_path: Path) -> None:
+def test_batches_do_not_depend_on_the_number_of_workers(dataset: Dataset, tmp_path: Path) -> None:
     source = open_cache(dataset, 64, tmp_path / "cache")
     before = torch.get_rng_state()
     expected: list[list[tuple[bytes, ...]]] = []
@@ -109,7 +111,7 @@ def test_any_number_of_workers_gives_the_same_batches(dataset: Dataset, tmp_path
     assert not multiprocessing.active_children()
 
 
-def test_a_sample_depends_on_seed_epoch_and_position_alone(dataset: Dataset) -> None:
+def test_samples_depend_only_on_seed_epoch_and_position(dataset: Dataset) -> None:
     def images(**changes: Any) -> torch.Tensor:
         return torch.cat([batch.images for batch in make(dataset, **changes).epoch(3)])
 
@@ -119,14 +121,14 @@ def test_a_sample_depends_on_seed_epoch_and_position_alone(dataset: Dataset) -> 
     assert not torch.equal(torch.cat([b.images for b in make(dataset).epoch(4)]), reference)
 
 
-def test_every_epoch_shows_every_image_once_in_another_order(dataset: Dataset) -> None:
+def test_each_epoch_is_another_permutation_of_the_images(dataset: Dataset) -> None:
     loader = make(dataset)
     orders = [[name for batch in loader.epoch(epoch) for name in batch.image_ids] for epoch in range(4)]
     assert all(sorted(order) == list(NAMES) for order in orders)
     assert len(set(map(tuple, orders))) == 4
 
 
-def test_an_epoch_that_is_left_early_does_not_disturb_the_next(dataset: Dataset) -> None:
+def test_abandoned_epoch_does_not_affect_the_next(dataset: Dataset) -> None:
     for workers in (0, 1):
         loader = make(dataset, workers=workers, batch_size=1)
         whole = contents(loader, 1)
@@ -145,14 +147,14 @@ def test_an_epoch_that_is_left_early_does_not_disturb_the_next(dataset: Dataset)
     seed=st.integers(0, 99),
     epoch=st.integers(0, 9),
 )
-def test_processes_see_together_what_one_would(
+def test_distributed_batches_equal_those_of_one_process(
     length: int, batch_size: int, world: int, seed: int, epoch: int
 ) -> None:
     def batches(rank: int, world: int, batch_size: int) -> list[list[tuple[int, int, int]]]:
         sampler = EpochSampler(
             length, batch_size=batch_size, sizes=scales(64, 32), seed=seed, rank=rank, world=world
         )
-        sampler.set_epoch(epoch)
+        sampler.epoch = epoch
         found = [[(draw.position, draw.index, draw.size) for draw in batch] for batch in sampler]
         assert len(found) == len(sampler)
         return found
@@ -168,7 +170,7 @@ def test_processes_see_together_what_one_would(
     assert Counter(index for batch in one for _, index, _ in batch) == Counter(range(length))
 
 
-def test_multi_scale(dataset: Dataset) -> None:
+def test_multi_scale_sides(dataset: Dataset) -> None:
     assert scales(640, 32) == tuple(range(320, 961, 32))
     assert scales(100, 32) == (64, 96, 128)
     loader = make(dataset, multi_scale=True, batch_size=2)
@@ -176,7 +178,7 @@ def test_multi_scale(dataset: Dataset) -> None:
     assert set(shapes) == {(side, side) for side in (32, 64, 96)}
 
 
-def test_the_last_epochs_go_without_mosaic(dataset: Dataset) -> None:
+def test_close_mosaic_disables_mosaic_and_mixup(dataset: Dataset) -> None:
     augmentation = Augmentation(mosaic=1, mixup=1, paste_in=0)
     closing, plain = (
         make(dataset, augmentation=augmentation, close_mosaic_from=2),
@@ -187,7 +189,7 @@ def test_the_last_epochs_go_without_mosaic(dataset: Dataset) -> None:
         assert contents(closing, epoch) == contents(plain, epoch)
 
 
-def test_samples_are_those_of_the_augmentation(dataset: Dataset) -> None:
+def test_batches_hold_training_samples(dataset: Dataset) -> None:
     rng = np.random.default_rng((2, 5, 0, 0))  # purpose, seed, epoch, position
     batch = next(make(dataset).epoch(0))
     index = NAMES.index(str(batch.image_ids[0]))
@@ -197,7 +199,7 @@ def test_samples_are_those_of_the_augmentation(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("augmentation", [PLAIN, Augmentation(mixup=1)])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_image_that_became_unreadable_is_replaced_and_reported_once(
+def test_unreadable_images_are_replaced_and_reported_once(
     augmentation: Augmentation, workers: int, dataset: Dataset, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in "dej":
@@ -215,7 +217,7 @@ def test_an_image_that_became_unreadable_is_replaced_and_reported_once(
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_when_no_image_can_be_read_any_more_it_is_an_error(workers: int, dataset: Dataset) -> None:
+def test_error_if_no_image_is_readable(workers: int, dataset: Dataset) -> None:
     for image in dataset.images:
         image.path.unlink()
     loader = make(dataset, workers=workers)
@@ -224,25 +226,22 @@ def test_when_no_image_can_be_read_any_more_it_is_an_error(workers: int, dataset
     loader.close()
 
 
-class Deadly:
-    """A source whose reader is killed, as by a system that is out of memory."""
+class Deadly(Drawn):
+    """Source whose reader is killed, as by a system that is out of memory."""
 
-    def __len__(self) -> int:
-        return 10
-
-    def __getitem__(self, index: int) -> Sample:
+    def pixels(self, index: int) -> Image:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
 
-def test_a_lost_worker_is_an_error_in_plain_words() -> None:
+def test_lost_worker_is_a_training_error() -> None:
     def train() -> None:
         # PyTorch's signal handler may raise between the loader's own lines, as it may in training.
         with explaining_lost_workers():
             next(loader.epoch(0))
             time.sleep(10)
 
-    loader = make(Deadly(), workers=1)
+    loader = make(Deadly([disc_image(0, (64, 64), [])]), workers=1)
     with pytest.raises(
         TrainingError, match=r"was lost\s+expected: fewer workers.*\s+found:.*(Killed|exited)"
     ):
@@ -250,7 +249,7 @@ def test_a_lost_worker_is_an_error_in_plain_words() -> None:
     loader.close()
 
 
-def test_other_errors_are_left_alone() -> None:
+def test_other_runtime_errors_pass() -> None:
     with pytest.raises(RuntimeError, match="shapes"), explaining_lost_workers():
         raise RuntimeError("shapes do not fit")
     with pytest.raises(TrainingError, match="--shm-size"), explaining_lost_workers():
@@ -261,7 +260,7 @@ def test_other_errors_are_left_alone() -> None:
 
 INTERRUPTED = """
 import sys, time
-from yolov7.samples.augment import Augmentation
+from yolov7.samples.augmentation import Augmentation
 from yolov7.formats.opening import open_dataset
 from yolov7.samples.loader import TrainingLoader
 loader = TrainingLoader(
@@ -276,7 +275,7 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_ends_the_workers_without_a_word(dataset: Dataset) -> None:
+def test_ctrl_c_stops_the_workers_silently(dataset: Dataset) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, dataset.path],
         stdout=subprocess.PIPE,
@@ -293,7 +292,7 @@ def test_ctrl_c_ends_the_workers_without_a_word(dataset: Dataset) -> None:
         os.killpg(process.pid, 0)
 
 
-def test_workers_can_be_started_afresh(dataset: Dataset, tmp_path: Path) -> None:
+def test_batches_can_be_pickled(dataset: Dataset, tmp_path: Path) -> None:
     """Where processes cannot be forked, what they need is sent to them."""
     loader = make(open_cache(dataset, 64, tmp_path / "cache"))
     draws = next(iter(loader.sampler))
@@ -311,9 +310,9 @@ def test_workers_can_be_started_afresh(dataset: Dataset, tmp_path: Path) -> None
         {"rank": -1},
         {"world": 0},
         {"seed": -1},
-        {"source": []},
+        {"source": Drawn([])},
     ],
 )
-def test_what_cannot_be(changes: dict[str, Any], dataset: Dataset) -> None:
+def test_invalid_arguments_are_refused(changes: dict[str, Any], dataset: Dataset) -> None:
     with pytest.raises(UsageError, match=r"expected: batch_size >= 1.*\s+found: "):
         make(**{"source": dataset, **changes})

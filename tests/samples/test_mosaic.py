@@ -1,4 +1,4 @@
-"""Where the images of a mosaic lie."""
+"""Layouts of the images of a mosaic."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.samples.drawn_images import Drawn
 from yolov7.samples.mosaic import four, letterboxed, nine, random_mosaic
 from yolov7.samples.source import Reader
 from yolov7.types import Sample
@@ -16,23 +17,14 @@ from yolov7.types import Sample
 SIDES = st.tuples(st.integers(1, 64), st.integers(1, 64))
 
 
-class Blank:
-    """Images of given sizes."""
-
-    def __init__(self, *sizes: tuple[int, int]) -> None:
-        self.sizes = sizes
-
-    def __len__(self) -> int:
-        return len(self.sizes)
-
-    def __getitem__(self, index: int) -> Sample:
-        size = self.sizes[index]
-        empty = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
-        return Sample(np.zeros((*size, 3), np.uint8), *empty, index, size)
+def blank(*sizes: tuple[int, int]) -> Reader:
+    """Reader of images of given sizes without labels."""
+    empty = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    return Reader(Drawn([Sample(np.zeros((*size, 3), np.uint8), *empty, 0) for size in sizes]))
 
 
-def test_letterboxed_in_the_middle() -> None:
-    canvas = letterboxed(Reader(Blank((30, 41))), 0, 64)  # 64 / 41 x 30 = 46.8, truncated
+def test_letterboxed_image_is_centred() -> None:
+    canvas = letterboxed(blank((30, 41)), 0, 64)  # 64 / 41 x 30 = 46.8, truncated
     (tile,) = canvas.tiles
     assert (canvas.side, tile.left, tile.top, tile.width, tile.height) == (64, 0, 9, 64, 46)
 
@@ -71,9 +63,9 @@ def test_nine_equal_images_tile_the_plane() -> None:
     assert places == clockwise
 
 
-def test_mosaics_are_drawn_as_the_recipe_says(rng: np.random.Generator) -> None:
-    source = Blank((64, 64), (64, 48), (32, 64))
-    canvases = [random_mosaic(Reader(source), 1, 64, rng, share_of_nine=0.2) for _ in range(3000)]
+def test_distribution_of_random_mosaics(rng: np.random.Generator) -> None:
+    reader = blank((64, 64), (64, 48), (32, 64))
+    canvases = [random_mosaic(reader, 1, 64, rng, share_of_nine=0.2) for _ in range(3000)]
     assert {canvas.side for canvas in canvases} == {128}
     assert {canvas.tiles[0].index for canvas in canvases} == {1}
     of_nine = [canvas for canvas in canvases if len(canvas.tiles) == 9]

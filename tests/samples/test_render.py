@@ -1,4 +1,4 @@
-"""Labels of what a view cuts off."""
+"""Labels of objects that a view shows in part."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from yolov7.types import Sample
 
 @pytest.mark.parametrize("seen", [0.005, 0.05, 0.2])
 @pytest.mark.parametrize("with_polygon", [True, False])
-def test_a_hundredth_is_enough_of_a_polygon_a_tenth_of_a_box(seen: float, with_polygon: bool) -> None:
+def test_polygons_survive_with_1_percent_boxes_with_10_percent(seen: float, with_polygon: bool) -> None:
     polygon = np.array(((0, 0), (2, 0), (2, 80), (0, 80)), np.float32)
     image, box = np.zeros((100, 100, 3), np.uint8), np.array([(0, 0, 2, 80)], np.float32)
     polygons = (polygon,) if with_polygon else ()
-    sample = Sample(image, box, np.zeros(1, np.int64), 0, (100, 100), polygons)
+    sample = Sample(image, box, np.zeros(1, np.int64), 0, polygons)
     # Enlarged twenty times, and moved up until the wanted part of the object's height is left.
     scale, left = 20.0, 80 * seen
     view = View(np.array(((scale, 0, 0), (0, scale, -scale * (80 - left)), (0, 0, 1.0))), scale, 100, 400)

@@ -1,4 +1,4 @@
-"""Work that threads do ahead of whoever takes its results."""
+"""Work that threads do ahead of the consumer of its results."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ Result = TypeVar("Result")
 def map_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, ahead: int
 ) -> Generator[Result, None, None]:
-    """Results of a function in the order of its items, computed by threads, at most `ahead` of them waiting.
+    """Map a function over items in threads; results are in order, and at most `ahead` of them wait.
 
-    Close the iterator (``contextlib.closing``) where it may not be taken to its end.
+    Close the iterator (``contextlib.closing``) if it may not be exhausted.
+
+    >>> list(map_ahead(abs, [-1, 2, -3], threads=2, ahead=1))
+    [1, 2, 3]
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:

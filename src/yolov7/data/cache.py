@@ -1,17 +1,17 @@
-"""Images decoded and scaled once, kept in a memory-mapped file that all workers and later runs share.
+"""Cache of decoded and scaled images: a memory-mapped file shared by all workers and by later runs.
 
-A pack is named by what is in it: a digest over the content of every image, the long side and the format. So
-a changed image makes another pack, and a data set that was merely moved or touched finds its old one. Beside
-the packs lies, for each data set and size, a record of what is in its pack: only images with new content are
-decoded again. Only files that have changed are read again (`data.contents`).
+A pack is named after its content: a digest of the content of every image, the long side and the format. So
+a changed image makes a new pack, and a data set that was merely moved or touched finds its old one. For each
+data set and size there is a record of what its pack holds: only images with new content are decoded again.
+Only files that have changed are read again (`data.contents`).
 
     <directory>/<digest of the images>.pack
-    <directory>/<digest of path, split, size>.json       the record; it names its pack
-    <directory>/<digest of path, split>.files            the files as they were last seen
+    <directory>/<digest of path, split, size>.json       record; names the pack
+    <directory>/<digest of path, split>.files            state of the files when they were last read
     <directory>/lock                                     held by the process that builds
 
-Each data set has one pack a size: a pack that no record names any more is removed, and so are records that no
-run has used for 30 days. The directory may be deleted at any time.
+Packs that no record names are removed, as are records that no run has used for 30 days. The directory may be
+deleted at any time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from yolov7.data.contents import RECORDS, digest_of, image_digests
 from yolov7.data.dataset import Dataset
 from yolov7.data.labels import Defect
 from yolov7.data.pack import Pack, write_pack
-from yolov7.data.scaled import REPLACED, ScaledDataset, parts_of, scaled, scaled_size, shrunk
+from yolov7.data.scaled import REPLACED, ScaledDataset, scaled, scaled_size, shrunk
 from yolov7.errors import DataError, OutputError, SourceError
 from yolov7.files import PARTIAL, replacing, write_file
 from yolov7.images.reading import read_image
@@ -42,28 +42,28 @@ from yolov7.lock import locked
 from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)
-_FORMAT = 1  # of the pixels: another way to scale is another number
-_KEPT = 30 * 24 * 3600  # seconds
+_FORMAT = 1  # to be raised when images are scaled in another way
+_KEPT_S = 30 * 24 * 3600
 _THREADS = os.cpu_count() or 1
 
 Progress = Callable[[int, int], None]
-"""Told how many images are done, of how many."""
+"""Callback with the number of finished images and the number of all."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CachedDataset(ScaledDataset):
-    """A data set whose images come out of a pack, scaled, as read-only views that cost no copy.
+    """Data set whose scaled images are read-only views of a pack, which cost no copy.
 
     Attributes:
-        pack: the images.
-        numbers: each image's number in the pack, (N,).
+        pack: images.
+        numbers: (N,) number of each image in the pack.
     """
 
     pack: Pack
     numbers: tuple[int, ...]
 
     def pixels(self, index: int) -> Image:
-        """The scaled image.
+        """Look up a scaled image. -> uint8 (H, W, 3) RGB.
 
         Raises:
             SourceError: the pack is damaged, and the image cannot be decoded either.
@@ -80,19 +80,20 @@ class CachedDataset(ScaledDataset):
 def open_cache(
     dataset: Dataset, size: int, directory: str | os.PathLike[str], progress: Progress | None = None
 ) -> ScaledDataset:
-    """The data set with images scaled so that their long side is at most `size`, decoded once and for all.
+    """Limit the long side of a data set's images to `size`, and decode each only once.
 
-    Several processes may call it at once: one builds, the others wait and share. Where there is no room, or
-    the directory cannot be written, a warning says so and the same images are decoded whenever asked for.
+    Several processes may call it at once: one builds the cache, the others wait and share it. If there is not
+    enough space, or the directory cannot be written, a warning says so, and the same images are decoded on
+    every access.
 
     Args:
-        dataset: what to cache.
-        size: long side in pixels; smaller images stay as they are, larger ones are shrunk by area.
-        directory: where packs are kept; it is made where missing.
-        progress: told how far the building is.
+        dataset: data set to cache.
+        size: long side, pixels; smaller images stay as they are, larger ones are shrunk by area.
+        directory: directory of the packs, made if it is missing.
+        progress: callback for each finished image.
 
     Returns:
-        The same without the images that cannot be decoded, each of which is a defect of it.
+        The data set without the images that cannot be decoded, each of which becomes one of its defects.
     """
     cache = _Cache(dataset, size, Path(directory))
     try:
@@ -100,34 +101,29 @@ def open_cache(
     except (OSError, OutputError) as error:
         _LOG.warning("no cache: %s; the images are decoded anew in every epoch", error)
         return scaled(dataset, size)
-    sound = [number for number in range(len(pack)) if number not in pack.problems]
+    sound = tuple(number for number in range(len(pack)) if number not in pack.problems)
     defects = [
         Defect(str(dataset.images[number].path), None, f"{problem}: left out", "error")
         for number, problem in pack.problems.items()
     ]
-    whole = scaled(dataset, size)
-    return CachedDataset(
-        **parts_of(
-            whole,
-            images=tuple(whole.images[number] for number in sound),
-            defects=(*dataset.defects, *defects),
-        ),
-        pack=pack,
-        numbers=tuple(sound),
-        source_sizes=tuple(whole.source_sizes[number] for number in sound),
+    decodable = replace(
+        dataset,
+        images=tuple(dataset.images[number] for number in sound),
+        defects=(*dataset.defects, *defects),
     )
+    return CachedDataset(**vars(scaled(decodable, size)), pack=pack, numbers=sound)
 
 
 @dataclass(frozen=True)
 class _Record:
-    """A pack, and the digests of the files whose images are in it, in its order."""
+    """Name of a pack, and the digests of its images' files, in its order."""
 
     pack: str = ""
     files: tuple[str, ...] = ()
 
 
 class _Cache:
-    """Finds or builds the pack of one data set."""
+    """Packs of one data set."""
 
     def __init__(self, dataset: Dataset, size: int, directory: Path) -> None:
         self.dataset = dataset
@@ -137,10 +133,10 @@ class _Cache:
         self.record = directory / f"{digest_of(key.encode())}.json"
 
     def open(self, progress: Progress | None) -> Pack:
-        """The pack, built where there is none.
+        """Find the pack of the data set, or build it.
 
         Raises:
-            OSError: it cannot be written.
+            OSError, OutputError: it cannot be written.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with locked(self.directory / "lock"):
@@ -166,16 +162,16 @@ class _Cache:
         return digest_of(json.dumps(content).encode())
 
     def _build(self, path: Path, files: list[str], previous: _Record, progress: Progress | None) -> None:
-        """Decode what the previous pack does not have, and write the new one; it gets its name when whole."""
+        """Write a pack; only images that the previous one does not have are decoded."""
         needed = sum(3 * math.prod(scaled_size(image.size, self.size)) for image in self.dataset.images)
         free = shutil.disk_usage(self.directory).free
         if needed > free:
             raise OSError(
                 errno.ENOSPC,
-                f"the decoded images take {_readable(needed)}, and {_readable(free)} are free",
+                f"the decoded images take {needed:,} bytes, and {free:,} are free",
                 str(self.directory),
             )
-        for leftover in self.directory.glob(f".*.pack.*{PARTIAL}"):  # of a killed build
+        for leftover in self.directory.glob(f".*.pack.*{PARTIAL}"):  # by a killed process
             leftover.unlink()
         with (
             replacing(path) as partial,
@@ -184,7 +180,7 @@ class _Cache:
             write_pack(partial, images)
 
     def _packed(self, previous: _Record) -> dict[str, Image]:
-        """By the content's digest, the images of the previous pack."""
+        """Images of the previous pack by the digest of their file."""
         try:
             pack = Pack(self.directory / f"{previous.pack}.pack")
             numbers = [number for number in range(len(pack)) if number not in pack.problems]
@@ -195,7 +191,7 @@ class _Cache:
     def _images(
         self, files: list[str], packed: dict[str, Image], progress: Progress | None
     ) -> Generator[Image | str, None, None]:
-        """The scaled images in order, or why there is none; decoded by threads, a few ahead."""
+        """Scaled images in order, or the reason why there is none; decoded ahead by threads."""
 
         def image(number: int) -> Image | str:
             digest, labelled = files[number], self.dataset.images[number]
@@ -221,7 +217,7 @@ class _Cache:
                     progress(done, len(files))
 
     def _read_record(self) -> _Record:
-        """What the last run left; nothing where there is no record that makes sense."""
+        """Read the record of the last run; an empty one if there is no valid record."""
         try:
             record: dict[str, Any] = json.loads(self.record.read_bytes())
             return _Record(str(record["pack"]), tuple(map(str, record["files"])))
@@ -229,10 +225,10 @@ class _Cache:
             return _Record()
 
     def _remove_unused(self) -> None:
-        """Records that no run has used for long, and packs that no record names."""
+        """Remove records that no run has used for 30 days, and packs that no record names."""
         named = set()
         for record in (*self.directory.glob("*.json"), *self.directory.glob(RECORDS)):
-            if time.time() - record.stat().st_mtime > _KEPT:
+            if time.time() - record.stat().st_mtime > _KEPT_S:
                 record.unlink()
             elif record.suffix == ".json":
                 with suppress(ValueError, KeyError, TypeError, RecursionError):
@@ -241,11 +237,3 @@ class _Cache:
             if pack.stem not in named:
                 with suppress(OSError):  # Windows keeps what another process has mapped
                     pack.unlink()
-
-
-def _readable(count: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

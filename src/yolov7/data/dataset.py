@@ -14,7 +14,7 @@ from yolov7.data.labels import Defect, LabelledImage
 from yolov7.data.summary import LeftOut, Summary
 from yolov7.errors import DataError
 from yolov7.images.reading import read_image
-from yolov7.types import Sample
+from yolov7.types import Image, Sample
 
 _SHOWN = 10  # defects that train and val print
 
@@ -67,19 +67,25 @@ class Dataset:
         """Read an image, with its labels.
 
         Raises:
-            SourceError: the image cannot be decoded, although its header could be read.
+            SourceError: see `pixels`.
         """
         labelled = self.images[index]
-        image = read_image(labelled.path)
         return Sample(
-            image=image,
+            image=self.pixels(index),
             boxes=labelled.boxes,
             labels=labelled.labels,
             image_id=labelled.image_id,
-            source_size=labelled.size,
             polygons=labelled.polygons,
             crowds=labelled.crowds,
         )
+
+    def pixels(self, index: int) -> Image:
+        """Read an image. -> uint8 (H, W, 3) RGB.
+
+        Raises:
+            SourceError: the image cannot be decoded, although its header could be read.
+        """
+        return read_image(self.images[index].path)
 
     def has_boxes(self) -> tuple[bool, ...]:
         """Flags that are True for labels with at least one box."""

@@ -1,9 +1,9 @@
-"""A pack: images of any sizes in one file, which is mapped into memory instead of read.
+"""Pack: images of any sizes in one file that is mapped into memory.
 
     pixels of image 0 | pixels of image 1 | ... | index (json) | trailer: length, digest of the index; magic
 
-The trailer is written last, so that a file which is not whole is known for it. A checksum guards each image's
-pixels; it is compared when the image is first looked at, for a pack can be larger than the memory.
+The trailer is written last, so that an incomplete file is recognised. The checksum of an image is compared
+when it is first accessed, because a pack can be larger than the memory.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _MAGIC = b"y7pack01"
 
 
 class Pack:
-    """The images of a pack, read-only views of the mapped file.
+    """Images of a pack, as read-only views of the mapped file.
 
-    It travels to other processes as its path and index; each maps the file for itself.
+    Pickled without its pixels: every process maps the file for itself.
 
     Attributes:
-        path: the file.
-        shapes: int64 (N, 2), height and width of each image; 0, 0 where there is none.
-        problems: by its number, why an image could not be decoded.
+        path: file.
+        shapes: int64 (N, 2), height and width of each image; 0, 0 for a missing one.
+        problems: reason why an image is missing, by its number.
 
     Raises:
-        DataError: there is no such file, or it is not whole.
+        DataError: the file does not exist, or is incomplete.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,10 +54,10 @@ class Pack:
         return len(self.shapes)
 
     def __getitem__(self, number: int) -> Image:
-        """Pixels of an image, uint8 (H, W, 3) RGB, read-only.
+        """Look up an image. -> uint8 (H, W, 3) RGB, read-only.
 
         Raises:
-            DataError: they are not what was written, or the file is gone.
+            DataError: its pixels are damaged, or the file is gone.
         """
         if self._map is None:
             try:
@@ -78,10 +78,10 @@ class Pack:
 
 
 def write_pack(path: Path, images: Iterable[Image | str]) -> None:
-    """Write images one after the other; a text in place of an image says why there is none.
+    """Write a pack; a text in place of an image is the reason why it is missing.
 
     Raises:
-        OSError: the disk is full, or may not be written.
+        OSError: the file cannot be written.
     """
     shapes: list[tuple[int, int]] = []
     checksums: list[int] = []

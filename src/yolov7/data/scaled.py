@@ -1,9 +1,8 @@
-"""A data set whose images are no larger than a size: what training samples are made of, cached or not."""
+"""Data set with images of limited size, from which training samples are made."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,15 +11,14 @@ from yolov7.data.dataset import Dataset
 from yolov7.data.labels import LabelledImage
 from yolov7.errors import SourceError
 from yolov7.images.letterbox import long_side_size
-from yolov7.images.reading import read_image
-from yolov7.types import Image, Sample
+from yolov7.types import Image
+
+REPLACED = "it was replaced by one of another size"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScaledDataset(Dataset):
-    """A data set whose images are shrunk, by area, when they are read.
-
-    What ``images`` tells, sizes and boxes and outlines, is in pixels of the scaled images too.
+    """Data set whose images are shrunk when they are read; sizes and labels are in pixels of these images.
 
     Attributes:
         source_sizes: (height, width) of each image's file.
@@ -28,65 +26,45 @@ class ScaledDataset(Dataset):
 
     source_sizes: tuple[tuple[int, int], ...]
 
-    def __getitem__(self, index: int) -> Sample:
-        """The scaled image with its labels.
+    def pixels(self, index: int) -> Image:
+        """Read and shrink an image. -> uint8 (H, W, 3) RGB.
 
         Raises:
-            SourceError: the image cannot be decoded.
+            SourceError: the image cannot be decoded, or has another size than before.
         """
         labelled = self.images[index]
-        return Sample(
-            image=self.pixels(index),
-            boxes=labelled.boxes,
-            labels=labelled.labels,
-            image_id=labelled.image_id,
-            source_size=self.source_sizes[index],
-            polygons=labelled.polygons,
-            crowds=labelled.crowds,
-        )
-
-    def pixels(self, index: int) -> Image:
-        """The scaled image."""
-        labelled = self.images[index]
-        image = read_image(labelled.path)
+        image = super().pixels(index)
         if image.shape[:2] != self.source_sizes[index]:
             raise SourceError(REPLACED, file=labelled.path)
         return shrunk(image, max(labelled.size))
 
 
-REPLACED = "it was replaced by one of another size"
-
-
 def scaled(dataset: Dataset, size: int) -> ScaledDataset:
-    """The data set with images whose long side is at most `size`, each read and shrunk whenever asked for."""
-    images = tuple(scaled_labels(image, scaled_size(image.size, size)) for image in dataset.images)
-    return ScaledDataset(
-        **parts_of(dataset, images=images),
-        source_sizes=tuple(image.size for image in dataset.images),
-    )
-
-
-def parts_of(dataset: Dataset, **changes: Any) -> dict[str, Any]:
-    """What a data set is made of, by name, for one of another class."""
-    return {field.name: getattr(dataset, field.name) for field in fields(Dataset)} | changes
+    """Limit the long side of a data set's images to `size`; each is read and shrunk on every access."""
+    images = tuple(_scaled_labels(image, scaled_size(image.size, size)) for image in dataset.images)
+    sizes = tuple(image.size for image in dataset.images)
+    return ScaledDataset(**{**vars(dataset), "images": images}, source_sizes=sizes)
 
 
 def scaled_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """(height, width) of an image whose long side may be `longest`."""
+    """(height, width) after shrinking to a long side of at most `longest`.
+
+    >>> scaled_size((480, 640), 320), scaled_size((48, 64), 320)
+    ((240, 320), (48, 64))
+    """
     return size if max(size) <= longest else long_side_size(size, longest)
 
 
-def shrunk(image: Image, size: int) -> Image:
-    """The image with a long side of `size`, by area; as it is where that is no longer."""
-    height, width = image.shape[:2]
-    if max(height, width) <= size:
+def shrunk(image: Image, longest: int) -> Image:
+    """Shrink an image by area to a long side of at most `longest`; a smaller one is returned as it is."""
+    height, width = scaled_size(image.shape[:2], longest)
+    if (height, width) == image.shape[:2]:
         return image
-    height, width = long_side_size((height, width), size)
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def scaled_labels(labelled: LabelledImage, size: tuple[int, int]) -> LabelledImage:
-    """What is known of an image, when its (height, width) is another."""
+def _scaled_labels(labelled: LabelledImage, size: tuple[int, int]) -> LabelledImage:
+    """Scale the labels of an image to another (height, width)."""
     if labelled.size == size:
         return labelled
     y, x = size[0] / labelled.size[0], size[1] / labelled.size[1]
@@ -96,5 +74,5 @@ def scaled_labels(labelled: LabelledImage, size: tuple[int, int]) -> LabelledIma
         size=size,
         boxes=labelled.boxes * np.tile(scale, 2),
         areas=labelled.areas * (x * y),
-        polygons=tuple(None if outline is None else outline * scale for outline in labelled.polygons),
+        polygons=tuple(None if polygon is None else polygon * scale for polygon in labelled.polygons),
     )

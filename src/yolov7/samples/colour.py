@@ -9,13 +9,13 @@ import numpy.typing as npt
 from yolov7.types import Image
 
 _ROWS = 64
-"""Rows converted at a time: they stay in the processor's cache from one step to the next."""
+"""Rows converted at a time: few enough to stay in the processor's cache."""
 
 
 def shift_colours(image: Image, gains: npt.NDArray[np.float64]) -> None:
     """Multiply hue (modulo a full turn), saturation and value of an RGB image by three gains, in place.
 
-    The hue's gain must stay below 1.42: 8 bits hold 255 steps, and only the conversion back takes the modulo.
+    The gain of the hue must be below 1.42: hues beyond the full turn of 180 steps must fit into 8 bits.
     """
     matrix = np.diag(gains)
     for top in range(0, len(image), _ROWS):

@@ -1,4 +1,4 @@
-"""Canvases: where one, four or nine images lie before the random affine looks at them.
+"""Canvases: layouts of one, four or nine images, which a random affine map then shows a part of.
 
     letterboxed         four                     nine
     +---------+         +----+----------+        +----+------+---+      The centre first, then clockwise
@@ -9,7 +9,7 @@
     | grey    |         +----+          |        +--+-+---+--+ 4 |
     +---------+         |    +----------+        | 6|   5 |  |   |
 
-Nothing is drawn here. Sides of images are those after their long side became `size`.
+Nothing is drawn here. Images are scaled so that their long side is `size`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from yolov7.samples.source import Reader
 
 @dataclass(frozen=True)
 class Tile:
-    """The whole of an image on a canvas; what reaches beyond the canvas is not seen.
+    """Whole image on a canvas; what lies beyond the canvas is invisible.
 
     Attributes:
-        index: the image's number in its source.
+        index: number of the image in its source.
         left, top, width, height: pixels of the canvas.
     """
 
@@ -41,25 +41,25 @@ class Tile:
 
 @dataclass(frozen=True)
 class Canvas:
-    """A square of `side` pixels, grey where no tile lies."""
+    """Square of `side` pixels, grey where no tile lies."""
 
     side: int
     tiles: tuple[Tile, ...]
 
 
 def letterboxed(reader: Reader, index: int, size: int) -> Canvas:
-    """One image in the middle of a canvas of `size`, its long side as long as that."""
-    height, width = long_side_size(reader.size(index), size)
+    """Place one image in the middle of a canvas of `size`."""
+    height, width = long_side_size(reader.images[index].size, size)
     return Canvas(size, (Tile(index, (size - width) // 2, (size - height) // 2, width, height),))
 
 
 def random_mosaic(
     reader: Reader, index: int, size: int, rng: np.random.Generator, *, share_of_nine: float
 ) -> Canvas:
-    """An image and three or eight random others on a canvas of 2 x `size`."""
+    """Place an image and three or eight random others on a canvas of 2 x `size`."""
     count = 9 if rng.random() < share_of_nine else 4
-    indices = [index, *rng.integers(len(reader), size=count - 1).tolist()]
-    sides = [long_side_size(reader.size(i), size) for i in indices]
+    indices = [index, *rng.integers(len(reader.images), size=count - 1).tolist()]
+    sides = [long_side_size(reader.images[i].size, size) for i in indices]
     if count == 4:
         x, y = rng.uniform(size / 2, 3 * size / 2, 2).round().tolist()
         corners = four(sides, x, y)
@@ -74,13 +74,13 @@ def random_mosaic(
 
 
 def four(sides: Sequence[tuple[int, int]], x: float, y: float) -> list[tuple[float, float]]:
-    """(left, top) of four images, (height, width) each, that meet in (x, y)."""
+    """(left, top) of four images that meet in (x, y), from their (height, width)."""
     (h0, w0), (_, w2), (h1, _) = sides[0], sides[2], sides[1]
     return [(x - w0, y - h0), (x, y - h1), (x - w2, y), (x, y)]
 
 
 def nine(sides: Sequence[tuple[int, int]], size: int) -> list[tuple[float, float]]:
-    """(left, top) of nine images, (height, width) each, on 3 x 3 sizes: the first at (size, size)."""
+    """(left, top) of nine images on 3 x 3 sizes, the first at (size, size), from their (height, width)."""
     (h0, w0), (h1, w1), (h2, _), (h3, _), _, (_, w5), (_, w6), (h7, w7), (h8, w8) = sides
     west = north = size
     east, south = size + w0, size + h0

@@ -1,4 +1,4 @@
-"""Which images make up which batch: a pure function of the seed and the epoch."""
+"""Division of an epoch into batches: a function of the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Sampler
 
-# What randomness is for: seeds begin with one of these, so that no two uses share a stream.
+# Uses of randomness: seeds begin with one of these, so that no two uses share a stream.
 _ORDER, _SIZE, _SAMPLE = range(3)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A sample to be made: its place in the training, which image it begins with, the side of the result."""
+    """Sample to be made.
+
+    Attributes:
+        epoch: number of the epoch.
+        position: number of the sample in the epoch.
+        index: image that the sample begins with.
+        size: side of the sample, pixels.
+    """
 
     epoch: int
     position: int
@@ -23,24 +30,31 @@ class Draw:
     size: int
 
     def generator(self, seed: int) -> np.random.Generator:
-        """The randomness of the sample, in a run of that seed."""
+        """Random generator of this sample, in a run with this seed."""
         return np.random.default_rng((_SAMPLE, seed, self.epoch, self.position))
 
 
 class EpochSampler(Sampler[list[Draw]]):
-    """The batches of an epoch: a permutation of the images, cut into batches.
+    """Batches of an epoch: a permutation of the images, cut into batches.
 
-    A batch of all processes together is `batch_size` x `world` positions; each process has a contiguous part
-    of it. The last batch may be smaller; positions behind the end, which give all processes equally many
-    samples, begin again at the epoch's first image.
+    A batch of all processes together is `batch_size` x `world` positions, of which each process takes a
+    contiguous part. The last batch may be smaller. All processes get equally many samples: positions beyond
+    the end start again at the first image of the epoch.
 
     Args:
-        length: images of the source.
-        batch_size: samples in a batch of this process.
-        sizes: sides of which each batch takes one, the same in all processes.
-        seed: of the run.
-        rank: which of the processes this is.
-        world: how many there are.
+        length: number of images.
+        batch_size: samples per batch of this process.
+        sizes: sides to draw from, one for each batch; all processes draw the same.
+        seed: seed of the run.
+        rank: number of this process.
+        world: number of processes.
+
+    Attributes:
+        epoch: number of the epoch that the next iteration gives.
+
+    >>> sampler = EpochSampler(5, batch_size=2, sizes=[64], seed=0)
+    >>> [len(batch) for batch in sampler]
+    [2, 2, 1]
     """
 
     def __init__(
@@ -53,10 +67,6 @@ class EpochSampler(Sampler[list[Draw]]):
         self.rank = rank
         self.world = world
         self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Which epoch the next iteration is."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return math.ceil(self.length / (self.batch_size * self.world))
@@ -76,5 +86,9 @@ class EpochSampler(Sampler[list[Draw]]):
 
 
 def scales(size: int, stride: int) -> tuple[int, ...]:
-    """The sides of multi-scale batches: multiples of the stride from 0.5 to 1.5 x `size`."""
+    """Sides of multi-scale batches: multiples of the stride from 0.5 to 1.5 x `size`.
+
+    >>> scales(100, 32)
+    (64, 96, 128)
+    """
     return tuple(range(math.ceil(size / 2 / stride) * stride, size * 3 // 2 + 1, stride))

@@ -20,7 +20,7 @@ from yolov7.files import is_file
 from yolov7.losses.auxiliary import Auxiliary
 from yolov7.losses.detection import DetectionLoss, Gains, LossMaker
 from yolov7.models.architecture import Architecture
-from yolov7.samples.augment import Augmentation
+from yolov7.samples.augmentation import Augmentation
 from yolov7.text import did_you_mean
 
 
