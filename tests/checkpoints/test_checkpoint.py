@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from types import SimpleNamespace
 
@@ -81,10 +82,12 @@ def test_a_file_that_is_exchanged_once_it_is_open_changes_nothing(kind, tmp_path
     other.write_bytes(b"another file")
     opened = []
 
+    @contextlib.contextmanager
     def open_and_exchange(name):
-        opened.append(open_file(name))
-        other.replace(path)
-        return opened[-1]
+        with open_file(name) as file:
+            opened.append(file)
+            other.replace(path)
+            yield file
 
     monkeypatch.setattr(checkpoint, "open_file", open_and_exchange)
     assert load_checkpoint(path).container

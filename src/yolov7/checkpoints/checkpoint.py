@@ -20,15 +20,12 @@ from yolov7.models.complexity import count_parameters
 from yolov7.models.detector import Detector, fuse
 from yolov7.models.head import ImplicitHead
 from yolov7.models.reparam import Reparameterizable, RepConv
-from yolov7.tensor_files.safe_tensors import read_safetensors
-from yolov7.tensor_files.sniff import open_file, sniff_open
-from yolov7.tensor_files.torch_files import read_torch
+from yolov7.tensor_files.reading import read_file
+from yolov7.tensor_files.sniff import open_file
 from yolov7.tensor_files.tree import Foreign, attributes_of, describe, is_module, state_dict_of, walk
 from yolov7.text import printable
 
 Form = Literal["training", "deployed"]
-
-CONTAINERS = {"zip": "torch", "legacy": "torch before 1.6", "safetensors": "safetensors"}
 
 # Where people keep the network in a dict, best first: the averaged weights are the ones to use.
 NETWORK_KEYS = ("ema", "model", "state_dict", "model_state_dict", "ema_state_dict", "module", "weights")
@@ -153,31 +150,25 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     >>> load_checkpoint("best.pt").model.strides
     (8, 16, 32)
     """
-    with open_file(path) as file, _border(path):
-        sniffed = sniff_open(file, os.fspath(path))
-        if sniffed.kind == "safetensors":
-            found = _from_safetensors(*read_safetensors(file))
+    with open_file(path) as file, _sense():
+        contents = read_file(file)
+        if contents.metadata is not None:
+            found = _from_safetensors(contents.tree, contents.metadata)
         else:
-            found = _from_torch(read_torch(file, sniffed, os.fspath(path)))
-        return _checked(found, CONTAINERS[sniffed.kind])
+            found = _from_torch(contents.tree)
+        return _checked(found, contents.kind)
 
 
 @contextmanager
-def _border(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever the content of a file sets off into a CheckpointError with the file's name."""
+def _sense() -> Iterator[None]:
+    """Turn whatever the content of a file sets off into a CheckpointError."""
     try:
         yield
-    except CheckpointError as error:
-        if error.file is not None:
-            raise
-        # What knows tensors alone does not know the file.
-        named = type(error)(error.message, file=path, expected=error.expected, found=error.found)
-        raise named from None
-    except OSError as error:
-        raise CheckpointError(f"cannot be read: {error.strerror or error}", file=path) from error
+    except (CheckpointError, OSError):
+        raise
     except Exception as error:  # somebody else wrote the content, and it went past every check
         what = printable(f"{type(error).__name__}: {error}", 200)
-        raise DamagedCheckpointError("its content makes no sense", file=path, found=what) from error
+        raise DamagedCheckpointError("its content makes no sense", found=what) from error
 
 
 @dataclass(frozen=True)
@@ -223,7 +214,7 @@ def _checked(found: _Found, container: str) -> Checkpoint:
     )
 
 
-def _from_safetensors(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> _Found:
+def _from_safetensors(tensors: Any, metadata: Mapping[str, str]) -> _Found:
     kind = metadata.get("format", "")
     if kind == native.FORMAT:
         model, document = native.rebuild(tensors, metadata)

@@ -252,7 +252,7 @@ def _check_form(path: Path) -> None:
         )
     try:
         with path.open("rb") as file:
-            archive = Archive(file, path.name)
+            archive = Archive(file)
             archive.check()
             archive.check_contents()
     except DamagedCheckpointError as error:

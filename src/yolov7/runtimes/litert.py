@@ -61,7 +61,7 @@ class LiteRt(Runtime):
     def describe(self, path: Path) -> Description:
         with open_file(path) as file:
             try:
-                archive = Archive(file, str(path))
+                archive = Archive(file)
                 archive.check(folder=False)
                 said = archive.read(DESCRIPTION, MAX_JSON)
             except DamagedCheckpointError:

@@ -144,7 +144,7 @@ def _opened(path: Path) -> Iterator[Archive]:
         CheckpointError: there is none, or it is damaged.
     """
     with open_file(path) as file:
-        archive = Archive(file, str(path))
+        archive = Archive(file)
         archive.check(deflated=True)
         yield archive
 
@@ -161,7 +161,7 @@ def _has(path: Path, *parts: str) -> bool:
     with open_file(path) as file:
         if file.read(len(_ZIP)) != _ZIP:
             return False
-        inside = [name.partition("/")[2] for name in Archive(file, str(path)).records]
+        inside = [name.partition("/")[2] for name in Archive(file).records]
     return all(any(name.startswith(part) for name in inside) for part in parts)
 
 

@@ -60,15 +60,13 @@ class Archive:
 
     Args:
         file: open for reading bytes.
-        path: its name, for messages.
 
     Raises:
         DamagedCheckpointError: the directory is missing, lies outside of the file, or makes no sense.
     """
 
-    def __init__(self, file: BufferedIOBase, path: str) -> None:
+    def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
-        self._path = path
         self.size = file.seek(0, 2)
         self._starts: dict[str, int] = {}
         self._directory, directory_size, count = self._find_directory()
@@ -93,13 +91,13 @@ class Archive:
                 or len(name) > _MAX_NAME
                 or any(c == "\\" or c < " " for c in name)
             ):
-                raise self._damaged("holds a record whose name is a trap", found=printable(name))
+                raise DamagedCheckpointError("holds a record whose name is a trap", found=printable(name))
             if folder and (len(parts) < 2 or parts[0] != self.folder):
-                raise self._damaged(
+                raise DamagedCheckpointError(
                     "is not laid out as torch does", expected="one folder", found=printable(name)
                 )
             if record.method not in ((0, 8) if deflated else (0,)):
-                raise self._damaged(
+                raise DamagedCheckpointError(
                     "is compressed, which torch never does: unpack it and pack it again with 'zip -0 -r'",
                     expected="records stored as they are",
                     found=f"{printable(name)} is compressed or encrypted",
@@ -108,13 +106,15 @@ class Archive:
         before = ""
         for name, record in sorted(self.records.items(), key=lambda item: item[1].header):
             if record.header < end:
-                raise self._damaged(
+                raise DamagedCheckpointError(
                     "two records lie on top of each other", found=f"{printable(before)}, {printable(name)}"
                 )
             self._starts[name] = self._check_header(name, record)
             end, before = self._starts[name] + record.stored, name
             if end > self._directory:
-                raise self._damaged("a record reaches out of the file" + _AGAIN, found=printable(name))
+                raise DamagedCheckpointError(
+                    "a record reaches out of the file" + _AGAIN, found=printable(name)
+                )
 
     def check_contents(self) -> None:
         """Make sure that every record is what was saved, by its checksum. `check` comes first.
@@ -128,7 +128,7 @@ class Archive:
             while left:
                 chunk = self._file.read(min(left, _CHUNK))
                 if not chunk:
-                    raise self._damaged("is truncated" + _AGAIN)
+                    raise DamagedCheckpointError("is truncated" + _AGAIN)
                 crc, left = zlib.crc32(chunk, crc), left - len(chunk)
             self._compare(name, record, crc)
 
@@ -145,7 +145,7 @@ class Archive:
         """
         record = self._find(name)
         if record.size > limit:
-            raise self._damaged(
+            raise DamagedCheckpointError(
                 f"{printable(name)} is absurdly large",
                 expected=f"at most {limit} bytes",
                 found=f"{record.size}",
@@ -164,7 +164,7 @@ class Archive:
         """
         record = self._find(name)
         if record.size != size or record.method == _DEFLATED:
-            raise self._damaged(
+            raise DamagedCheckpointError(
                 f"{printable(name)} has the wrong size or is compressed",
                 expected=f"{size} bytes",
                 found=f"{record.size} bytes",
@@ -174,7 +174,7 @@ class Archive:
             content = buffer.numpy().data
             self._file.seek(self._starts[name])
             if self._file.readinto(content) != size:
-                raise self._damaged("is truncated" + _AGAIN)
+                raise DamagedCheckpointError("is truncated" + _AGAIN)
             self._compare(name, record, zlib.crc32(content))
         return buffer
 
@@ -185,17 +185,17 @@ class Archive:
         except zlib.error:
             inflated = b""
         if len(inflated) != record.size:
-            raise self._damaged(f"{printable(name)} is not what was saved" + _AGAIN)
+            raise DamagedCheckpointError(f"{printable(name)} is not what was saved" + _AGAIN)
         return inflated
 
     def _find(self, name: str) -> Record:
         if (record := self.records.get(name)) is None:
-            raise self._damaged("a record is missing", expected=printable(name))
+            raise DamagedCheckpointError("a record is missing", expected=printable(name))
         return record
 
     def _compare(self, name: str, record: Record, crc: int) -> None:
         if self._has_checksums and crc != record.crc:
-            raise self._damaged(
+            raise DamagedCheckpointError(
                 f"{printable(name)} is not what was saved: its checksum differs" + _AGAIN,
                 expected=f"{record.crc:08x}",
                 found=f"{crc:08x}",
@@ -205,7 +205,7 @@ class Archive:
         self._file.seek(position)
         content = self._file.read(size)
         if len(content) != size:
-            raise self._damaged("is truncated" + _AGAIN)
+            raise DamagedCheckpointError("is truncated" + _AGAIN)
         return content
 
     def _find_directory(self) -> tuple[int, int, int]:
@@ -219,21 +219,21 @@ class Archive:
                 if at + _END.size + comment == len(tail):
                     break
         else:
-            raise self._damaged("is truncated: the directory at its end is missing" + _AGAIN)
+            raise DamagedCheckpointError("is truncated: the directory at its end is missing" + _AGAIN)
         end = tail_start + at
         if end >= _LOCATOR64.size:
             mark, _, end64, _ = _LOCATOR64.unpack(self._at(end - _LOCATOR64.size, _LOCATOR64.size))
             if mark == b"PK\6\7":
                 if end64 + _END64.size > end:
-                    raise self._damaged("has a damaged directory" + _AGAIN)
+                    raise DamagedCheckpointError("has a damaged directory" + _AGAIN)
                 mark, _, _, _, disk, first, here, count, size, start = _END64.unpack(
                     self._at(end64, _END64.size)
                 )
                 end = end64 if mark == b"PK\6\6" else -1
         if disk or first or here != count or start + size != end:
-            raise self._damaged("has a damaged directory" + _AGAIN)
+            raise DamagedCheckpointError("has a damaged directory" + _AGAIN)
         if count > MAX_RECORDS or size < count * _ENTRY.size or size > MAX_RECORDS * _ENTRY.size * 4:
-            raise self._damaged(
+            raise DamagedCheckpointError(
                 "has a directory out of all proportion",
                 expected=f"at most {MAX_RECORDS} records",
                 found=str(count),
@@ -246,7 +246,7 @@ class Archive:
         at = 0
         for _ in range(count):
             if at + _ENTRY.size > size:
-                raise self._damaged("has a damaged directory" + _AGAIN)
+                raise DamagedCheckpointError("has a damaged directory" + _AGAIN)
             (mark, _, _, flags, method, _, _, crc, stored, length) = _ENTRY.unpack_from(directory, at)[:10]
             name_size, extra_size, comment_size, _, _, _, header = _ENTRY.unpack_from(directory, at)[10:]
             extra_at = at + _ENTRY.size + name_size
@@ -254,17 +254,17 @@ class Archive:
             extra = directory[extra_at : extra_at + extra_size]
             at = extra_at + extra_size + comment_size
             if mark != b"PK\1\2" or at > size:
-                raise self._damaged("has a damaged directory" + _AGAIN)
+                raise DamagedCheckpointError("has a damaged directory" + _AGAIN)
             length, stored, header = self._wide(extra, length, stored, header)
             name = raw.decode("utf-8", "replace")
             if name in records:
-                raise self._damaged("holds two records of one name", found=printable(name))
+                raise DamagedCheckpointError("holds two records of one name", found=printable(name))
             if name.endswith("/") and not length:  # a folder, which other programs list and torch does not
                 continue
             honest = not flags & 1 and (method == _DEFLATED or (method == 0 and stored == length))
             records[name] = Record(length, crc, stored, method if honest else -1, header)
         if not records:
-            raise self._damaged("is an empty zip file", expected="a checkpoint")
+            raise DamagedCheckpointError("is an empty zip file", expected="a checkpoint")
         return records
 
     def _wide(self, extra: bytes, *numbers: int) -> list[int]:
@@ -281,21 +281,18 @@ class Archive:
         rest = iter(wide)
         found = [next(rest, -1) if number == 0xFFFFFFFF else number for number in numbers]
         if any(number < 0 for number in found):
-            raise self._damaged("has a damaged directory" + _AGAIN)
+            raise DamagedCheckpointError("has a damaged directory" + _AGAIN)
         return found
 
     def _check_header(self, name: str, record: Record) -> int:
         """Where the bytes of a record start."""
         if record.header + _HEADER.size > self._directory:
-            raise self._damaged("a record lies outside of the file" + _AGAIN, found=printable(name))
+            raise DamagedCheckpointError("a record lies outside of the file" + _AGAIN, found=printable(name))
         header = _HEADER.unpack(self._at(record.header, _HEADER.size))
         mark, method, name_size, extra_size = header[0], header[3], header[9], header[10]
         raw = self._at(record.header + _HEADER.size, name_size)
         if mark != b"PK\3\4" or method != record.method or raw.decode("utf-8", "replace") != name:
-            raise self._damaged("a record is not where the directory says" + _AGAIN, found=printable(name))
+            raise DamagedCheckpointError(
+                "a record is not where the directory says" + _AGAIN, found=printable(name)
+            )
         return record.header + _HEADER.size + int(name_size) + int(extra_size)
-
-    def _damaged(
-        self, message: str, *, expected: str | None = None, found: str | None = None
-    ) -> DamagedCheckpointError:
-        return DamagedCheckpointError(message, file=self._path, expected=expected, found=found)

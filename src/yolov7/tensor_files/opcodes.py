@@ -1,12 +1,11 @@
-"""What each opcode of a pickle does to the stack of `Unpickler`.
+"""Effect of each opcode of a pickle on the machine.
 
 Protocols 0 to 5, as the standard library's ``pickletools`` describes them; no code of ``pickle`` is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from torch import Tensor
@@ -14,110 +13,40 @@ from torch import Tensor
 from yolov7.errors import DamagedCheckpointError
 from yolov7.tensor_files import arrays, symbols
 from yolov7.tensor_files.literals import LITERALS, integer
+from yolov7.tensor_files.machine import Machine
 from yolov7.tensor_files.tree import Foreign, Symbol, describe
 
-if TYPE_CHECKING:
-    from yolov7.tensor_files.unpickle import Unpickler
-
-# What things cost, in bytes of memory or the like, on the high side (see `Unpickler.spend`).
-_ENTRY = 128  # of a dict, set or memo whose table has just grown
-_CONTAINER = 300  # an empty one, and what `check_finite` notes about it
+# Costs in bytes of memory or the like, on the high side (see `Machine.spend`).
+_ENTRY = 128  # of a dict or set whose table has just grown
+_CONTAINER = 300  # an empty one, and the notes of `check_finite` about it
 _TENSOR = 1200
 _TUPLE_KEY = 16384  # their hashes can be made to collide, so they are kept few
 _PROTOCOL = 5
 
-Handler = Callable[["Unpickler"], None]
-HANDLERS: list[Handler | None] = [None] * 256
-"""By opcode; None where there is no such opcode. STOP is the machine's own."""
-
-
-def _opcode(*codes: bytes) -> Callable[[Handler], Handler]:
-    def register(handler: Handler) -> Handler:
-        for code in codes:
-            HANDLERS[code[0]] = handler
-        return handler
-
-    return register
-
-
-def _literal(read: Callable[[Unpickler], object]) -> Handler:
-    return lambda u: u.push(read(u))
-
-
-for _code, _read in LITERALS.items():
-    _opcode(_code)(_literal(_read))
+Handler = Callable[[Machine], object]
 
 
 # Containers.
 
 
-@_opcode(b"(")
-def _mark(u: Unpickler) -> None:
-    u.spend(_ENTRY)
-    u.outer.append(u.stack)
-    u.stack = []
-
-
-@_opcode(b"0")
-def _pop(u: Unpickler) -> None:
-    if u.stack:
-        u.stack.pop()
+def _pop(m: Machine) -> None:
+    if m.stack:
+        m.stack.pop()
     else:
-        u.pop_mark()
+        m.pop_mark()
 
 
-@_opcode(b"1")
-def _pop_to_mark(u: Unpickler) -> None:
-    u.pop_mark()
-
-
-@_opcode(b"2")
-def _duplicate(u: Unpickler) -> None:
-    u.push(u.stack[-1])
-
-
-@_opcode(b"t")
-def _tuple(u: Unpickler) -> None:
-    u.spend(_CONTAINER)
-    u.push(tuple(u.pop_mark()))
-
-
-@_opcode(b"\x85", b"\x86", b"\x87")
-def _small_tuple(u: Unpickler) -> None:
-    u.spend(_CONTAINER)
-    size = u.data[u.position - 1] - 0x84
-    if len(u.stack) < size:
+def _push_tuple(m: Machine, size: int) -> None:
+    if len(m.stack) < size:
         raise DamagedCheckpointError("builds a tuple out of nothing")
-    items = tuple(u.stack[-size:])
-    del u.stack[-size:]
-    u.push(items)
+    items = tuple(m.stack[-size:])
+    del m.stack[-size:]
+    m.push(items, _CONTAINER)
 
 
-@_opcode(b"]")
-def _empty_list(u: Unpickler) -> None:
-    u.spend(_CONTAINER)
-    u.push([])
-
-
-@_opcode(b"l")
-def _list(u: Unpickler) -> None:
-    u.spend(_CONTAINER)
-    u.push(u.pop_mark())
-
-
-@_opcode(b"a")
-def _append(u: Unpickler) -> None:
-    _extend(u, [u.stack.pop()])
-
-
-@_opcode(b"e")
-def _appends(u: Unpickler) -> None:
-    _extend(u, u.pop_mark())
-
-
-def _extend(u: Unpickler, items: list[object]) -> None:
-    target = u.stack[-1]
-    u.spend(64 + 16 * len(items))
+def _extend(m: Machine, items: list[object]) -> None:
+    target = m.stack[-1]
+    m.spend(64 + 16 * len(items))
     if isinstance(target, Foreign):
         if target.contents is None:
             target.contents = []
@@ -127,172 +56,97 @@ def _extend(u: Unpickler, items: list[object]) -> None:
     target.extend(items)
 
 
-@_opcode(b"}")
-def _empty_dict(u: Unpickler) -> None:
-    u.spend(_CONTAINER)
-    u.push({})
+def _push_dict(m: Machine) -> None:
+    items = m.pop_mark()
+    m.push({}, _CONTAINER)
+    _update(m, items)
 
 
-@_opcode(b"d")
-def _dict(u: Unpickler) -> None:
-    u.spend(_CONTAINER)
-    items = u.pop_mark()
-    u.push({})
-    _update(u, items)
+def _set_item(m: Machine) -> None:
+    value, key = m.stack.pop(), m.stack.pop()
+    _update(m, [key, value])
 
 
-@_opcode(b"s")
-def _set_item(u: Unpickler) -> None:
-    value, key = u.stack.pop(), u.stack.pop()
-    _update(u, [key, value])
-
-
-@_opcode(b"u")
-def _set_items(u: Unpickler) -> None:
-    _update(u, u.pop_mark())
-
-
-def _update(u: Unpickler, items: list[object]) -> None:
-    target = u.stack[-1]
-    u.spend(_ENTRY + _ENTRY * len(items))
+def _update(m: Machine, items: list[object]) -> None:
+    target = m.stack[-1]
+    m.spend(_ENTRY + _ENTRY * len(items))
     if isinstance(target, Foreign):
         if target.contents is None:
             target.contents = {}
         target = target.contents
     if not isinstance(target, dict) or len(items) % 2:
         raise DamagedCheckpointError("sets items of something that is no dict", found=describe(target))
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        target[_key(u, key)] = value
+    target.update(zip(_keys(m, items[::2]), items[1::2], strict=True))
 
 
-def _key(u: Unpickler, key: object) -> object:
-    if isinstance(key, tuple):
-        u.spend(_TUPLE_KEY)
-    return symbols.checked_key(key)
+def _keys(m: Machine, items: list[object]) -> Iterable[object]:
+    for item in items:
+        if isinstance(item, tuple):
+            m.spend(_TUPLE_KEY)
+        yield symbols.checked_key(item)
 
 
-@_opcode(b"\x8f")
-def _empty_set(u: Unpickler) -> None:
-    u.spend(_CONTAINER)
-    u.push(set())
-
-
-@_opcode(b"\x90")
-def _add_items(u: Unpickler) -> None:
-    items = u.pop_mark()
-    target = u.stack[-1]
-    u.spend(_ENTRY * len(items))
+def _add_to_set(m: Machine) -> None:
+    items = m.pop_mark()
+    target = m.stack[-1]
+    m.spend(_ENTRY * len(items))
     if not isinstance(target, set):
         raise DamagedCheckpointError("adds to something that is no set", found=describe(target))
-    target.update(_key(u, item) for item in items)
+    target.update(_keys(m, items))
 
 
-@_opcode(b"\x91")
-def _frozen_set(u: Unpickler) -> None:
-    items = u.pop_mark()
-    u.spend(_CONTAINER + _ENTRY * len(items))
-    u.push(frozenset(_key(u, item) for item in items))
-
-
-# The memo.
-
-
-@_opcode(b"p")
-def _put(u: Unpickler) -> None:
-    _memorize(u, integer(u.line()))
-
-
-@_opcode(b"q")
-def _binput(u: Unpickler) -> None:
-    _memorize(u, u.number(1))
-
-
-@_opcode(b"r")
-def _long_binput(u: Unpickler) -> None:
-    _memorize(u, u.number(4))
-
-
-@_opcode(b"\x94")
-def _memoize(u: Unpickler) -> None:
-    _memorize(u, len(u.memo))
-
-
-def _memorize(u: Unpickler, index: int) -> None:
-    u.spend(_ENTRY)
-    u.memo[index] = u.stack[-1]
-
-
-@_opcode(b"g")
-def _get(u: Unpickler) -> None:
-    u.push(u.memo[integer(u.line())])
-
-
-@_opcode(b"h")
-def _binget(u: Unpickler) -> None:
-    u.push(u.memo[u.number(1)])
-
-
-@_opcode(b"j")
-def _long_binget(u: Unpickler) -> None:
-    u.push(u.memo[u.number(4)])
+def _push_frozen_set(m: Machine) -> None:
+    items = m.pop_mark()
+    m.spend(_ENTRY * len(items))
+    m.push(frozenset(_keys(m, items)), _CONTAINER)
 
 
 # Names, and what is done with them.
 
 
-@_opcode(b"c")
-def _global(u: Unpickler) -> None:
-    u.spend(_CONTAINER)
-    module, name = u.line().decode(), u.line().decode()
-    u.push(symbols.resolve(module, name))
+def _global(m: Machine) -> None:
+    module, name = m.line().decode(), m.line().decode()
+    m.push(symbols.resolve(module, name), _CONTAINER)
 
 
-@_opcode(b"\x93")
-def _stack_global(u: Unpickler) -> None:
-    u.spend(_CONTAINER)
-    name, module = u.stack.pop(), u.stack.pop()
+def _stack_global(m: Machine) -> None:
+    name, module = m.stack.pop(), m.stack.pop()
     if not isinstance(name, str) or not isinstance(module, str):
         raise DamagedCheckpointError("names a class by something that is no text", found=describe(name))
-    u.push(symbols.resolve(module, name))
+    m.push(symbols.resolve(module, name), _CONTAINER)
 
 
-@_opcode(b"R")
-def _reduce(u: Unpickler) -> None:
-    args, function = u.stack.pop(), u.stack.pop()
-    _rebuild(u, symbols.call, function, args)
+def _reduce(m: Machine) -> None:
+    args, function = m.stack.pop(), m.stack.pop()
+    _rebuild(m, symbols.call, function, args)
 
 
-@_opcode(b"\x81")
-def _new_object(u: Unpickler) -> None:
-    args, cls = u.stack.pop(), u.stack.pop()
-    _rebuild(u, symbols.new, cls, args)
+def _new_object(m: Machine) -> None:
+    args, cls = m.stack.pop(), m.stack.pop()
+    _rebuild(m, symbols.new, cls, args)
 
 
-@_opcode(b"\x92")
-def _new_object_with_keywords(u: Unpickler) -> None:
-    keywords, args, cls = u.stack.pop(), u.stack.pop(), u.stack.pop()
-    _rebuild(u, symbols.new, cls, (args, keywords) if keywords else args)
+def _new_object_with_keywords(m: Machine) -> None:
+    keywords, args, cls = m.stack.pop(), m.stack.pop(), m.stack.pop()
+    _rebuild(m, symbols.new, cls, (args, keywords) if keywords else args)
 
 
 def _rebuild(
-    u: Unpickler, how: Callable[[object, tuple[object, ...]], object], what: object, args: object
+    m: Machine, how: Callable[[object, tuple[object, ...]], object], what: object, args: object
 ) -> None:
     if not isinstance(args, tuple):
         raise DamagedCheckpointError("wrong arguments for something to rebuild", found=describe(args))
-    u.spend(_CONTAINER)
-    u.charge_operands((args, *args))
+    m.spend(_CONTAINER)
+    m.spend_for((args, *args))
     result = how(what, args)
-    if isinstance(result, Tensor):
-        u.spend(_TENSOR)
-    elif isinstance(result, str | bytes):
-        u.charge_operands((result,))
-    u.push(result)
+    if isinstance(result, str | bytes):
+        m.spend_for((result,))
+    m.push(result, _TENSOR if isinstance(result, Tensor) else 0)
 
 
-@_opcode(b"b")
-def _build(u: Unpickler) -> None:
-    state = u.stack.pop()
-    target = u.stack[-1]
+def _build(m: Machine) -> None:
+    state = m.stack.pop()
+    target = m.stack[-1]
     if isinstance(target, Foreign):
         if target.state is not None:
             raise DamagedCheckpointError("fills an object twice", found=describe(target))
@@ -300,56 +154,97 @@ def _build(u: Unpickler) -> None:
     elif isinstance(target, arrays.ArrayType):
         target.fill(state)
     elif isinstance(target, np.ndarray):
-        u.charge_operands((state, *state) if isinstance(state, tuple) else ())
+        m.spend_for((state, *state) if isinstance(state, tuple) else ())
         arrays.fill(target, state)
     elif isinstance(target, Symbol):
         raise symbols.refusal("asks to change", str(target))
     elif not isinstance(target, dict | Tensor):
-        # What a dict or tensor carries besides (versions of modules, hooks, gradients) is not needed.
+        # A dict's or tensor's other state (versions of modules, hooks, gradients) is not needed.
         raise DamagedCheckpointError("fills something that takes no state", found=describe(target))
 
 
-@_opcode(b"Q")
-def _persistent_id(u: Unpickler) -> None:
-    u.spend(_TENSOR)
-    u.push(u.persistent(u.stack.pop()))
-
-
-@_opcode(b"i")
-def _instance(u: Unpickler) -> None:
-    module, name = u.line().decode("ascii", "replace"), u.line().decode("ascii", "replace")
+def _instance(m: Machine) -> None:
+    module, name = m.line().decode("ascii", "replace"), m.line().decode("ascii", "replace")
     raise symbols.refusal("asks to call", f"{module}.{name}")
 
 
-@_opcode(b"o")
-def _object(u: Unpickler) -> None:
-    items = u.pop_mark()
+def _object(m: Machine) -> None:
+    items = m.pop_mark()
     raise symbols.refusal("asks to call", describe(items[0]) if items else "nothing")
 
 
-@_opcode(b"\x82", b"\x83", b"\x84")
-def _extension(u: Unpickler) -> None:
-    code = u.number(1 << (u.data[u.position - 1] - 0x82))
+def _extension(code: int) -> None:
     raise symbols.refusal("asks for", f"extension {code} of Python's own registry (copyreg)")
 
 
 # What surrounds them.
 
 
-@_opcode(b"\x80")
-def _protocol(u: Unpickler) -> None:
-    if (version := u.number(1)) > _PROTOCOL:
+def _protocol(m: Machine) -> None:
+    if (version := m.number(1)) > _PROTOCOL:
         raise DamagedCheckpointError(
             "is a pickle of an unknown protocol", expected=f"0 to {_PROTOCOL}", found=str(version)
         )
 
 
-@_opcode(b"\x95")
-def _frame(u: Unpickler) -> None:
-    if u.number(8) > len(u.data) - u.position:
+def _frame(m: Machine) -> None:
+    if m.number(8) > len(m.data) - m.position:
         raise DamagedCheckpointError("is truncated inside a frame")
 
 
-@_opcode(b"P", b"\x97", b"\x98")
-def _outside(_: Unpickler) -> None:
+def _outside(_: Machine) -> None:
     raise DamagedCheckpointError("refers to data outside of the pickle, which torch never does")
+
+
+def _literal(read: Callable[[Machine], object]) -> Handler:
+    return lambda m: m.push(read(m))
+
+
+_BY_BYTE: dict[bytes, Handler] = {
+    **{code: _literal(read) for code, read in LITERALS.items()},
+    b"(": Machine.mark,
+    b"0": _pop,
+    b"1": Machine.pop_mark,
+    b"2": lambda m: m.push(m.stack[-1]),
+    b"t": lambda m: m.push(tuple(m.pop_mark()), _CONTAINER),
+    b"\x85": lambda m: _push_tuple(m, 1),
+    b"\x86": lambda m: _push_tuple(m, 2),
+    b"\x87": lambda m: _push_tuple(m, 3),
+    b"]": lambda m: m.push([], _CONTAINER),
+    b"l": lambda m: m.push(m.pop_mark(), _CONTAINER),
+    b"a": lambda m: _extend(m, [m.stack.pop()]),
+    b"e": lambda m: _extend(m, m.pop_mark()),
+    b"}": lambda m: m.push({}, _CONTAINER),
+    b"d": _push_dict,
+    b"s": _set_item,
+    b"u": lambda m: _update(m, m.pop_mark()),
+    b"\x8f": lambda m: m.push(set(), _CONTAINER),
+    b"\x90": _add_to_set,
+    b"\x91": _push_frozen_set,
+    b"p": lambda m: m.remember(integer(m.line())),
+    b"q": lambda m: m.remember(m.number(1)),
+    b"r": lambda m: m.remember(m.number(4)),
+    b"\x94": lambda m: m.remember(len(m.memo)),
+    b"g": lambda m: m.push(m.memo[integer(m.line())]),
+    b"h": lambda m: m.push(m.memo[m.number(1)]),
+    b"j": lambda m: m.push(m.memo[m.number(4)]),
+    b"c": _global,
+    b"\x93": _stack_global,
+    b"R": _reduce,
+    b"\x81": _new_object,
+    b"\x92": _new_object_with_keywords,
+    b"b": _build,
+    b"Q": lambda m: m.push(m.persistent(m.stack.pop()), _TENSOR),
+    b"i": _instance,
+    b"o": _object,
+    b"\x82": lambda m: _extension(m.number(1)),
+    b"\x83": lambda m: _extension(m.number(2)),
+    b"\x84": lambda m: _extension(m.number(4)),
+    b"\x80": _protocol,
+    b"\x95": _frame,
+    b"P": _outside,
+    b"\x97": _outside,
+    b"\x98": _outside,
+}
+HANDLERS: dict[int, Handler] = {code[0]: handler for code, handler in _BY_BYTE.items()}
+"""By opcode, without STOP, which is the machine's own."""

@@ -1,9 +1,11 @@
-"""What kind of file this is, by its first bytes; and for what is no checkpoint, what to do about it."""
+"""Kind of a file by its first bytes; and for a file that is no checkpoint, what to do about it."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,111 +17,122 @@ from yolov7.tensor_files.tree import describe
 from yolov7.tensor_files.unpickle import MAX_PICKLE, Unpickler
 from yolov7.text import printable
 
-Kind = Literal["zip", "legacy", "safetensors"]
+Kind = Literal["torch", "torch before 1.6", "safetensors"]
 
 WANTED = "a checkpoint of torch (.pt, .pth) or a .safetensors file"
 _MAX_SAFETENSORS_HEADER = 100_000_000  # the format's own limit
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
-"""What torch wrote first, before version 1.6."""
+"""First number in a file of torch before version 1.6."""
 _LEGACY = (MAGIC_NUMBER.to_bytes(10, "little"), str(MAGIC_NUMBER).encode())
 
 
 class Sniffed(NamedTuple):
-    """What kind of checkpoint a file is, and the directory of its zip file where it is one."""
+    """Kind of a checkpoint, and the directory of the zip file that torch writes since 1.6."""
 
     kind: Kind
     archive: Archive | None = None
 
 
-def open_file(path: str | os.PathLike[str]) -> BufferedReader:
-    """The file, open for reading. Raises: CheckpointError where that cannot be."""
-    try:
-        if Path(path).is_dir():
-            raise CheckpointError(
-                "is not a file", file=path, expected=WANTED, found=what_is_folder(Path(path))
-            )
-        # Before opening it: to open a pipe waits until somebody writes.
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise CheckpointError("is not a file", file=path, expected=WANTED)
-        return Path(path).open("rb")
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise CheckpointError(f"cannot be opened: {reason}", file=path) from error
-
-
-def sniff_open(file: BufferedReader, path: str) -> Sniffed:
-    """What kind of checkpoint a file is, judged by its content and never by its name.
-
-    The file is open, and the readers go on with it: between the two nobody can swap it.
-
-    Returns:
-        "zip" and "legacy": what ``torch.save`` writes since and before version 1.6. "safetensors".
+@contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+    """Open a file for reading, once; every CheckpointError inside of the block names it.
 
     Raises:
-        DamagedCheckpointError: it is none, and the message says what it is instead.
+        CheckpointError: it is no file, or cannot be opened or read.
+    """
+    with ExitStack() as stack:
+        try:
+            _require_file(Path(path))
+            file = stack.enter_context(Path(path).open("rb"))
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise CheckpointError(f"cannot be opened: {reason}", file=path) from error
+        try:
+            yield file
+        except CheckpointError as error:
+            if error.file is not None:
+                raise
+            named = type(error)(error.message, file=path, expected=error.expected, found=error.found)
+            raise named from error.__cause__
+        except OSError as error:
+            raise CheckpointError(f"cannot be read: {error.strerror or error}", file=path) from error
+
+
+def _require_file(path: Path) -> None:
+    if path.is_dir():
+        raise CheckpointError("is not a file", file=path, expected=WANTED, found=what_is_folder(path))
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait until somebody writes
+        raise CheckpointError("is not a file", file=path, expected=WANTED)
+
+
+def sniff(file: BufferedReader) -> Sniffed:
+    """Kind of an open checkpoint, judged by its content and never by its name.
+
+    The readers go on with the open file: between the two nobody can swap it.
+
+    Raises:
+        DamagedCheckpointError: it is no checkpoint; the message says what it is instead.
         UnsafeCheckpointError: it is a bare pickle, and asks for what no checkpoint needs.
     """
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(HEAD)
     if not head:
-        raise _none_of(path, "an empty file: the download or the copy failed")
+        raise _no_checkpoint("an empty file: the download or the copy failed")
     if head.startswith((b"PK\3\4", b"PK\5\6")):
-        _check_zip(archive := Archive(file, path), path)
-        return Sniffed("zip", archive)
+        _check_zip(archive := Archive(file))
+        return Sniffed("torch", archive)
     if any(magic in head[:64] for magic in _LEGACY):
-        return Sniffed("legacy")
+        return Sniffed("torch before 1.6")
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_SAFETENSORS_HEADER:
         return Sniffed("safetensors")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if head[:1] == b"\x80" and head[1:2] <= b"\5":
-        raise _about_pickle(file, path)
+        raise _about_pickle(file)
     if text[:1] in (b"(", b"c") and as_text(head) is not None:  # protocol 0 is text
         file.seek(size - 1)
         if file.read(1) == b".":
-            raise _about_pickle(file, path)
-    raise _none_of(
-        path, what_is(head, path) or f"unknown data that begins with the bytes {head[:8].hex(' ')}"
-    )
+            raise _about_pickle(file)
+    known = what_is(head, file.name)
+    raise _no_checkpoint(known or f"unknown data that begins with the bytes {head[:8].hex(' ')}")
 
 
-def _check_zip(archive: Archive, path: str) -> None:
+def _check_zip(archive: Archive) -> None:
     """Tell torch's zip files from others."""
     inside = {name.partition("/")[2] for name in archive.records}
     if any(name.startswith("code/") for name in inside) and "constants.pkl" in inside:
-        raise _none_of(
-            path, "a TorchScript archive: it is run, not loaded; name the checkpoint that it was made of"
+        raise _no_checkpoint(
+            "a TorchScript archive: it is run, not loaded; name the checkpoint that it was made of"
         )
     if "data.pkl" in inside:
         return
     if any(name.endswith(".npy") for name in archive.records):
-        raise _none_of(path, "a file of numpy arrays (.npz)")
+        raise _no_checkpoint("a file of numpy arrays (.npz)")
     if any(name.endswith("archive_format") for name in inside):
-        raise _none_of(path, "a program exported by torch.export (.pt2)")
+        raise _no_checkpoint("a program exported by torch.export (.pt2)")
     weights = [name for name in archive.records if name.endswith((".pt", ".pth", ".safetensors"))]
     if weights:
-        raise _none_of(path, f"a zip file with {printable(weights[0], 80)} inside: unpack it")
+        raise _no_checkpoint(f"a zip file with {printable(weights[0], 80)} inside: unpack it")
     if "model.weights.h5" in archive.records:
-        raise _none_of(path, "a model of Keras")
+        raise _no_checkpoint("a model of Keras")
     examples = ", ".join(printable(name, 40) for name in sorted(archive.records)[:4])
-    raise _none_of(path, f"a zip file of something else ({examples}, ...): unpack it")
+    raise _no_checkpoint(f"a zip file of something else ({examples}, ...): unpack it")
 
 
-def _about_pickle(file: BufferedReader, path: str) -> CheckpointError:
-    """What is wrong with a pickle that ``torch.save`` did not write."""
+def _about_pickle(file: BufferedReader) -> CheckpointError:
+    """The error for a pickle that ``torch.save`` did not write."""
     file.seek(0)
     try:
-        tree = Unpickler(file.read(MAX_PICKLE), file=path).load()
+        tree = Unpickler(file.read(MAX_PICKLE)).load()
     except CheckpointError as error:
         return error
-    return _none_of(
-        path,
+    return _no_checkpoint(
         "a model of PaddlePaddle"
         if isinstance(tree, dict) and "StructuredToParameterName@@" in tree
         else f"a plain pickle of {describe(tree)}: load it where it was made, and use torch.save",
     )
 
 
-def _none_of(path: str, what: str) -> DamagedCheckpointError:
-    return DamagedCheckpointError("is not a checkpoint", file=path, expected=WANTED, found=what)
+def _no_checkpoint(what: str) -> DamagedCheckpointError:
+    return DamagedCheckpointError("is not a checkpoint", expected=WANTED, found=what)

@@ -176,15 +176,7 @@ def _keys(values: Collection[object]) -> Collection[object]:
     return values
 
 
-def _tensor(
-    storage: object,
-    offset: object,
-    size: object,
-    stride: object,
-    _requires_grad: object = None,
-    _hooks: object = None,
-    _metadata: object = None,
-) -> Tensor:
+def _tensor(storage: object, offset: object, size: object, stride: object, *_rest: object) -> Tensor:
     return _as(Storage, storage).view(offset, size, stride)
 
 
@@ -196,14 +188,12 @@ def _tensor_v3(
     _requires_grad: object,
     _hooks: object,
     dtype: object,
-    _metadata: object = None,
+    *_rest: object,
 ) -> Tensor:
     return _as(Storage, storage).view(offset, size, stride, _as(torch.dtype, dtype))
 
 
-def _parameter(
-    data: object, _requires_grad: object = None, _hooks: object = None, _state: object = None
-) -> Tensor:
+def _parameter(data: object, *_rest: object) -> Tensor:
     return _as(Tensor, data)
 
 
@@ -213,16 +203,8 @@ def _tensor_with_attributes(function: object, _cls: object, args: object, _state
     return _as(Tensor, call(function, _as(tuple, args)))
 
 
-def _size(dimensions: object = ()) -> tuple[object, ...]:
-    return tuple(_items(dimensions))
-
-
 def _device(kind: object, index: object = None) -> str:
     return _as(str, kind) if index is None else f"{_as(str, kind)}:{_as(int, index)}"
-
-
-def _layout(name: object) -> str:
-    return _as(str, name)
 
 
 def _ordered_dict(pairs: object = ()) -> dict[object, object]:
@@ -234,18 +216,6 @@ def _ordered_dict(pairs: object = ()) -> dict[object, object]:
         keys.append(key)
         values.append(value)
     return dict(zip(_keys(keys), values, strict=True))
-
-
-def _default_dict(_factory: object = None) -> dict[object, object]:
-    return {}
-
-
-def _set(members: object = ()) -> set[object]:
-    return set(_keys(_items(members)))
-
-
-def _frozen_set(members: object = ()) -> frozenset[object]:
-    return frozenset(_keys(_items(members)))
 
 
 def _slice(*bounds: object) -> slice:
@@ -261,11 +231,6 @@ def _encode(text: object, encoding: object) -> bytes:
     if encoding not in ("latin1", "latin-1"):
         raise refusal("asks to encode with", describe(encoding))
     return _as(str, text).encode("latin-1")
-
-
-def _no_bytes() -> bytes:
-    """How protocols 0 to 2 write none."""
-    return b""
 
 
 def _byte_array(data: object = b"", encoding: object = "latin-1") -> bytearray:
@@ -315,17 +280,17 @@ CALLS: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch._tensor._rebuild_from_type_v2": _tensor_with_attributes,
     "torch.nn.parameter.Parameter": _parameter,
-    "torch.Size": _size,
+    "torch.Size": lambda sizes=(): tuple(_items(sizes)),
     "torch.device": _device,
-    "torch.serialization._get_layout": _layout,
+    "torch.serialization._get_layout": lambda name: _as(str, name),
     "collections.OrderedDict": _ordered_dict,
     "collections.Counter": _ordered_dict,
-    "collections.defaultdict": _default_dict,
-    "builtins.set": _set,
-    "builtins.frozenset": _frozen_set,
+    "collections.defaultdict": lambda _factory=None: {},
+    "builtins.set": lambda members=(): set(_keys(_items(members))),
+    "builtins.frozenset": lambda members=(): frozenset(_keys(_items(members))),
     "builtins.slice": _slice,
     "builtins.complex": _complex,
-    "builtins.bytes": _no_bytes,
+    "builtins.bytes": lambda: b"",  # empty bytes in protocols 0 to 2
     "builtins.bytearray": _byte_array,
     "builtins.getattr": _attribute,
     "_codecs.encode": _encode,

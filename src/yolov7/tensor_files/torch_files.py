@@ -18,42 +18,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from yolov7.errors import CheckpointError, DamagedCheckpointError
+from yolov7.errors import DamagedCheckpointError
 from yolov7.tensor_files.archive import Archive
-from yolov7.tensor_files.sniff import MAGIC_NUMBER, Sniffed
+from yolov7.tensor_files.sniff import MAGIC_NUMBER
 from yolov7.tensor_files.storages import Storage, ViewAllowance, element_type, typed, whole
-from yolov7.tensor_files.tree import Foreign, Symbol, describe, name_of
+from yolov7.tensor_files.tree import Symbol, describe, name_of
 from yolov7.tensor_files.unpickle import MAX_PICKLE, Unpickler
 
 _PROTOCOL_VERSION = 1001
-
-
-def read_torch(file: BufferedReader, sniffed: Sniffed, path: str) -> dict[object, object] | Foreign:
-    """What a checkpoint of torch holds, without running or importing anything of it.
-
-    Weights come as CPU tensors of the type they are stored in, without gradients, tied where they were tied.
-    Models come as `Foreign` objects; `state_dict_of` has their tensors. Nothing is said here about the
-    values: NaN passes.
-
-    Args:
-        file: what ``torch.save`` wrote, in any version since 0.2; open.
-        sniffed: what `sniff_open` says about it.
-        path: its name, for messages.
-
-    Raises:
-        UnsafeCheckpointError: it asks to run or import what no checkpoint needs.
-        DamagedCheckpointError: it is truncated or altered, or no checkpoint at all.
-        CheckpointError: it cannot be read.
-    """
-    try:
-        tree = _read_legacy(file, path) if sniffed.archive is None else _read_zip(sniffed.archive, path)
-    except OSError as error:
-        raise CheckpointError(f"cannot be read: {error.strerror}", file=path) from error
-    if not isinstance(tree, dict | Foreign):
-        raise DamagedCheckpointError(
-            "holds no weights", file=path, expected="a dict or a model at the top", found=describe(tree)
-        )
-    return tree
 
 
 class _StorageId(NamedTuple):
@@ -88,20 +60,22 @@ class _StorageId(NamedTuple):
 # Since torch 1.6.
 
 
-def _read_zip(archive: Archive, path: str) -> object:
+def read_zip(archive: Archive) -> object:
+    """The tree of a file that torch wrote since 1.6."""
     archive.check()
-    return read_pickle(archive, path)
+    return read_pickle(archive)
 
 
-def read_pickle(archive: Archive, path: str, part: str = "data") -> object:
+def read_pickle(archive: Archive, part: str = "data") -> object:
     """A pickle of a checked archive as a tree (``tree.py``): PART.pkl, its storages in the folder PART.
 
     Raises:
-        UnsafeCheckpointError, DamagedCheckpointError: see :func:`read_torch`.
+        UnsafeCheckpointError: it asks to run or import what no checkpoint needs.
+        DamagedCheckpointError: it is truncated or altered.
     """
     name = f"{part}.pkl"
     pickled = archive.read(f"{archive.folder}/{name}", MAX_PICKLE)
-    return Unpickler(pickled, persistent=_ZipStorages(archive, part), file=path, part=name).load()
+    return Unpickler(pickled, persistent=_ZipStorages(archive, part), part=name).load()
 
 
 class _ZipStorages:
@@ -137,16 +111,17 @@ class _ZipStorages:
 # Before torch 1.6.
 
 
-def _read_legacy(file: BufferedReader, path: str) -> object:
+def read_legacy(file: BufferedReader) -> object:
+    """The tree of a file that torch wrote before 1.6."""
     size = file.seek(0, 2)
     file.seek(0)
-    storages = _LegacyStorages(size, path)
-    pickles = Unpickler(file.read(MAX_PICKLE), persistent=storages, file=path)
+    storages = _LegacyStorages(size)
+    pickles = Unpickler(file.read(MAX_PICKLE), persistent=storages)
     for wanted in (MAGIC_NUMBER, _PROTOCOL_VERSION):
         found = pickles.load()
         if not isinstance(found, int) or found != wanted:
             raise DamagedCheckpointError(
-                "does not begin as torch's files do", file=path, expected=str(wanted), found=describe(found)
+                "does not begin as torch's files do", expected=str(wanted), found=describe(found)
             )
     pickles.load()  # about the machine that wrote it; the weights are little-endian whatever it says
     tree = pickles.load()
@@ -155,17 +130,16 @@ def _read_legacy(file: BufferedReader, path: str) -> object:
     del pickles
     storages.fill(file, keys)
     if file.read(1):
-        raise DamagedCheckpointError("goes on behind its end", file=path)
+        raise DamagedCheckpointError("goes on behind its end")
     return tree
 
 
 class _LegacyStorages:
     """The storages of a file before torch 1.6: announced by the pickle, filled from what comes behind it."""
 
-    def __init__(self, size: int, path: str) -> None:
+    def __init__(self, size: int) -> None:
         self._allowance = ViewAllowance(size)
         self._left = size
-        self._path = path
         self._storages: dict[str, Storage] = {}
 
     def __call__(self, pid: object) -> Storage | Symbol:
@@ -200,7 +174,6 @@ class _LegacyStorages:
         if not isinstance(keys, list) or not named or sorted(keys) != sorted(self._storages):
             raise DamagedCheckpointError(
                 "the storages in it are not those that its pickle names",
-                file=self._path,
                 expected=f"{len(self._storages)} storages",
                 found=describe(keys),
             )
@@ -211,10 +184,9 @@ class _LegacyStorages:
             if numel != elements.numel():
                 raise DamagedCheckpointError(
                     "a storage does not have its size; download or copy it again",
-                    file=self._path,
                     expected=f"{elements.numel()} elements",
                     found=str(numel),
                 )
             if numel and file.readinto(buffer.numpy().data) != buffer.numel():
-                raise DamagedCheckpointError("is truncated; download or copy it again", file=self._path)
+                raise DamagedCheckpointError("is truncated; download or copy it again")
             typed(buffer, elements.dtype)

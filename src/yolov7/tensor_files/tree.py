@@ -110,7 +110,7 @@ def walk(root: object) -> Iterator[object]:
 
 
 def check_finite(root: object) -> None:
-    """Make sure that whoever walks the plain data of a tree naively comes to an end, and soon.
+    """Make sure that a naive walk over the plain data of a tree comes to an end, and soon.
 
     Lists, tuples and dicts must not contain themselves, nest deeper than `MAX_DEPTH`, or grow beyond
     `MAX_VALUES` when written out (a list of ten times the same list of ten times ... is small in memory
@@ -118,20 +118,20 @@ def check_finite(root: object) -> None:
     checked as a tree of its own, and the chain that leads to it may not be longer than `MAX_DEPTH` either.
 
     Raises:
-        DamagedCheckpointError: where that does not hold.
+        DamagedCheckpointError: one of these limits is exceeded.
     """
-    measured: dict[int, tuple[int, int]] = {}  # id -> (depth, values)
+    measured: dict[int, tuple[int, int] | None] = {}
     known: set[int] = set()
     level: list[object] = [root]
     for _ in range(MAX_DEPTH):
         met: list[Foreign] = []
         for node in level:
-            met += _measure(node, measured)
+            _measure(node, 1, measured, met)
         level = []
-        for node in met:
-            if id(node) not in known:
-                known.add(id(node))
-                level += children(node)
+        for foreign in met:
+            if id(foreign) not in known:
+                known.add(id(foreign))
+                level += children(foreign)
         if not level:
             return
     raise DamagedCheckpointError(
@@ -139,64 +139,40 @@ def check_finite(root: object) -> None:
     )
 
 
-def _measure(root: object, measured: dict[int, tuple[int, int]]) -> list[Foreign]:
-    """Depth and size of each container below `root`, depth first and without recursion.
+def _measure(
+    node: object, level: int, measured: dict[int, tuple[int, int] | None], met: list[Foreign]
+) -> tuple[int, int]:
+    """Depth of a tree, and its number of values when written out.
 
-    Returns the foreign objects met on the way.
+    Args:
+        node: root of the tree.
+        level: number of containers around the tree, itself included; bounds the recursion.
+        measured: results by the id of a container, None while it is being measured.
+        met: takes the foreign objects of the tree.
     """
-    if isinstance(root, Foreign):
-        return [root]
-    if not isinstance(root, list | tuple | dict) or id(root) in measured:
-        return []
-    foreign: list[Foreign] = []
-    frames = [_Frame(root)]
-    entered = {id(root)}
-    while frames:
-        frame = frames[-1]
-        for child in frame.rest:
-            if not isinstance(child, list | tuple | dict):
-                frame.values += 1
-                if isinstance(child, Foreign):
-                    foreign.append(child)
-            elif id(child) in measured:
-                frame.add(*measured[id(child)])
-            elif id(child) in entered:
-                raise DamagedCheckpointError(f"holds a {type(child).__name__} that contains itself")
-            else:
-                entered.add(id(child))
-                frames.append(_Frame(child))
-                break
-        else:
-            measured[id(frame.node)] = (frame.depth, frame.values)
-            frames.pop()
-            if frames:
-                frames[-1].add(frame.depth, frame.values)
-        if len(frames) > MAX_DEPTH or frame.depth > MAX_DEPTH:
+    if isinstance(node, Foreign):
+        met.append(node)
+    if not isinstance(node, list | tuple | dict):
+        return 0, 1
+    if id(node) not in measured:
+        measured[id(node)] = None
+        depth, values = 1, 1
+        for child in children(node) if level <= MAX_DEPTH else ():
+            below, more = _measure(child, level + 1, measured, met)
+            depth, values = max(depth, 1 + below), values + more
+        if max(level, depth) > MAX_DEPTH:
             raise DamagedCheckpointError(
                 "holds lists or dicts nested too deep", expected=f"at most {MAX_DEPTH} inside each other"
             )
-        if frame.values > MAX_VALUES:
+        if values > MAX_VALUES:
             raise DamagedCheckpointError(
                 "holds a small value that stands for a huge one (lists that share lists)",
                 expected=f"at most {MAX_VALUES} values when written out",
             )
-    return foreign
-
-
-class _Frame:
-    """One container that `_measure` is inside of."""
-
-    __slots__ = ("depth", "node", "rest", "values")
-
-    def __init__(self, node: object) -> None:
-        self.node = node
-        self.rest = iter(children(node))
-        self.depth = 1
-        self.values = 1
-
-    def add(self, depth: int, values: int) -> None:
-        self.depth = max(self.depth, depth + 1)
-        self.values += values
+        measured[id(node)] = depth, values
+    if (size := measured[id(node)]) is None:
+        raise DamagedCheckpointError(f"holds a {type(node).__name__} that contains itself")
+    return size
 
 
 def is_module(node: object) -> bool:

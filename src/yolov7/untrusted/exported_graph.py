@@ -168,9 +168,9 @@ class _Graph:
         name = f"{self._archive.folder}/{_SAMPLES}"
         record = self._archive.records.get(name)
         if record is not None and record.size <= MAX_SAMPLES:
-            inner = Archive(io.BytesIO(self._archive.read(name, MAX_SAMPLES)), self._builder.path)
+            inner = Archive(io.BytesIO(self._archive.read(name, MAX_SAMPLES)))
             inner.check()
-            read_pickle(inner, self._builder.path)
+            read_pickle(inner)
 
     def _tensors(self, kind: str) -> dict[str, Tensor]:
         """The tensors of a folder, by their names in the network."""

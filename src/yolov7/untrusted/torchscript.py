@@ -44,8 +44,8 @@ def read_program(archive: Archive, path: str | os.PathLike[str]) -> Program:
     """
     name = os.fspath(path)
     try:
-        root = read_pickle(archive, name)
-        constants = read_pickle(archive, name, "constants")
+        root = read_pickle(archive)
+        constants = read_pickle(archive, "constants")
         if not isinstance(root, Foreign) or not isinstance(constants, list | tuple):
             raise DamagedCheckpointError("holds no network", file=name)
         code = _Code(archive, Builder(name), constants)
