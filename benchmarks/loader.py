@@ -39,8 +39,9 @@ import torch
 from plain_samples import plain_sample
 
 from yolov7.data.cache import open_cache
+from yolov7.data.dataset import Dataset
 from yolov7.data.labels import LabelledImage
-from yolov7.formats.opening import Dataset, open_dataset
+from yolov7.formats.opening import open_dataset
 from yolov7.samples.augment import training_sample
 from yolov7.samples.augmentation import Augmentation
 from yolov7.samples.colour import shift_colours

@@ -68,6 +68,16 @@ class Yolov7Error(Exception):
             text += f"\n  found:    {self.found}"
         return printable(text, keep="\n")
 
+    def brief(self) -> str:
+        """Message, then what was found and expected in brackets; without the place.
+
+        >>> Yolov7Error("no such class", file="data.yaml", expected="car, person", found="cat").brief()
+        'no such class (cat, expected: car, person)'
+        """
+        details = [] if self.found is None else [str(self.found)]
+        details += [] if self.expected is None else [f"expected: {self.expected}"]
+        return f"{self.message} ({', '.join(details)})" if details else self.message
+
 
 class UsageError(Yolov7Error):
     """An argument that cannot be."""

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import torch
 
+from yolov7.data.classes import match_classes
+from yolov7.data.dataset import Dataset
 from yolov7.errors import DataError, OutputError
 from yolov7.evaluation.coco import coco_results
 from yolov7.evaluation.run import Evaluation, evaluate_network
 from yolov7.files import exists, write_file
-from yolov7.formats.opening import Dataset, match_classes, open_dataset
+from yolov7.formats.opening import open_dataset
 from yolov7.inference.predictor import Predictor
 from yolov7.loading import load
 from yolov7.memory import enough_for_images

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from yolov7.data.anchors import best_possible_recall, box_sizes_at
 from yolov7.data.dataset import Dataset
-from yolov7.data.labels import Defect, LabelledImage
-from yolov7.data.summary import LeftOut
+from yolov7.data.findings import Defect, LeftOut
+from yolov7.data.labels import LabelledImage
 from yolov7.errors import DataError, SourceError
 from yolov7.formats.opening import find_layout
 from yolov7.images.reading import read_image
@@ -165,9 +165,7 @@ def inspect_dataset(
         raise problems[0] if problems else DataError("no split", file=path)
     defects = [defect for dataset in datasets for defect in dataset.defects]
     for problem in problems:
-        detail = "; ".join(str(part) for part in (problem.expected, problem.found) if part is not None)
-        message = f"{problem.message} ({detail})" if detail else problem.message
-        defects.append(Defect(problem.file or os.fspath(path), problem.line, message, "error"))
+        defects.append(Defect(problem.file or os.fspath(path), problem.line, problem.brief(), "error"))
 
     names = max((dataset.names for dataset in datasets), key=len)
     known = set(names)
@@ -197,7 +195,7 @@ def _digests(paths: Iterable[Path], defects: list[Defect]) -> dict[Path, bytes]:
                 while part := file.read(1 << 20):
                     digest.update(part)
         except SourceError as error:
-            return b"", error.message if error.found is None else f"{error.message} ({error.found})"
+            return b"", error.brief()
         except OSError as error:
             return b"", f"cannot be read: {error.strerror}"
         return digest.digest(), ""
@@ -262,7 +260,7 @@ def _split_report(dataset: Dataset, names: Sequence[str]) -> SplitReport:
         box_sizes=_box_sizes(images, crowds) if len(labels) else None,
         anchors=_anchors(dataset) if len(labels) else (),
         left_out=dataset.left_out,
-        summary=str(dataset.summary()),
+        summary=dataset.summary(),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _STEERING = re.compile(
     "["
@@ -52,6 +52,16 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     ('1 image', '2,000 classes')
     """
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def listed(words: Sequence[str], limit: int = 12) -> str:
+    """Words with commas between them; those beyond `limit` are counted.
+
+    >>> listed(["cat", "dog", "cow"], limit=2)
+    'cat, dog and 1 more'
+    """
+    shown = ", ".join(words[:limit])
+    return shown if len(words) <= limit else f"{shown} and {len(words) - limit:,} more"
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -19,7 +19,8 @@ from tests.runtimes.seeing import NAMES, PICTURES, SIZE, SIZES, seeing, write_la
 from yolov7.artefacts.certificate import certify
 from yolov7.artefacts.tolerance import TOLERANCES, Tolerance
 from yolov7.artefacts.verdict import Certificate
-from yolov7.formats.opening import Dataset, open_dataset
+from yolov7.data.dataset import Dataset
+from yolov7.formats.opening import open_dataset
 from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.predictor import Predictor

@@ -18,8 +18,9 @@ import yolov7
 from tests.runtimes.seeing import NAMES, PICTURES, SIZES, seeing, write_labelled, write_pictures
 from yolov7.artefacts.documents import machine, sha256_of, size_of
 from yolov7.artefacts.exporting import Exported, export
+from yolov7.data.dataset import Dataset
 from yolov7.errors import DataError, MissingDependencyError, OutputError, UsageError
-from yolov7.formats.opening import Dataset, open_dataset
+from yolov7.formats.opening import open_dataset
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.runtimes import formats

@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 
 from tests.evaluation.test_coco import detect
+from yolov7.data.dataset import Dataset
 from yolov7.data.labels import LabelledImage
 from yolov7.evaluation.coco import coco_metrics
 from yolov7.evaluation.run import Evaluation
-from yolov7.formats.opening import Dataset, open_dataset
+from yolov7.formats.opening import open_dataset
 from yolov7.types import Detections
 
 HOSTILE = (

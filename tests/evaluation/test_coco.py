@@ -16,8 +16,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.data.dataset import Dataset
 from yolov7.evaluation.coco import COCO_CATEGORY_IDS, coco_metrics, coco_results
-from yolov7.formats.opening import Dataset, open_dataset
+from yolov7.formats.opening import open_dataset
 from yolov7.types import Detections
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")

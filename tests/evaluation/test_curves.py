@@ -10,9 +10,10 @@ import pytest
 
 from tests.evaluation.scenes import detected, evaluated, labelled, noisy
 from tests.evaluation.test_coco import write_truth
+from yolov7.data.dataset import Dataset
 from yolov7.evaluation.curves import CONFIDENCES, RECALLS, ConfidenceCurves, confidence_curves
 from yolov7.evaluation.matching import IGNORED, match
-from yolov7.formats.opening import Dataset, open_dataset
+from yolov7.formats.opening import open_dataset
 from yolov7.types import Detections
 
 

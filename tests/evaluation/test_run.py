@@ -16,9 +16,10 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
+from yolov7.data.dataset import Dataset
 from yolov7.errors import DataError
 from yolov7.evaluation.run import evaluate_network
-from yolov7.formats.opening import Dataset, open_dataset
+from yolov7.formats.opening import open_dataset
 from yolov7.images.rectangular import rectangular_batches
 
 SIZES = [(300, 400), (400, 300), (200, 640), (150, 150), (1000, 700), (333, 500), (90, 120)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from yolov7.data.labels import Defect
+from yolov7.data.findings import Defect
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from tests.formats.small_sets import (
     write_yolo,
 )
 from yolov7.data.cache import open_cache
-from yolov7.data.soundness import require_sound
 from yolov7.errors import DataError
 from yolov7.formats.opening import open_dataset
 from yolov7.inspection import inspect_dataset
@@ -227,12 +226,12 @@ def test_what_is_broken_is_said_and_what_is_sound_is_there(broken: Broken, tmp_p
     assert sum(len(image) for image in dataset.images) == broken.boxes
     assert [len(dataset[index].boxes) for index in range(len(dataset))] == list(map(len, dataset.images))
     if broken.severity == "warning":
-        require_sound(dataset)
+        dataset.require_sound()
     else:
         with pytest.raises(DataError, match="--ignore-defects goes on") as refused:
-            require_sound(dataset)
+            dataset.require_sound()
         assert str(defect) in str(refused.value)
-    require_sound(dataset, ignore=True)
+    dataset.require_sound(ignore=True)
 
 
 def without(folder: str) -> Callable[[Path], Path]:
@@ -306,7 +305,7 @@ def test_where_nothing_is_sound_the_error_names_the_place(
 
 def test_empty_label_files_are_images_without_objects(tmp_path: Path) -> None:
     dataset = open_dataset(write_yolo(tmp_path, {"a": "", "b": "\n \n", "c": CAT, "d": None}))
-    require_sound(dataset)
+    dataset.require_sound()
     assert [len(image) for image in dataset.images] == [0, 0, 1, 0]
     assert dataset.unlabelled == 1
 
@@ -321,14 +320,3 @@ def test_the_same_image_in_train_and_val(tmp_path: Path) -> None:
         f"{tmp_path}/images/train/b.png",
         f"{tmp_path}/images/val/c.png",
     ]
-
-
-def test_many_errors_are_counted_and_the_first_listed(tmp_path: Path) -> None:
-    dataset = open_dataset(write_yolo(tmp_path, {"a": CAT + "7 0.5 0.5 0.1 0.1\n" * 25 + "1 0.5 0.5 0 0\n"}))
-    with pytest.raises(DataError) as refused:
-        require_sound(dataset)
-    lines = str(refused.value).splitlines()
-    assert lines[0] == f"{tmp_path}/data.yaml: 25 errors in the split 'val'"
-    assert lines[1].startswith(f"  {tmp_path}/labels/val/a.txt:2: class 7")
-    assert lines[11] == "  and 15 more, which `yolov7 doctor` lists"
-    assert lines[-1].endswith("1 sound image with 1 box")

@@ -28,7 +28,7 @@ def test_with_kpt_shape_the_first_four_numbers_are_the_box(shape: tuple[int, int
     assert (
         f"7 columns, where kpt_shape {list(shape)} has {5 + shape[0] * shape[1]}, a box 5" in defect.message
     )
-    assert "rows with keypoints, which are ignored (the boxes are read): 1" in str(dataset.summary())
+    assert "rows with keypoints, which are ignored (the boxes are read): 1" in dataset.summary()
 
 
 @pytest.mark.parametrize(

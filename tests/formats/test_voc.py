@@ -215,7 +215,7 @@ def test_ten_thousand_names_and_text_between_elements(tmp_path: Path) -> None:
 def test_defects_beyond_a_limit_are_counted(tmp_path: Path) -> None:
     dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object(), *["<object/>\n"] * 5000)}))
     assert len(dataset.defects) == 1001
-    assert dataset.defects[-1].message == "a.jpg: 4,000 more errors"
+    assert dataset.defects[-1].message == f"4,000 more errors in {tmp_path}/JPEGImages/a.jpg"
 
 
 def test_no_object_anywhere(tmp_path: Path) -> None:
@@ -242,5 +242,5 @@ def test_names_without_images_are_counted_where_they_are_many(tmp_path: Path) ->
     names = "\n".join(["a", *(f"gone{number}" for number in range(1500))])
     dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object())}, {"val": names}))
     assert len(dataset.defects) == 1001
-    assert dataset.defects[-1].message == "no image for 500 more names"
+    assert dataset.defects[-1].message == "500 more names without an image"
     assert [(entry.count, entry.reason) for entry in dataset.left_out] == [(1500, "names without an image")]

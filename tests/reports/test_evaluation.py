@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser import act, visit
 from tests.evaluation.scenes import HOSTILE, hostile_scene
-from yolov7.data.labels import Defect
+from yolov7.data.findings import Defect
 from yolov7.reports.evaluation import evaluation_report
 from yolov7.text import printable
 

@@ -18,8 +18,8 @@ import numpy as np
 from yolov7.artefacts.agreement import Agreement, Look, agree
 from yolov7.artefacts.tolerance import RESIZED, Tolerance
 from yolov7.artefacts.verdict import Certificate, Spread
+from yolov7.data.dataset import Dataset
 from yolov7.evaluation.run import evaluate_network
-from yolov7.formats.opening import Dataset
 from yolov7.images.letterbox import letterbox, share_shape, to_tensor
 from yolov7.inference.backend import Backend
 from yolov7.runtimes.suppressed import IOU as IOU_INSIDE

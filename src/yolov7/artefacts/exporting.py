@@ -30,9 +30,10 @@ from yolov7.artefacts.tolerance import TOLERANCES
 from yolov7.artefacts.verdict import Certificate
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.checkpoints.weights import find_weights
+from yolov7.data.classes import match_classes
+from yolov7.data.dataset import Dataset
 from yolov7.errors import DataError, OutputError, UsageError, Yolov7Error
 from yolov7.files import exists, explained
-from yolov7.formats.opening import Dataset, match_classes
 from yolov7.inference.backend import TorchBackend
 from yolov7.memory import enough_for_images
 from yolov7.photos import photos

@@ -32,7 +32,7 @@ from typing import Any
 from yolov7.data.ahead import map_ahead
 from yolov7.data.contents import RECORDS, digest_of, image_digests
 from yolov7.data.dataset import Dataset
-from yolov7.data.labels import Defect
+from yolov7.data.findings import Defect
 from yolov7.data.pack import Pack, write_pack
 from yolov7.data.scaled import REPLACED, ScaledDataset, scaled, scaled_size, shrunk
 from yolov7.errors import DataError, OutputError, SourceError
@@ -205,7 +205,7 @@ class _Cache:
             try:
                 pixels = read_image(data)
             except SourceError as error:
-                return error.message if error.found is None else f"{error.message} ({error.found})"
+                return error.brief()
             if pixels.shape[:2] != labelled.size:
                 return REPLACED
             return shrunk(pixels, self.size)

@@ -10,19 +10,18 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from yolov7.data.labels import Defect, LabelledImage
-from yolov7.data.summary import LeftOut, Summary
+from yolov7.data.classes import check_class_count
+from yolov7.data.findings import Defect, LeftOut
+from yolov7.data.labels import LabelledImage
 from yolov7.errors import DataError
 from yolov7.images.reading import read_image
+from yolov7.text import plural
 from yolov7.types import Image, Sample
 
 _SHOWN = 10  # defects that train and val print
 
 UNDIVIDED = "all"
 """Name of the only split of an undivided data set."""
-
-MAX_CLASSES = 10_000
-"""Classes of a data set; the largest public sets of boxes have some hundreds to 1,200."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,7 @@ class Dataset:
     left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.names) > MAX_CLASSES:
-            raise DataError(
-                "too many classes",
-                file=self.path,
-                expected=f"at most {MAX_CLASSES:,}",
-                found=f"{len(self.names):,}",
-            )
+        check_class_count(len(self.names), self.path)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -107,28 +100,54 @@ class Dataset:
             images=tuple(replace(image, labels=new[image.labels]) for image in self.images),
         )
 
-    def summary(self) -> Summary:
-        """Count images, boxes, defects and what was left out."""
-        errors = sum(defect.severity == "error" for defect in self.defects)
-        return Summary(
-            split=self.split,
-            images=len(self.images),
-            boxes=sum(map(len, self.images)),
-            classes=len(self.names),
-            unlabelled=self.unlabelled,
-            empty=max(0, sum(not len(image) for image in self.images) - self.unlabelled),
-            left_out=self.left_out,
-            errors=errors,
-            warnings=len(self.defects) - errors,
-        )
+    def summary(self) -> str:
+        """One line that counts images, boxes, defects and what was left out."""
+        boxes = sum(map(len, self.images))
+        empty = sum(not len(image) for image in self.images) - self.unlabelled
+        errors = len(self._errors())
+        counts = plural(len(self), "image"), plural(boxes, "box", "boxes")
+        read = ", ".join((*counts, plural(len(self.names), "class", "classes")))
+        lacking = [f"{plural(self.unlabelled, 'image')} without a label file"] if self.unlabelled else []
+        if empty > 0:
+            lacking.append(f"{f'{empty:,}' if lacking else plural(empty, 'image')} without a box")
+        left_out = "left out: " + ", ".join(map(str, self.left_out)) if self.left_out else ""
+        found = (errors, "error"), (len(self.defects) - errors, "warning")
+        defects = ", ".join(plural(count, one) for count, one in found if count)
+        return f"{self.split}: " + "; ".join(filter(None, (read, ", ".join(lacking), left_out, defects)))
 
     def account(self) -> list[str]:
         """Format the lines that train and val print: the summary, then the first defects."""
-        lines = [str(self.summary())]
-        lines += [f"{defect.severity}: {defect}" for defect in self.defects[:_SHOWN]]
-        if len(self.defects) > _SHOWN:
-            lines.append(f"and {len(self.defects) - _SHOWN:,} more, which `yolov7 doctor` lists")
-        return lines
+        return [self.summary(), *_first([f"{defect.severity}: {defect}" for defect in self.defects])]
+
+    def require_sound(self, *, ignore: bool = False) -> None:
+        """Refuse to train on a data set that lost images or labels while it was read.
+
+        Args:
+            ignore: accept it.
+
+        Raises:
+            DataError: there are defects of severity "error"; the first are listed, with file and line.
+        """
+        errors = self._errors()
+        if not errors or ignore:
+            return
+        boxes = sum(map(len, self.images))
+        title = f"{plural(len(errors), 'error')} in the split {self.split!r}"
+        raise DataError(
+            "\n  ".join([title, *_first(list(map(str, errors)))]),
+            file=self.path,
+            expected="none; --ignore-defects goes on with what is sound",
+            found=f"{plural(len(self), 'sound image')} with {plural(boxes, 'box', 'boxes')}",
+        )
+
+    def _errors(self) -> list[Defect]:
+        return [defect for defect in self.defects if defect.severity == "error"]
+
+
+def _first(lines: list[str]) -> list[str]:
+    """Cut a list of defects short, with the number of those left out."""
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], f"and {more:,} more, which `yolov7 doctor` lists"] if more > 0 else lines
 
 
 class Layout(Protocol):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from yolov7.data.summary import Tally
+from yolov7.data.findings import Findings
 from yolov7.errors import DataError
 from yolov7.files import is_folder
 from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, left_out_as
@@ -46,14 +46,27 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS
 
 
+def is_disk_or_home(folder: Path) -> bool:
+    """True for the root of a disk and for the home folder, which are not searched."""
+    return folder.resolve() in (Path(folder.resolve().anchor), Path.home())
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Sorted visible subfolders of a folder, links included; empty if it cannot be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if is_folder(path) and not is_hidden(path.name))
+    except OSError:
+        return []
+
+
 def images_below(
-    folder: Path, tally: Tally, *, depth: int = MAX_DEPTH, wanted: Callable[[Path], bool] | None = None
+    folder: Path, findings: Findings, *, depth: int = MAX_DEPTH, wanted: Callable[[Path], bool] | None = None
 ) -> list[Path]:
     """Find the image files in a folder and its subfolders, sorted by path.
 
     Args:
         folder: folder to search.
-        tally: counts of what is left out.
+        findings: record of what is left out.
         depth: levels of subfolders to search.
         wanted: filter of images; rejected ones are not counted.
 
@@ -61,11 +74,11 @@ def images_below(
         DataError: the folder is a disk's root or a home folder, cannot be read, or holds very many files but
             hardly any images.
     """
-    if folder.resolve() in (Path(folder.resolve().anchor), Path.home()):
+    if is_disk_or_home(folder):
         raise DataError("a whole disk or home folder is not a folder of images", file=folder)
     images: list[Path] = []
     others = 0
-    for number, (path, is_dir) in enumerate(_walk(folder, tally, depth), 1):
+    for number, (path, is_dir) in enumerate(_walk(folder, findings, depth), 1):
         if number % _PROGRESS == 0:
             _LOG.warning("%s: %s files so far, %s of them images", folder, f"{number:,}", f"{len(images):,}")
         suffix = path.suffix.lower()
@@ -83,13 +96,13 @@ def images_below(
             )
         if not is_dir and wanted is None:
             if suffix in FOREIGN_SUFFIXES:
-                tally.add(left_out_as(path), path)
+                findings.leave_out(left_out_as(path), path)
             elif suffix not in _LABELS:
-                tally.add("not images by their suffix", path)
+                findings.leave_out("not images by their suffix", path)
     return sorted(images)
 
 
-def _walk(folder: Path, tally: Tally, depth: int) -> Iterator[tuple[Path, bool]]:
+def _walk(folder: Path, findings: Findings, depth: int) -> Iterator[tuple[Path, bool]]:
     """Yield (path, True for a folder) of everything visible: linked folders last, each folder once."""
     pending: list[tuple[Path, int]] = [(folder, 0)]
     linked: list[tuple[Path, int]] = []
@@ -103,10 +116,10 @@ def _walk(folder: Path, tally: Tally, depth: int) -> Iterator[tuple[Path, bool]]
         except OSError as error:
             if here == folder:
                 raise DataError(f"the folder cannot be read: {error.strerror}", file=folder) from error
-            tally.add(f"folders that cannot be read ({error.strerror})", here)
+            findings.leave_out(f"folders that cannot be read ({error.strerror})", here)
             continue
         if (status.st_dev, status.st_ino) in seen:
-            tally.add("links to folders already searched", here)
+            findings.leave_out("links to folders already searched", here)
             continue
         seen.add((status.st_dev, status.st_ino))
         for entry in inside:
@@ -114,13 +127,13 @@ def _walk(folder: Path, tally: Tally, depth: int) -> Iterator[tuple[Path, bool]]
             is_dir = is_folder(path) if entry.is_symlink() else entry.is_dir()
             if is_hidden(entry.name):
                 if is_dir or path.suffix.lower() in IMAGE_SUFFIXES:
-                    tally.add("hidden or made by the system", path)
+                    findings.leave_out("hidden or made by the system", path)
                 continue
             yield path, is_dir
             if is_dir and level < depth:
                 (linked if entry.is_symlink() else pending).append((path, level + 1))
             elif is_dir and depth == MAX_DEPTH:
-                tally.add("folders nested too deep", path)
+                findings.leave_out("folders nested too deep", path)
 
 
 def has_magic(entry: str) -> bool:
@@ -128,7 +141,7 @@ def has_magic(entry: str) -> bool:
     return _MAGIC.search(entry) is not None
 
 
-def images_of_glob(base: Path, pattern: str, tally: Tally) -> list[Path]:
+def images_of_glob(base: Path, pattern: str, findings: Findings) -> list[Path]:
     """Find the images that match a pattern: ``*``, ``?``, ``[abc]`` in a name, ``**`` for any folders.
 
     Leading parts that exist as written are taken literally: the folder ``set [v2]`` is found.
@@ -143,7 +156,7 @@ def images_of_glob(base: Path, pattern: str, tally: Tally) -> list[Path]:
     depth = MAX_DEPTH if "**" in parts else len(parts) - 1
     tests = [None if part == "**" else re.compile(fnmatch.translate(part)) for part in parts]
     return images_below(
-        base, tally, depth=depth, wanted=lambda path: _matches(path.relative_to(base).parts, tests)
+        base, findings, depth=depth, wanted=lambda path: _matches(path.relative_to(base).parts, tests)
     )
 
 

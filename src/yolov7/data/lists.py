@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 
-from yolov7.data.labels import Defect, read_text
+from yolov7.data.findings import Findings
+from yolov7.data.text_files import read_text
 from yolov7.errors import DataError
 from yolov7.files import exists
 
@@ -37,13 +38,13 @@ def entries_of(text: str) -> Iterator[tuple[int, str]]:
         yield number, line[1:-1] if quoted else line
 
 
-def read_list(path: Path, defects: list[Defect]) -> Iterator[tuple[int, str]]:
+def read_list(path: Path, findings: Findings) -> Iterator[tuple[int, str]]:
     """Read a list file and yield (line, entry).
 
     Raises:
         DataError: the file cannot be read, is not text, or is too large.
     """
-    text = read_text(path, defects, most=MAX_LIST_BYTES)
+    text = read_text(path, findings, most=MAX_LIST_BYTES)
     if "\0" in text:
         raise DataError("the list cannot be read: not a text file", file=path)
     return entries_of(text)

@@ -11,13 +11,15 @@ import numpy as np
 from torch import Tensor
 
 from yolov7.data.ahead import map_ahead
-from yolov7.data.labels import Defect, LabelledImage
+from yolov7.data.classes import match_classes
+from yolov7.data.dataset import Dataset
+from yolov7.data.findings import Defect
+from yolov7.data.labels import LabelledImage
 from yolov7.errors import SourceError
 from yolov7.evaluation.coco import Metrics, coco_metrics
 from yolov7.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from yolov7.evaluation.curves import PrecisionRecall
 from yolov7.evaluation.matching import judge
-from yolov7.formats.opening import Dataset, match_classes
 from yolov7.images.letterbox import letterbox_evaluation, released_way_back, to_tensor
 from yolov7.images.reading import read_image
 from yolov7.images.rectangular import RectangularBatch, rectangular_batches

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from yolov7.data.dataset import UNDIVIDED, Dataset, plain_split
-from yolov7.data.labels import Defect, LabelCollector, image_sizes, read_text
+from yolov7.data.findings import Findings
+from yolov7.data.labels import LabelCollector, image_sizes
+from yolov7.data.text_files import first_bytes, read_text
 from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
 from yolov7.formats import coco_values as values
-from yolov7.formats.coco_annotations import AnnotationReader, Image
+from yolov7.formats.coco_annotations import AnnotationReader
 from yolov7.formats.coco_files import Found, find_images
 from yolov7.formats.coco_ledger import Ledger
 from yolov7.text import plural, printable
@@ -69,8 +72,7 @@ def _split_of(file: Path) -> str:
 
 
 def _looks_like_coco(file: Path) -> bool:
-    with file.open("rb") as stream:
-        start = stream.read(1 << 20)
+    start = first_bytes(file, 1 << 20)
     return any(key in start for key in (b'"annotations"', b'"images"', b'"categories"'))
 
 
@@ -81,66 +83,61 @@ class _Reader:
         self.file = file
         self.folder = images
         self.split = split
-        self.defects: list[Defect] = []
-        self.text = read_text(file, self.defects, most=values.MAX_BYTES)
-        self.ledger = Ledger(file, self.text, self.defects)
+        self.findings = Findings()
+        self.text = read_text(file, self.findings, most=values.MAX_BYTES)
+        self.ledger = Ledger(file, self.text, self.findings)
 
     def dataset(self, path: Path) -> Dataset:
         content = self._content()
         annotations = content.get("annotations", [])
         names = self._read_categories(content["categories"], annotations)
-        images = self._read_images(content["images"])
-        AnnotationReader(self.ledger, images, {number: label for label, number in enumerate(names)}).read(
-            annotations
-        )
-        sound = [
-            image.collector.labelled_image(image.path, image.image_id)
-            for image in images.values()
-            if image.collector is not None
-        ]
+        collectors = self._read_images(content["images"])
+        labels = {number: label for label, number in enumerate(names)}
+        AnnotationReader(self.ledger, collectors, labels).read(annotations)
         self.ledger.close()
+        readable = filter(None, collectors.values())
+        images = tuple(collector.labelled_image() for collector in readable)
         return Dataset(
             path=path,
             kind="coco",
             split=self.split,
             names=tuple(names.values()),
             category_ids=tuple(names),
-            images=tuple(sound),
-            defects=tuple(self.defects),
-            unlabelled=0 if "annotations" in content else len(sound),
-            left_out=tuple(self.ledger.left_out),
+            images=images,
+            defects=self.findings.defects,
+            unlabelled=0 if "annotations" in content else len(images),
+            left_out=self.findings.left_out,
         )
 
     def _content(self) -> dict[str, list[Any]]:
         """Lists of images, categories and annotations; only COCO's files of test images may lack the last."""
         content = values.parse(self.text, self.file)
+        if not isinstance(content, dict):
+            raise self._not_coco("images", type(content).__name__)
         for key in ("images", "annotations", "categories"):
             if key == "annotations" and content.keys() <= _TEST_KEYS:
-                continue
-            if not isinstance(content, dict) or not isinstance(content.get(key), list):
-                raise DataError(
-                    f"not COCO: no list of {key}",
-                    file=self.file,
-                    expected="an object with the lists images, annotations and categories",
-                    found=", ".join(map(str, list(content)[:20]))
-                    if isinstance(content, dict)
-                    else type(content).__name__,
-                )
-        for key in ("images", "categories", "annotations"):
-            if self.text.count(f'"{key}"') > 1 and (times := values.keys(self.text).count(key)) > 1:
-                self.ledger.note("error", f"{times} lists of {key}: only the last is read")
-        if "annotations" not in content:
-            self.ledger.note(
-                "warning", "no list of annotations: the split cannot be used for training or validation"
-            )
-        return dict(content)
+                message = "no list of annotations: the split cannot be used for training or validation"
+                self.findings.warning(self.file, message)
+            elif not isinstance(content.get(key), list):
+                raise self._not_coco(key, ", ".join(list(content)[:20]))
+            elif self.text.count(f'"{key}"') > 1 and (times := values.keys(self.text).count(key)) > 1:
+                self.findings.error(self.file, f"{times} lists of {key}: only the last is read")
+        return content
+
+    def _not_coco(self, key: str, found: str) -> DataError:
+        return DataError(
+            f"not COCO: no list of {key}",
+            file=self.file,
+            expected="an object with the lists images, annotations and categories",
+            found=found,
+        )
 
     def _read_categories(self, categories: list[Any], annotations: list[Any]) -> dict[int, str]:
         """Map category ids to names, sorted by id; labels have the same order."""
         names: dict[int, str] = {}
-        children: dict[str, set[str]] = {}
+        parents: set[str] = set()
         for index, category in enumerate(categories):
-            given, name = _get(category, "id"), _get(category, "name")
+            given, name, above = (_get(category, key) for key in ("id", "name", "supercategory"))
             number = values.whole(given)
             if values.is_whole(name):
                 name = str(name)
@@ -152,29 +149,26 @@ class _Reader:
                     found=f"id {values.short(given)}, name {values.short(name)}",
                 )
             if number in names:
-                self.ledger.warn(
-                    "categories", index, "categories that are listed twice", f"category {number}: again"
-                )
+                message = f"category {number}: again"
+                self.ledger.warn("categories", index, "categories that are listed twice", message)
             if name != printable(name):
-                self.ledger.warn(
-                    "categories", index, "names with control characters", f"category name {name!r}"
-                )
+                message = f"category name {name!r}"
+                self.ledger.warn("categories", index, "names with control characters", message)
             names[number] = name
-            above = _get(category, "supercategory")
             if isinstance(above, str) and above != name:
-                children.setdefault(above, set()).add(name)
+                parents.add(above)
         if not names:
             raise DataError("no categories", file=self.file)
-        for number in _parents(names, children, annotations):
-            self.ledger.left_out.add("supercategories without annotations", names.pop(number))
+        for number in _empty_parents(names, parents, annotations):
+            self.findings.leave_out("supercategories without annotations", names.pop(number))
         for name, times in Counter(names.values()).items():
             if times > 1:
                 message = f"{times} categories are called {name!r}"
                 self.ledger.warn("categories", 0, "names of several categories", message)
         return dict(sorted(names.items()))
 
-    def _read_images(self, images: list[Any]) -> dict[int | str, Image]:
-        """Map image ids to image files, each with a collector for its labels."""
+    def _read_images(self, images: list[Any]) -> dict[int | str, LabelCollector | None]:
+        """Map image ids to collectors for the labels, None for images that cannot be read."""
         entries: dict[int | str, tuple[int, str]] = {}
         for index, image in enumerate(images):
             number = values.identity(_get(image, "id"))
@@ -182,51 +176,48 @@ class _Reader:
             if number is None or not isinstance(name, str):
                 message = "image without id or file_name: left out"
                 self.ledger.lose("images", index, "images without id or file_name", message)
-            elif number in entries:
-                if entries[number][1] == name:
-                    message = f"image {values.short(number)}: listed again"
-                    self.ledger.warn("images", index, "images that are listed twice", message)
-                    continue
+            elif number not in entries:
+                entries[number] = index, name
+            elif entries[number][1] == name:
+                message = f"image {values.short(number)}: listed again"
+                self.ledger.warn("images", index, "images that are listed twice", message)
+            else:
                 message = f"image id {values.short(number)} is given twice: {name} left out"
                 self.ledger.lose("images", index, "images with a repeated id", message)
-            else:
-                entries[number] = index, name
         found = find_images([name for _, name in entries.values()], self._folders(), self.file)
         if found.by_last_part:
             count = plural(len(found.by_last_part), "file name")
             message = f"{count} with unknown folders: found by the last part in {found.folder}"
-            self.ledger.note("warning", message)
+            self.findings.warning(self.file, message)
         return self._measure_images(images, entries, found)
 
     def _measure_images(
         self, images: list[Any], entries: dict[int | str, tuple[int, str]], found: Found
-    ) -> dict[int | str, Image]:
+    ) -> dict[int | str, LabelCollector | None]:
         """Read the size of each image from its file header."""
         ambiguous, missing = set(found.ambiguous), set(found.missing)
         unique = list(dict.fromkeys(path for place, path in enumerate(found.paths) if place not in missing))
-        sizes = dict(zip(unique, image_sizes(unique, self.defects), strict=True))
+        sizes = dict(zip(unique, image_sizes(unique, self.findings), strict=True))
         first: dict[Path, int | str] = {}
-        read: dict[int | str, Image] = {}
-        for place, ((number, (index, name)), path) in enumerate(
-            zip(entries.items(), found.paths, strict=True)
-        ):
-            given, size = images[index]["id"], sizes.get(path, "no such file")
+        read: dict[int | str, LabelCollector | None] = {}
+        for place, (number, (index, name)) in enumerate(entries.items()):
+            path, given = found.paths[place], images[index]["id"]
+            size = sizes.get(path, "no such file")
             image_id = given if isinstance(given, str) else number
-            subject = f"image {values.short(given)}:"
+            subject = f"image {values.short(given)}"
             if place in ambiguous:
                 size = f"{name} shares its last part with other images"
             if isinstance(size, str):
-                self.ledger.lose(
-                    "images", index, "images that cannot be read", f"{subject} {path}: {size}: left out"
-                )
-                read[number] = Image(image_id, path, None)
+                message = f"{subject}: {path}: {size}: left out"
+                self.ledger.lose("images", index, "images that cannot be read", message)
+                read[number] = None
                 continue
             if first.setdefault(path, number) != number:
-                message = f"{subject} {path} is also image {values.short(first[path])}: both are kept"
+                message = f"{subject}: {path} is also image {values.short(first[path])}: both are kept"
                 self.ledger.warn("images", index, "images listed under several ids", message)
-            self._compare_size(index, images[index], f"{subject[:-1]} is listed as", path, size)
-            collector = LabelCollector(self.file, size, self.defects, self.ledger.annotation_line)
-            read[number] = Image(image_id, path, collector)
+            self._compare_size(index, images[index], subject, path, size)
+            line_of = partial(self.ledger.line_of, "annotations")
+            read[number] = LabelCollector(path, image_id, size, self.file, self.findings, line_of)
         return read
 
     def _compare_size(
@@ -235,15 +226,11 @@ class _Reader:
         given = image.get("height"), image.get("width")
         if given == (None, None):
             return
-        height, width = map(values.whole, given)
-        if (height, width) != size:
-            self.ledger.warn(
-                "images",
-                index,
-                "images whose listed size is wrong",
-                f"{subject} {values.short(given[1])} x {values.short(given[0])}, but {path} is "
-                f"{size[1]} x {size[0]}: its boxes may not fit",
-            )
+        if tuple(map(values.whole, given)) != size:
+            listed = f"{values.short(given[1])} x {values.short(given[0])}"
+            message = f"{subject} is listed as {listed}, but {path} is {size[1]} x {size[0]}: "
+            message += "its boxes may not fit"
+            self.ledger.warn("images", index, "images whose listed size is wrong", message)
         elif given != size:
             self.ledger.remark("image sizes written as text or as floats: read as integers", path.name)
 
@@ -263,12 +250,12 @@ class _Reader:
         return [base / subfolder for base in bases for subfolder in subfolders]
 
 
-def _parents(names: dict[int, str], children: dict[str, set[str]], annotations: list[Any]) -> set[int]:
-    """Ids of categories that are the supercategory of others and have no annotation: these are no classes."""
-    parents: set[int] = {number for number, name in names.items() if name in children}
-    if parents:
-        parents.difference_update(values.whole(_get(annotation, "category_id")) for annotation in annotations)
-    return parents if len(parents) < len(names) else set()
+def _empty_parents(names: dict[int, str], parents: set[str], annotations: list[Any]) -> set[int]:
+    """Ids of categories that are others' supercategory and have no annotation: these are no classes."""
+    empty: set[int] = {number for number, name in names.items() if name in parents}
+    if empty:
+        empty.difference_update(values.whole(_get(annotation, "category_id")) for annotation in annotations)
+    return empty if len(empty) < len(names) else set()
 
 
 def _get(value: Any, key: str) -> Any:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from yolov7.data.labels import LabelCollector, in_fractions, polygon_box
@@ -15,31 +13,18 @@ from yolov7.types import FloatArray
 _MAX_AREA = 1e10  # COCO's evaluation ignores larger objects
 
 
-@dataclass(frozen=True)
-class Image:
-    """An image listed in the json.
-
-    Attributes:
-        image_id: id as written in the json.
-        path: image file.
-        collector: collector of its labels; None if the file cannot be read.
-    """
-
-    image_id: int | str
-    path: Path
-    collector: LabelCollector | None
-
-
 class AnnotationReader:
     """Reader of annotations, tolerant of the variants that labelling tools write.
 
     Args:
         ledger: record of defects.
-        images: images by id (`coco_values.identity`).
+        images: collector of each image's labels by id (`coco_values.identity`); None for unreadable images.
         labels: label of each category id.
     """
 
-    def __init__(self, ledger: Ledger, images: Mapping[int | str, Image], labels: Mapping[int, int]) -> None:
+    def __init__(
+        self, ledger: Ledger, images: Mapping[int | str, LabelCollector | None], labels: Mapping[int, int]
+    ) -> None:
         self.ledger, self.images, self.labels = ledger, images, labels
 
     def read(self, annotations: list[Any]) -> None:
@@ -47,48 +32,48 @@ class AnnotationReader:
         seen: set[int | str] = set()
         for index, annotation in enumerate(annotations):
             if not isinstance(annotation, dict):
-                message = "annotation is not an object: dropped"
-                self.ledger.lose("annotations", index, "annotations that are not objects", message)
+                self._lose(index, "annotations that are not objects", "annotation is not an object: dropped")
                 continue
-            subject = f"annotation {values.short(annotation.get('id'))}:"
-            image = self._image_of(index, annotation, subject)
-            label = self._label_of(index, annotation, subject) if image else None
-            if image is None or label is None:
+            subject = f"annotation {values.short(annotation.get('id'))}"
+            found = self._resolve(index, annotation, subject)
+            if found is None:
                 continue
             number = values.identity(annotation.get("id"))
             if number in seen:
-                message = f"{subject} another annotation has the same id: kept"
+                message = f"{subject}: another annotation has the same id: kept"
                 self.ledger.warn("annotations", index, "annotations with a repeated id: kept", message)
             if number is not None:
                 seen.add(number)
-            if image.collector is not None:  # else the image was reported
-                self._add(index, annotation, subject, label, image.collector)
+            label, collector = found
+            if collector is None:  # the image itself was reported
+                self.ledger.findings.leave_out("annotations of images that cannot be read", subject)
             else:
-                self.ledger.left_out.add("annotations of images that cannot be read", subject[:-1])
+                self._add(index, annotation, subject, label, collector)
 
-    def _image_of(self, index: int, annotation: dict[str, Any], subject: str) -> Image | None:
-        given = annotation.get("image_id")
-        number = values.identity(given)
-        image = None if number is None else self.images.get(number)
-        if image is None:
-            message = f"{subject} no image has the id {values.short(given)}: dropped"
-            self.ledger.lose("annotations", index, "annotations of images that are not listed", message)
-        elif type(given) is not type(image.image_id):
-            self.ledger.remark(
-                "image_id written in another form than the image's id: read as the same", subject[:-1]
-            )
-        return image
+    def _lose(self, index: int, kind: str, message: str) -> None:
+        self.ledger.lose("annotations", index, kind, message)
 
-    def _label_of(self, index: int, annotation: dict[str, Any], subject: str) -> int | None:
-        given = annotation.get("category_id")
-        number = values.whole(given)
-        if number is None or number not in self.labels:
-            message = f"{subject} no category has the id {values.short(given)}: dropped"
-            self.ledger.lose("annotations", index, "annotations of categories that are not listed", message)
+    def _resolve(
+        self, index: int, annotation: dict[str, Any], subject: str
+    ) -> tuple[int, LabelCollector | None] | None:
+        """Find the label and the image of an annotation; report it if one of them is not listed."""
+        image, category = annotation.get("image_id"), annotation.get("category_id")
+        image_id, category_id = values.identity(image), values.whole(category)
+        if image_id is None or image_id not in self.images:
+            message = f"{subject}: no image has the id {values.short(image)}: dropped"
+            self._lose(index, "annotations of images that are not listed", message)
             return None
-        if not values.is_whole(given):
-            self.ledger.remark("category_id written as text or as float: read as an integer", subject[:-1])
-        return self.labels[number]
+        collector = self.images[image_id]
+        if collector is not None and type(image) is not type(collector.image_id):
+            remark = "image_id written in another form than the image's id: read as the same"
+            self.ledger.remark(remark, subject)
+        if category_id is None or category_id not in self.labels:
+            message = f"{subject}: no category has the id {values.short(category)}: dropped"
+            self._lose(index, "annotations of categories that are not listed", message)
+            return None
+        if not values.is_whole(category):
+            self.ledger.remark("category_id written as text or as float: read as an integer", subject)
+        return self.labels[category_id], collector
 
     def _add(
         self, index: int, annotation: dict[str, Any], subject: str, label: int, collector: LabelCollector
@@ -96,35 +81,32 @@ class AnnotationReader:
         """Add one annotation with its bbox, or else the box of its polygon or mask."""
         crowd, clear = values.flag(annotation.get("iscrowd"))
         if not clear:
-            meaning = f"iscrowd is neither 0 nor 1: read as {int(crowd)}"
-            self.ledger.remark(meaning, subject[:-1])
-        parts = annotation.get("segmentation")
+            self.ledger.remark(f"iscrowd is neither 0 nor 1: read as {int(crowd)}", subject)
+        given, parts = annotation.get("bbox"), annotation.get("segmentation")
         polygon = None if crowd and isinstance(parts, dict) else values.polygon(parts)
-        box = self._box(annotation.get("bbox"), parts, polygon, subject)
+        box = self._box(given, parts, polygon, subject)
         if box is None:
-            given = values.short(annotation.get("bbox"))
-            message = f"{subject} bbox must be [x, y, width, height], not {given}: dropped"
-            self.ledger.lose("annotations", index, "annotations without a box of four numbers", message)
-            return
+            message = f"{subject}: bbox must be [x, y, width, height], not {values.short(given)}: dropped"
+            return self._lose(index, "annotations without a box of four numbers", message)
         x, y, width, height = box
-        if in_fractions((x, y, x + width, y + height), collector.size):
-            message = f"{subject} box ({x:g}, {y:g}, {width:g}, {height:g}) lies in the first pixel: "
+        corners = x, y, x + width, y + height
+        if in_fractions(corners, collector.size):
+            message = f"{subject}: box ({x:g}, {y:g}, {width:g}, {height:g}) lies in the first pixel: "
             message += "fractions of the image instead of pixels? dropped"
-            self.ledger.lose("annotations", index, "boxes in fractions of the image", message)
-            return
+            return self._lose(index, "boxes in fractions of the image", message)
         if polygon is None and isinstance(parts, list) and parts and not crowd:
             problem = "polygon with fewer than 3 points or a value that is not a number: only the box is used"
-            self.ledger.warn("annotations", index, "polygons that cannot be read", f"{subject} {problem}")
+            self.ledger.warn("annotations", index, "polygons that cannot be read", f"{subject}: {problem}")
         area = values.number(annotation.get("area"))
         if area is None or not 0 <= area < _MAX_AREA:
             if annotation.get("area") is not None:
-                self.ledger.remark("invalid areas: the area of the box is used", subject[:-1])
+                self.ledger.remark("invalid areas: the area of the box is used", subject)
             area = width * height
-        collector.add(
+        return collector.add(
             label,
-            (x, y, x + width, y + height),
+            corners,
             place=index,
-            subject=f"{subject} box",
+            subject=f"{subject}: box",
             polygon=None if crowd else polygon,
             crowd=crowd,
             area=area,
@@ -132,20 +114,16 @@ class AnnotationReader:
 
     def _box(self, given: Any, parts: Any, polygon: FloatArray | None, subject: str) -> values.Box | None:
         if given is None or given == []:
-            mask = values.mask_box(parts)
+            box = values.mask_box(parts)
             if polygon is not None:
                 x1, y1, x2, y2 = polygon_box(polygon)
-                mask = x1, y1, x2 - x1, y2 - y1
-            if mask is not None:
-                self.ledger.remark(
-                    "annotations without bbox: the box of the polygon or mask is used", subject[:-1]
-                )
-            return mask
-        box = values.bbox(given)
-        if box is not None and not (
-            isinstance(given, list) and not any(isinstance(side, str) for side in given)
-        ):
-            self.ledger.remark(
-                "boxes written as text or with names: read as x, y, width, height", subject[:-1]
-            )
+                box = x1, y1, x2 - x1, y2 - y1
+            remark = "annotations without bbox: the box of the polygon or mask is used"
+        else:
+            box = values.bbox(given)
+            if isinstance(given, list) and not any(isinstance(side, str) for side in given):
+                return box
+            remark = "boxes written as text or with names: read as x, y, width, height"
+        if box is not None:
+            self.ledger.remark(remark, subject)
         return box

@@ -1,16 +1,11 @@
-"""Record of the defects of a COCO json, with lines: listed up to a limit, counted beyond it."""
+"""Findings in a COCO json, with the lines on which the elements of its lists begin."""
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import Literal
 
-from yolov7.data.labels import MOST_REPORTED, Defect
-from yolov7.data.summary import Tally
+from yolov7.data.findings import Findings
 from yolov7.formats.coco_values import element_lines
-
-Severity = Literal["error", "warning"]
 
 
 class Ledger:
@@ -19,48 +14,34 @@ class Ledger:
     Args:
         file: the json file.
         text: its content.
-        defects: list to append to.
+        findings: record to add to.
     """
 
-    def __init__(self, file: Path, text: str, defects: list[Defect]) -> None:
+    def __init__(self, file: Path, text: str, findings: Findings) -> None:
         self.file = file
-        self.defects = defects
-        self.left_out = Tally()
-        self._remarks = Tally()
-        self._reported: Counter[tuple[Severity, str]] = Counter()
-        self._first: dict[str, str] = {}
+        self.findings = findings
         self._text = text
         self._lines: dict[str, list[int]] = {}
+        self._remarks: dict[str, tuple[int, str]] = {}
 
     def lose(self, key: str, index: int, kind: str, message: str) -> None:
-        """Report a list element that is lost; `close` adds it to `left_out`."""
-        self._report("error", key, index, kind, message)
+        """Report that element `index` of the list `key` is lost."""
+        example = message.split(": ")[0]
+        self.findings.lose(kind, self.file, message, self.line_of(key, index), example)
 
     def warn(self, key: str, index: int, kind: str, message: str) -> None:
-        """Report a list element that was kept or repaired."""
-        self._report("warning", key, index, kind, message)
+        """Report that element `index` of the list `key` was kept or repaired."""
+        self.findings.warning(self.file, message, self.line_of(key, index), kind)
 
     def remark(self, kind: str, example: str) -> None:
         """Count a value that was readable but not in the standard form; reported once, by `close`."""
-        self._remarks.add(kind, example)
-
-    def note(self, severity: Severity, message: str, line: int | None = None) -> None:
-        """Report a defect of the file as a whole."""
-        self.defects.append(Defect(str(self.file), line, message, severity))
+        count, first = self._remarks.get(kind, (0, example))
+        self._remarks[kind] = count + 1, first
 
     def close(self) -> None:
-        """Fill `left_out`; report the number of defects beyond the limit, and the remarks."""
-        for (severity, kind), count in self._reported.items():
-            if severity == "error":
-                self.left_out.add(kind, self._first[kind], count)
-            if count > MOST_REPORTED:
-                self.note(severity, f"{count - MOST_REPORTED:,} more {kind}")
-        for remark in self._remarks:
-            self.note("warning", str(remark))
-
-    def annotation_line(self, index: int) -> int:
-        """Line on which an annotation begins, from 1."""
-        return self.line_of("annotations", index)
+        """Report the remarks."""
+        for kind, (count, first) in self._remarks.items():
+            self.findings.warning(self.file, f"{kind}: {count:,} (such as {first})")
 
     def line_of(self, key: str, index: int) -> int:
         """Line on which element `index` of the list `key` begins, from 1."""
@@ -73,10 +54,3 @@ class Ledger:
                 self._lines[key] = []
         lines = self._lines[key]
         return lines[index] if index < len(lines) else 1
-
-    def _report(self, severity: Severity, key: str, index: int, kind: str, message: str) -> None:
-        count = self._reported[severity, kind] + 1
-        self._reported[severity, kind] = count
-        if count <= MOST_REPORTED:
-            self._first.setdefault(kind, message.split(": ")[0])
-            self.note(severity, message, self.line_of(key, index))

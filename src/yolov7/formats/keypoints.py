@@ -13,15 +13,6 @@ _SPREAD = 0.3  # minimum extent of the keypoints, as a fraction of the box
 _VISIBILITIES = (0.0, 1.0, 2.0)
 
 
-def keypoint_columns(shape: tuple[int, int]) -> int:
-    """Number of columns of a row with class, box and keypoints of `shape` (points, values per point).
-
-    >>> keypoint_columns((17, 3))
-    56
-    """
-    return 5 + shape[0] * shape[1]
-
-
 class KeypointSuspicion:
     """Check whether all rows read as polygons could be boxes with keypoints.
 

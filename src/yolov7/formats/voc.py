@@ -12,22 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from yolov7.data.dataset import UNDIVIDED, Dataset
-from yolov7.data.folders import is_hidden
-from yolov7.data.labels import (
-    MOST_REPORTED,
-    Defect,
-    LabelCollector,
-    image_ids,
-    image_sizes,
-    in_fractions,
-    read_text,
-)
-from yolov7.data.summary import Tally
+from yolov7.data.findings import Defect, Findings
+from yolov7.data.folders import is_hidden, subfolders
+from yolov7.data.labels import LabelCollector, in_fractions, readable_images
+from yolov7.data.text_files import read_text
 from yolov7.errors import DataError
 from yolov7.files import is_folder
 from yolov7.formats.voc_xml import Document, VocAnnotation, number, read_document
@@ -41,8 +34,30 @@ _FOLDERS = (
     ("labels", "images"),
 )
 """Folders of xml files and of their images, both searched recursively."""
-_Stems = dict[str, tuple[Path, ...]]
-"""Files by stem; several if only the suffix differs."""
+
+
+@dataclass(frozen=True)
+class _Member:
+    """Image of a split with its xml file.
+
+    Attributes:
+        name: stem.
+        images: image files; none, or several that differ in their suffix.
+        xmls: xml files, likewise.
+        foreign: files of image formats that are not supported.
+        listed: list that names it, and line.
+    """
+
+    name: str
+    images: tuple[Path, ...] = ()
+    xmls: tuple[Path, ...] = ()
+    foreign: tuple[Path, ...] = ()
+    listed: tuple[Path, int] | None = None
+
+    @property
+    def xml(self) -> Path | None:
+        """First xml file, or None."""
+        return self.xmls[0] if self.xmls else None
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ class VocLayout:
 
     path: Path
     members: dict[str, tuple[_Member, ...]]
-    defects: dict[str, list[Defect]] = field(default_factory=dict)
+    defects: dict[str, tuple[Defect, ...]] = field(default_factory=dict)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -82,49 +97,24 @@ class VocLayout:
         """Read the split's xml files and the headers of its images."""
         if not self.names:
             raise self._no_object()
-        defects, left_out = list(self.defects.get(split, ())), Tally()
-        present: list[tuple[_Member, Path]] = []
-        absent: list[Defect] = []
-        for member in self.members[split]:
-            for file in member.foreign:
-                left_out.add(left_out_as(file), file)
-            if member.images:
-                present.append((member, self._image_of(member, defects, left_out)))
-            elif not member.foreign:
-                message = f"no image for {member.name}"
-                left_out.add("names without an image", member.name)
-                absent.append(Defect(str(member.source), member.line, message, "error"))
-            elif member.xml or member.line:  # its labels are lost, or a list names it
-                message = f"{left_out_as(member.foreign[0])}; convert it to JPEG or PNG: left out"
-                defects.append(Defect(str(member.foreign[0]), None, message, "error"))
-        defects += absent[:MOST_REPORTED]
-        if more := len(absent[MOST_REPORTED:]):
-            defects.append(Defect(str(self.path), None, f"no image for {more:,} more names", "error"))
-        paths = [path for _, path in present]
+        findings = Findings(self.defects.get(split, ()))
+        members = self._members_by_image(split, findings)
         labels = {name: label for label, name in enumerate(self.names)}
-        images, unlabelled = [], 0
-        sizes = image_sizes(paths, defects)
-        for (member, path), image_id, size in zip(present, image_ids(paths), sizes, strict=True):
-            if isinstance(size, str):
-                left_out.add("images that cannot be read", path)
-                defects.append(Defect(str(path), None, f"{size}: left out", "error"))
-                continue
-            collector = LabelCollector(member.xml or path, size, defects)
-            if member.xml is None:
-                unlabelled += 1
-            else:
-                document = self.annotations[member.xml]
-                defects += document.defects
+        images = []
+        for path, image_id, size in readable_images(list(members), findings):
+            xml = members[path].xml
+            collector = LabelCollector(path, image_id, size, xml or path, findings)
+            if xml is not None:
+                document = self.annotations[xml]
+                findings.include(document.defects)
                 if document.annotation is None:
-                    left_out.add("images whose xml file cannot be read", member.xml)
+                    findings.leave_out("images whose xml file cannot be read", xml)
                     continue  # its objects are unknown
                 _collect(document.annotation, collector, labels)
-            images.append(collector.labelled_image(path, image_id))
-        defects += [
-            Defect(str(self.path), None, f"the class name {name!r} has control characters", "warning")
-            for name in self.names
-            if name != printable(name)
-        ]
+            images.append(collector.labelled_image())
+        for name in self.names:
+            if name != printable(name):
+                findings.warning(self.path, f"the class name {name!r} has control characters")
         return Dataset(
             path=self.path,
             kind="voc",
@@ -132,10 +122,27 @@ class VocLayout:
             names=self.names,
             category_ids=tuple(range(len(self.names))),
             images=tuple(images),
-            defects=tuple(defects),
-            unlabelled=unlabelled,
-            left_out=tuple(left_out),
+            defects=findings.defects,
+            unlabelled=sum(members[image.path].xml is None for image in images),
+            left_out=findings.left_out,
         )
+
+    def _members_by_image(self, split: str, findings: Findings) -> dict[Path, _Member]:
+        """Choose the image of each member; report members without one."""
+        chosen = {}
+        for member in self.members[split]:
+            for file in member.foreign:
+                findings.leave_out(left_out_as(file), file)
+            if member.images:
+                chosen[self._image_of(member, findings)] = member
+            elif not member.foreign:
+                file, line = member.listed or (member.xmls[0], None)
+                message = f"no image for {member.name}"
+                findings.lose("names without an image", file, message, line, member.name)
+            elif member.xml or member.listed:  # its labels are lost, or a list names it
+                message = f"{left_out_as(member.foreign[0])}; convert it to JPEG or PNG: left out"
+                findings.error(member.foreign[0], message)
+        return chosen
 
     def _no_object(self) -> DataError:
         """Build the error for a data set without objects; its reason is the first defect of the files."""
@@ -152,7 +159,7 @@ class VocLayout:
             line=first.line,
         )
 
-    def _image_of(self, member: _Member, defects: list[Defect], left_out: Tally) -> Path:
+    def _image_of(self, member: _Member, findings: Findings) -> Path:
         """Choose the image of a member: the one that the xml names, else the first; report the others."""
         document = self.annotations[member.xml] if member.xml else None
         named = document.annotation.filename if document and document.annotation else ""
@@ -160,35 +167,9 @@ class VocLayout:
         for other in (*member.images, *member.xmls):
             if other not in (chosen, member.xml):
                 kept = chosen if other in member.images else member.xml
-                left_out.add("files that share the name of another", other)
                 message = f"shares its name with {kept}, which is used: left out"
-                defects.append(Defect(str(other), None, message, "error"))
+                findings.lose("files that share the name of another", other, message)
         return chosen
-
-
-@dataclass(frozen=True)
-class _Member:
-    """Image of a split with its xml file.
-
-    Attributes:
-        name: stem.
-        images: image files; none, or several that differ in their suffix.
-        xmls: xml files, likewise.
-        source, line: place that names it.
-        foreign: files of image formats that are not supported.
-    """
-
-    name: str
-    images: tuple[Path, ...]
-    xmls: tuple[Path, ...]
-    source: Path
-    line: int | None = None
-    foreign: tuple[Path, ...] = ()
-
-    @property
-    def xml(self) -> Path | None:
-        """First xml file, or None."""
-        return self.xmls[0] if self.xmls else None
 
 
 def find_layout(path: Path) -> VocLayout | None:
@@ -201,37 +182,31 @@ def find_layout(path: Path) -> VocLayout | None:
     if members := _loose_members(path):
         return VocLayout(path, {UNDIVIDED: members})
     for base in (path, path / "images"):
-        splits = {
-            folder.name: _loose_members(folder) for folder in sorted(base.glob("*")) if is_folder(folder)
-        }
+        splits = {folder.name: _loose_members(folder) for folder in subfolders(base)}
         if any(splits.values()):
             return VocLayout(path, {split: members for split, members in splits.items() if members})
     return None
 
 
 def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
-    images, foreign = _pictures(image_folder, "**/*")
-    xmls = _by_stem(xml_folder, {".xml"}, "**/*")
+    known = _members(image_folder, xml_folder, "**/*")
     lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
     # aeroplane_train.txt and the like list the images of one class.
     lists = [file for file in lists if not re.fullmatch(r".+_(train|val|trainval|test)", file.stem)]
     if not lists:
-        return VocLayout(path, {UNDIVIDED: _pair(images, xmls, foreign)})
-    known = images.keys() | xmls.keys() | foreign.keys()
+        return VocLayout(path, {UNDIVIDED: tuple(known.values())})
     members, defects = {}, {}
     for file in lists:
-        wrong: list[Defect] = []
-        named: dict[str, int] = {}
-        for line, text in enumerate(read_text(file, wrong).splitlines(), 1):
-            if name := _listed_name(text.strip(), known):
+        findings = Findings()
+        named: dict[str, _Member] = {}
+        for line, text in enumerate(read_text(file, findings).splitlines(), 1):
+            if name := _listed_name(text.strip(), known.keys()):
                 if name in named:
-                    wrong.append(Defect(str(file), line, f"{name} is listed again", "warning"))
-                named.setdefault(name, line)
-        members[file.stem] = tuple(
-            _Member(name, images.get(name, ()), xmls.get(name, ()), file, line, foreign.get(name, ()))
-            for name, line in named.items()
-        )
-        defects[file.stem] = wrong
+                    findings.warning(file, f"{name} is listed again", line)
+                else:
+                    named[name] = replace(known.get(name, _Member(name)), listed=(file, line))
+        members[file.stem] = tuple(named.values())
+        defects[file.stem] = findings.defects
     return VocLayout(path, members, defects)
 
 
@@ -245,24 +220,23 @@ def _listed_name(text: str, known: Set[str]) -> str:
 
 def _loose_members(folder: Path) -> tuple[_Member, ...]:
     """Images and xml files of one folder; none unless at least one image has an xml file."""
-    (images, foreign), xmls = _pictures(folder, "*"), _by_stem(folder, {".xml"})
-    return _pair(images, xmls, foreign) if (images.keys() | foreign.keys()) & xmls.keys() else ()
+    members = tuple(_members(folder, folder).values())
+    return members if any(member.xmls and (member.images or member.foreign) for member in members) else ()
 
 
-def _pair(images: _Stems, xmls: _Stems, foreign: _Stems) -> tuple[_Member, ...]:
-    def member(name: str) -> _Member:
-        files = images.get(name, ()), xmls.get(name, ()), foreign.get(name, ())
-        return _Member(name, *files[:2], (*files[1], *files[0], *files[2])[0], None, files[2])
-
-    return tuple(map(member, sorted(images.keys() | xmls.keys() | foreign.keys())))
-
-
-def _pictures(folder: Path, pattern: str) -> tuple[_Stems, _Stems]:
-    """List the images, and the images of unsupported formats."""
-    return _by_stem(folder, IMAGE_SUFFIXES, pattern), _by_stem(folder, FOREIGN_SUFFIXES.keys(), pattern)
+def _members(image_folder: Path, xml_folder: Path, pattern: str = "*") -> dict[str, _Member]:
+    """Pair images and xml files by their stems."""
+    images = _by_stem(image_folder, IMAGE_SUFFIXES, pattern)
+    foreign = _by_stem(image_folder, FOREIGN_SUFFIXES.keys(), pattern)
+    xmls = _by_stem(xml_folder, {".xml"}, pattern)
+    return {
+        name: _Member(name, images.get(name, ()), xmls.get(name, ()), foreign.get(name, ()))
+        for name in sorted(images.keys() | xmls.keys() | foreign.keys())
+    }
 
 
-def _by_stem(folder: Path, suffixes: Set[str], pattern: str = "*") -> _Stems:
+def _by_stem(folder: Path, suffixes: Set[str], pattern: str) -> dict[str, tuple[Path, ...]]:
+    """Files of a folder by stem; several if only the suffix differs."""
     stems: dict[str, list[Path]] = {}
     for path in sorted(folder.glob(pattern)):
         if path.suffix.lower() in suffixes and not any(map(is_hidden, path.relative_to(folder).parts)):
@@ -273,12 +247,9 @@ def _by_stem(folder: Path, suffixes: Set[str], pattern: str = "*") -> _Stems:
 def _collect(annotation: VocAnnotation, collector: LabelCollector, labels: Mapping[str, int]) -> None:
     height, width = collector.size
     if annotation.size not in (None, (height, width), (0, 0)) and None not in annotation.size:
-        claimed = annotation.size
-        collector.warning(
-            f"the image is listed as {claimed[1]:g} x {claimed[0]:g}, but is {width} x {height}: "
-            "its boxes may not fit",
-            annotation.size_line,
-        )
+        claimed = f"{annotation.size[1]:g} x {annotation.size[0]:g}"
+        message = f"the image is listed as {claimed}, but is {width} x {height}: its boxes may not fit"
+        collector.warning(message, annotation.size_line)
     for item in annotation.objects:
         if not item.name or item.corners is None:
             collector.error("object without name or bndbox: dropped", item.line)

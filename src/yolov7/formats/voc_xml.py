@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.parsers import expat
 
-from yolov7.data.labels import Defect, decode_text, read_bytes
+from yolov7.data.findings import Defect, Findings
+from yolov7.data.text_files import decode_text, read_bytes
 from yolov7.errors import DataError
 
 _MAX_BYTES = 64 << 20
@@ -59,20 +60,19 @@ class Document:
 
 def read_document(file: Path) -> Document:
     """Read one file; problems become defects with their lines."""
-    defects: list[Defect] = []
-    line: int | None
+    findings = Findings()
+    annotation = None
     try:
         data = read_bytes(file, _MAX_BYTES)
         declared = re.match(rb"\s*<\?xml[^>]{,200}encoding=[\"']([\w.-]{1,40})", data)
-        text = decode_text(data, file, defects, declared[1].decode() if declared else "utf-8-sig")
-        return Document(_annotation(_parse(text)), tuple(defects))
+        text = decode_text(data, file, findings, declared[1].decode() if declared else "utf-8-sig")
+        annotation = _annotation(_parse(text))
     except expat.ExpatError as error:
-        line, message = error.lineno, f"not xml: {expat.ErrorString(error.code)}"
+        message = f"not xml: {expat.ErrorString(error.code)}: image left out"
+        findings.error(file, message, error.lineno)
     except DataError as error:
-        detail = f" ({error.found}, expected: {error.expected})" if error.found is not None else ""
-        line, message = error.line, error.message + detail
-    defects.append(Defect(str(file), line, f"{message}: image left out", "error"))
-    return Document(None, tuple(defects))
+        findings.error(file, f"{error.brief()}: image left out", error.line)
+    return Document(annotation, findings.defects)
 
 
 def number(text: str) -> float | None:

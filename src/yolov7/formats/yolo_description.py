@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolov7.data.dataset import MAX_CLASSES
-from yolov7.data.labels import Defect, read_text
+from yolov7.data.classes import MAX_CLASSES, check_class_count
+from yolov7.data.findings import Defect, Findings
 from yolov7.data.lists import entries_of, find_listed, in_home, lines_of, spellings, tails
-from yolov7.data.plain_yaml import Document, read_yaml
+from yolov7.data.plain_yaml import read_yaml
+from yolov7.data.text_files import read_text
 from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
-from yolov7.text import plural, printable
+from yolov7.text import listed, plural, printable
 
 MAX_CLASS_NAME = 200
 """Maximum length of a class name, characters."""
@@ -86,30 +87,23 @@ class _YamlReader:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.defects: list[Defect] = []
-        document = read_yaml(read_text(file, self.defects, most=MAX_TEXT_BYTES), file)
-        self.document: Document = document
+        self.findings = Findings()
+        document = read_yaml(read_text(file, self.findings, most=MAX_TEXT_BYTES), file)
         if not isinstance(document.content, dict):
             raise DataError("not a data.yaml", file=file, expected="a mapping with names, train, val")
         self.content: dict[str, Any] = document.content
+        self.lines = document.lines
 
     def description(self) -> Description:
         self._check_keys()
         names = self._names()
         splits = {split: entries for split in SPLITS if (entries := self._entries(split))}
         if not splits:
-            raise DataError(
-                "no split", file=self.file, expected="train, val or test: a folder, a list, a glob"
-            )
-        return Description(
-            file=self.file,
-            names=names,
-            splits=splits,
-            bases=self._bases(),
-            lines=self.document.lines,
-            keypoints=self._keypoints(),
-            defects=tuple(self.defects),
-        )
+            expected = "train, val or test: a folder, a list, a glob"
+            raise DataError("no split", file=self.file, expected=expected)
+        bases, keypoints = self._bases(), self._keypoints()
+        defects = self.findings.defects
+        return Description(self.file, names, splits, bases, self.lines, keypoints, defects)
 
     def _check_keys(self) -> None:
         """Refuse a likely misspelling of a missing key; warn of other unknown keys."""
@@ -120,41 +114,39 @@ class _YamlReader:
             plain = key.casefold().strip()
             near = difflib.get_close_matches(plain[:40], sorted(_KNOWN), n=1, cutoff=0.8)
             meant = _MEANT.get(plain) or (near[0] if near else None)
-            if meant is not None and not self._is_given(meant):
+            same = _VALIDATION if meant in _VALIDATION else (meant,)
+            if meant is not None and self.content.keys().isdisjoint(same):
                 raise self._error(f"unknown key {printable(key, 60)!r}; did you mean {meant}?", key)
             unread.append(printable(key, 60))
         if unread:
-            shown = ", ".join(unread[:10]) + (f" and {len(unread) - 10} more" if len(unread) > 10 else "")
-            self._warn(f"keys that are not read: {shown}", unread[0])
-
-    def _is_given(self, key: str) -> bool:
-        return any(name in self.content for name in (_VALIDATION if key in _VALIDATION else (key,)))
+            self._warn(f"keys that are not read: {listed(unread, 10)}", unread[0])
 
     def _names(self) -> tuple[str, ...]:
         names, count = self.content.get("names"), self._count()
+        line = self.lines.get("names")
         if isinstance(names, str) and is_file(self.file.parent / names):
-            named = read_names(self.file.parent / names, self.defects)
-        elif isinstance(names, dict):
-            named = self._numbered(names)
-        elif isinstance(names, list) and names:
-            named = [self._class_name(name) for name in names]
+            checked = read_names(self.file.parent / names, self.findings)
+        elif isinstance(names, dict | list) and names:
+            given = self._numbered(names) if isinstance(names, dict) else names
+            texts = [self._class_name(name) for name in given]
+            checked = checked_names(texts, self.file, line, self.findings)
         elif names is None and count is not None:
-            named = [str(label) for label in range(count)]
+            checked = tuple(map(str, range(count)))
         else:
             raise self._error(
                 "no class names",
                 "names",
                 expected="names: a list, or a mapping from 0",
-                found=f"one text, {printable(names, 60)!r}" if isinstance(names, str) else None,
+                found=f"one text, {_shown(names)}" if isinstance(names, str) else _shown(names),
             )
-        if count is not None and count != len(named):
+        if count is not None and count != len(checked):
             raise self._error(
                 "the number of classes differs from the number of names",
                 "nc",
-                expected=f"nc: {len(named)}, for the names {printable(', '.join(named[:20]), 200)}",
+                expected=f"nc: {len(checked)}, for the names {printable(', '.join(checked[:20]), 200)}",
                 found=f"nc: {count}",
             )
-        return checked_names(named, self.file, self.document.lines.get("names"), self.defects)
+        return checked
 
     def _count(self) -> int | None:
         count = self.content.get("nc")
@@ -167,36 +159,40 @@ class _YamlReader:
             )
         return int(found[1])
 
-    def _numbered(self, names: dict[str, Any]) -> list[str]:
+    def _numbered(self, names: dict[str, Any]) -> list[Any]:
         """Read a mapping of numbers to names; 0, "0" and 00 are the same number."""
-        if any(not re.fullmatch("[0-9]{1,9}", key) for key in names) or not names:
-            odd = next((key for key in names if not re.fullmatch("[0-9]{1,9}", key)), "")
+        odd = next((key for key in names if not re.fullmatch("[0-9]{1,9}", key)), None)
+        if odd is not None:
             raise self._error(
-                "class names without numbers" if names else "no class names",
+                "class names without numbers",
                 "names",
                 expected="0: name of the first class",
-                found=f"{printable(odd, 60)}: {_shown(names.get(odd))}" if names else "an empty mapping",
+                found=f"{printable(odd, 60)}: {_shown(names[odd])}",
             )
         by_number = {int(key): value for key, value in names.items()}
         missing = next((number for number in range(len(names)) if number not in by_number), None)
         if missing is not None:
-            numbers = ", ".join(map(str, list(by_number)[:20]))
             raise self._error(
                 "the names are not numbered 0, 1, 2, ...",
                 "names",
                 expected=f"a name for {missing}",
-                found=numbers + (", ..." if len(names) > 20 else ""),
+                found=listed(list(map(str, by_number)), 20),
             )
-        return [self._class_name(by_number[number]) for number in range(len(names))]
+        return [by_number[number] for number in range(len(names))]
 
     def _class_name(self, name: Any) -> str:
         if not isinstance(name, str):
             raise self._error("invalid class name: not text", "names", found=_shown(name))
         return name
 
+    def _given(self, key: str) -> Any:
+        """Value of a key; None for a YAML null."""
+        value = self.content.get(key)
+        return None if isinstance(value, str) and value.strip() in _NULLS else value
+
     def _entries(self, split: str) -> tuple[str, ...]:
-        value = self.content.get(split)
-        if value is None or (isinstance(value, str) and value.strip() in _NULLS):
+        value = self._given(split)
+        if value is None:
             return ()
         entries = value if isinstance(value, list) else [value]
         for entry in entries:
@@ -206,49 +202,36 @@ class _YamlReader:
 
     def _bases(self) -> tuple[Path, ...]:
         """Base folders: `path` of the yaml, or its end if that exists; its folder; the working folder."""
-        here, root = self.file.parent, self.content.get("path")
-        if root is None or (isinstance(root, str) and root.strip() in _NULLS):
+        here, root = self.file.parent, self._given("path")
+        if root is None:
             return (here, Path())
         if not isinstance(root, str) or "\0" in root:
             raise self._error("invalid path", "path", found=_shown(root))
-        return (*self._roots(root), here, Path())
-
-    def _roots(self, root: str) -> list[Path]:
-        here = self.file.parent
-        named = [in_home(name) for name in spellings(root)]
-        found = [base / name for base in (here, Path()) for name in named if is_folder(base / name)]
-        if found:
-            return found[:1]
-        ends = [here / tail for tail in tails(root) if is_folder(here / tail)]
-        used = ends[0] if ends else here
-        self._warn(
-            f"there is no folder {printable(root, 200)}: paths are relative to {used.absolute()}", "path"
-        )
-        return ends[:1]
+        named = (base / in_home(name) for base in (here, Path()) for name in spellings(root))
+        found = next(filter(is_folder, named), None)
+        if found is None:
+            found = next((here / tail for tail in tails(root) if is_folder(here / tail)), here)
+            message = f"there is no folder {printable(root, 200)}: paths are relative to {found.absolute()}"
+            self._warn(message, "path")
+        return tuple(dict.fromkeys((found, here, Path())))
 
     def _keypoints(self) -> tuple[int, int] | None:
-        shape = self.content.get("kpt_shape")
-        if shape is None or shape in ("null", "~"):
+        shape = self._given("kpt_shape")
+        if shape is None:
             return None
-        if (
-            not isinstance(shape, list)
-            or len(shape) != 2
-            or not all(isinstance(value, str) and re.fullmatch("[0-9]{1,4}", value) for value in shape)
-            or int(shape[0]) < 1
-            or int(shape[1]) not in (2, 3)
-        ):
+        sides = [str(side) for side in shape] if isinstance(shape, list) else []
+        numbers = [int(side) for side in sides if re.fullmatch("[0-9]{1,4}", side)]
+        if len(sides) != 2 or len(numbers) != 2 or numbers[0] < 1 or numbers[1] not in (2, 3):
             raise self._error(
                 "invalid kpt_shape", "kpt_shape", expected="[number of points, 2 or 3]", found=_shown(shape)
             )
-        return int(shape[0]), int(shape[1])
+        return numbers[0], numbers[1]
 
     def _warn(self, message: str, key: str) -> None:
-        line = self.document.lines.get(key)
-        self.defects.append(Defect(str(self.file), line, message, "warning"))
+        self.findings.warning(self.file, message, self.lines.get(key))
 
     def _error(self, message: str, key: str, *, expected: object = None, found: object = None) -> DataError:
-        line = self.document.lines.get(key)
-        return DataError(message, file=self.file, line=line, expected=expected, found=found)
+        return DataError(message, file=self.file, line=self.lines.get(key), expected=expected, found=found)
 
 
 def _shown(value: Any) -> str:
@@ -261,20 +244,13 @@ def _shown(value: Any) -> str:
     return f"{kind} of {len(value):,}"
 
 
-def checked_names(names: list[str], file: Path, line: int | None, defects: list[Defect]) -> tuple[str, ...]:
-    """Check class names; append a warning to `defects` if two classes share one.
+def checked_names(names: list[str], file: Path, line: int | None, findings: Findings) -> tuple[str, ...]:
+    """Check class names; warn if two classes share one.
 
     Raises:
         DataError: there are too many names, or one is too long, empty, or contains a lone surrogate.
     """
-    if len(names) > MAX_CLASSES:
-        raise DataError(
-            "too many classes",
-            file=file,
-            line=line,
-            expected=f"at most {MAX_CLASSES:,}",
-            found=f"{len(names):,}",
-        )
+    check_class_count(len(names), file, line)
     for label, name in enumerate(names):
         try:
             name.encode()
@@ -291,22 +267,22 @@ def checked_names(names: list[str], file: Path, line: int | None, defects: list[
             )
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        shown = ", ".join(printable(name, 60) for name in repeated[:5])
+        shown = listed([printable(name, 60) for name in repeated], limit=5)
         message = f"{plural(len(repeated), 'class name is', 'class names are')} repeated: {shown}"
-        defects.append(Defect(str(file), line, message, "warning"))
+        findings.warning(file, message, line)
     return tuple(names)
 
 
-def read_names(file: Path, defects: list[Defect]) -> list[str]:
+def read_names(file: Path, findings: Findings) -> tuple[str, ...]:
     """Read class names from a text file, one per line.
 
     Raises:
-        DataError: the file cannot be read, or is empty.
+        DataError: the file cannot be read, is empty, or has an invalid name.
     """
-    names = [name for _, name in lines_of(read_text(file, defects, most=MAX_TEXT_BYTES))]
+    names = [name for _, name in lines_of(read_text(file, findings, most=MAX_TEXT_BYTES))]
     if not names:
         raise DataError("no class names", file=file, expected="one name per line")
-    return names
+    return checked_names(names, file, None, findings)
 
 
 def describe_darknet(file: Path) -> Description:
@@ -315,10 +291,10 @@ def describe_darknet(file: Path) -> Description:
     Raises:
         DataError: the file is invalid, or has no class names or no split; with file and line.
     """
-    defects: list[Defect] = []
+    findings = Findings()
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
-    for number, line in entries_of(read_text(file, defects, most=MAX_TEXT_BYTES)):
+    for number, line in entries_of(read_text(file, findings, most=MAX_TEXT_BYTES)):
         key, sign, value = (part.strip() for part in line.partition("="))
         if not sign:
             raise DataError(
@@ -337,7 +313,7 @@ def describe_darknet(file: Path) -> Description:
             line=lines.get("names"),
             expected="names = a text file with one name per line",
         )
-    names = checked_names(read_names(found, defects), found, None, defects)
+    names = read_names(found, findings)
     if values.get("classes", str(len(names))) != str(len(names)):
         raise DataError(
             "the number of classes differs from the number of names",
@@ -349,4 +325,4 @@ def describe_darknet(file: Path) -> Description:
     splits = {split: (values[split],) for split in SPLITS if values.get(split)}
     if not splits:
         raise DataError("no split", file=file, expected="train = or valid = a list of images")
-    return Description(file, names, splits, (here, Path()), lines, None, tuple(defects))
+    return Description(file, names, splits, (here, Path()), lines, None, findings.defects)

@@ -10,14 +10,14 @@ from itertools import islice
 from pathlib import Path
 
 from yolov7.data.dataset import UNDIVIDED, plain_split
-from yolov7.data.folders import is_hidden
-from yolov7.data.labels import Defect
+from yolov7.data.findings import Findings
+from yolov7.data.folders import is_hidden, subfolders
+from yolov7.data.text_files import first_bytes
 from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
 from yolov7.formats.label_files import LabelFiles
 from yolov7.formats.yolo_description import (
     Description,
-    checked_names,
     describe_darknet,
     describe_yaml,
     read_names,
@@ -25,6 +25,7 @@ from yolov7.formats.yolo_description import (
 from yolov7.formats.yolo_txt import YoloLayout
 from yolov7.images.kinds import IMAGE_SUFFIXES
 
+_DESCRIBERS = {".yaml": describe_yaml, ".yml": describe_yaml, ".data": describe_darknet}
 _USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "predefined_classes.txt")
 _MAX_TRIED = 200  # images of a folder to check for a label file
@@ -39,17 +40,10 @@ def find_layout(path: Path) -> YoloLayout | None:
     Raises:
         DataError: several files of the folder describe a data set.
     """
-    if is_file(path):
-        suffix = path.suffix.lower()
-        if suffix in (".yaml", ".yml"):
-            return YoloLayout(path, partial(describe_yaml, path))
-        return YoloLayout(path, partial(describe_darknet, path)) if suffix == ".data" else None
-    if (file := _yaml_of(path)) is not None:
-        return YoloLayout(path, partial(describe_yaml, file))
-    darknet = sorted(file for file in path.glob("*.data") if is_file(file) and not is_hidden(file.name))
-    if darknet:
-        _only(darknet, path)
-        return YoloLayout(path, partial(describe_darknet, darknet[0]))
+    file = path if is_file(path) else _yaml_of(path) or _darknet_of(path)
+    if file is not None:
+        describe = _DESCRIBERS.get(file.suffix.lower())
+        return None if describe is None else YoloLayout(path, partial(describe, file))
     folders = _split_folders(path)
     names = _file_of_names(path, folders.values())
     if names is None or not folders:
@@ -69,48 +63,42 @@ def _yaml_of(folder: Path) -> Path | None:
     for name in _USUAL:
         if is_file(folder / name):
             return folder / name
-    files = [file for ending in ("*.yaml", "*.yml") for file in sorted(folder.glob(ending))]
-    found = [file for file in files if not is_hidden(file.name) and _describes_data(file)]
-    _only(found, folder)
-    return found[0] if found else None
+    files = [file for ending in ("*.yaml", "*.yml") for file in folder.glob(ending)]
+    return _only([file for file in files if not is_hidden(file.name) and _describes_data(file)], folder)
 
 
-def _only(files: list[Path], folder: Path) -> None:
+def _darknet_of(folder: Path) -> Path | None:
+    files = [file for file in folder.glob("*.data") if is_file(file) and not is_hidden(file.name)]
+    return _only(files, folder)
+
+
+def _only(files: list[Path], folder: Path) -> Path | None:
+    """Return the only file, or None if there is none."""
     if len(files) > 1:
         raise DataError(
             "several files describe a data set; name one of them",
             file=folder,
-            found=", ".join(file.name for file in files[:10]),
+            found=", ".join(sorted(file.name for file in files)[:10]),
         )
+    return files[0] if files else None
 
 
 def _describes_data(file: Path) -> bool:
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(1 << 16)
-    except OSError:
-        return False
-    return _DATA_KEYS.search(start.replace(b"\0", b"").decode("latin-1")) is not None
+    start = first_bytes(file, 1 << 16).replace(b"\0", b"").decode("latin-1")
+    return _DATA_KEYS.search(start) is not None
 
 
 def _split_folders(path: Path) -> dict[str, Path]:
     """Map splits to image folders (train/images, images/train or train), or "all" to the only one."""
     splits: dict[str, Path] = {}
     for base, inside in ((path, "images"), (path / "images", "."), (path, ".")):
-        for folder in _subfolders(base):
+        for folder in subfolders(base):
             if plain_split(folder.name) in ("train", "val", "test") and _is_labelled(folder / inside):
                 splits.setdefault(folder.name, folder / inside)
         if splits:
             return splits
     whole = next((folder for folder in (path / "images", path) if _is_labelled(folder)), None)
     return {} if whole is None else {UNDIVIDED: whole}
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if not is_hidden(path.name) and is_folder(path))
-    except OSError:
-        return []
 
 
 def _is_labelled(folder: Path) -> bool:
@@ -133,8 +121,8 @@ def _file_of_names(path: Path, folders: Iterable[Path]) -> Path | None:
     return next((file for file in usual if is_file(file)), next(iter(sorted(path.glob("*.names"))), None))
 
 
-def _describe_folders(names: Path, folders: dict[str, Path]) -> Description:
-    defects: list[Defect] = []
-    found = checked_names(read_names(names, defects), names, None, defects)
+def _describe_folders(file: Path, folders: dict[str, Path]) -> Description:
+    findings = Findings()
+    names = read_names(file, findings)
     splits = {split: (str(folder.absolute()),) for split, folder in folders.items()}
-    return Description(names, found, splits, (Path(),), {}, None, tuple(defects))
+    return Description(file, names, splits, (Path(),), defects=findings.defects)

@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from yolov7.data.dataset import Dataset
-from yolov7.data.folders import is_hidden
-from yolov7.data.labels import Defect, LabelCollector, image_ids, image_sizes, polygon_box, read_text
+from yolov7.data.findings import Findings
+from yolov7.data.folders import subfolders
+from yolov7.data.labels import LabelCollector, polygon_box, readable_images
 from yolov7.data.lists import lines_of
-from yolov7.data.summary import Tally
-from yolov7.formats.keypoints import SURE, KeypointSuspicion, has_visibilities, keypoint_columns
+from yolov7.data.text_files import read_text
+from yolov7.formats.keypoints import SURE, KeypointSuspicion, has_visibilities
 from yolov7.formats.label_files import NOT_LABELS, LabelFiles, counterparts, expected_label_file, plain_stem
 from yolov7.formats.yolo_description import Description
 from yolov7.formats.yolo_images import ImageFinder
@@ -32,7 +33,6 @@ from yolov7.images.kinds import FOREIGN_SUFFIXES
 MAX_LABEL_BYTES = 100_000_000
 """Maximum size of one label file."""
 _TOLERANCE = 1e-3  # by which fractions may leave 0..1: tools round
-_SHOWN = 20  # stray label files listed per folder
 
 
 @dataclass(frozen=True)
@@ -74,32 +74,26 @@ class _Reader:
         self.description = description
         self.split = split
         self.classes = range(len(description.names))
-        self.defects = list(description.defects)
-        self.tally = Tally()
+        self.findings = Findings(description.defects)
         self.files = LabelFiles()
         self.suspicion = KeypointSuspicion()
         self.first_polygon: tuple[Path, int] | None = None
         self.keypoint_rows = 0
 
     def dataset(self) -> Dataset:
-        finder = ImageFinder(self.description, self.split, self.defects, self.tally)
+        finder = ImageFinder(self.description, self.split, self.findings)
         paths = finder.images()
         images, missing = [], []
         users: dict[Path, list[Path]] = defaultdict(list)
-        sizes = image_sizes(paths, self.defects)
-        for path, number, size in zip(paths, image_ids(paths), sizes, strict=True):
-            if isinstance(size, str):
-                self.defects.append(Defect(str(path), None, f"{size}: left out", "error"))
-                self.tally.add("images that cannot be read", path)
-                continue
+        for path, image_id, size in readable_images(paths, self.findings):
             file = self.files.of(path)
-            collector = LabelCollector(file or path, size, self.defects)
+            collector = LabelCollector(path, image_id, size, file or path, self.findings)
             if file is None:
                 missing.append(path)
             else:
                 users[file].append(path)
                 self._read_labels(file, collector)
-            images.append(collector.labelled_image(path, number))
+            images.append(collector.labelled_image())
         if images and len(missing) == len(images):
             raise finder.error(
                 f"none of the {len(images):,} images of {self.split!r} has a label file",
@@ -115,13 +109,13 @@ class _Reader:
             names=self.description.names,
             category_ids=tuple(self.classes),
             images=tuple(images),
-            defects=tuple(self.defects),
+            defects=self.findings.defects,
             unlabelled=len(missing),
-            left_out=tuple(self.tally),
+            left_out=self.findings.left_out,
         )
 
     def _read_labels(self, file: Path, collector: LabelCollector) -> None:
-        for number, line in lines_of(read_text(file, self.defects, most=MAX_LABEL_BYTES)):
+        for number, line in lines_of(read_text(file, self.findings, most=MAX_LABEL_BYTES)):
             try:
                 values = [float(field) for field in line.split()]
                 if "_" in line:  # Python allows it between digits
@@ -132,42 +126,31 @@ class _Reader:
             self._read_label(values, number, collector)
 
     def _read_label(self, values: list[float], line: int, collector: LabelCollector) -> None:
-        label, *fractions = values
-        problem = self._problem_of_columns(values)
-        if (
-            problem is None
-            and 2 in fractions
-            and has_visibilities(fractions)
-            and not self.description.keypoints
-        ):
-            problem = "box with keypoints and visibilities, which needs kpt_shape in data.yaml"
-        if problem is None and label not in self.classes:
-            problem = f"class {label:g} is not one of 0..{len(self.classes) - 1}"
-        if problem is None and not all(map(math.isfinite, fractions)):
-            problem = "value is not finite"
+        problem = self._problem(values)
         if problem is not None:
             return collector.error(f"{problem}: dropped", line)
+        label, fractions = int(values[0]), values[1:]
         if self.description.keypoints is not None and len(fractions) > 4:
             self.keypoint_rows += 1
-            fractions = fractions[:4]
-        if len(fractions) == 4:
-            return self._read_box(int(label), fractions, line, collector)
-        return self._read_polygon(int(label), fractions, line, collector)
+            del fractions[4:]
+        read = self._read_box if len(fractions) == 4 else self._read_polygon
+        return read(label, fractions, line, collector)
 
-    def _problem_of_columns(self, values: list[float]) -> str | None:
-        """Explain why a row has an invalid number of columns; None if it is valid."""
-        count = len(values)
-        if count == 5:
-            return None
-        if self.description.keypoints is not None:
-            wanted = keypoint_columns(self.description.keypoints)
-            if count != wanted:
-                shape = list(self.description.keypoints)
-                return f"{count} columns, where kpt_shape {shape} has {wanted}, a box 5"
-        elif count < 7 or not count % 2:
-            hint = "; keypoints need kpt_shape in data.yaml" if has_visibilities(values[1:]) else ""
+    def _problem(self, values: list[float]) -> str | None:
+        """Explain why a row is invalid; None if it is valid."""
+        (label, *fractions), count, shape = values, len(values), self.description.keypoints
+        if shape is not None:
+            wanted = 5 + shape[0] * shape[1]
+            if count not in (5, wanted):
+                return f"{count} columns, where kpt_shape {list(shape)} has {wanted}, a box 5"
+        elif count != 5 and (count < 7 or not count % 2):
+            hint = "; keypoints need kpt_shape in data.yaml" if has_visibilities(fractions) else ""
             return f"{count} columns, where a box has 5 and a polygon 7, 9, 11, ...{hint}"
-        return None
+        elif 2 in fractions and has_visibilities(fractions):
+            return "box with keypoints and visibilities, which needs kpt_shape in data.yaml"
+        if label not in self.classes:
+            return f"class {label:g} is not one of 0..{len(self.classes) - 1}"
+        return None if all(map(math.isfinite, fractions)) else "value is not finite"
 
     def _read_box(self, label: int, fractions: list[float], line: int, collector: LabelCollector) -> None:
         if min(fractions) < -_TOLERANCE or max(fractions) > 1 + _TOLERANCE:
@@ -185,25 +168,25 @@ class _Reader:
         self.suspicion.add(fractions)
         height, width = collector.size
         polygon = (np.array(fractions).reshape(-1, 2) * (width, height)).astype(np.float32)
-        return collector.add(
-            label, polygon_box(polygon), place=line, subject="polygon's box", polygon=polygon
-        )
+        box = polygon_box(polygon)
+        return collector.add(label, box, place=line, subject="polygon's box", polygon=polygon)
 
     def _report_keypoints(self) -> None:
         """Count ignored keypoints; report polygons that look like keypoints."""
         if self.keypoint_rows:
-            self.tally.add(
-                "rows with keypoints, which are ignored (the boxes are read)", self.path, self.keypoint_rows
-            )
+            reason = "rows with keypoints, which are ignored (the boxes are read)"
+            self.findings.leave_out(reason, self.path, self.keypoint_rows)
         if self.first_polygon is None or not self.suspicion.alive:
             return
         file, line = self.first_polygon
         rows = self.suspicion.rows
-        message = (
-            f"all {rows:,} rows with more than 5 columns look like boxes with keypoints but are "
-            f"read as polygons: if they are keypoints, data.yaml needs kpt_shape: {self.suspicion.shape}"
+        report = self.findings.error if rows >= SURE else self.findings.warning
+        report(
+            file,
+            f"all {rows:,} rows with more than 5 columns look like boxes with keypoints but are read as "
+            f"polygons: if they are keypoints, data.yaml needs kpt_shape: {self.suspicion.shape}",
+            line,
         )
-        self.defects.append(Defect(str(file), line, message, "error" if rows >= SURE else "warning"))
 
     def _report_shared(self, users: dict[Path, list[Path]]) -> None:
         """Warn of images that share a label file, such as a.jpg and a.png: all get its labels."""
@@ -211,7 +194,7 @@ class _Reader:
             if len(images) > 1:
                 names = ", ".join(path.name for path in images[:5])
                 message = f"is the label file of {len(images):,} images: {names}"
-                self.defects.append(Defect(str(file), None, message, "warning"))
+                self.findings.warning(file, message, kind="label files of several images")
 
     def _report_strays(self, paths: list[Path], named: list[Path]) -> None:
         """Report label files without an image: it is missing or has another name."""
@@ -222,39 +205,23 @@ class _Reader:
         }
         for images in named:
             for labels in counterparts(images):
-                for folder in _subfolders(labels):
+                for folder in _folders_below(labels):
                     pairs.setdefault(folder, images / folder.relative_to(labels))
         for labels, images in sorted(pairs.items()):
-            if labels == images:
-                continue  # text files beside the images may be anything
             stems, foreign = _stems(images)
             if not any(folder in (images, *images.parents) for folder in named):
-                stems, foreign = (
-                    stems | foreign,
-                    set(),
-                )  # the split is a list, which need not name every image
-            strays = [
-                file
-                for stem, file in self.files.inside(labels).items()
-                if stem not in stems and stem.lower() not in NOT_LABELS
-            ]
-            for file in sorted(strays)[:_SHOWN]:
-                why = "whose image has an unsupported format" * (plain_stem(file.name) in foreign)
-                message = f"labels {why or f'without an image in {images}'}"
-                self.defects.append(Defect(str(file), None, message, "error"))
-            if len(strays) > _SHOWN:
-                message = f"{len(strays) - _SHOWN:,} more label files without an image in {images}"
-                self.defects.append(Defect(str(labels), None, message, "error"))
+                stems |= foreign  # the split is a list, which need not name every image
+            missing = f"without an image in {images}"
+            for stem, file in sorted(self.files.inside(labels).items()):
+                if stem not in stems and stem.lower() not in NOT_LABELS:
+                    why = "whose image has an unsupported format" if stem in foreign else missing
+                    self.findings.error(file, f"labels {why}", kind=f"label files {missing}")
 
 
-def _subfolders(folder: Path, depth: int = 3) -> list[Path]:
+def _folders_below(folder: Path, depth: int = 3) -> list[Path]:
     """List a folder and its subfolders, without hidden and linked ones."""
-    try:
-        inside = sorted(folder.iterdir()) if folder.is_dir() else []
-    except OSError:
-        inside = []
-    below = [path for path in inside if not is_hidden(path.name) and not path.is_symlink() and path.is_dir()]
-    return [folder, *(path for sub in below if depth for path in _subfolders(sub, depth - 1))]
+    below = [path for path in subfolders(folder) if not path.is_symlink()] if depth else []
+    return [folder, *(path for sub in below for path in _folders_below(sub, depth - 1))]
 
 
 def _stems(folder: Path) -> tuple[set[str], set[str]]:

@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from yolov7.data.labels import Defect, decode_text
+from yolov7.data.findings import Findings
 from yolov7.data.lists import entries_of, find_listed, is_list, read_list
+from yolov7.data.text_files import decode_text
 from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
 from yolov7.files import exists, is_folder
 from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
@@ -321,16 +322,16 @@ class _Opener:
             raise SourceError("standard input is empty", expected="an image, or a path or URL in each line")
         if not is_list(content):
             return [delivered("-", "stdin", lambda: content, "standard input")]
-        entries = entries_of(decode_text(content, Path("-"), []))
+        entries = entries_of(decode_text(content, Path("-"), Findings()))
         return self._listed(entries, "standard input", Path())
 
     def _list_file(self, path: Path) -> list[_Part]:
-        defects: list[Defect] = []
+        findings = Findings()
         try:
-            entries = read_list(path, defects)
+            entries = read_list(path, findings)
         except DataError as error:
             raise SourceError(error.message, file=path, expected=error.expected) from error
-        for defect in defects:
+        for defect in findings.defects:
             _LOG.warning("%s", defect)
         return self._listed(entries, str(path), path.parent)
 

@@ -17,7 +17,6 @@ from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.data.cache import open_cache
 from yolov7.data.scaled import scaled
-from yolov7.data.soundness import require_sound
 from yolov7.errors import DamagedCheckpointError, OutputError, TrainingError, UsageError, Yolov7Error
 from yolov7.evaluation.run import Evaluation
 from yolov7.files import explained, new_run_directory, write_file
@@ -300,7 +299,7 @@ def _training_data(run: Run, trainer: pl.Trainer) -> Iterator[TrainingLoader]:
     config = run.config
     if config.cache:
         source = open_cache(run.train, run.size, cache_directory() / "images")
-        require_sound(source, ignore=config.ignore_defects)
+        source.require_sound(ignore=config.ignore_defects)
         for defect in source.defects[len(run.train.defects) :]:
             _LOG.warning("%s", defect)
     else:

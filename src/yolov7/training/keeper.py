@@ -16,10 +16,10 @@ import lightning.pytorch as pl
 import torch
 
 from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.data.dataset import Dataset
 from yolov7.errors import TrainingError
 from yolov7.evaluation.run import Evaluation, evaluate_network
 from yolov7.files import write_file
-from yolov7.formats.opening import Dataset
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.detector import Detector
 from yolov7.reports.history import best_epoch

@@ -17,11 +17,11 @@ from yolov7.checkpoints.native import describe
 from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.checkpoints.weights import find_weights
 from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
+from yolov7.data.classes import match_classes
 from yolov7.data.contents import image_digests
 from yolov7.data.dataset import UNDIVIDED, Dataset, Layout, choose_split
-from yolov7.data.soundness import require_sound
 from yolov7.errors import DataError, UsageError
-from yolov7.formats.opening import find_layout, match_classes
+from yolov7.formats.opening import find_layout
 from yolov7.images.letterbox import whole_strides
 from yolov7.memory import enough_for_images
 from yolov7.models.architecture import YOLOV7, Anchors, Architecture, scale
@@ -209,7 +209,7 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
     layout = find_layout(config.data, images=config.images)
     undivided = layout.splits == (UNDIVIDED,)
     train = layout.read(UNDIVIDED if undivided else choose_split(config.split, layout.splits, config.data))
-    require_sound(train, ignore=config.ignore_defects)
+    train.require_sound(ignore=config.ignore_defects)
     _report(train, say)
     if not sum(map(len, train.images)):
         raise DataError(
@@ -224,7 +224,7 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
         say(f"nothing to measure on: {len(held_out)} of {len(train)} images are held out for it")
         return rest, held_out
     val = layout.read(split)
-    require_sound(val, ignore=config.ignore_defects)
+    val.require_sound(ignore=config.ignore_defects)
     match_classes(val.names, train.names, val.has_boxes())
     _report(val, say)
     return train, val

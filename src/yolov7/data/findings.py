@@ -1,0 +1,150 @@
+"""Findings of the data set readers: defects with file and line, and counts of what was left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+MOST_LISTED = 1_000
+"""Maximum number of listed defects of one kind; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Defect:
+    """Problem found in a data set.
+
+    Attributes:
+        file: label file or image concerned.
+        line: line in the file, from 1; None if the problem has no line.
+        message: the problem, and how it was handled.
+        severity: "error" if a label or an image was lost; "warning" if nothing was (repaired, or empty, as
+            a box without width or height).
+
+    >>> print(Defect("a.txt", 3, "box has no width or no height: dropped", "warning"))
+    a.txt:3: box has no width or no height: dropped
+    """
+
+    file: str
+    line: int | None
+    message: str
+    severity: Severity
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.message}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files, or parts of files, that were left out for one reason.
+
+    Attributes:
+        reason: phrase that can stand before a count: "hidden or made by the system".
+        count: number left out.
+        first: example.
+
+    >>> print(LeftOut("hidden", 2, "a/.b.jpg"))
+    hidden: 2 (such as a/.b.jpg)
+    """
+
+    reason: str
+    count: int
+    first: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.count:,} (such as {self.first})"
+
+
+class Findings:
+    """Record of one reading of a data set, passed to all that read a part of it.
+
+    Args:
+        defects: defects known before.
+
+    >>> findings = Findings()
+    >>> findings.warning("a.txt", "not utf-8: read as latin-1")
+    >>> findings.lose("images that cannot be read", "a.jpg", "the file is empty: left out")
+    >>> [str(defect) for defect in findings.defects]
+    ['a.txt: not utf-8: read as latin-1', 'a.jpg: the file is empty: left out']
+    >>> [str(group) for group in findings.left_out]
+    ['images that cannot be read: 1 (such as a.jpg)']
+    """
+
+    def __init__(self, defects: Iterable[Defect] = ()) -> None:
+        self._defects = list(defects)
+        self._left_out: dict[str, LeftOut] = {}
+        self._counts: dict[tuple[Severity, str], tuple[int, str]] = {}  # number and first file of each kind
+
+    @property
+    def defects(self) -> tuple[Defect, ...]:
+        """Listed defects, then one per kind for those beyond `MOST_LISTED`."""
+        more = [
+            Defect(file, None, f"{count - MOST_LISTED:,} more {kind}", severity)
+            for (severity, kind), (count, file) in self._counts.items()
+            if count > MOST_LISTED
+        ]
+        return (*self._defects, *more)
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Counts of what was left out, by reason."""
+        return tuple(self._left_out.values())
+
+    def error(
+        self, file: str | os.PathLike[str], message: str, line: int | None = None, kind: str | None = None
+    ) -> None:
+        """Report that a label or an image was lost.
+
+        Args:
+            file: label file or image.
+            message: the problem, and how it was handled.
+            line: line in the file.
+            kind: plural noun for problems that may be many; all are listed without it.
+        """
+        self._report("error", file, message, line, kind)
+
+    def warning(
+        self, file: str | os.PathLike[str], message: str, line: int | None = None, kind: str | None = None
+    ) -> None:
+        """Report a problem by which nothing was lost; arguments as for `error`."""
+        self._report("warning", file, message, line, kind)
+
+    def leave_out(self, reason: str, example: object, count: int = 1) -> None:
+        """Count something left out that is no defect."""
+        known = self._left_out.get(reason, LeftOut(reason, 0, str(example)))
+        self._left_out[reason] = LeftOut(reason, known.count + count, known.first)
+
+    def lose(
+        self,
+        reason: str,
+        file: str | os.PathLike[str],
+        message: str,
+        line: int | None = None,
+        example: object = None,
+    ) -> None:
+        """Report an error, and count what was lost by it; `example` is the file by default."""
+        self.leave_out(reason, file if example is None else example)
+        self.error(file, message, line, reason)
+
+    def include(self, defects: Iterable[Defect]) -> None:
+        """Add defects that were found separately."""
+        self._defects += defects
+
+    def _report(
+        self,
+        severity: Severity,
+        file: str | os.PathLike[str],
+        message: str,
+        line: int | None,
+        kind: str | None,
+    ) -> None:
+        if kind is not None:
+            count, first = self._counts.get((severity, kind), (0, os.fspath(file)))
+            self._counts[severity, kind] = count + 1, first
+            if count >= MOST_LISTED:
+                return
+        self._defects.append(Defect(os.fspath(file), line, message, severity))
