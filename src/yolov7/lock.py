@@ -1,4 +1,7 @@
-"""One process at a time."""
+"""Lock files, which the system releases when their process is killed.
+
+The `filelock` package has no locks that name their holder, nor any that forked workers do not inherit.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,19 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 _LOG = logging.getLogger(__name__)
+_HELD: set[Path] = set()
+"""Lock files held by this process, which the system does not lock against itself."""
 
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Hold a lock file, and wait for it where need be. A process that is killed holds it no longer."""
+    """Hold a lock file, and wait for it if necessary. A killed process holds it no longer."""
     with file.open("ab") as stream:
         if not _try_to_lock(stream, wait=False):
             _LOG.warning("waiting for another process to release %s", file)
@@ -27,12 +32,12 @@ def locked(file: Path) -> Iterator[None]:
 
 @contextmanager
 def held(file: Path) -> Iterator[str | None]:
-    """Hold a lock file, or yield who holds it. A process that is killed holds it no longer, nor do its forks.
+    """Hold a lock file, or yield its holder. Neither a killed process nor its forks hold it any longer.
 
     Raises:
         OSError: the file cannot be written.
     """
-    place = str(file.resolve())
+    place = file.resolve()
     with file.open("a+b") as stream:
         if place in _HELD or not _try_to_own(stream):
             stream.seek(0)
@@ -46,10 +51,6 @@ def held(file: Path) -> Iterator[str | None]:
             yield None
         finally:
             _HELD.discard(place)
-
-
-_HELD: set[str] = set()
-"""Lock files of this process: to the system it never disagrees with itself."""
 
 
 if sys.platform == "win32":
@@ -70,19 +71,16 @@ else:
     import fcntl
 
     def _try_to_lock(stream: IO[bytes], *, wait: bool) -> bool:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks: go on, files get their names when they are whole
-            return True
-        return True
+        return _locks(fcntl.flock, stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _try_to_own(stream: IO[bytes]) -> bool:
+        return _locks(fcntl.lockf, stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not inherited by forks
+
+    def _locks(lock: Callable[[IO[bytes], int], None], stream: IO[bytes], how: int) -> bool:
         try:
-            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(stream, how)
         except (BlockingIOError, PermissionError):
             return False
-        except OSError:
-            return True
+        except OSError:  # a file system without locks: do without, files are renamed when they are complete
+            pass
         return True

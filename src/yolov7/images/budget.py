@@ -1,4 +1,4 @@
-"""Memory for decoding: what one picture may take, and all that are decoded at a time together."""
+"""Limits on the memory that decoding takes, for one image and for all that are decoded at the same time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from yolov7.errors import SourceError
 
 MAX_PIXELS = 300_000_000
-"""Images with more are refused unread: a small file can claim to be huge. A phone's 200 megapixels pass."""
+"""Pixels of an image, at most: a small file can claim to be huge. A phone's 200 megapixels are allowed."""
 MAX_DECODING_BYTES = 1_200_000_000
-"""Memory that decoding one picture may take, and that all threads of a process may decode in at a time."""
+"""Memory for decoding one image, and for all threads of a process together."""
 MAX_FILE_BYTES = 1_000_000_000
-"""Files with more are refused unread."""
+"""Bytes of an image file, at most."""
 
 
 class Budget:
-    """An amount that threads share: each takes a part for a while, and waits where too little is left.
+    """Amount that threads share: each takes a part for a while, and waits if too little is left.
 
     >>> budget = Budget(10)
     >>> with budget.taken(7):
@@ -32,7 +32,7 @@ class Budget:
 
     @contextmanager
     def taken(self, amount: int) -> Iterator[None]:
-        """Have a part, at most the limit, while it lasts."""
+        """Take a part, at most the limit, for the duration of the block."""
         amount = min(amount, self.limit)
         with self._changed:
             self._changed.wait_for(lambda: self.left >= amount)
@@ -45,19 +45,19 @@ class Budget:
                 self._changed.notify_all()
 
     def reset(self) -> None:
-        """Begin anew, in a process that was forked while threads of its parent had parts."""
+        """Start afresh in a forked process: threads of its parent may have held parts."""
         self.left = self.limit
         self._changed = threading.Condition()
 
 
 DECODING = Budget(MAX_DECODING_BYTES)
-"""What all threads of this process decode in."""
+"""Memory for decoding, shared by all threads of this process."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=DECODING.reset)
 
 
 def check_amount(height: int, width: int, needed: int) -> None:
-    """Refuse a picture of so many pixels whose decoding takes so many bytes.
+    """Check the size of an image, and the bytes that decoding it takes.
 
     Raises:
         SourceError: either is beyond its limit.

@@ -1,4 +1,4 @@
-"""Which way is up: the orientation in a block of EXIF, and how to turn pixels by it."""
+"""EXIF orientation, and its application to pixels."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from yolov7.types import Image
 
 ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)
-"""Orientations that exchange width and height."""
+"""Orientations that swap width and height."""
 
 _HEADER = b"Exif\0\0"
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
-"""Types of EXIF that hold whole numbers. The standard wants SHORT (3); some cameras write others."""
+"""Codes of `struct` for EXIF's integer types. The standard asks for SHORT (3); some cameras write others."""
 
 
 def orientation_of(exif: bytes) -> int:
-    """Orientation 1 to 8 in a block of EXIF; 1 where there is none or the block is damaged."""
+    """Orientation, 1 to 8, in a block of EXIF; 1 if it is missing or damaged."""
     block = exif.removeprefix(_HEADER)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None:
@@ -38,14 +38,18 @@ def orientation_of(exif: bytes) -> int:
 
 
 def valid_orientation(value: object) -> int:
-    """The value, if it is an orientation; 1 for anything else."""
+    """Orientation 1 to 8 as it is; 1 for any other value.
+
+    >>> valid_orientation(6), valid_orientation(9)
+    (6, 1)
+    """
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def upright(pixels: Image, orientation: int) -> Image:
-    """The image turned so that row 0 is its top. (H, W, 3) -> (H, W, 3) or (W, H, 3)."""
+    """Turn and mirror an image so that it is upright. (H, W, 3) -> (H, W, 3) or (W, H, 3)."""
     if orientation in SIDEWAYS:
         pixels = np.asarray(cv2.transpose(pixels), np.uint8)
-    # As stored, mirrored, upside down, flipped; then the same four after the transposition.
+    # 1 to 4: as stored, mirrored, rotated by 180 degrees, flipped; 5 to 8: the same after the transposition.
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return pixels if flip is None else np.asarray(cv2.flip(pixels, flip, dst=pixels), np.uint8)

@@ -1,8 +1,8 @@
-"""JPEG: what the header says, and pixels only where all of them are there.
+"""Headers and pixels of JPEG files.
 
-libjpeg-turbo decodes, by simplejpeg, whose pixels are those of OpenCV and Pillow. It alone of the three tells
-what libjpeg warns of: that data end early, or make no sense. OpenCV prints that to stderr, Pillow says
-nothing, and both fill in grey.
+libjpeg-turbo decodes through simplejpeg, to the same pixels as OpenCV and Pillow. Only simplejpeg reports
+the warnings of libjpeg, such as data that end early or make no sense: OpenCV prints them to standard error,
+Pillow ignores them, and both fill in grey.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from yolov7.types import Image
 
 MAGIC = b"\xff\xd8\xff"
 MAX_SCANS = 100
-"""Scans of a progressive JPEG: usual are 10, and each costs as much as decoding a whole picture."""
+"""Scans of a progressive JPEG: 10 are usual, and each costs as much as decoding a whole image."""
 MAX_SCANNED_PIXELS = 3_000_000_000
 """Scans times pixels: 15 scans of 200 million pixels."""
 
-# Markers, the byte behind 0xFF.
+# Markers: the byte after 0xFF.
 _APP1, _START_OF_SCAN, _END_OF_IMAGE = 0xE1, 0xDA, 0xD9
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
@@ -37,16 +37,15 @@ _SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """What a JPEG says of itself.
+    """Header of a JPEG.
 
     Attributes:
         height, width: pixels, as stored.
-        orientation: EXIF's, 1 to 8.
-        components: 1 grey, 3 colours, 4 printing inks.
-        process: how it is compressed: baseline, extended, progressive, arithmetic; else the marker in words.
-        precision: bits a sample.
-        several_scans: whether its pixels come in several passes, all of which are kept until the last.
-        begin: where the compressed pixels begin in the file.
+        orientation: EXIF orientation, 1 to 8.
+        components: 1 (grey), 3 (colour) or 4 (CMYK).
+        process: baseline, extended, progressive or arithmetic.
+        several_scans: whether the pixels come in several passes, all kept until the last.
+        begin: offset of the compressed pixels in the file.
     """
 
     height: int
@@ -54,7 +53,6 @@ class JpegHeader:
     orientation: int
     components: int
     process: str
-    precision: int
     several_scans: bool
     begin: int
 
@@ -65,17 +63,17 @@ class JpegHeader:
 
 
 def read_header(file: BinaryIO) -> JpegHeader:
-    """Read a JPEG up to its compressed pixels.
+    """Read the header of a JPEG, up to the compressed pixels.
 
     Raises:
-        SourceError: it has no whole header, or is of a variety that is not read.
+        SourceError: the header is incomplete, or of an unsupported variety.
     """
     frame = b""
     process, orientation = 0, None
     file.seek(2)
     while byte := file.read(1):
         if byte != b"\xff":
-            continue  # libjpeg, too, looks for the next marker
+            continue  # libjpeg searches for the next marker, too
         while byte == b"\xff":
             byte = file.read(1)
         marker = byte[0] if byte else _END_OF_IMAGE
@@ -108,23 +106,23 @@ def _header(process: int, frame: bytes, orientation: int, scan: bytes, begin: in
     if not height or not width:
         raise SourceError("damaged image: the JPEG header says no size", found=f"{width} x {height} pixels")
     several = process in (0xC2, 0xCA) or scan[0] < components
-    return JpegHeader(height, width, orientation, components, name, precision, several, begin)
+    return JpegHeader(height, width, orientation, components, name, several, begin)
 
 
 def decode(data: bytes, header: JpegHeader, at_least: int | None = None) -> Image:
-    """Decode a JPEG, as stored. -> uint8 (H, W, 3) RGB, a new array.
+    """Decode a JPEG as stored. -> uint8 (H, W, 3) RGB, a new array.
 
     Args:
-        data: the file's content.
+        data: content of the file.
         header: its header.
-        at_least: pixels that the long side needs: it is decoded at a half, a quarter or an eighth of its
-            size, as small as that leaves it.
+        at_least: pixels needed along the long side: decode at 1/2, 1/4 or 1/8 of the size if that has them.
 
     Raises:
-        SourceError: pixels are missing or damaged, or there are more than MAX_SCANS scans.
+        SourceError: pixels are missing or damaged, or there are too many scans.
     """
     _check_amount(data, header)
-    factor = 1 if at_least is None else _reduction(max(header.height, header.width), at_least)
+    long_side = max(header.height, header.width)
+    factor = 1 if at_least is None else next((f for f in (8, 4, 2) if long_side >= f * at_least), 1)
     height, width = -(-header.height // factor), -(-header.width // factor)
     while True:
         try:
@@ -139,14 +137,10 @@ def decode(data: bytes, header: JpegHeader, at_least: int | None = None) -> Imag
             data = repaired
 
 
-def _reduction(long_side: int, at_least: int) -> int:
-    return next((factor for factor in (8, 4, 2) if long_side >= factor * at_least), 1)
-
-
 def _check_amount(data: bytes, header: JpegHeader) -> None:
-    """Refuse, before memory is given to them, pixels that the data cannot hold, and scans without end."""
+    """Refuse more pixels than the data can hold, and too many scans, before memory is allocated."""
     compressed = len(data) - header.begin
-    # Huffman coding takes a bit or more for each 8 x 8 pixels; arithmetic coding may take less.
+    # Huffman coding takes at least a bit per 8 x 8 pixels; arithmetic coding may take less.
     if header.process != "arithmetic" and compressed < header.height * header.width // 512:
         raise SourceError(
             "truncated image: too little data for its size",
@@ -160,7 +154,7 @@ def _check_amount(data: bytes, header: JpegHeader) -> None:
 
 
 def _scans(data: bytes, header: JpegHeader) -> int:
-    """Number of scans, by going from marker to marker: a thumbnail or a trailer may hold others."""
+    """Number of scans, counted from marker to marker: a thumbnail or a trailer may hold further ones."""
     scans, position = 1, header.begin
     while (found := _NEXT_MARKER.search(data, position)) and found[0][1] != _END_OF_IMAGE:
         scans += found[0][1] == _START_OF_SCAN
@@ -169,7 +163,7 @@ def _scans(data: bytes, header: JpegHeader) -> int:
 
 
 def _repaired(data: bytes, header: JpegHeader, warning: str) -> bytes | None:
-    """The data without a blemish that costs no pixel and that libjpeg warns of first; None for damage."""
+    """Remove a harmless defect that libjpeg warns of before others; None if the defect may cost pixels."""
     if "unknown JFIF revision" in warning and (at := data.find(b"JFIF\0", 0, header.begin)) > 0:
         return data[: at + 5] + b"\1\1" + data[at + 7 :]
     if "Unknown Adobe color transform" in warning and (at := data.find(b"Adobe", 0, header.begin)) > 0:
@@ -177,7 +171,7 @@ def _repaired(data: bytes, header: JpegHeader, warning: str) -> bytes | None:
     if "Invalid SOS parameters" in warning:
         return data[: header.begin - 3] + b"\0\x3f\0" + data[header.begin :]
     if surplus := _SURPLUS.search(warning):
-        # Zeros before the end are padding; other values are what is left where a decoder lost its way.
+        # Zeros before the end are padding; other values are data that the decoder did not understand.
         end = data.find(b"\xff\xd9", header.begin)
         begin = max(header.begin, end - int(surplus[1]))
         return None if any(data[begin:end]) else data[:begin] + data[end:]

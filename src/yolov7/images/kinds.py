@@ -53,7 +53,7 @@ FOREIGN_SUFFIXES: dict[str, str] = {
     **dict.fromkeys((".tga", ".dds", ".pcx"), "images of this kind"),
 }
 # fmt: on
-"""Names of unsupported image formats by suffix, lower case."""
+"""Names of unsupported image formats, by suffix (lower case)."""
 
 _FOREIGN_STARTS = {
     "HEIF (HEIC) images": rb".{4}ftyp(heic|heix|heim|heis|hevc|hevx|hevm|hevs|mif1|msf1|miaf)",
@@ -71,7 +71,7 @@ _FOREIGN_STARTS = {
 }
 """Regular expressions of the first bytes of unsupported image formats."""
 SNIFFED = 512
-"""Number of first bytes needed to recognise a format."""
+"""First bytes of a file needed to recognise its format."""
 
 
 # Pillow's Image.open chooses as well, but warns and stops at a number of pixels that is a global setting.

@@ -1,4 +1,4 @@
-"""Images of any shape -> images that a network takes: scaled and padded, with the way back for boxes."""
+"""Scaling and padding of images to the input size of a network, with the way back for boxes."""
 
 from __future__ import annotations
 
@@ -19,22 +19,29 @@ from yolov7.types import Image, Letterbox
 _LOG = logging.getLogger(__name__)
 
 GREY = 114
-"""The padding's colour, in all three channels."""
+"""Colour of the padding, in all three channels."""
 
 
 def letterbox(
     image: Image, size: int | tuple[int, int], *, stride: int | None = None, centred: bool = True
 ) -> tuple[Image, Letterbox]:
-    """Fit an image into a size, up or down, and pad it with grey: how prediction prepares images.
+    """Scale an image up or down to fit into a size, and pad it with grey: the preparation for prediction.
 
     Args:
         image: uint8 (h, w, 3).
-        size: longest side of the result, or (height, width) of the rectangle to fit into.
-        stride: pad only to the next multiple of it, the smallest rectangle; to the full size where not given.
-        centred: pad on all sides, half each; else on the right and below only (ADR 0004).
+        size: side of a square, or (height, width) of a rectangle, to fit the image into.
+        stride: pad only to the next multiple of the stride, not to the full size.
+        centred: pad on both sides equally; otherwise only on the right and below (ADR 0004).
 
     Returns:
-        uint8 (H, W, 3), a new array, and how to map boxes back.
+        uint8 (H, W, 3), a new array, and its letterbox, which maps boxes back.
+
+    Raises:
+        UsageError: the image is not uint8 (h, w, 3), or a size is not positive.
+
+    >>> image, box = letterbox(np.zeros((30, 40, 3), np.uint8), 64, stride=32)
+    >>> image.shape, box.padding
+    ((64, 64, 3), (0, 8))
     """
     height, width = (size, size) if isinstance(size, int) else size
     source_height, source_width = image.shape[:2]
@@ -49,22 +56,26 @@ def letterbox(
 def letterbox_evaluation(
     image: Image, size: int, shape: tuple[int, int] | None = None
 ) -> tuple[Image, Letterbox]:
-    """Scale an image's long side to `size` and pad it to the shape that its batch shares.
+    """Scale the long side of an image to `size`, and pad it to the shape of its batch.
 
-    As the published COCO numbers were measured: area interpolation when shrinking, the short side truncated.
+    The published COCO numbers were measured in this way: images are shrunk by area interpolation, and the
+    short side is truncated.
 
     Args:
         image: uint8 (h, w, 3).
-        size: the long side, up or down.
-        shape: (height, width) of the batch (`data.rectangular`); a square where not given.
+        size: long side, pixels.
+        shape: (height, width) of the batch (`images.rectangular`); a square by default.
 
     Returns:
-        uint8 (H, W, 3), a new array, and how to map boxes back.
+        uint8 (H, W, 3), a new array, and its letterbox.
+
+    Raises:
+        UsageError: see `letterbox`.
     """
     height, width = shape or (size, size)
     _check_sizes(image, height, width)
     inner = long_side_size(image.shape[:2], size)
-    # An image whose real shape is not what its data set says may not fit the batch's rectangle.
+    # An image of another shape than its data set says may not fit into the batch.
     ratio = min(1.0, height / inner[0], width / inner[1])
     if ratio < 1:
         inner = max(1, round(inner[0] * ratio)), max(1, round(inner[1] * ratio))
@@ -73,13 +84,13 @@ def letterbox_evaluation(
 
 
 def released_way_back(box: Letterbox) -> Letterbox:
-    """The way back that the released evaluation takes, by which the published numbers were measured.
+    """Letterbox that maps boxes back as the released evaluation does, which measured the published numbers.
 
-    One scale for both axes, that of the height; and the padding unrounded, though whole pixels were put
-    there: half a pixel of the network off wherever the padding is odd.
+    It uses the scale of the height for both axes, and does not round the padding, although whole pixels were
+    padded: boxes are off by half a pixel of the network's input if the padding is odd.
 
     Args:
-        box: how the image was letterboxed (`letterbox_evaluation`).
+        box: exact letterbox, from `letterbox_evaluation`.
     """
     (height, width), (source_height, source_width) = box.size, box.source_size
     inner_height, inner_width = round(source_height * box.scale[1]), round(source_width * box.scale[0])
@@ -88,10 +99,10 @@ def released_way_back(box: Letterbox) -> Letterbox:
 
 
 def whole_strides(size: int, stride: int) -> int:
-    """An image size as a network takes it: rounded up to a multiple of its largest stride, which is said.
+    """Round an image size up to a multiple of the network's largest stride, with a warning if it changes.
 
     Raises:
-        UsageError: it is no whole number, or less than the stride.
+        UsageError: it is not a whole number, or less than the stride.
 
     >>> whole_strides(640, 32)
     640
@@ -104,7 +115,11 @@ def whole_strides(size: int, stride: int) -> int:
 
 
 def long_side_size(source_size: Sequence[int], size: int) -> tuple[int, int]:
-    """(height, width) of an image whose long side becomes `size`; the short side is truncated, at least 1."""
+    """(height, width) after scaling the long side to `size`; the short side is truncated, at least 1.
+
+    >>> long_side_size((333, 500), 640)
+    (426, 640)
+    """
     height, width = source_size
     long_side = max(height, width)
     return max(1, height * size // long_side), max(1, width * size // long_side)
@@ -113,28 +128,28 @@ def long_side_size(source_size: Sequence[int], size: int) -> tuple[int, int]:
 def share_shape(
     prepared: Sequence[tuple[Image, Letterbox]], *, centred: bool = True
 ) -> tuple[list[Image], list[Letterbox]]:
-    """Pad letterboxed images to the smallest rectangle that holds them all, so that they fit in one batch."""
-    shape = (
-        max(image.shape[0] for image, _ in prepared),
-        max(image.shape[1] for image, _ in prepared),
-    )
+    """Pad letterboxed images to the smallest shape that holds them all, so that they form a batch."""
+    height, width = (max(image.shape[axis] for image, _ in prepared) for axis in (0, 1))
     images, boxes = [], []
     for image, box in prepared:
-        if image.shape[:2] != shape:
-            top, left = _offset(image.shape[:2], shape, centred)
-            canvas = np.full((*shape, 3), GREY, np.uint8)
-            canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
-            image, box = (
-                canvas,
-                replace(box, size=shape, padding=(box.padding[0] + left, box.padding[1] + top)),
-            )
+        if image.shape[:2] != (height, width):
+            left, top = box.padding
+            image, outer = _place(image, image.shape[:2], (height, width), cv2.INTER_LINEAR, centred=centred)
+            padding = left + outer.padding[0], top + outer.padding[1]
+            box = replace(box, size=(height, width), padding=padding)
         images.append(image)
         boxes.append(box)
     return images, boxes
 
 
 def to_tensor(images: Sequence[Image]) -> Tensor:
-    """Images of one shape (H, W, 3) -> uint8 (B, 3, H, W), channels last in memory; one is not copied."""
+    """Stack images of one shape. (H, W, 3) each -> uint8 (B, 3, H, W), channels last in memory.
+
+    A single image is not copied.
+
+    Raises:
+        UsageError: there is no image, or they differ in shape.
+    """
     if len({image.shape for image in images}) != 1:
         raise UsageError(
             "a batch needs images of one shape", found=sorted({image.shape for image in images}) or "none"
@@ -158,21 +173,17 @@ def _place(
     *,
     centred: bool = True,
 ) -> tuple[Image, Letterbox]:
-    """The image scaled to `inner`, on a grey canvas of `outer`, both (height, width)."""
+    """Scale an image to `inner` and place it on a grey canvas of `outer`, both (height, width)."""
     canvas = np.empty((*outer, 3), np.uint8)
-    top, left = _offset(inner, outer, centred)
+    # Of an odd padding the smaller half comes first.
+    top, left = ((outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2) if centred else (0, 0)
     bottom, right = top + inner[0], left + inner[1]
     canvas[:top], canvas[bottom:] = GREY, GREY
     canvas[top:bottom, :left], canvas[top:bottom, right:] = GREY, GREY
     if inner == image.shape[:2]:
         canvas[top:bottom, left:right] = image
     else:
-        # Written straight into the canvas: OpenCV takes the view as its output.
+        # Resized straight into the canvas.
         cv2.resize(image, inner[::-1], dst=canvas[top:bottom, left:right], interpolation=interpolation)
     height, width = image.shape[:2]
     return canvas, Letterbox((height, width), outer, (inner[1] / width, inner[0] / height), (left, top))
-
-
-def _offset(inner: Sequence[int], outer: Sequence[int], centred: bool) -> tuple[int, int]:
-    """(top, left) of an image on its canvas: of an odd padding the smaller half comes first."""
-    return ((outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2) if centred else (0, 0)

@@ -1,4 +1,4 @@
-"""PNG: its chunks, read without decoding."""
+"""PNG chunks, read without decoding."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def check_pixels(file: BinaryIO) -> None:
-    """Compare the checksums of what pixels depend on, which Pillow does not.
+    """Check the checksums of the chunks that pixels depend on, which Pillow ignores.
 
     Raises:
-        SourceError: one is wrong.
+        SourceError: a checksum is wrong.
     """
     for kind, length in _chunks(file):
         if kind == b"IEND":
@@ -45,7 +45,7 @@ def check_pixels(file: BinaryIO) -> None:
 
 
 def essential(file: BinaryIO) -> bytes:
-    """The same PNG without what no pixel and no orientation depends on."""
+    """Copy of a PNG with only the chunks that pixels and orientation depend on."""
     parts = [b"\x89PNG\r\n\x1a\n"]
     for kind, length in _chunks(file):
         if kind in (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"eXIf"):
@@ -56,5 +56,5 @@ def essential(file: BinaryIO) -> bytes:
 
 
 def exif_of(file: BinaryIO) -> bytes:
-    """EXIF of a PNG, wherever it is; b"" where there is none."""
+    """EXIF of a PNG, before or after its pixels; b"" if there is none."""
     return next((file.read(length) for kind, length in _chunks(file) if kind == b"eXIf"), b"")

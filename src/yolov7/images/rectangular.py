@@ -1,4 +1,4 @@
-"""Evaluation in batches of images of similar shape, which waste little on padding."""
+"""Evaluation batches of images of similar shape, with little padding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RectangularBatch:
-    """Which images share a batch, and the (height, width) that they are padded to."""
+    """Indices of the images in a batch, and the (height, width) that they are padded to."""
 
     indices: tuple[int, ...]
     shape: tuple[int, int]
@@ -18,16 +18,19 @@ class RectangularBatch:
 def rectangular_batches(
     sizes: Sequence[tuple[int, int]], size: int, stride: int, batch_size: int
 ) -> list[RectangularBatch]:
-    """Divide images into batches in order of height / width.
+    """Sort images by height / width, and cut them into batches.
 
-    A batch's shape comes from its extremes: its flattest and its steepest image, long side `size`, fit into
-    it. Half a stride is added before rounding up, as in the published evaluation: a 640 run uses up to 672.
+    A batch is as high as its steepest image and as wide as its flattest, at a long side of `size`. Half a
+    stride is added before rounding up, as in the published evaluation: 640 becomes up to 672.
 
     Args:
         sizes: (height, width) of each image.
-        size: long side that images are scaled to.
-        stride: the network's largest.
-        batch_size: images in a batch; the last may have fewer.
+        size: long side that images are scaled to, pixels.
+        stride: largest stride of the network.
+        batch_size: images per batch; the last may have fewer.
+
+    >>> rectangular_batches([(480, 640), (640, 480)], 640, 32, batch_size=1)[0]
+    RectangularBatch(indices=(0,), shape=(512, 672))
     """
     ratios = [height / width for height, width in sizes]
     order = sorted(range(len(sizes)), key=ratios.__getitem__)

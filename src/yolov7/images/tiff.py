@@ -1,4 +1,4 @@
-"""TIFF: what its first directory says, read before Pillow reads it, within the file's own length."""
+"""TIFF directories, read before Pillow reads them, and never beyond the end of the file."""
 
 from __future__ import annotations
 
@@ -13,36 +13,25 @@ from PIL import _imaging
 from yolov7.errors import SourceError
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""The first bytes of a TIFF in either byte order, and of a BigTIFF."""
+"""First bytes of a TIFF and of a BigTIFF, in either byte order."""
 
 # Tags.
 SUBFILE_TYPE, WIDTH, HEIGHT, BITS, BANDS, FORMAT, PHOTOMETRIC = 254, 256, 257, 258, 277, 339, 262
 _ROWS_PER_STRIP, _DNG_VERSION = 278, 50706
 
 _SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
+    kind: size
+    for size, kinds in {1: (1, 2, 6, 7), 2: (3, 8), 4: (4, 9, 11, 13), 8: (5, 10, 12, 16, 17, 18)}.items()
+    for kind in kinds
 }
+"""Bytes of a value, by its type."""
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
+"""Codes of `struct` for the types that are integers."""
 _FORMATS = {1: "whole numbers", 2: "signed whole numbers", 3: "floating point", 5: "complex numbers"}
 _MAX_DIRECTORIES = 10_000
 
-# Pillow's libtiff would write to standard error what it thinks of a damaged file. Where it is compiled in, as
-# on Windows, it keeps its habit.
+# Keep Pillow's libtiff from writing to standard error about damaged files. Impossible if it is linked
+# statically, as on Windows.
 with suppress(AttributeError, OSError):
     _LIBTIFF = ctypes.CDLL(_imaging.__file__)
     for _handler in (_LIBTIFF.TIFFSetWarningHandler, _LIBTIFF.TIFFSetErrorHandler):
@@ -51,10 +40,10 @@ with suppress(AttributeError, OSError):
 
 
 def read_directory(file: BinaryIO) -> Mapping[int, int]:
-    """The first whole number of each tag of the first page that is one.
+    """Read the first page's tags with integer values, of each the first value.
 
     Raises:
-        SourceError: it is damaged, its tags claim more than the file holds, or it is a camera's raw file.
+        SourceError: the directory is damaged or larger than the file, or the file is a DNG.
     """
     tags, _ = _directory(file, None)
     if _DNG_VERSION in tags:
@@ -66,7 +55,7 @@ def count_pages(file: BinaryIO) -> int:
     """Number of full pages, without thumbnails, overviews and masks.
 
     Raises:
-        SourceError: as `read_directory`.
+        SourceError: a directory is damaged or larger than the file.
     """
     pages, seen = 0, set[int]()
     offset: int | None = None
@@ -79,7 +68,7 @@ def count_pages(file: BinaryIO) -> int:
 
 
 def describe(tags: Mapping[int, int]) -> str:
-    """What the pixels are, for a person."""
+    """Description of the pixels for an error message."""
     bands = tags.get(BANDS, 1)
     return (
         f"{bands} {'band' if bands == 1 else 'bands'} of {tags.get(BITS, 1)} bits, "
@@ -88,53 +77,51 @@ def describe(tags: Mapping[int, int]) -> str:
 
 
 def _directory(file: BinaryIO, offset: int | None) -> tuple[dict[int, int], int]:
-    """The tags of the directory at a place of the file, by default the first, and where the next one is."""
+    """Read the tags of the directory at an offset, by default the first, and the offset of the next one."""
     length = file.seek(0, 2)
     file.seek(0)
     start = file.read(16)
     order = "<" if start[:2] == b"II" else ">"
-    big = start[2:3] == b"+" or start[3:4] == b"+"
+    word, counter = (order + "Q", order + "Q") if b"+" in start[2:4] else (order + "I", order + "H")
+    width = struct.calcsize(word)
     try:
         if offset is None:
-            (offset,) = struct.unpack_from(order + ("Q" if big else "I"), start, 8 if big else 4)
+            (offset,) = struct.unpack_from(word, start, width)
         file.seek(offset)
-        (entries,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
-        entry_size = 20 if big else 12
-        if entries * entry_size > length:
+        (count,) = struct.unpack(counter, file.read(struct.calcsize(counter)))
+        size = count * (4 + 2 * width)
+        if size > length:
             raise SourceError("damaged image: more TIFF tags than the file holds")
-        table = file.read(entries * entry_size)
-        tags = _tags(file, table, order, big, length)
-        file.seek(offset + (8 if big else 2) + len(table))
-        rest = file.read(8 if big else 4)
-        (following,) = struct.unpack(order + ("Q" if big else "I"), rest) if len(rest) >= 4 else (0,)
+        table = file.read(size)
+        tags = _tags(file, table, word, length)
+        file.seek(offset + struct.calcsize(counter) + len(table))
+        rest = file.read(width)
+        (following,) = struct.unpack(word, rest) if len(rest) == width else (0,)
     except struct.error:
         raise SourceError("truncated image: its TIFF tags are not all there") from None
     return tags, following
 
 
-def _tags(file: BinaryIO, table: bytes, order: str, big: bool, length: int) -> dict[int, int]:
+def _tags(file: BinaryIO, table: bytes, word: str, length: int) -> dict[int, int]:
+    """Values of the tags in a table of entries: tag, type, number of values; their offset, or themselves."""
     tags: dict[int, int] = {}
     claimed = 0
-    for at in range(0, len(table), 20 if big else 12):
-        tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), table, at)
+    order, width = word[0], struct.calcsize(word)
+    for tag, kind, count, field in struct.iter_unpack(f"{order}HH{word[1]}{width}s", table):
         size = _SIZES.get(kind, 1) * count
         claimed += size
         if claimed > length + len(table):  # Pillow would read each: a small file can claim terabytes
             raise SourceError("damaged image: TIFF tags that claim more than the file holds")
         if kind not in _INTEGERS or not count:
             continue
-        value_at = at + (12 if big else 8)
-        if size <= (8 if big else 4):
-            (tags[tag],) = struct.unpack_from(order + _INTEGERS[kind], table, value_at)
-        else:
-            (place,) = struct.unpack_from(order + ("Q" if big else "I"), table, value_at)
-            file.seek(min(place, length))
-            size = struct.calcsize(_INTEGERS[kind])
-            (tags[tag],) = struct.unpack(order + _INTEGERS[kind], file.read(size))
+        if size > width:
+            file.seek(min(*struct.unpack(word, field), length))
+            field = file.read(_SIZES[kind])
+        (tags[tag],) = struct.unpack_from(order + _INTEGERS[kind], field)
     return tags
 
 
 def strip_bytes(tags: Mapping[int, int]) -> int:
-    """Bytes of a strip once it is decompressed, which libtiff does as a whole."""
+    """Bytes of a decompressed strip; libtiff decompresses it as a whole."""
     rows = min(tags.get(_ROWS_PER_STRIP, 1), tags.get(HEIGHT, 1))
     return rows * tags.get(WIDTH, 1) * tags.get(BANDS, 1) * tags.get(BITS, 1) // 8
