@@ -58,7 +58,7 @@ def test_weights_without_data_or_row_are_refused(tiny: Path) -> None:
 
 
 def test_frames_per_second_of_real_inputs() -> None:
-    table = Table("few", "Few", "5", (TABLE_1.rows[6],))  # tiny at 320
+    table = Table("few", "Few", (TABLE_1.rows[6],))  # tiny at 320
     photos = [np.zeros((48, 64, 3), np.uint8)] * 2
     result = reproduce_table(table, photos=photos, say=SILENT)
     (fps,) = (n.value for n in result.lines[0].numbers if (n.quantity, n.source) == ("fps", "measured"))
