@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolov7.data.anchors import best_possible_recall, box_sizes_at
+from yolov7.data.contents import digest_of
 from yolov7.data.dataset import Dataset
 from yolov7.data.findings import Defect, LeftOut
 from yolov7.data.labels import LabelledImage
@@ -184,21 +184,17 @@ def inspect_dataset(
     )
 
 
-def _digests(paths: Iterable[Path], defects: list[Defect]) -> dict[Path, bytes]:
+def _digests(paths: Iterable[Path], defects: list[Defect]) -> dict[Path, str]:
     """Hash each file's content; append a defect for each that cannot be decoded."""
 
-    def examine(path: Path) -> tuple[bytes, str]:
+    def examine(path: Path) -> tuple[str, str]:
         try:
             read_image(path)
-            digest = hashlib.blake2b(digest_size=16)
-            with path.open("rb") as file:
-                while part := file.read(1 << 20):
-                    digest.update(part)
+            return digest_of(path.read_bytes()), ""
         except SourceError as error:
-            return b"", error.brief()
+            return "", error.brief()
         except OSError as error:
-            return b"", f"cannot be read: {error.strerror}"
-        return digest.digest(), ""
+            return "", f"cannot be read: {error.strerror}"
 
     digests = {}
     ordered = sorted(paths)
@@ -212,13 +208,13 @@ def _digests(paths: Iterable[Path], defects: list[Defect]) -> dict[Path, bytes]:
 
 
 def _repetitions(
-    datasets: Sequence[Dataset], digests: dict[Path, bytes]
+    datasets: Sequence[Dataset], digests: dict[Path, str]
 ) -> tuple[tuple[Duplicate, ...], tuple[Duplicate, ...]]:
     """Find repeated images. -> (duplicates within a split, leaks between splits)."""
     members = {dataset.split: {image.path for image in dataset.images} for dataset in datasets}
     parts = {split: [part for part in members.values() if part < members[split]] for split in members}
     unions = {split for split in members if set().union(*parts[split]) == members[split]}
-    places: dict[bytes, list[tuple[str, Path]]] = defaultdict(list)
+    places: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     for dataset in datasets:
         for image in dataset.images:
             if image.path in digests:
@@ -239,26 +235,25 @@ def _repetitions(
 def _split_report(dataset: Dataset, names: Sequence[str]) -> SplitReport:
     """Build the report of a split; `names` are the classes of the whole data set."""
     images = dataset.images
-    crowds = _concatenated([image.crowds for image in images], np.bool_)
-    labels = _concatenated([image.labels for image in images], np.int64)[~crowds]
-    present = _concatenated([np.unique(image.labels[~image.crowds]) for image in images], np.int64)
-    counts = np.bincount(labels, minlength=len(dataset.names)).tolist()
-    image_counts = np.bincount(present, minlength=len(dataset.names)).tolist()
-    sizes: dict[tuple[int, int], int] = defaultdict(int)
-    for image in images:
-        sizes[image.size] += 1
+    crowds = np.concatenate([np.zeros(0, np.bool_), *(image.crowds for image in images)])
+    labels = [image.labels[~image.crowds] for image in images]
+    counts, image_counts = (
+        np.bincount(np.concatenate([np.zeros(0, np.int64), *part]), minlength=len(dataset.names)).tolist()
+        for part in (labels, map(np.unique, labels))
+    )
+    boxes = sum(counts)
     return SplitReport(
         name=dataset.split,
         images=len(images),
         unlabelled=dataset.unlabelled,
         empty=sum(len(image) == 0 for image in images),
-        boxes=len(labels),
+        boxes=boxes,
         crowds=int(crowds.sum()),
         outlines=sum(polygon is not None for image in images for polygon in image.polygons),
-        image_sizes=tuple(sorted(sizes.items(), key=lambda item: -item[1])[:5]),
+        image_sizes=tuple(Counter(image.size for image in images).most_common(5)),
         classes=_class_reports(dataset.names, names, counts, image_counts),
-        box_sizes=_box_sizes(images, crowds) if len(labels) else None,
-        anchors=_anchors(dataset) if len(labels) else (),
+        box_sizes=_box_sizes(images, crowds) if boxes else None,
+        anchors=_anchors(dataset) if boxes else (),
         left_out=dataset.left_out,
         summary=dataset.summary(),
     )
@@ -301,7 +296,3 @@ def _box_sizes(images: Sequence[LabelledImage], crowds: npt.NDArray[np.bool_]) -
 
 def _quantiles(values: npt.NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(round(value, 4) for value in np.quantile(values, _QUANTILES).tolist())
-
-
-def _concatenated(arrays: Sequence[npt.NDArray[Any]], dtype: type) -> npt.NDArray[Any]:
-    return np.concatenate(arrays).astype(dtype) if arrays else np.zeros(0, dtype)

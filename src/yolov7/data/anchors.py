@@ -6,6 +6,7 @@ assigner offers it no other candidates. Paper: Sec. 5.1 refers to the settings o
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -98,30 +99,12 @@ def _fitness(boxes: _Array, anchors: _Array, reach: float) -> float:
 
 
 def _k_means(points: _Array, count: int, rng: np.random.Generator) -> _Array:
-    """Centres of the points; the first ones are drawn far from each other (k-means++)."""
-    centres = points[rng.integers(len(points), size=1)]
-    while len(centres) < count:
-        distances = _squared_distances(points, centres).min(axis=1)
-        total = distances.sum()
-        # Fewer different points than centres: any will do, the evolution spreads them.
-        weights = distances / total if total > 0 else None
-        centres = np.concatenate((centres, points[rng.choice(len(points), 1, p=weights)]))
-    for _ in range(_ROUNDS):
-        nearest = _squared_distances(points, centres).argmin(axis=1)
-        moved = np.array(
-            [
-                points[nearest == number].mean(axis=0) if (nearest == number).any() else centre
-                for number, centre in enumerate(centres)
-            ]
-        )
-        if np.array_equal(moved, centres):
-            break
-        centres = moved
-    return centres
-
-
-def _squared_distances(points: _Array, centres: _Array) -> _Array:
-    return ((points[:, None] - centres) ** 2).sum(axis=2)
+    """Cluster the points around centres. (N, 2) -> (count, 2)."""
+    enough = np.resize(points, (max(len(points), count), 2)).astype(np.float32)  # repeats them if too few
+    cv2.setRNGSeed(int(rng.integers(2**31)))
+    criteria = cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, _ROUNDS, 1e-6
+    _, _, centres = cv2.kmeans(enough, count, np.empty(0), criteria, 1, cv2.KMEANS_PP_CENTERS)
+    return centres.astype(np.float64)
 
 
 def _evolve(anchors: _Array, boxes: _Array, reach: float, rng: np.random.Generator) -> _Array:

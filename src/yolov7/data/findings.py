@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["error", "warning"]
+File = str | os.PathLike[str]
 
 MOST_LISTED = 1_000
 """Maximum number of listed defects of one kind; the rest are counted."""
@@ -94,9 +95,7 @@ class Findings:
         """Counts of what was left out, by reason."""
         return tuple(self._left_out.values())
 
-    def error(
-        self, file: str | os.PathLike[str], message: str, line: int | None = None, kind: str | None = None
-    ) -> None:
+    def error(self, file: File, message: str, line: int | None = None, kind: str | None = None) -> None:
         """Report that a label or an image was lost.
 
         Args:
@@ -107,9 +106,7 @@ class Findings:
         """
         self._report("error", file, message, line, kind)
 
-    def warning(
-        self, file: str | os.PathLike[str], message: str, line: int | None = None, kind: str | None = None
-    ) -> None:
+    def warning(self, file: File, message: str, line: int | None = None, kind: str | None = None) -> None:
         """Report a problem by which nothing was lost; arguments as for `error`."""
         self._report("warning", file, message, line, kind)
 
@@ -119,12 +116,7 @@ class Findings:
         self._left_out[reason] = LeftOut(reason, known.count + count, known.first)
 
     def lose(
-        self,
-        reason: str,
-        file: str | os.PathLike[str],
-        message: str,
-        line: int | None = None,
-        example: object = None,
+        self, reason: str, file: File, message: str, line: int | None = None, example: object = None
     ) -> None:
         """Report an error, and count what was lost by it; `example` is the file by default."""
         self.leave_out(reason, file if example is None else example)
@@ -135,12 +127,7 @@ class Findings:
         self._defects += defects
 
     def _report(
-        self,
-        severity: Severity,
-        file: str | os.PathLike[str],
-        message: str,
-        line: int | None,
-        kind: str | None,
+        self, severity: Severity, file: File, message: str, line: int | None, kind: str | None
     ) -> None:
         if kind is not None:
             count, first = self._counts.get((severity, kind), (0, os.fspath(file)))

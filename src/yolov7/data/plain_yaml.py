@@ -6,7 +6,8 @@ in YAML 1.1 and 1.2, and the limits below bound the cost of tags, aliases and ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,127 +71,101 @@ def read_yaml(text: str, file: Path) -> Document:
             found=ascii(invalid[0]),
         )
     try:
-        return _Builder(file).build(text)
+        return _Parser(text, file).document()
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or type(error).__name__
         raise DataError(f"not yaml: {problem}", file=file, line=mark and mark.line + 1) from error
 
 
-@dataclass
-class _Open:
-    """List or mapping whose end has not been read yet."""
+class _Parser:
+    """Recursive parser of a document; `MAX_DEPTH` bounds the recursion."""
 
-    value: list[Any] | dict[str, Any]
-    anchor: str | None
-    key: str | None = None
-    lines: dict[str, int] = field(default_factory=dict)
-    merged: list[tuple[int, Any]] = field(default_factory=list)
-
-
-class _Builder:
-    """Builder of values from parser events."""
-
-    def __init__(self, file: Path) -> None:
+    def __init__(self, text: str, file: Path) -> None:
+        self.events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
         self.file = file
-        self.open: list[_Open] = []
         self.anchors: dict[str, Any] = {}
         self.nodes = 0
-        self.documents = 0
-        self.content: Any = None
         self.lines: dict[str, int] = {}
 
-    def build(self, text: str) -> Document:
-        for event in yaml.parse(text, Loader=_LOADER):
-            line = event.start_mark.line + 1 if event.start_mark else 1
+    def document(self) -> Document:
+        content, documents = None, 0
+        for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
-                self.documents += 1
-                if self.documents > 1:
-                    raise self._error("a second document begins", line, expected="one document")
-            elif isinstance(event, yaml.AliasEvent):
-                if event.anchor not in self.anchors:
-                    raise self._error(
-                        f"the alias *{printable(event.anchor, 60)} has no anchor before it", line
-                    )
-                self._take(self.anchors[event.anchor], line)
-            elif isinstance(event, yaml.ScalarEvent):
-                self._check(event, line)
-                plain = event.style is None or event.style == ""
-                value = None if plain and not event.value and event.tag is None else event.value
-                self._remember(event.anchor, value)
-                self._take(value, line, is_merge=plain and value == "<<")
-            elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
-                self._check(event, line)
-                if len(self.open) == MAX_DEPTH:
-                    raise self._error(f"more than {MAX_DEPTH} nested lists and mappings", line)
-                kind: list[Any] | dict[str, Any] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
-                self.open.append(_Open(kind, event.anchor))
-            elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
-                self._close(line)
-        return Document(self.content, self.lines)
+                documents += 1
+                if documents > 1:
+                    raise self._error("a second document begins", event, expected="one document")
+                content = self._value(next(self.events), 0)
+        return Document(content, self.lines)
 
-    def _check(self, event: yaml.NodeEvent, line: int) -> None:
-        """Refuse tags that would change the meaning of the text."""
-        tag = getattr(event, "tag", None)
-        if tag is not None and tag != "!" and tag not in _ALLOWED_TAGS[type(event)]:
-            raise self._error(
-                f"the tag {printable(tag, 100)} is not supported", line, expected="plain values"
-            )
-
-    def _remember(self, anchor: str | None, value: Any) -> None:
-        if anchor is not None:
-            self.anchors[anchor] = value
-
-    def _take(self, value: Any, line: int, *, is_merge: bool = False) -> None:
-        """Add a value to the innermost open list or mapping, or set it as the document's content."""
-        self._count(1, line)
-        if not self.open:
-            self.content = value
-            return
-        parent = self.open[-1]
-        if isinstance(parent.value, list):
-            parent.value.append(value)
-        elif parent.key is None:
-            if not isinstance(value, str):
-                raise self._error("invalid key: not text", line)
-            if value in parent.lines and not is_merge:
-                raise self._error(
-                    f"the key {printable(value, 60)!r} is repeated",
-                    line,
-                    found=f"first used in line {parent.lines[value]}",
-                )
-            parent.key = value
-            parent.lines[value] = line
-        elif parent.key == "<<":
-            parent.merged.append((line, value))
-            parent.key = None
+    def _value(self, event: Any, depth: int) -> Any:
+        """Parse the value that begins with an event."""
+        self._count(1, event)
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self.anchors:
+                message = f"the alias *{printable(event.anchor, 60)} has no anchor before it"
+                raise self._error(message, event)
+            return self.anchors[event.anchor]
+        if event.tag not in (None, "!", *_ALLOWED_TAGS[type(event)]):  # it would change the text's meaning
+            message = f"the tag {printable(event.tag, 100)} is not supported"
+            raise self._error(message, event, expected="plain values")
+        value: Any
+        if isinstance(event, yaml.ScalarEvent):
+            value = event.value if event.value or event.style or event.tag else None
+        elif depth == MAX_DEPTH:
+            raise self._error(f"more than {MAX_DEPTH} nested lists and mappings", event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value = [self._value(item, depth + 1) for item in self._until(yaml.SequenceEndEvent)]
         else:
-            parent.value[parent.key] = value
-            parent.key = None
+            value = self._mapping(depth)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = value
+        return value
 
-    def _close(self, line: int) -> None:
-        ended = self.open.pop()
-        if isinstance(ended.value, dict):
-            for place, merged in ended.merged:
-                self._merge(ended.value, merged, place)
-        self._remember(ended.anchor, ended.value)
-        if not self.open:
-            self.lines = ended.lines
-        self._take(ended.value, line)
+    def _until(self, end: type) -> Iterator[Any]:
+        """Yield events up to the end of the list or mapping; the consumer takes those of nested values."""
+        while not isinstance(event := next(self.events), end):
+            yield event
 
-    def _merge(self, target: dict[str, Any], merged: Any, line: int) -> None:
+    def _mapping(self, depth: int) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        merged = []
+        for event in self._until(yaml.MappingEndEvent):
+            key = self._value(event, depth + 1)
+            if not isinstance(key, str):
+                raise self._error("invalid key: not text", event)
+            if key in mapping:
+                message = f"the key {printable(key, 60)!r} is repeated"
+                raise self._error(message, event, found=f"first used in line {lines[key]}")
+            value = self._value(next(self.events), depth + 1)
+            if key == "<<":
+                merged.append((event, value))
+            else:
+                mapping[key], lines[key] = value, _line_of(event)
+        for event, value in merged:
+            self._merge(mapping, value, event)
+        if depth == 0:
+            self.lines = lines
+        return mapping
+
+    def _merge(self, target: dict[str, Any], merged: Any, event: Any) -> None:
         """Apply ``<<``: copy keys of other mappings that `target` lacks."""
         for mapping in merged if isinstance(merged, list) else [merged]:
             if not isinstance(mapping, dict):
-                raise self._error("<< can merge mappings only", line)
-            self._count(len(mapping), line)
+                raise self._error("<< can merge mappings only", event)
+            self._count(len(mapping), event)
             for key, value in mapping.items():
                 target.setdefault(key, value)
 
-    def _count(self, nodes: int, line: int) -> None:
+    def _count(self, nodes: int, event: Any) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            raise self._error(f"more than {MAX_NODES:,} values", line)
+            raise self._error(f"more than {MAX_NODES:,} values", event)
 
-    def _error(self, message: str, line: int, *, expected: object = None, found: object = None) -> DataError:
-        return DataError(message, file=self.file, line=line, expected=expected, found=found)
+    def _error(self, message: str, event: Any, *, expected: object = None, found: object = None) -> DataError:
+        return DataError(message, file=self.file, line=_line_of(event), expected=expected, found=found)
+
+
+def _line_of(event: Any) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1

@@ -186,7 +186,7 @@ class _Reader:
                 self.ledger.lose("images", index, "images with a repeated id", message)
         found = find_images([name for _, name in entries.values()], self._folders(), self.file)
         if found.by_last_part:
-            count = plural(len(found.by_last_part), "file name")
+            count = plural(found.by_last_part, "file name")
             message = f"{count} with unknown folders: found by the last part in {found.folder}"
             self.findings.warning(self.file, message)
         return self._measure_images(images, entries, found)
@@ -195,18 +195,16 @@ class _Reader:
         self, images: list[Any], entries: dict[int | str, tuple[int, str]], found: Found
     ) -> dict[int | str, LabelCollector | None]:
         """Read the size of each image from its file header."""
-        ambiguous, missing = set(found.ambiguous), set(found.missing)
-        unique = list(dict.fromkeys(path for place, path in enumerate(found.paths) if place not in missing))
+        readable = (path for place, path in enumerate(found.paths) if place not in found.problems)
+        unique = list(dict.fromkeys(readable))
         sizes = dict(zip(unique, image_sizes(unique, self.findings), strict=True))
         first: dict[Path, int | str] = {}
         read: dict[int | str, LabelCollector | None] = {}
-        for place, (number, (index, name)) in enumerate(entries.items()):
+        for place, (number, (index, _)) in enumerate(entries.items()):
             path, given = found.paths[place], images[index]["id"]
-            size = sizes.get(path, "no such file")
+            size = found.problems.get(place) or sizes[path]
             image_id = given if isinstance(given, str) else number
             subject = f"image {values.short(given)}"
-            if place in ambiguous:
-                size = f"{name} shares its last part with other images"
             if isinstance(size, str):
                 message = f"{subject}: {path}: {size}: left out"
                 self.ledger.lose("images", index, "images that cannot be read", message)

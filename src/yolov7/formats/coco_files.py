@@ -22,16 +22,14 @@ class Found:
     Attributes:
         folder: the folder that holds them.
         paths: path for each name, existing or not.
-        by_last_part: indices of names found only by their last part.
-        ambiguous: indices among these whose file another name also leads to.
-        missing: indices of names without a file.
+        problems: reasons why a name has no file, by index.
+        by_last_part: number of names found only by their last part.
     """
 
     folder: Path
     paths: list[Path]
-    by_last_part: list[int]
-    ambiguous: list[int]
-    missing: list[int]
+    problems: dict[int, str]
+    by_last_part: int
 
 
 def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Found:
@@ -58,25 +56,18 @@ def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Fo
             expected=f"{sample[0]} in one of {', '.join(map(str, folders))}",
         )
     folder = folders[scores.index(best)]
-    paths, loose, missing = [], [], []
-    for index, name in enumerate(names):
-        found = _resolve(folder, name)
-        paths.append(found[0] if found else folder / name.replace("\\", "/"))
-        if found is None:
-            missing.append(index)
-        elif found[1]:
-            loose.append(index)
-    return Found(folder, paths, loose, _shared(names, paths, loose), missing)
-
-
-def _shared(names: Sequence[str], paths: Sequence[Path], loose: Sequence[int]) -> list[int]:
-    """Indices in `loose` whose file another name also leads to."""
-    if not loose:
-        return []
+    found = [_resolve(folder, name) or (folder / name.replace("\\", "/"), None) for name in names]
     users: dict[Path, set[str]] = defaultdict(set)
-    for name, path in zip(names, paths, strict=True):
+    for name, (path, _) in zip(names, found, strict=True):
         users[path].add(name)
-    return [index for index in loose if len(users[paths[index]]) > 1]
+    problems = {}
+    for index, (path, loose) in enumerate(found):
+        if loose is None:
+            problems[index] = "no such file"
+        elif loose and len(users[path]) > 1:
+            problems[index] = f"{names[index]} shares its last part with other images"
+    paths = [path for path, _ in found]
+    return Found(folder, paths, problems, by_last_part=sum(loose is True for _, loose in found))
 
 
 def _resolve(folder: Path, name: str) -> tuple[Path, bool] | None:
