@@ -283,7 +283,7 @@ def test_what_cannot_be_written_is_counted_and_ends_nothing(weights, photos, tmp
     (photos / "sub").mkdir()
     (photos / "0.png").rename(photos / "sub" / "0.png")
 
-    from yolov7.inference import sinks
+    from yolov7.results import sinks
 
     class Blocked(sinks.PictureSink):
         def __init__(self, *arguments):

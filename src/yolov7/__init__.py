@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from yolov7.evaluation.coco import Metrics
     from yolov7.evaluation.run import Evaluation
     from yolov7.inference.predictor import Predictor
-    from yolov7.inference.result import Result
     from yolov7.loading import load
     from yolov7.models.architecture import Architecture, compound_scale
     from yolov7.models.detector import Detector, create, fuse
     from yolov7.nms import non_max_suppression
     from yolov7.plugins import register
+    from yolov7.results.result import Result
     from yolov7.thresholds import Thresholds
     from yolov7.training.config import TrainConfig
     from yolov7.training.fit import train
@@ -42,7 +42,7 @@ _HOMES = {
     "Predictions": "yolov7.types",
     "Predictor": "yolov7.inference.predictor",
     "Recipe": "yolov7.training.recipes",
-    "Result": "yolov7.inference.result",
+    "Result": "yolov7.results.result",
     "Thresholds": "yolov7.thresholds",
     "TrainConfig": "yolov7.training.config",
     "Yolov7Error": "yolov7.errors",

@@ -16,10 +16,10 @@ import numpy as np
 from yolov7.checkpoints.pretrained import cache_directory, is_offline
 from yolov7.errors import DownloadError
 from yolov7.files import new_run_directory, write_file
-from yolov7.inference.output import encoded
-from yolov7.inference.sinks import open_sinks
 from yolov7.loading import load
 from yolov7.photos import photos
+from yolov7.results.output import encoded
+from yolov7.results.sinks import open_sinks
 from yolov7.text import plural
 from yolov7.types import Image
 

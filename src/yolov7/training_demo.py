@@ -10,8 +10,8 @@ import numpy as np
 from yolov7.data.shapes import write_shapes
 from yolov7.files import new_run_directory, write_file
 from yolov7.formats.opening import open_dataset
-from yolov7.inference.output import encoded
 from yolov7.loading import load
+from yolov7.results.output import encoded
 from yolov7.training.config import TrainConfig
 from yolov7.training.fit import TrainResult, train
 

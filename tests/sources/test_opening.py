@@ -589,7 +589,7 @@ def test_a_source_is_given_back_as_it_is() -> None:
 
 MEMORY_SCRIPT = """
 import gc, sys
-from yolov7.inference.sinks import open_sinks
+from yolov7.results.sinks import open_sinks
 from yolov7.sources.opening import open_source
 from yolov7.types import Detections
 import numpy as np

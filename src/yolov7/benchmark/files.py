@@ -11,8 +11,8 @@ import numpy as np
 
 from yolov7.errors import UsageError
 from yolov7.files import write_file
-from yolov7.inference.output import encoded
 from yolov7.photos import photos
+from yolov7.results.output import encoded
 from yolov7.sources.opening import open_source
 from yolov7.text import plural
 from yolov7.types import Image

@@ -34,9 +34,9 @@ from yolov7.options import (
 )
 
 if TYPE_CHECKING:
-    from yolov7.inference.output import SinkOptions
     from yolov7.inference.predictor import Predictor
-    from yolov7.inference.tally import RunTally
+    from yolov7.results.output import SinkOptions
+    from yolov7.results.tally import RunTally
     from yolov7.sources.frames import Frame
     from yolov7.sources.opening import Source
 
@@ -96,7 +96,7 @@ class PictureOptions:
 
     def for_sinks(self) -> SinkOptions:
         from yolov7.drawing import Style
-        from yolov7.inference.output import SinkOptions
+        from yolov7.results.output import SinkOptions
 
         style = Style(self.line_width, not self.hide_labels, not self.hide_scores, self.blur)
         return SinkOptions(style, self.only_found)
@@ -160,8 +160,8 @@ def _predict(
     predictor: Predictor, source: Source, kinds: list[str], out: Path, options: SinkOptions, batch_size: int
 ) -> int:
     """Work through a source, tell what is found, and count. Exit status: 1 where something was left out."""
-    from yolov7.inference.sinks import open_sinks
-    from yolov7.inference.tally import RunTally
+    from yolov7.results.sinks import open_sinks
+    from yolov7.results.tally import RunTally
     from yolov7.types import Detections
 
     directory = new_run_directory(out) if kinds else None

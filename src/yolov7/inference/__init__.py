@@ -1,1 +1,1 @@
-"""From pictures to boxes: sources, the predictor, sinks."""
+"""From pictures to boxes: the network as a backend, and the predictor."""

@@ -15,10 +15,10 @@ import numpy as np
 from yolov7.errors import UsageError
 from yolov7.images.letterbox import letterbox, long_side_size, share_shape, to_tensor, whole_strides
 from yolov7.inference.backend import Backend, TorchBackend
-from yolov7.inference.result import Result, Results, Timings
 from yolov7.memory import enough_for_images
 from yolov7.models.detector import Detector
 from yolov7.nms import non_max_suppression
+from yolov7.results.result import Result, Results, Timings
 from yolov7.sources.frames import Frame
 from yolov7.sources.opening import Source, open_source
 from yolov7.text import plural

@@ -16,9 +16,9 @@ from yolov7.errors import SourceError
 from yolov7.files import write_file
 from yolov7.images.letterbox import letterbox, to_tensor
 from yolov7.images.reading import read_image
-from yolov7.inference.output import encoded
 from yolov7.models.detector import Detector
 from yolov7.reports.pictures import draw_positives, draw_samples, objectness_maps
+from yolov7.results.output import encoded
 from yolov7.types import Batch, Image
 
 Picture = tuple[str, str, Image]

@@ -12,8 +12,8 @@ import torch
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.files import write_file
 from yolov7.images.letterbox import letterbox, to_tensor
-from yolov7.inference.output import encoded
 from yolov7.reports.pictures import captioned, objectness_maps, sheet
+from yolov7.results.output import encoded
 from yolov7.types import Image
 
 

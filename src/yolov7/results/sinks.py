@@ -17,8 +17,8 @@ from typing import Any
 from yolov7.drawing import pixelate, touched_pixels
 from yolov7.errors import UsageError, Yolov7Error
 from yolov7.files import complete, explained, partial_path, replacing, safe_name, write_file
-from yolov7.inference.output import Names, Sink, SinkOptions, encoded, picture_suffix
-from yolov7.inference.video_sink import VideoSink
+from yolov7.results.output import Names, Sink, SinkOptions, encoded, picture_suffix
+from yolov7.results.video_sink import VideoSink
 from yolov7.sources.frames import Frame
 from yolov7.types import Detections
 

@@ -26,8 +26,8 @@ from yolov7.drawing import Style, draw_boxes
 from yolov7.errors import OutputError, SourceError, UsageError
 from yolov7.files import new_run_directory, safe_name
 from yolov7.images.reading import read_image
-from yolov7.inference.output import Names, SinkOptions
-from yolov7.inference.sinks import SINKS, open_sinks
+from yolov7.results.output import Names, SinkOptions
+from yolov7.results.sinks import SINKS, open_sinks
 from yolov7.sources.frames import Frame, VideoPosition
 from yolov7.sources.opening import open_source
 from yolov7.types import Detections
@@ -444,7 +444,7 @@ KILLED_SCRIPT = """
 import os, sys
 import numpy as np
 from yolov7.sources.frames import Frame, VideoPosition
-from yolov7.inference.sinks import open_sinks
+from yolov7.results.sinks import open_sinks
 from yolov7.types import Detections
 
 noise = np.random.default_rng(0)
@@ -559,7 +559,7 @@ import resource, sys
 import numpy as np
 from yolov7.errors import OutputError
 from yolov7.sources.frames import Frame, VideoPosition
-from yolov7.inference.sinks import open_sinks
+from yolov7.results.sinks import open_sinks
 from yolov7.types import Detections
 
 directory = sys.argv[1]

@@ -11,7 +11,7 @@ import pytest
 
 from yolov7.drawing import pixelate
 from yolov7.errors import OutputError, SourceError, UsageError
-from yolov7.inference.result import NOTEBOOK_SIDE, Result, Timings
+from yolov7.results.result import NOTEBOOK_SIDE, Result, Timings
 from yolov7.sources.frames import Frame
 from yolov7.types import Detections
 

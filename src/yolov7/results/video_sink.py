@@ -14,7 +14,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from yolov7.files import complete, explained, partial_path
-from yolov7.inference.output import Names, Sink, SinkOptions
+from yolov7.results.output import Names, Sink, SinkOptions
 from yolov7.sources.frames import Frame
 from yolov7.types import Detections, Image
 

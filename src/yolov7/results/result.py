@@ -16,7 +16,7 @@ import numpy as np
 from yolov7.drawing import Style
 from yolov7.errors import UsageError, Yolov7Error
 from yolov7.files import write_file
-from yolov7.inference.output import encoded
+from yolov7.results.output import encoded
 from yolov7.sources.frames import Frame
 from yolov7.text import printable
 from yolov7.types import Detections, Image

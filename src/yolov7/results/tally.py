@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from yolov7.errors import Yolov7Error
-from yolov7.inference.result import Result
+from yolov7.results.result import Result
 from yolov7.sources.frames import Frame
 from yolov7.text import plural, printable
 
