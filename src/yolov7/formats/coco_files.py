@@ -56,18 +56,20 @@ def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Fo
             expected=f"{sample[0]} in one of {', '.join(map(str, folders))}",
         )
     folder = folders[scores.index(best)]
-    found = [_resolve(folder, name) or (folder / name.replace("\\", "/"), None) for name in names]
+    places: list[tuple[Path, bool | None]] = [
+        _resolve(folder, name) or (folder / name.replace("\\", "/"), None) for name in names
+    ]
     users: dict[Path, set[str]] = defaultdict(set)
-    for name, (path, _) in zip(names, found, strict=True):
+    for name, (path, _) in zip(names, places, strict=True):
         users[path].add(name)
     problems = {}
-    for index, (path, loose) in enumerate(found):
+    for index, (path, loose) in enumerate(places):
         if loose is None:
             problems[index] = "no such file"
         elif loose and len(users[path]) > 1:
             problems[index] = f"{names[index]} shares its last part with other images"
-    paths = [path for path, _ in found]
-    return Found(folder, paths, problems, by_last_part=sum(loose is True for _, loose in found))
+    paths = [path for path, _ in places]
+    return Found(folder, paths, problems, by_last_part=sum(loose is True for _, loose in places))
 
 
 def _resolve(folder: Path, name: str) -> tuple[Path, bool] | None:
