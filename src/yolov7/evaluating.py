@@ -123,13 +123,13 @@ def evaluate(
         write_file(Path(predictions), json.dumps(entries).encode())
     if report is not None:
         settings = {
-            "confidence above": conf,
-            "IoU of suppression": iou,
-            "detections an image": f"at most {max_detections}",
-            "mirrored and scaled too": augment,
+            "confidence threshold": conf,
+            "NMS IoU threshold": iou,
+            "detections per image": f"at most {max_detections}",
+            "test-time augmentation": augment,
             "boxes mapped back": "as released" if released_mapping else "exactly",
         }
-        _write_report(Path(report), Path(weights).name, predictor, dataset, evaluation, settings)
+        _write_report(Path(report), Path(weights).name, predictor, evaluation, settings)
     return evaluation
 
 
@@ -137,11 +137,11 @@ def _write_report(
     directory: Path,
     weights: str,
     predictor: Predictor,
-    dataset: Dataset,
     evaluation: Evaluation,
     settings: Mapping[str, object],
 ) -> None:
-    """Write the page, with names of files alone, for it is passed on; and the metrics."""
+    """Write report.html, with names of files but no paths of this machine, and metrics.json."""
+    dataset = evaluation.dataset
     facts = {
         "weights": weights,
         "network": predictor.backend.variant,
@@ -157,7 +157,6 @@ def _write_report(
         f"{predictor.backend.variant} at {predictor.size} pixels on {plural(len(dataset), 'image')} "
         f"({dataset.split})",
         evaluation,
-        dataset,
         facts | dict(settings),
     )
     write_file(directory / REPORT, page.encode())

@@ -28,11 +28,11 @@ SECTIONS = [
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    dataset, found = hostile_scene(folder / "data")
+    _, found = hostile_scene(folder / "data")
     defects = (Defect("/home/somebody/images/broken.png", None, "truncated: left out", "error"),)
     outcome = replace(found, defects=defects)
     path = folder / "report.html"
-    text = evaluation_report(HOSTILE[0], "a subtitle", outcome, dataset, {"weights": HOSTILE[1]})
+    text = evaluation_report(HOSTILE[0], "a subtitle", outcome, {"weights": HOSTILE[1]})
     path.write_text(text, encoding="utf-8")
     return path
 

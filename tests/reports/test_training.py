@@ -59,7 +59,7 @@ def test_a_whole_run_in_a_browser(tmp_path: Path):
     assert shown["Epochs"] == "3"
     assert shown["Time"] == "4.3 minutes"
     assert shown["Speed"] == "100 images/s"
-    assert shown["To learn from"] == "6 images"
+    assert shown["Training"] == "6 images"
     assert "<dt>recipe.learning_rate</dt><dd>0.01</dd>" in text
 
 
@@ -76,7 +76,7 @@ def test_a_run_that_was_broken_off_before_its_first_evaluation(tmp_path: Path):
         "a run", facts={}, configuration={}, history=HISTORY[:1], training=dataset, validation=None
     )
     assert headings(text) == ["Run", "Course", "Data", "Epochs", "Configuration"]
-    assert set(tiles(text)) == {"Epochs", "Time", "Speed", "To learn from"}
+    assert set(tiles(text)) == {"Epochs", "Time", "Speed", "Training"}
     assert "Average precision." not in text
     assert "Losses." in text
 

@@ -1,1 +1,1 @@
-"""Reports of evaluations and trainings: pages of one file each, with plots and pictures."""
+"""Reports of evaluations and training runs: self-contained HTML pages with plots and pictures."""

@@ -1,4 +1,4 @@
-"""Colours of pages and drawings, by day and by night."""
+"""Colours of pages and plots, in the light and the dark theme."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PALETTE: dict[str, tuple[str, str]] = {
     "gold": ("#946000", "#ebbe55"),
     "brown": ("#8a4b3a", "#d9a494"),
 }
-"""Name -> (on a light page, on a dark page). Plots are drawn in the light colours."""
+"""Colour name -> (light theme, dark theme). Plots are drawn in the light colours."""
 
 SERIES = ("blue", "orange", "teal", "magenta", "green", "violet", "gold", "brown")
 """Colours of lines, in order of use."""
 
 LIGHT = {name: light for name, (light, _) in PALETTE.items()}
 VARIABLES = {light: f"var(--{name})" for name, (light, _) in PALETTE.items()}
-"""Light colour -> CSS variable of the page, which is dark on a dark page."""
+"""Light colour -> CSS variable, which has the dark colour in the dark theme."""

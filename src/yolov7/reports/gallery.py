@@ -1,4 +1,4 @@
-"""Pictures of what a network was given and what it makes of it, for the run's page."""
+"""Pictures of a run's page: training samples, positives and objectness maps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from yolov7.results.output import encoded
 from yolov7.types import Batch, Image
 
 Picture = tuple[str, str, Image]
-"""Heading, what to look for, the picture."""
+"""Heading, caption, uint8 (H, W, 3) RGB."""
 
 _MAPS = 3
 
@@ -31,14 +31,14 @@ _MAPS = 3
 def gallery(
     model: Detector, assigner: Assigner, batch: Batch, shown: Dataset, names: Sequence[str], size: int
 ) -> list[Picture]:
-    """Samples as they were augmented, positives as they are assigned, and where the heads see objects.
+    """Draw augmented samples, the positives assigned to them, and objectness maps.
 
     Args:
-        model: in training form, on any device.
-        assigner: the run's.
-        batch: of training samples.
-        shown: images for the objectness maps; those with the most objects are taken.
-        names: class names.
+        model: network in training form, on any device; left in evaluation mode.
+        assigner: assigner of the run.
+        batch: training samples.
+        shown: data set for the objectness maps, of which the images with the most objects are drawn.
+        names: class names by label.
         size: side of the images, pixels.
     """
     device = model.anchors.device
@@ -46,7 +46,7 @@ def gallery(
     pictures = [
         (
             "Samples",
-            "Augmented as the network gets them: boxes should sit tightly on their objects.",
+            "Augmented input of the network: boxes should fit their objects tightly.",
             draw_samples(batch, names),
         )
     ]
@@ -57,7 +57,7 @@ def gallery(
     pictures.append(
         (
             "Positives",
-            "Cells that are to find each object; an object without any teaches nothing.",
+            "Cells whose predictions are trained on each object; an object without any teaches nothing.",
             draw_positives(batch, columns, model.strides),
         )
     )
@@ -67,7 +67,7 @@ def gallery(
         pictures.append(
             (
                 "Objectness",
-                "Fine levels find small objects, coarse ones large. Auxiliary heads, if any, are below.",
+                "Fine levels detect small objects, coarse ones large. Auxiliary heads, if any, are below.",
                 objectness_maps(predictions, canvas),
             )
         )
@@ -75,10 +75,10 @@ def gallery(
 
 
 def write_pictures(directory: Path, pictures: Sequence[Picture]) -> None:
-    """samples.jpg, positives.jpg, objectness-1.jpg and so on.
+    """Write samples.jpg, positives.jpg, objectness-1.jpg and so on.
 
     Raises:
-        OutputError: they cannot be written.
+        OutputError: a file cannot be written.
     """
     headings = [heading for heading, _, _ in pictures]
     for number, (heading, _, image) in enumerate(pictures):

@@ -1,4 +1,4 @@
-"""The epochs of a run as rows of numbers, and which of them was the best."""
+"""Epochs of a run as rows of numbers, and the best of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Row = TypeVar("Row", bound=Mapping[str, float])
 
 
 def value(row: Mapping[str, Any], key: str) -> float:
-    """A number of a row; NaN where there is none.
+    """Number in a row; NaN if it is missing or None.
 
     >>> value({"epoch": 1, "AP": None}, "AP")
     nan
@@ -21,9 +21,9 @@ def value(row: Mapping[str, Any], key: str) -> float:
 
 
 def best_epoch(history: Sequence[Row]) -> Row | None:
-    """The row of the highest AP, the first of equal ones; None where nothing was measured.
+    """First row with the highest AP; None if no epoch was evaluated.
 
-    The console, ``best.safetensors`` and the report of a run all mean this one.
+    The console, ``best.safetensors`` and the report of a run all use this one.
 
     >>> best_epoch([{"epoch": 1}, {"epoch": 2, "AP": 0.3}, {"epoch": 3, "AP": 0.3}])
     {'epoch': 2, 'AP': 0.3}

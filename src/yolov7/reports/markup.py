@@ -1,4 +1,4 @@
-"""Templates of this room, and drawings made safe to stand in a page."""
+"""Jinja templates, and SVG drawings made safe for a page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _DROPPED = frozenset({"metadata", "style", "script", "foreignObject"})
-"""Elements of an SVG file that a page has no use for: descriptions, rules for the whole page, code."""
+"""SVG elements that are removed: descriptions, rules for the whole page, code."""
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _LOCAL_LINK = re.compile(r"url\(#")
 
 
 @cache
 def templates() -> Environment:
-    """The files in templates/; every text but :class:`Markup` is escaped, control characters too."""
+    """Environment of templates/, which escapes every text but :class:`Markup`, control characters too."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -38,7 +38,7 @@ def templates() -> Environment:
 
 @cache
 def source(name: str) -> Markup:
-    """Text of a file in templates/ as it stands."""
+    """Content of a file in templates/, unescaped."""
     environment = templates()
     assert environment.loader is not None
     return Markup(environment.loader.get_source(environment, name)[0])
@@ -49,9 +49,9 @@ def inline_svg(svg: str, *, prefix: str, label: str, colours: Mapping[str, str])
 
     Args:
         svg: content of the file.
-        prefix: goes before every id, so that drawings of one page do not share any.
-        label: description for readers who cannot see it.
-        colours: replacements of colours (#rrggbb) in styles, such as variables of the page.
+        prefix: prefix of every id, which keeps the ids of several drawings apart.
+        label: description for screen readers.
+        colours: colour (#rrggbb) in a style -> replacement, such as a CSS variable.
     """
     root = ElementTree.fromstring(svg)
     for parent in root.iter():
@@ -83,5 +83,5 @@ def _adapted(name: str, value: str, prefix: str, colours: Mapping[str, str]) -> 
 
 
 def _local(name: str) -> str:
-    """Name of an element or attribute without its namespace, which HTML knows without being told."""
+    """Name of an element or attribute without its namespace, which HTML implies."""
     return name.rpartition("}")[2]

@@ -1,7 +1,7 @@
-"""One page for everything: a single HTML file that asks nothing of any server.
+"""A report as a single HTML file that loads nothing.
 
-Names of classes and files may hold anything: all text is escaped, and the page's own security policy allows
-pictures inside it, its style and its one script, and nothing else.
+Names of classes and files may contain anything: all text is escaped, and the page's content security policy
+allows embedded pictures, its style and its one script only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from yolov7.types import Image
 
 _JPEG_QUALITY = 88
 _TALL = 24
-"""Rows from which a table scrolls in a box of its own."""
+"""Rows above which a table scrolls in a box of its own."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Cell:
     """A number in a table.
 
     Attributes:
-        text: as it is shown.
-        value: by which the column is sorted; None where it is not known.
-        bar: length of a bar beside it, 0 to 1, in a column of its own; None for no bar.
+        text: text that is shown.
+        value: sort key of the column; None if unknown.
+        bar: length of a bar beside the number, 0 to 1; None for no bar.
     """
 
     text: str
@@ -40,12 +40,12 @@ class Cell:
 
 
 Row = Sequence[str | Cell]
-"""A row of a table: text, or numbers, which are aligned right."""
+"""Cells of a table row: text, or numbers, which are right-aligned."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A headline number: its name, its value with unit, and a remark."""
+    """A headline number: name, value, unit and remark."""
 
     label: str
     value: str
@@ -54,7 +54,7 @@ class Tile:
 
 
 def number(value: float, digits: int = 0, *, bar: float | None = None) -> Cell:
-    """A number with thousands separators; a dash for NaN.
+    """Format a number with thousands separators; a dash for NaN.
 
     >>> number(12345.678, 1)
     Cell(text='12,345.7', value=12345.678, bar=None)
@@ -65,7 +65,7 @@ def number(value: float, digits: int = 0, *, bar: float | None = None) -> Cell:
 
 
 def percent(fraction: float, *, bar: bool = False) -> Cell:
-    """A fraction in percent with one decimal; a dash for NaN.
+    """Format a fraction in percent with one decimal; a dash for NaN.
 
     >>> percent(0.5).text
     '50.0'
@@ -85,9 +85,9 @@ class Page:
     """A report that grows from top to bottom.
 
     Args:
-        title: name of what is reported on.
-        subtitle: a sentence below the title.
-        kind: a word or two above the title: the sort of report.
+        title: subject of the report.
+        subtitle: sentence below the title.
+        kind: kind of report, above the title.
     """
 
     def __init__(self, title: str, subtitle: str = "", *, kind: str = "open-yolov7") -> None:
@@ -96,11 +96,11 @@ class Page:
         self._figures = 0
 
     def section(self, heading: str, text: str = "", *, gallery: bool = False) -> None:
-        """Begin a section; the following parts belong to it.
+        """Begin a section, to which the following parts belong.
 
         Args:
-            heading: also its name in the navigation.
-            text: an introduction.
+            heading: heading, and name in the navigation.
+            text: introduction.
             gallery: stack pictures of different shapes in columns, without gaps.
         """
         self.sections.append(_Section(heading, text, "gallery" if gallery else "grid"))
@@ -110,7 +110,7 @@ class Page:
         self._add("tiles", tiles)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
-        """Add names and values; mappings within are written as ``outer.inner``."""
+        """Add names and values; nested mappings are written as ``outer.inner``."""
         self._add("facts", list(_flat(facts)))
 
     def figure(
@@ -125,11 +125,11 @@ class Page:
         """Add a drawing or a photo, which a click enlarges.
 
         Args:
-            picture: an SVG file, or uint8 (H, W, 3) RGB.
-            caption: what to look for.
-            title: what is shown, in bold before the caption.
-            wide: take the whole width; else two go side by side where there is room.
-            fine: scroll sideways where the screen is narrow, because of small letters.
+            picture: SVG, or uint8 (H, W, 3) RGB.
+            caption: explanation.
+            title: subject, in bold before the caption.
+            wide: take the whole width; otherwise two figures stand side by side if there is room.
+            fine: scroll sideways on narrow screens instead of shrinking.
         """
         self._figures += 1
         label = " ".join(filter(None, (title, caption)))
@@ -141,7 +141,7 @@ class Page:
         self._add("figure", inner, title, caption, wide, fine)
 
     def key(self, entries: Sequence[tuple[str, str, bool]]) -> None:
-        """Add a legend of the frames in the pictures below: (text, colour, whether dashed)."""
+        """Add a legend of the frames in the pictures below: (text, colour, dashed)."""
         self._add("key", entries)
 
     def table(
@@ -156,11 +156,11 @@ class Page:
         """Add a table; a click on a heading sorts it.
 
         Args:
-            headings: of the columns.
-            rows: as long as `headings`.
-            caption: what to look for.
+            headings: column headings.
+            rows: rows with a cell per heading.
+            caption: explanation.
             wide: take the whole width.
-            sortable: whether another order makes sense.
+            sortable: let readers sort the rows.
         """
         cells = [[row[place] for row in rows] for place in range(len(headings))]
         numbers = [[cell for cell in column if isinstance(cell, Cell)] for column in cells]
@@ -171,7 +171,7 @@ class Page:
         self._add("table", columns, rows, caption, wide, sortable and len(rows) > 1, len(rows) > _TALL)
 
     def to_html(self) -> str:
-        """The whole file."""
+        """Content of the HTML file."""
         script = source("script.js")
         return (
             templates()
@@ -192,12 +192,12 @@ class Page:
 
 
 def _part(kind: str, *values: object) -> Markup:
-    """The macro of that name in parts.html, called with these values."""
+    """Call the macro of this name in parts.html."""
     return Markup(getattr(templates().get_template("parts.html").module, kind)(*values))
 
 
 def data_uri(image: Image) -> str:
-    """A picture as a ``data:`` address: JPEG, or PNG where that is smaller."""
+    """Encode a picture as a ``data:`` address: JPEG, or PNG if that is smaller."""
     import cv2
 
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)

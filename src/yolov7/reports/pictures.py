@@ -1,4 +1,4 @@
-"""What training looks like: samples with their boxes, labels that heads learn from, and where heads look."""
+"""Pictures of training: samples with their boxes, assigned cells, and objectness maps."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from yolov7.layout import OBJECTNESS
 from yolov7.types import Assignment, Batch, Image, Predictions, Targets
 
 _GROUND = 32
-"""Grey between pictures."""
+"""Grey level between pictures."""
 
 
 def draw_samples(batch: Batch, names: Sequence[str], *, limit: int = 16, width: int = 1280) -> Image:
-    """Images of a training batch as the network gets them, with their boxes, side by side.
+    """Draw the images of a training batch with their boxes, side by side.
 
     Args:
-        batch: on any device.
+        batch: training samples, on any device.
         names: class names by label.
-        limit: how many images at most.
-        width: of the whole picture, pixels.
+        limit: most images.
+        width: width of the whole picture, pixels.
     """
     count = min(limit, len(batch.images))
     columns = math.ceil(math.sqrt(count))
@@ -47,18 +47,18 @@ def draw_positives(
     limit: int = 3,
     width: int = 1280,
 ) -> Image:
-    """The cells that are to find each ground truth: a row for each image, a column for each assignment.
+    """Draw the cells with positives: a row per image, a column per assignment.
 
-    A dot is a cell with at least one positive, at its centre, as large as its level is coarse, in the colour
-    of its ground truth; where a cell is to find several, the last one's. The number is that of the
-    predictions (cells times anchors) for the image.
+    A dot is a cell with at least one positive. It lies at the cell's centre, is larger on coarser levels, and
+    has the colour of its ground truth (of the last one, if there are several). The number counts positive
+    predictions (cells times anchors).
 
     Args:
-        batch: with targets, on any device.
-        assignments: name of the column -> what was assigned, such as ``{"lead": ..., "auxiliary": ...}``.
+        batch: training samples with targets, on any device.
+        assignments: column title -> assignment, such as ``{"lead": ..., "auxiliary": ...}``.
         strides: pixels per cell, by level.
-        limit: how many images at most; those with most ground truth are taken.
-        width: of the whole picture, pixels.
+        limit: most images; those with the most objects are drawn.
+        width: width of the whole picture, pixels.
 
     Paper: Sec. 4.2, Fig. 5.
     """
@@ -82,15 +82,15 @@ def draw_positives(
 
 
 def objectness_maps(predictions: Predictions, image: Image, *, index: int = 0, width: int = 1280) -> Image:
-    """Where each head sees an object, level by level, over the picture: lead heads above, auxiliary below.
+    """Draw the objectness of each level over the picture: lead heads above, auxiliary heads below.
 
-    Heat is the highest objectness of a cell's anchors, from 0 (black) to 1 (white), the same everywhere.
+    Heat is the highest objectness of a cell's anchors, on one scale from 0 (black) to 1 (white).
 
     Args:
-        predictions: of a batch.
-        image: uint8 (H, W, 3) RGB as the network got it.
-        index: of the image in the batch.
-        width: of the whole picture, pixels.
+        predictions: predictions of a batch.
+        image: input of the network, uint8 (H, W, 3) RGB.
+        index: index of the image in the batch.
+        width: width of the whole picture, pixels.
 
     Paper: Sec. 5.4.3, Fig. 8.
     """
@@ -102,9 +102,8 @@ def objectness_maps(predictions: Predictions, image: Image, *, index: int = 0, w
     tiles = []
     for name, head in (("lead", predictions.lead), ("auxiliary", predictions.aux)):
         for logits in head:
-            heat = (
-                logits[index, ..., OBJECTNESS].detach().float().sigmoid().amax(dim=0).cpu().numpy()
-            )  # (H, W)
+            objectness = logits[index, ..., OBJECTNESS].detach().float().sigmoid()  # (A, H, W)
+            heat = objectness.amax(dim=0).cpu().numpy()
             stride = round(image.shape[1] / heat.shape[1])
             tile = _heated(grey.astype(np.uint8, copy=False), heat)
             tiles.append(captioned(tile, f"{name}, stride {stride}: at most {heat.max():.2f}"))
@@ -114,7 +113,7 @@ def objectness_maps(predictions: Predictions, image: Image, *, index: int = 0, w
 def _sample(
     batch: Batch, index: int, width: int
 ) -> tuple[Image, npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """One image of a batch, so wide, with its boxes and labels."""
+    """Image of a batch scaled to a width, its boxes (N, 4) and labels (N,)."""
     pixels = batch.images[index].detach().cpu()
     if pixels.is_floating_point():
         pixels = (pixels.float() * 255).round().clamp(0, 255).to(torch.uint8)
@@ -143,7 +142,7 @@ def _draw_cells(
     scale: float,
     numbers: Mapping[int, int],
 ) -> None:
-    """Dots at the cells of one image, coarse levels first: they are larger."""
+    """Draw dots at the cells of one image, coarse levels first because their dots are larger."""
     columns = (assignment.level, assignment.row, assignment.column, assignment.target)
     places = torch.stack([column.cpu()[here] for column in columns], dim=1).tolist()
     cells = {(level, row, column): target for level, row, column, target in places}
@@ -158,10 +157,10 @@ def _draw_cells(
 
 
 def _heated(grey: Image, heat: npt.NDArray[np.float32]) -> Image:
-    """A grey picture that glows where the heat (h, w) in [0, 1] is."""
+    """Overlay heat (h, w) in [0, 1] on a grey picture."""
     height, width = grey.shape[:2]
     even = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
-    # The root lets a faint heat be seen: most of what a head learns first is far below 0.5.
+    # The square root makes low objectness visible: a head's first responses are far below 0.5.
     shade = np.sqrt(np.clip(even, 0, 1))
     colours = cv2.applyColorMap((255 * shade).round().astype(np.uint8), cv2.COLORMAP_INFERNO)
     opacity = 0.25 + 0.6 * shade
@@ -170,14 +169,14 @@ def _heated(grey: Image, heat: npt.NDArray[np.float32]) -> Image:
 
 
 def captioned(tile: Image, text: str) -> Image:
-    """The picture with a line of text at its top left, and a frame."""
+    """Add a frame, and a line of text at the top left."""
     height, width = tile.shape[:2]
     framed = draw_boxes(tile, np.array([[0, 0, width - 1, height - 1]]), [""], [4])
     return caption(framed, text, class_colour(4))
 
 
 def sheet(tiles: Sequence[Image], columns: int, gap: int = 6) -> Image:
-    """Pictures in rows; each row is as high as its highest."""
+    """Arrange pictures in rows."""
     if not tiles:
         return np.full((1, 1, 3), _GROUND, np.uint8)
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]

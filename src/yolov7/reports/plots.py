@@ -1,4 +1,4 @@
-"""Curves and heat maps as SVG files, in the colours of the page that they go into."""
+"""Curves and heat maps as SVG, in the colours of the page."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ if TYPE_CHECKING:
 
 Dash = Literal["-", "--", ":"]
 Entry = tuple[str, float, Dash, str]
-"""Of a legend: colour, line width, line style, text."""
+"""Legend entry: colour, line width, line style, text."""
 Curve = npt.NDArray[np.float64]
 
 _SIZE = (5.0, 3.5)
-"""Inches of a drawing that stands beside another."""
+"""Inches of a plot that stands beside another."""
 _FEW_CLASSES = 8
-"""Classes up to this number have a colour and a name each; more are a cloud of thin lines."""
+"""Most classes with a colour and a legend entry each; more become thin grey lines."""
 _LONGEST_NAME = 22
 CELLS_WITH_NUMBERS = 16
-"""Rows up to which a confusion matrix has room for numbers."""
+"""Most rows of a confusion matrix with numbers in its cells."""
 _SHADES = 20
 
 
 def require_matplotlib(purpose: str = "a report") -> None:
-    """Raise now what would be raised after hours of work.
+    """Check for matplotlib before hours of work.
 
     Args:
-        purpose: what needs it.
+        purpose: feature that needs it, for the message.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
     try:
-        import matplotlib  # noqa: F401 - whether it is there is all that is asked
+        import matplotlib  # noqa: F401
     except ImportError:
         raise MissingDependencyError("matplotlib", purpose=purpose, extra="train") from None
 
 
 def precision_recall_plot(curves: PrecisionRecall) -> str:
-    """Precision against recall: means at IoU 0.50, 0.75 and over all thresholds, and each class at 0.50."""
+    """Plot precision against recall: means at IoU 0.50, 0.75 and 0.50:0.95, and each class at 0.50."""
     with drawing() as figure:
         axes = _unit_axes(figure, "recall", "precision")
         at_half = curves.at(0.5)
@@ -71,7 +71,7 @@ def precision_recall_plot(curves: PrecisionRecall) -> str:
                 _line(axes, RECALLS, curve, "faint", width=0.7, alpha=0.55)
         if not few and len(measured) > 1:
             names.append(("faint", 0.9, "-", "each class, IoU 0.50"))
-        # Where classes have the colours, the means are told apart by their dashes.
+        # If classes take the colours, the means differ by their dashes.
         dashes: tuple[Dash, ...] = ("-", "--", ":") if few else ("-",) * 3
         thresholds = (("mean, IoU 0.50", 0.5), ("mean, IoU 0.75", 0.75), ("mean, 0.50:0.95", None))
         means: list[Entry] = []
@@ -84,12 +84,12 @@ def precision_recall_plot(curves: PrecisionRecall) -> str:
 
 
 def _with_area(text: str, curve: Curve) -> str:
-    """The text and the AP, which is the area below the curve, in percent."""
+    """Append the AP in percent, which is the area below the curve."""
     return f"{_short(text)}\u2002{100 * curve.mean():.1f}"
 
 
 def confidence_plot(curves: ConfidenceCurves) -> str:
-    """F1, precision and recall against confidence, means over the classes; the best F1 is marked."""
+    """Plot mean F1, precision and recall against confidence, with the best F1 marked."""
     with drawing() as figure:
         axes = _unit_axes(figure, "confidence", "mean over classes")
         for f1 in curves.f1:
@@ -124,9 +124,9 @@ def confidence_plot(curves: ConfidenceCurves) -> str:
 
 
 def confusion_plot(matrix: ConfusionMatrix) -> str:
-    """The confusion matrix as a heat map: rows are the truth, shades the share of the row.
+    """Plot the confusion matrix as a heat map: rows are the truth, shades the share of the row.
 
-    Beyond 16 classes those without objects and detections are left out.
+    Above CELLS_WITH_NUMBERS rows, classes without objects and detections are left out.
     """
     shown = np.arange(len(matrix.labels))
     if len(shown) > CELLS_WITH_NUMBERS:
@@ -165,7 +165,7 @@ def confusion_plot(matrix: ConfusionMatrix) -> str:
 
 
 def loss_plot(history: Sequence[Mapping[str, Any]]) -> str:
-    """The losses against epochs, on a logarithmic scale: ``box``, ``objectness``, ``classes``, ``total``."""
+    """Plot the losses against epochs, on a logarithmic scale."""
     series = (
         ("box", "blue", 1.6),
         ("objectness", "orange", 1.6),
@@ -176,18 +176,18 @@ def loss_plot(history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def precision_plot(history: Sequence[Mapping[str, Any]]) -> str:
-    """``AP`` and ``AP50`` in percent against epochs; the best AP is marked."""
+    """Plot AP and AP50 in percent against epochs, with the best AP marked."""
     percents = [{**row, **{key: 100 * value(row, key) for key in ("AP", "AP50")}} for row in history]
     return _history_plot(percents, (("AP50", "teal", 1.6), ("AP", "blue", 2.2)), "%", mark="AP")
 
 
 def rate_plot(history: Sequence[Mapping[str, Any]]) -> str:
-    """The learning rate ``lr`` against epochs."""
+    """Plot the learning rate against epochs."""
     return _history_plot(history, (("learning_rate", "violet", 2.0),), "learning rate")
 
 
 def speed_plot(history: Sequence[Mapping[str, Any]]) -> str:
-    """``images_per_second`` against epochs."""
+    """Plot images per second against epochs."""
     return _history_plot(history, (("images_per_second", "green", 2.0),), "images per second")
 
 
@@ -199,7 +199,7 @@ def _history_plot(
     logarithmic: bool = False,
     mark: str = "",
 ) -> str:
-    """Columns of the history against its epochs; (column, colour, line width) each. Gaps are bridged."""
+    """Plot columns (key, colour, line width) of the history against epochs; gaps are bridged."""
     require_matplotlib()
     from matplotlib.ticker import MaxNLocator
 
@@ -249,12 +249,12 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _heat_map(axes: Axes, shares: Curve) -> None:
-    """Squares of one colour, the denser the higher the share; vectors, which follow the page's colours."""
+    """Draw squares of one colour, more opaque for higher shares; as vectors they follow the page's theme."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
     square = np.asarray(Path.unit_rectangle().vertices) - 0.5
-    shades = np.ceil(np.sqrt(shares) * _SHADES).astype(int)  # the root makes rare confusions visible
+    shades = np.ceil(np.sqrt(shares) * _SHADES).astype(int)  # the square root makes rare confusions visible
     for shade in range(1, _SHADES + 1):
         squares = [Path(square + np.array((j, i)), closed=True) for i, j in np.argwhere(shades == shade)]
         if squares:
@@ -265,14 +265,14 @@ def _heat_map(axes: Axes, shares: Curve) -> None:
 
 @contextmanager
 def drawing(size: tuple[float, float] = _SIZE) -> Iterator[Figure]:
-    """A figure with the look of all; what it holds is drawn before the context is left."""
+    """Create a figure in the common style, which applies until the context ends."""
     require_matplotlib()
     import matplotlib
     from matplotlib.figure import Figure
 
     look: Any = {
-        "svg.fonttype": "none",  # text stays text: it is found, copied, and set in the page's letters
-        "svg.hashsalt": "open-yolov7",  # the same drawing is the same file
+        "svg.fonttype": "none",  # text stays text: searchable, and in the page's font
+        "svg.hashsalt": "open-yolov7",  # equal plots are equal files
         "text.parse_math": False,  # a class may be called $x$
         "font.size": 10,
         "text.color": LIGHT["ink"],
@@ -296,20 +296,20 @@ def drawing(size: tuple[float, float] = _SIZE) -> Iterator[Figure]:
         "figure.facecolor": "none",
     }
     with matplotlib.rc_context(look), warnings.catch_warnings():
-        # Measuring text uses a font of matplotlib's own; the browser's has the letters.
+        # matplotlib measures text in a font of its own; the browser's has these glyphs.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         yield Figure(figsize=size, layout="constrained")
 
 
 def svg_of(figure: Figure) -> str:
-    """The content of a file; the same drawing is the same file."""
+    """Content of the SVG file."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()
 
 
 def _unit_axes(figure: Figure, across: str, up: str) -> Axes:
-    """Axes from 0 to 1 both ways."""
+    """Axes from 0 to 1 in both directions."""
     axes = figure.add_subplot()
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.set_xlabel(across)
@@ -334,7 +334,7 @@ def _line(
 
 
 def _legend(axes: Axes, entries: Sequence[Entry], *, above: bool = False) -> None:
-    """Names of the lines: where there is most room for them, or in a row above the drawing."""
+    """Draw a legend where there is most room, or in a row above the plot."""
     from matplotlib.lines import Line2D
 
     if not entries:
@@ -342,9 +342,9 @@ def _legend(axes: Axes, entries: Sequence[Entry], *, above: bool = False) -> Non
     handles = [
         Line2D([], [], color=LIGHT[c], linewidth=width, linestyle=dash) for c, width, dash, _ in entries
     ]
-    # Texts are set afterwards: a legend leaves out what begins with an underscore.
+    # Texts are set afterwards, because a legend omits labels that begin with an underscore.
     where: dict[str, Any] = {"loc": "best"}
-    if above:  # lines that fall from left to right and back leave no room
+    if above:  # curves fill the plot
         where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(handles), "borderaxespad": 0.2}
     legend = axes.legend(handles, ["M" * 8] * len(handles), fontsize=9, handlelength=1.6, **where)
     legend.get_frame().set(facecolor=LIGHT["paper"], edgecolor="none", alpha=0.8)

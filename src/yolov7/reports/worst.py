@@ -1,4 +1,4 @@
-"""The images that a detector does worst on, with what it missed, invented and mistook drawn into them."""
+"""Worst images of an evaluation, with missed, false and confused detections drawn into them."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from yolov7.types import Image
 
 @dataclass(frozen=True)
 class Style:
-    """Look of an outcome: its meaning, its colour, and whether its frames are dashed."""
+    """Meaning, frame colour and dash of an outcome."""
 
     meaning: str
     colour: str
     dashed: bool = False
 
 
-RIGHT = Style("found, and what it is", "#2bd17e")
+RIGHT = Style("right", "#2bd17e")
 MISSED = Style("missed", "#ffb000", dashed=True)
-FALSE = Style("not there, or found before", "#ff4d6d")
-CONFUSED = Style("taken for something else", "#d06bff")
+FALSE = Style("false, or a duplicate", "#ff4d6d")
+CONFUSED = Style("mistaken for another class", "#d06bff")
 STYLES = (MISSED, CONFUSED, FALSE, RIGHT)
-"""What matters most first: it is drawn on top, and its labels get the best places."""
+"""Outcomes by importance: the first is drawn on top, and its labels are placed first."""
 
 LONG_SIDE = 960
-"""Pixels of a picture in a report."""
+"""Longest side of a picture in a report, pixels."""
 
 
 def worst(judgements: Sequence[Judgement], count: int = 12) -> list[Judgement]:
-    """The images with the highest cost (see :attr:`Judgement.cost`), highest first; none without mistakes."""
+    """Images with the highest :attr:`Judgement.cost`, highest first; none without mistakes."""
     wrong = [judgement for judgement in judgements if judgement.cost > 0]
     return sorted(wrong, key=lambda judgement: -judgement.cost)[:count]
 
 
 def in_words(judgement: Judgement, names: Sequence[str]) -> str:
-    """A sentence on what went wrong in an image: ``12 objects; missed: 3 person, 1 cup; false: ...``."""
+    """Summarise the mistakes in an image: ``12 objects; missed: 3 person, 1 cup; false: ...``."""
     labels, found = judgement.image.labels, judgement.detections.labels
     pairs = zip(labels[judgement.target[judgement.confused]], found[judgement.confused], strict=True)
     mistakes = {
@@ -56,11 +56,11 @@ def in_words(judgement: Judgement, names: Sequence[str]) -> str:
 
 
 def picture(judgement: Judgement, image: Image, names: Sequence[str]) -> str:
-    """An SVG file: the image with frames over it, and labels on the mistakes.
+    """Draw an image as SVG, with frames around objects and labels on mistakes.
 
     Args:
-        judgement: of this image.
-        image: its pixels.
+        judgement: matches of the image's objects and detections.
+        image: uint8 (H, W, 3) RGB.
         names: class names by label.
     """
     import cv2
@@ -121,14 +121,14 @@ _Area = tuple[float, float, float, float]
 
 
 class _Places:
-    """Places for labels in a picture; a label without any is left to its frame's tooltip."""
+    """Free places for labels in a picture; a label without one is only in its frame's tooltip."""
 
     def __init__(self, width: int, height: int, letters: float) -> None:
         self.width, self.height, self.letters = width, height, letters
         self._taken: list[_Area] = []
 
     def take(self, box: Sequence[float], length: float) -> tuple[float, float] | None:
-        """Start of a text of that length: above its frame, inside, below or beside; None where it is full."""
+        """Reserve (x, y) for a text of this length above, inside, below or beside a box; None if full."""
         left, top, right, bottom = box
         above, inside = top - 0.35 * self.letters, top + 1.05 * self.letters
         below = bottom + 1.05 * self.letters
