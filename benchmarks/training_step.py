@@ -30,7 +30,7 @@ from yolov7.assign.guidance import Assigner
 from yolov7.benchmark.floor import peak
 from yolov7.losses.detection import DetectionLoss
 from yolov7.training.config import TrainConfig
-from yolov7.training.machine import precision
+from yolov7.training.machine import find_machine
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.recipes import TINY
@@ -144,7 +144,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="lightning")
 
     batch = batch_of(options.size, options.batch_size, 80)
-    bits = precision(TrainConfig(), "cpu")
+    bits = find_machine(TrainConfig(accelerator="cpu")).precision
     ours, plain = Ours(options.model, options.size, batch, bits), Plain(options.model, options.size, batch)
     ours.steps(), plain.steps()
     mine, theirs = [], []

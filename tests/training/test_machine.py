@@ -10,72 +10,75 @@ import torch
 import yolov7
 from yolov7.errors import UsageError
 from yolov7.training.config import TrainConfig
-from yolov7.training.machine import devices, fitting_batch, fitting_batch_on, only_gpu, precision, workers
+from yolov7.training.machine import find_machine, fitting_batch, fitting_batch_on
 
 GB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("options", "expected"),
     [
-        ({"accelerator": "cpu"}, {"accelerator": "cpu", "devices": 1, "num_nodes": 1}),
-        ({"accelerator": "cpu", "devices": "2"}, {"accelerator": "cpu", "devices": 2, "num_nodes": 1}),
-        ({"accelerator": "gpu"}, {"accelerator": "gpu", "devices": "auto", "num_nodes": 1}),
-        ({"accelerator": "gpu", "devices": "0,3"}, {"accelerator": "gpu", "devices": [0, 3], "num_nodes": 1}),
-        (
-            {"accelerator": "gpu", "devices": "4", "nodes": 2},
-            {"accelerator": "gpu", "devices": 4, "num_nodes": 2},
-        ),
+        ({"accelerator": "cpu"}, ("cpu", 1, 1)),
+        ({"accelerator": "cpu", "devices": "2"}, ("cpu", 2, 1)),
+        ({"accelerator": "mps"}, ("mps", "auto", 1)),
+        ({"accelerator": "gpu", "devices": "0,3"}, ("gpu", [0, 3], 1)),
+        ({"accelerator": "gpu", "devices": "4", "nodes": 2}, ("gpu", 4, 2)),
     ],
 )
-def test_devices(asked: dict[str, Any], told: dict[str, Any]) -> None:
-    assert devices(TrainConfig(**asked)) == told
+def test_devices_and_nodes(options: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    machine = find_machine(TrainConfig(**options, precision="32"))
+    assert (machine.accelerator, machine.devices, machine.num_nodes) == expected
 
 
-def test_under_torchrun_its_numbers_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchrun_decides_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setenv("WORLD_SIZE", "8")
-    assert devices(TrainConfig(accelerator="cpu")) == {"accelerator": "cpu", "devices": 4, "num_nodes": 2}
+    machine = find_machine(TrainConfig(accelerator="cpu"))
+    assert (machine.devices, machine.num_nodes) == (4, 2)
 
 
-@pytest.mark.parametrize("asked", ["first", "", ",", " ", "0", "-1", "1.5", "0,0", "0,x", "1;2", "0,-1"])
-def test_devices_that_are_no_numbers_are_refused(asked: str) -> None:
+@pytest.mark.parametrize("devices", ["first", "", ",", " ", "0", "-1", "1.5", "0,0", "0,x", "1;2", "0,-1"])
+def test_invalid_devices_are_refused(devices: str) -> None:
     with pytest.raises(UsageError, match=r"invalid devices.*\n.*0,3"):
-        devices(TrainConfig(accelerator="cpu", devices=asked))
+        find_machine(TrainConfig(accelerator="cpu", devices=devices))
 
 
-def test_accelerators_and_precisions_that_nobody_has_are_refused() -> None:
+def test_invalid_accelerators_and_precisions_are_refused() -> None:
     unknown: Any = "fp16"
     with pytest.raises(UsageError, match="invalid precision"):
-        precision(TrainConfig(precision=unknown), "cpu")
+        find_machine(TrainConfig(precision=unknown))
     with pytest.raises(UsageError, match="invalid accelerator"):
-        devices(TrainConfig(accelerator="tpu9"))
+        find_machine(TrainConfig(accelerator="tpu9"))
 
 
-@pytest.mark.parametrize(("asked", "name"), [("32", "32-true"), ("bf16", "bf16-mixed"), ("16", "16-mixed")])
-def test_precision_that_is_asked_for(asked: Any, name: str) -> None:
-    assert precision(TrainConfig(precision=asked), "cpu") == name
+@pytest.mark.parametrize(
+    ("accelerator", "precision", "names"),
+    [
+        ("cpu", "32", {"32-true"}),
+        ("cpu", "bf16", {"bf16-mixed"}),
+        ("cpu", "16", {"16-mixed"}),
+        ("cpu", "auto", {"bf16-mixed", "32-true"}),
+        ("mps", "auto", {"32-true"}),
+    ],
+)
+def test_precision(accelerator: str, precision: Any, names: set[str]) -> None:
+    assert find_machine(TrainConfig(accelerator=accelerator, precision=precision)).precision in names
 
 
-def test_precision_that_is_chosen() -> None:
-    assert precision(TrainConfig(), "cpu") in ("bf16-mixed", "32-true")
-    assert precision(TrainConfig(), "mps") == "32-true"
-
-
-def test_one_gpu_is_one_on_one_machine() -> None:
-    def gpu(**asked: Any) -> str:
-        return str(only_gpu(TrainConfig(accelerator="gpu", **asked)))
+def test_only_gpu_is_one_gpu_on_one_machine() -> None:
+    def gpu(**options: Any) -> str:
+        return str(find_machine(TrainConfig(accelerator="gpu", precision="32", **options)).only_gpu)
 
     assert gpu(devices="1") == "cuda:0"
+    assert gpu(devices="3,") == "cuda:3"
     assert gpu(devices="2") == gpu(devices="1", nodes=2) == gpu(devices="0,1") == "None"
-    assert only_gpu(TrainConfig(accelerator="cpu")) is None
+    assert find_machine(TrainConfig(accelerator="cpu")).only_gpu is None
 
 
-def test_workers() -> None:
-    assert workers(TrainConfig(workers=3)) == 3
-    assert workers(TrainConfig(accelerator="cpu")) == 0
-    assert 1 <= workers(TrainConfig(accelerator="gpu")) <= 8
+def test_default_number_of_workers() -> None:
+    assert find_machine(TrainConfig(accelerator="cpu")).workers == 0
+    assert 1 <= find_machine(TrainConfig(accelerator="gpu", precision="32")).workers <= 8
 
 
 @pytest.mark.parametrize(

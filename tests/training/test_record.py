@@ -12,6 +12,7 @@ import pytest
 
 from yolov7.errors import DataError, UsageError
 from yolov7.training.config import TrainConfig
+from yolov7.training.machine import find_machine
 from yolov7.training.prepare import Run
 from yolov7.training.recipes import TINY
 from yolov7.training.record import can_be_stored, find_run, store, stored
@@ -28,7 +29,7 @@ def directory(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         patience=3, out=tmp_path / "run",
     )  # fmt: skip
     recipe = replace(TINY, epochs=2, momentum=0.9)
-    run: Any = Run(config, recipe, None, open_dataset(shapes, "train"), None, 96, 4)  # type: ignore[arg-type]
+    run: Any = Run(config, recipe, None, open_dataset(shapes, "train"), None, 96, 4, find_machine(config))  # type: ignore[arg-type]
     store(run, tmp_path / "run")
     return tmp_path / "run"
 

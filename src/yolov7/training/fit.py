@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from yolov7.training.board import Board
 from yolov7.training.config import TrainConfig
 from yolov7.training.interrupts import catching_interrupts
 from yolov7.training.keeper import BEST, LAST, Keeper, evaluate_model
-from yolov7.training.machine import devices, is_first_process, precision, workers
+from yolov7.training.machine import is_first_process
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.prepare import Run, Say, prepare
@@ -106,21 +106,20 @@ def train(
     with catching_interrupts() as interrupts, _opened(config, recipe, say) as (run, directory, past):
         keeper = Keeper(run, directory)
         bar = [ProgressBar(keeper)] if progress and is_first_process() else []
-        with _quiet_lightning():
-            # The keeper comes after the user's callbacks: it saves when one of them ends the run.
-            around = [interrupts, *(callbacks or []), keeper, *bar]
-            boards: list[Logger] = [Board(directory / "tensorboard")] if loggers is None else loggers
-            trainer = _trainer(run, boards, around)
-        with _training_data(run, trainer) as loader:
+        # The keeper comes after the user's callbacks: it saves when one of them ends the run.
+        hooks = [interrupts, *(callbacks or []), keeper, *bar]
+        trainer = _trainer(run, [Board(directory / "tensorboard")] if loggers is None else loggers, hooks)
+        with closing(_loader(run, trainer)) as loader:
             module = _module(run, trainer, loader, past, say)
-            keeper.images = _same_images(loader.sampler.length, past)
+            keeper.images = loader.sampler.length
+            _require_as_many_images(keeper.images, past)
             try:
                 _fit(trainer, module, loader, keeper, past.state)
                 interrupts.check()
             except DamagedCheckpointError:  # running again would fail again
                 raise
             except (KeyboardInterrupt, Yolov7Error):
-                say(f"{plural(len(keeper.history), 'epoch')} done; to go on: {_how_to_go_on(keeper)}")
+                say(_advice(keeper))
                 raise
             return _finish(trainer, module, keeper, loader)
 
@@ -192,57 +191,52 @@ def _module(run: Run, trainer: pl.Trainer, loader: TrainingLoader, past: Past, s
             f"over all of them; the learning rate was {past.history[-1]['learning_rate']:.3g}, "
             f"and goes on with {schedule.at(len(past.history) * len(loader)).learning_rate:.3g}"
         )
-    config = run.config
     return TrainingModule(
         run.model,
         schedule,
         run.size,
-        freeze=config.freeze,
-        unfreeze_after=config.unfreeze_after,
-        frozen_statistics=config.frozen_statistics,
+        freeze=run.config.freeze,
+        unfreeze_after=run.config.unfreeze_after,
+        frozen_statistics=run.config.frozen_statistics,
     )
 
 
-def _same_images(count: int, past: Past) -> int:
-    """Number of images, which must be as before: the order of samples depends on it.
-
-    Raises:
-        UsageError: another number than before the run was resumed.
-    """
+def _require_as_many_images(count: int, past: Past) -> None:
+    """Refuse another number of images than before the run was resumed: the order of samples depends on it."""
     if past.images not in (None, count):
         raise UsageError(
             "other images can be decoded than when the run began; only the cache tells beforehand which",
             expected=f"{past.images} images; --cache or --no-cache, as it was then",
             found=count,
         )
-    return count
 
 
-def _how_to_go_on(keeper: Keeper) -> str:
-    recipe, architecture = keeper.run.recipe, keeper.run.model.architecture
-    if can_be_stored(recipe):
-        parts = (*own_parts(architecture), recipe.guidance, recipe.loss)
-        return assignment_for(parts) + keeper.how_to_go_on()
-    return f'train(TrainConfig(resume="{keeper.directory}"), recipe) from Python, with the same recipe'
+def _advice(keeper: Keeper) -> str:
+    """How to continue an unfinished run."""
+    run = keeper.run
+    command = f'train(TrainConfig(resume="{keeper.directory}"), recipe) from Python, with the same recipe'
+    if can_be_stored(run.recipe):
+        parts = (*own_parts(run.model.architecture), run.recipe.guidance, run.recipe.loss)
+        command = assignment_for(parts) + keeper.how_to_go_on()
+    return f"{plural(len(keeper.history), 'epoch')} done; to go on: {command}"
 
 
 def _trainer(run: Run, loggers: list[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning's trainer, without its own sampling, checkpoints and progress bar."""
-    where = devices(run.config)
-    return pl.Trainer(
-        **where,
-        precision=precision(run.config, where["accelerator"]),
-        max_epochs=run.recipe.epochs,
-        logger=loggers,
-        callbacks=callbacks,
-        plugins=[SafeState()],
-        sync_batchnorm=run.config.sync_bn,
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    with _quiet_lightning():
+        return pl.Trainer(
+            **vars(run.machine),
+            max_epochs=run.recipe.epochs,
+            logger=loggers,
+            callbacks=callbacks,
+            plugins=[SafeState()],
+            sync_batchnorm=run.config.sync_bn,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
 
 
 class _EpochBatches:
@@ -293,8 +287,7 @@ def _fit(
             ) from error
 
 
-@contextmanager
-def _training_data(run: Run, trainer: pl.Trainer) -> Iterator[TrainingLoader]:
+def _loader(run: Run, trainer: pl.Trainer) -> TrainingLoader:
     """The loader of this process, with or without the image cache."""
     config = run.config
     if config.cache:
@@ -304,30 +297,23 @@ def _training_data(run: Run, trainer: pl.Trainer) -> Iterator[TrainingLoader]:
             _LOG.warning("%s", defect)
     else:
         source = scaled(run.train, run.size)
-    loader = TrainingLoader(
+    return TrainingLoader(
         source,
         size=run.size,
         batch_size=run.batch_size,
         augmentation=run.recipe.augmentation,
         close_mosaic_from=run.recipe.epochs - run.recipe.close_mosaic,
         seed=config.seed,
-        workers=workers(config),
+        workers=run.machine.workers if config.workers is None else config.workers,
         stride=run.model.strides[-1],
         multi_scale=config.multi_scale,
         rank=trainer.global_rank,
         world=trainer.world_size,
     )
-    try:
-        yield loader
-    finally:
-        loader.close()
 
 
 def _finish(
-    trainer: pl.Trainer,
-    module: TrainingModule,
-    keeper: Keeper,
-    loader: TrainingLoader,
+    trainer: pl.Trainer, module: TrainingModule, keeper: Keeper, loader: TrainingLoader
 ) -> TrainResult:
     """Evaluate the best weights, and write the report."""
     run, directory = keeper.run, keeper.directory
@@ -353,9 +339,7 @@ def _finish(
         evaluation=evaluation,
         history=tuple(keeper.history),
         finished=finished,
-        advice=None
-        if finished
-        else f"{plural(len(keeper.history), 'epoch')} done; to go on: {_how_to_go_on(keeper)}",
+        advice=None if finished else _advice(keeper),
     )
 
 

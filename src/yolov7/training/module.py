@@ -18,7 +18,7 @@ from yolov7.losses.detection import Loss, Losses
 from yolov7.models.detector import Detector
 from yolov7.training.optim import Schedule, averaged, build_optimizer, set_step
 from yolov7.training.transfer import parts
-from yolov7.types import Batch
+from yolov7.types import Batch, Targets
 
 
 class Tally:
@@ -116,64 +116,43 @@ class TrainingModule(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         del dataloader_idx
-        targets = batch.targets
-        assert targets is not None
-        return replace(
-            batch,
-            images=batch.images.to(device, non_blocking=True),
-            targets=replace(
-                targets,
-                image_index=targets.image_index.to(device, non_blocking=True),
-                boxes=targets.boxes.to(device, non_blocking=True),
-                labels=targets.labels.to(device, non_blocking=True),
-            ),
-        )
+        assert batch.targets is not None
+        targets = (values.to(device, non_blocking=True) for values in vars(batch.targets).values())
+        images = batch.images.to(device, non_blocking=True)
+        return replace(batch, images=images, targets=Targets(*targets))
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """Add the gradient of a batch; step the optimiser when a nominal batch is complete.
+        """Add the gradient of a batch; update the weights when a nominal batch is complete.
 
         Raises:
             TrainingError: NaN or infinite loss; the message names the images.
             UsageError: invalid result of a user-defined guidance or loss.
         """
+        targets = batch.targets
+        assert targets is not None
         iteration = self.current_epoch * self.schedule.iterations + batch_index
-        step = self.schedule.at(iteration)
+        settings = self.schedule.at(iteration)
         optimizer = self.optimizers()
         assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
-        set_step(optimizer.optimizer, step)
-        steps_now = iteration % step.accumulate == 0
-        with nullcontext() if steps_now else self._without_gradient_sync():
-            losses = self._losses(batch)
-            if not torch.isfinite(losses.total):
-                raise TrainingError(
-                    f"the loss is {losses.total.item()} in epoch {self.current_epoch + 1}, "
-                    f"batch {batch_index + 1}",
-                    expected="a finite number; a lower learning rate or 32-bit precision may help",
-                    found="images " + ", ".join(map(str, batch.image_ids)),
-                )
+        set_step(optimizer.optimizer, settings)
+        completes = iteration % settings.accumulate == 0
+        with nullcontext() if completes else self._without_gradient_sync():
+            # forward, assign, loss, backward
+            images = batch.images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+            predictions = self.model(images)
+            assignments = self.assigner(predictions, targets)
+            losses = self.loss(predictions, assignments, targets)
+            _require_finite(losses, batch, f"epoch {self.current_epoch + 1}, batch {batch_index + 1}")
             # The sum over all images: DDP averages gradients over processes.
             self.manual_backward(losses.total * (len(batch.images) * self.trainer.world_size))
-        if steps_now:
+        if completes:
+            # step, average
             for part in self.frozen:
                 part.zero_grad(set_to_none=True)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             self.average.update_parameters(self.model)
         self.tally.add(losses, len(batch.images))
-
-    def _losses(self, batch: Batch) -> Losses:
-        assert batch.targets is not None
-        images = batch.images.to(torch.float32).div_(255)
-        predictions = self.model(images.contiguous(memory_format=torch.channels_last))
-        assignment = self.assigner(predictions, batch.targets)
-        losses = self.loss(predictions, assignment, batch.targets)
-        if not isinstance(losses, Losses):
-            raise UsageError(
-                "invalid result of the recipe's loss",
-                expected="yolov7.losses.detection.Losses(total, box, objectness, classes)",
-                found=type(losses).__name__,
-            )
-        return losses
 
     def mean_losses(self) -> dict[str, float]:
         """Mean losses of the epoch so far, over all processes; a collective call."""
@@ -206,3 +185,19 @@ class TrainingModule(pl.LightningModule):
         if self.trainer.world_size == 1:
             return values
         return self.trainer.strategy.reduce(values.clone(), reduce_op="mean")
+
+
+def _require_finite(losses: Losses, batch: Batch, place: str) -> None:
+    """Refuse a loss that is NaN or infinite, or no :class:`Losses`, as a user-defined loss may give."""
+    if not isinstance(losses, Losses):
+        raise UsageError(
+            "invalid result of the recipe's loss",
+            expected="yolov7.losses.detection.Losses(total, box, objectness, classes)",
+            found=type(losses).__name__,
+        )
+    if not torch.isfinite(losses.total):
+        raise TrainingError(
+            f"the loss is {losses.total.item()} in {place}",
+            expected="a finite number; a lower learning rate or 32-bit precision may help",
+            found="images " + ", ".join(map(str, batch.image_ids)),
+        )

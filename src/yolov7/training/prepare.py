@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,11 +12,9 @@ import torch
 
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.checkpoints.native import describe
-from yolov7.checkpoints.pretrained import cache_directory
 from yolov7.checkpoints.weights import find_weights
 from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
 from yolov7.data.classes import match_classes
-from yolov7.data.contents import image_digests
 from yolov7.data.dataset import UNDIVIDED, Dataset, Layout, choose_split
 from yolov7.errors import DataError, UsageError
 from yolov7.formats.opening import find_layout
@@ -29,8 +25,8 @@ from yolov7.models.detector import Detector
 from yolov7.models.zoo import find_architecture
 from yolov7.plugins import adopt
 from yolov7.text import plural
-from yolov7.training.config import TrainConfig
-from yolov7.training.machine import fitting_batch_on, only_gpu, precision
+from yolov7.training.config import Network, TrainConfig
+from yolov7.training.machine import Machine, find_machine, fitting_batch_on
 from yolov7.training.recipes import RULES, Recipe, as_assignments, changed, find_recipe, recipe_for
 from yolov7.training.transfer import parts, transfer
 
@@ -42,12 +38,8 @@ NO_VALIDATION = "none"
 NETWORK = "network.safetensors"
 """File in a run's directory with its initial network, if that has no name."""
 BATCH_SIZE = 16
-_POSITIVE = (
-    *("epochs", "batch_size", "size", "nodes", "evaluate_every"),
-    *("patience", "time_budget", "width"),
-)
+_POSITIVE = ("epochs", "batch_size", "size", "nodes", "evaluate_every", "patience", "time_budget", "width")
 _NOT_NEGATIVE = ("workers", "seed", "save_interval", "unfreeze_after")
-_MAX_NUMBER = 2**63
 
 Say = Callable[[str], None]
 
@@ -63,6 +55,7 @@ class Run:
         train, val: training set and validation set; no validation if `val` is None.
         size: side of the training images, pixels.
         batch_size: images per batch and process.
+        machine: devices and precision.
         own: True if the network is user-defined, so that no name leads to it.
     """
 
@@ -73,6 +66,7 @@ class Run:
     val: Dataset | None
     size: int
     batch_size: int
+    machine: Machine
     own: bool = False
 
 
@@ -92,28 +86,19 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
         ArchitectureError: unknown or invalid network.
     """
     _check(config)
+    machine = find_machine(config)
     train, val = _datasets(config, say)
-    initial = _initial_network(config, continued)
-    file = continued or initial
+    initial = None if config.resume is None else Path(config.resume) / NETWORK
+    file = continued or (initial if initial is not None and initial.exists() else None)
     checkpoint = _starting_point(config, say) if file is None else load_checkpoint(file)
     # A resumed run takes the network from its file.
-    architecture = _architecture(replace(config, model=None) if file else config, checkpoint)
+    architecture = _architecture(config.model if file is None else None, config.width, checkpoint)
     describe(architecture)  # raises now if the network could not be saved later
     size = config.size or (checkpoint.size if checkpoint is not None else architecture.size)
     size = whole_strides(size, architecture.strides[-1])
-    if recipe is None:
-        name = config.recipe or recipe_for(architecture, fine_tuning=config.weights is not None)
-        recipe = find_recipe(name)
-        changes = as_assignments(config.set)
-        say(f"recipe {name}" + (f", with {', '.join(changes)}" if changes else ""))
-    if config.resume is None:  # a resumed run's recipe has the changes already
-        recipe = changed(recipe, config.set)
-    _require_rules(recipe, architecture)
-    if config.epochs is not None:
-        recipe = replace(recipe, epochs=config.epochs)
-
+    recipe = _recipe(config, recipe, architecture, say)
     anchors = architecture.anchors if checkpoint is None else _pairs(checkpoint.model)
-    if config.auto_anchor and continued is None and initial is None:
+    if config.auto_anchor and file is None:
         anchors = _fitting_anchors(anchors, train, size, recipe, config.seed, say)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -125,25 +110,41 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
             say(f"folded in these weights, and fresh again: {', '.join(folded)}")
     batch_size = config.batch_size or BATCH_SIZE
     with enough_for_images(size, size, batch_size, what="training images"):
-        gpu = only_gpu(config)
-        if config.batch_size is None and gpu is not None:
-            batch_size = fitting_batch_on(gpu, model, size, precision(config, "gpu"))
+        if config.batch_size is None and machine.only_gpu is not None:
+            batch_size = fitting_batch_on(machine.only_gpu, model, size, machine.precision)
             say(f"batches of {plural(batch_size, 'image')} fit into the GPU's memory")
-    own = initial is not None or isinstance(config.model, (Architecture, Detector))
-    resolved = replace(
+    own = isinstance(config.model, (Architecture, Detector))
+    config = replace(
         config,
-        model=architecture.name if isinstance(config.model, (Architecture, Detector)) else config.model,
+        model=architecture.name if own else config.model,
         set=as_assignments(config.set),
         size=size,
         batch_size=batch_size,
     )
-    return Run(resolved, recipe, model, train, val, size, batch_size, own)
+    return Run(config, recipe, model, train, val, size, batch_size, machine, own)
 
 
-def _initial_network(config: TrainConfig, continued: Path | None) -> Path | None:
-    """File of the initial, nameless network of a resumed run that has no state yet."""
-    path = None if config.resume is None or continued is not None else Path(config.resume) / NETWORK
-    return path if path is not None and path.exists() else None
+def _recipe(config: TrainConfig, recipe: Recipe | None, architecture: Architecture, say: Say) -> Recipe:
+    """The given recipe, or the one that the options name, with their changes.
+
+    Raises:
+        UsageError: unknown recipe, invalid change, or a guidance that the network would ignore.
+    """
+    if recipe is None:
+        name = config.recipe or recipe_for(architecture, fine_tuning=config.weights is not None)
+        recipe = find_recipe(name)
+        changes = as_assignments(config.set)
+        say(f"recipe {name}" + (f", with {', '.join(changes)}" if changes else ""))
+    if config.resume is None:  # a resumed run's recipe has the changes already
+        recipe = changed(recipe, config.set)
+    if recipe.guidance not in RULES["guidance"].values() and not architecture.auxiliary:
+        raise UsageError(
+            f"the guidance decides about auxiliary heads, and {architecture.name} has none",
+            expected="an architecture with `auxiliary` widths, such as yolov7-w6",
+            found=f"guidance {getattr(recipe.guidance, '__name__', recipe.guidance)}",
+        )
+    adopt(recipe.guidance, recipe.loss)
+    return recipe if config.epochs is None else replace(recipe, epochs=config.epochs)
 
 
 def _starting_point(config: TrainConfig, say: Say) -> Checkpoint | None:
@@ -159,45 +160,19 @@ def _starting_point(config: TrainConfig, say: Say) -> Checkpoint | None:
     return None if config.weights is None else load_checkpoint(find_weights(config.weights, say=say))
 
 
-def _require_rules(recipe: Recipe, architecture: Architecture) -> None:
-    """Refuse a guidance that the network would ignore; register user-defined rules for its files."""
-    if recipe.guidance not in RULES["guidance"].values() and not architecture.auxiliary:
-        raise UsageError(
-            f"the guidance decides about auxiliary heads, and {architecture.name} has none",
-            expected="an architecture with `auxiliary` widths, such as yolov7-w6",
-            found=f"guidance {getattr(recipe.guidance, '__name__', recipe.guidance)}",
-        )
-    adopt(recipe.guidance, recipe.loss)
-
-
-def digest(dataset: Dataset) -> str:
-    """Fingerprint of a data set's images and labels, which must not change while a run is resumed.
-
-    It covers class names, image contents, boxes, labels, polygons and crowds, in order, but not file paths.
-    Digests of image files are cached until the files change.
-    """
-    text = hashlib.blake2b(digest_size=16)
-    text.update(json.dumps(dataset.names).encode())
-    contents = image_digests(dataset, cache_directory() / "images")
-    for image, content in zip(dataset.images, contents, strict=True):
-        points = [None if polygon is None else len(polygon) for polygon in image.polygons]
-        text.update(json.dumps([content, str(image.image_id), image.size, len(image), points]).encode())
-        for values in (image.boxes, image.labels, image.crowds, *image.polygons):
-            text.update(b"" if values is None else values.tobytes())
-    return text.hexdigest()
-
-
 def _check(config: TrainConfig) -> None:
     if config.data is None:
         raise UsageError("a data set to learn from is needed", expected="data.yaml, COCO json, or a folder")
-    for name in (*_POSITIVE, *_NOT_NEGATIVE):
-        value = getattr(config, name)
-        fits = value is None or 0 < value < _MAX_NUMBER or (value == 0 and name in _NOT_NEGATIVE)
-        if not fits:  # NaN does not fit either
-            least = "0 or more" if name in _NOT_NEGATIVE else "more than 0"
-            raise UsageError(
-                f"invalid {name} of a training run", expected=f"a number, {least}, below 2^63", found=value
-            )
+    for names, least in ((_POSITIVE, "more than 0"), (_NOT_NEGATIVE, "0 or more")):
+        for name in names:
+            value = getattr(config, name)
+            valid = value is None or 0 < value < 2**63 or (value == 0 and names is _NOT_NEGATIVE)
+            if not valid:  # NaN is not valid either
+                raise UsageError(
+                    f"invalid {name} of a training run",
+                    expected=f"a number, {least}, below 2^63",
+                    found=value,
+                )
     has_weights = isinstance(config.model, Detector) or (config.weights is not None and config.model is None)
     if config.width != 1 and has_weights:
         raise UsageError("--width needs a network with fresh weights", expected="--model beside --width")
@@ -210,7 +185,8 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
     undivided = layout.splits == (UNDIVIDED,)
     train = layout.read(UNDIVIDED if undivided else choose_split(config.split, layout.splits, config.data))
     train.require_sound(ignore=config.ignore_defects)
-    _report(train, say)
+    for line in train.account():
+        say(line)
     if not sum(map(len, train.images)):
         raise DataError(
             "nothing to learn: no box in any image", file=config.data, found=f"split {train.split}"
@@ -226,13 +202,9 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
     val = layout.read(split)
     val.require_sound(ignore=config.ignore_defects)
     match_classes(val.names, train.names, val.has_boxes())
-    _report(val, say)
-    return train, val
-
-
-def _report(dataset: Dataset, say: Say) -> None:
-    for line in dataset.account():
+    for line in val.account():
         say(line)
+    return train, val
 
 
 def _val_split(config: TrainConfig, layout: Layout) -> str | None:
@@ -260,16 +232,12 @@ def _hold_out(whole: Dataset) -> tuple[Dataset, Dataset]:
     return replace(whole, split="train", images=rest), replace(whole, split="val", images=apart)
 
 
-def _architecture(config: TrainConfig, checkpoint: Checkpoint | None) -> Architecture:
-    given = config.model
+def _architecture(given: Network, width: float, checkpoint: Checkpoint | None) -> Architecture:
     if checkpoint is not None and (given is None or isinstance(given, Detector)):
         return checkpoint.model.architecture
-    if isinstance(given, Architecture):
-        architecture = given
-    else:
-        assert not isinstance(given, Detector)
-        architecture = YOLOV7 if given is None else find_architecture(given)
-    return scale(architecture, width=config.width, branch=config.width)
+    if not isinstance(given, Architecture):
+        given = YOLOV7 if given is None else find_architecture(str(given))
+    return scale(given, width=width, branch=width)
 
 
 def _pairs(model: Detector) -> Anchors:

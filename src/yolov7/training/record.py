@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
@@ -10,10 +11,13 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.checkpoints.pretrained import cache_directory
+from yolov7.data.contents import image_digests
+from yolov7.data.dataset import Dataset
 from yolov7.errors import DataError, UsageError, Yolov7Error
 from yolov7.files import exists, is_file, is_folder, write_file
 from yolov7.training.config import TrainConfig
-from yolov7.training.prepare import NETWORK, Run, digest
+from yolov7.training.prepare import NETWORK, Run
 from yolov7.training.recipes import Recipe, changed, recipe_from
 
 CONFIG, RECIPE = "config.json", "recipe.json"
@@ -150,6 +154,23 @@ def can_be_stored(recipe: Recipe) -> bool:
         return recipe_from(json.loads(json.dumps(recipe.to_dict()))) == recipe
     except (Yolov7Error, TypeError, ValueError):
         return False
+
+
+def digest(dataset: Dataset) -> str:
+    """Fingerprint of a data set's images and labels, which must not change while a run is resumed.
+
+    It covers class names, image contents, boxes, labels, polygons and crowds, in order, but not file paths.
+    Digests of image files are cached until the files change.
+    """
+    text = hashlib.blake2b(digest_size=16)
+    text.update(json.dumps(dataset.names).encode())
+    contents = image_digests(dataset, cache_directory() / "images")
+    for image, content in zip(dataset.images, contents, strict=True):
+        points = [None if polygon is None else len(polygon) for polygon in image.polygons]
+        text.update(json.dumps([content, str(image.image_id), image.size, len(image), points]).encode())
+        for values in (image.boxes, image.labels, image.crowds, *image.polygons):
+            text.update(b"" if values is None else values.tobytes())
+    return text.hexdigest()
 
 
 def _digests(run: Run) -> dict[str, str | None]:
