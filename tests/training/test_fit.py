@@ -277,7 +277,7 @@ def test_a_recipe_of_ones_own(options: dict[str, Any], tmp_path: Path) -> None:
         ({"recipe": "best"}, "unknown recipe"),
         ({"devices": "two"}, "devices"),
         ({"freeze": ("legs",)}, "no such part"),
-        ({"set": ("a=1",)}, "no such number"),
+        ({"set": ("a=1",)}, "no such setting"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_happens(

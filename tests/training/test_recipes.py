@@ -107,14 +107,14 @@ def test_rules_of_ones_own_are_stored_by_their_import_path() -> None:
     plugins.adopt(coarse_to_coarse, TwiceTheLoss)
     assert recipe_from(stored) == recipe
     assert changed(recipe, ["guidance=independent"]).guidance is independent
-    with pytest.raises(UsageError, match=r"nothing imports.*\n.*yolov7\.register\(system\)"):
+    with pytest.raises(UsageError, match=r"not imported.*\n.*yolov7\.register\(system\)"):
         recipe_from({"loss": "os:system"})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("speed=1", "no such number"),
+        ("speed=1", "no such setting"),
         ("augmentation.speed=1", "augmentation.speed"),
         ("learning_rate", "NAME=VALUE"),
         ("learning_rate=fast", "learning_rate"),

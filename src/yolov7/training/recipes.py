@@ -89,9 +89,8 @@ class Recipe:
         for name, value in numbers.items():
             least, most = _RANGES.get(name, (0, math.inf))
             if not isinstance(value, (int, float)) or not math.isfinite(value) or not least <= value <= most:
-                expected = f"a finite number, {least:g} or more" + (
-                    f", {most:g} at most" if most < 1e9 else ""
-                )
+                limit = f", {most:g} at most" if most < math.inf else ""
+                expected = f"a finite number, {least:g} or more{limit}"
                 raise UsageError(f"invalid {name} of a recipe", expected=expected, found=repr(value))
 
     def to_dict(self) -> dict[str, Any]:
@@ -195,7 +194,7 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     >>> recipe_from(TINY.to_dict()) == TINY
     True
     """
-    return _filled(Recipe(), values, "")
+    return _filled(Recipe(), values)
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any] | Sequence[str]) -> Recipe:
@@ -213,20 +212,18 @@ def changed(recipe: Recipe, changes: Mapping[str, Any] | Sequence[str]) -> Recip
     ... )
     True
     """
-    if isinstance(changes, Mapping):
-        for name, value in changes.items():
-            recipe = _filled(recipe, _nested(name, value), "")
-        return recipe
-    for assignment in changes:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise UsageError("invalid change of the recipe", expected="NAME=VALUE", found=repr(assignment))
-        try:
-            value = json.loads(text.lower())
-        except ValueError:
-            value = text
-        recipe = _filled(recipe, _nested(name.strip(), value), "")
-    return recipe
+    return _filled(recipe, changes if isinstance(changes, Mapping) else dict(map(_assignment, changes)))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as a name and a value."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError("invalid change of the recipe", expected="NAME=VALUE", found=repr(text))
+    try:
+        return name.strip(), json.loads(value.lower())
+    except ValueError:
+        return name.strip(), value
 
 
 def as_assignments(changes: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
@@ -237,36 +234,30 @@ def as_assignments(changes: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...
     return tuple(f"{name}={value}" for name, value in shown.items())
 
 
-def _nested(name: str, value: Any) -> Any:
-    """("gains.box", 1) -> {"gains": {"box": 1}}."""
-    for part in reversed(name.split(".")):
-        value = {part: value}
-    return value
-
-
-def _filled(defaults: Any, values: Any, prefix: str) -> Any:
-    """Copy of a dataclass with values replaced, recursively."""
+def _filled(defaults: Any, values: Any, prefix: str = "") -> Any:
+    """Copy of a dataclass with some fields replaced; names may lead into its parts: augmentation.mosaic."""
+    known = [f.name for f in fields(defaults)]
     if not isinstance(values, Mapping):
-        raise UsageError(
-            f"invalid {prefix.rstrip('.') or 'content'} of a recipe", expected=_names(defaults), found=values
-        )
+        where = prefix.rstrip(".") or "content"
+        raise UsageError(f"invalid {where} of a recipe", expected=", ".join(known), found=values)
     changes: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in {f.name for f in fields(defaults)}:
-            known = [f.name for f in fields(defaults)]
-            meant = did_you_mean(_OTHER_WORDS.get(name, str(name)), known)
+    for path, value in values.items():
+        name, _, rest = str(path).partition(".")
+        if name not in known:
+            meant = did_you_mean(_OTHER_WORDS.get(name, name), known)
             raise UsageError(
-                f"a recipe has no such number{meant}", expected=_names(defaults), found=f"{prefix}{name}"
+                f"a recipe has no such setting{meant}", expected=", ".join(known), found=f"{prefix}{path}"
             )
-        current = getattr(defaults, name)
+        current = changes.get(name, getattr(defaults, name))
+        value = {rest: value} if rest else value
         if not prefix and name in RULES:
             changes[name] = _rule(name, value)
-        elif isinstance(value, type(current)) and is_dataclass(value):
-            changes[name] = value
-        elif is_dataclass(current):
-            changes[name] = _filled(current, value, f"{prefix}{name}.")
-        else:
+        elif not is_dataclass(current):
             changes[name] = _number_like(current, value, f"{prefix}{name}")
+        elif isinstance(value, type(current)):
+            changes[name] = value
+        else:
+            changes[name] = _filled(current, value, f"{prefix}{name}.")
     return replace(defaults, **changes)
 
 
@@ -278,15 +269,15 @@ def _rule(name: str, value: Any) -> Any:
     """A guidance or loss, given as itself or by its name in a file."""
     if callable(value):
         return value
-    known = RULES[name].get(value) if isinstance(value, str) else None
-    found = known or (plugins.registered(value) if isinstance(value, str) else None)
+    text = value if isinstance(value, str) else ""
+    found = RULES[name].get(text) or plugins.registered(text)
     if found is None:
-        own = isinstance(value, str) and ":" in value
+        own = ":" in text
         raise UsageError(
-            f"the recipe has a {name} of somebody's own, which nothing imports because a file says so"
+            f"the recipe has a user-defined {name}, which is not imported because a file says so"
             if own
             else f"unknown {name} of a recipe",
-            expected=plugins.how_to_register(value) if own else f"{', '.join(RULES[name])}, or MODULE:NAME",
+            expected=plugins.how_to_register(text) if own else f"{', '.join(RULES[name])}, or MODULE:NAME",
             found=repr(value),
         )
     return found
@@ -294,8 +285,9 @@ def _rule(name: str, value: Any) -> Any:
 
 def _name_of_rule(name: str, rule: Any) -> str:
     """Name of a guidance or loss in a file; without an import path, a name that only describes it."""
-    if RULES[name].get(getattr(rule, "__name__", "")) is rule:
-        return str(getattr(rule, "__name__", ""))
+    short = getattr(rule, "__name__", "")
+    if RULES[name].get(short) is rule:
+        return str(short)
     if plugins.has_import_path(rule):
         return plugins.import_path(rule)
     return str(getattr(rule, "__qualname__", type(rule).__name__))
@@ -309,7 +301,3 @@ def _number_like(current: bool | int | float, value: Any, name: str) -> bool | i
             f"invalid {name} of a recipe", expected=f"{kind.__name__} such as {current}", found=repr(value)
         )
     return kind(value)
-
-
-def _names(defaults: Any) -> str:
-    return ", ".join(f.name for f in fields(defaults))

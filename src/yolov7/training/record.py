@@ -22,17 +22,10 @@ from yolov7.training.recipes import Recipe, changed, recipe_from
 
 CONFIG, RECIPE = "config.json", "recipe.json"
 MAY_CHANGE = (
-    "data",
-    "images",
-    "workers",
-    "cache",
-    "ignore_defects",
-    "patience",
-    "time_budget",
-    "save_interval",
-    "report",
+    *("epochs", "data", "images", "workers", "cache", "ignore_defects"),
+    *("patience", "time_budget", "save_interval", "report"),
 )
-"""Options that may change on resuming, besides epochs; the others affect the result."""
+"""Options that may change on resuming; the others affect the result."""
 _PATHS = ("data", "images", "out", "resume")
 _DIGESTS = {"data_digest": "train", "val_digest": "val"}
 
@@ -59,17 +52,14 @@ def store(run: Run, directory: Path) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
-    values = {
-        key: str(value) if isinstance(value, Path) else value for key, value in asdict(run.config).items()
-    }
     assert run.config.data is not None
-    values |= {"data": str(Path(run.config.data).resolve()), "resume": None}
+    values = asdict(run.config) | {"data": Path(run.config.data).resolve(), "resume": None}
     if run.config.images is not None:
-        values["images"] = str(Path(run.config.images).resolve())
+        values["images"] = Path(run.config.images).resolve()
     values |= _digests(run)
     if run.own:
         Checkpoint(run.model, run.train.names, run.size, "open-yolov7", "float32").save(directory / NETWORK)
-    write_file(directory / CONFIG, json.dumps(values, indent=2).encode())
+    write_file(directory / CONFIG, json.dumps(values, indent=2, default=str).encode())
     write_file(directory / RECIPE, json.dumps(run.recipe.to_dict(), indent=2).encode())
 
 
@@ -111,12 +101,12 @@ def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored
         wanted = value != field.default or name in asked.named
         if name == "resume" or not wanted or _same(name, value, before, directory):
             continue
-        if name in MAY_CHANGE or name == "epochs":
+        if name in MAY_CHANGE:
             changes[name] = value
         else:
             refused.append(f"{_option(name, value)}, where the run has {_text(before)}")
     if refused:
-        possible = ", ".join("--" + name.replace("_", "-") for name in ("epochs", *MAY_CHANGE))
+        possible = ", ".join("--" + name.replace("_", "-") for name in MAY_CHANGE)
         raise UsageError(
             "a resumed run keeps its options",
             file=directory / CONFIG,
@@ -124,11 +114,15 @@ def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored
             found="; ".join(refused),
         )
     config = replace(had, **changes, resume=directory)
-    _require_data(config, directory)
-    said = tuple(
-        f"{_option(name, value)}, which was {_text(getattr(had, name))}" for name, value in changes.items()
-    )
-    return Stored(config, replace(own, epochs=config.epochs or own.epochs), own.epochs, said)
+    assert config.data is not None
+    if not exists(config.data):
+        raise DataError(
+            "the data set no longer exists",
+            file=config.data,
+            expected=f"its new path: yolov7 train DATA --resume {directory}",
+        )
+    said = (f"{_option(name, new)}, which was {_text(getattr(had, name))}" for name, new in changes.items())
+    return Stored(config, replace(own, epochs=config.epochs or own.epochs), own.epochs, tuple(said))
 
 
 def require_same_data(run: Run, directory: Path) -> None:
@@ -198,8 +192,7 @@ def _config(path: Path) -> TrainConfig:
     """Read config.json, and check the type of each option."""
     values, hints = _read(path), get_type_hints(TrainConfig)
     found: dict[str, Any] = {}
-    for field in fields(TrainConfig):
-        name = field.name
+    for name in (field.name for field in fields(TrainConfig)):
         if name not in values or not _fits(values[name], hints[name]):
             raise UsageError(
                 "no run that could be continued",
@@ -267,16 +260,6 @@ def _same(name: str, value: Any, before: Any, directory: Path) -> bool:
         there = {Path(before).resolve()} if before is not None else set()
         return Path(value).resolve() in there | ({directory.resolve()} if name == "out" else set())
     return bool(str(value) == str(before) if isinstance(value, Path) else value == before)
-
-
-def _require_data(config: TrainConfig, directory: Path) -> None:
-    assert config.data is not None
-    if not exists(config.data):
-        raise DataError(
-            "the data set no longer exists",
-            file=config.data,
-            expected=f"its new path: yolov7 train DATA --resume {directory}",
-        )
 
 
 def _option(name: str, value: Any) -> str:

@@ -202,45 +202,41 @@ def find_past(directory: Path) -> Past:
     Raises:
         DamagedCheckpointError: all states are damaged or missing.
     """
-    damage: list[DamagedCheckpointError] = []
+    damage: DamagedCheckpointError | None = None
     newest = directory / STATE
     for path in filter(Path.exists, (newest, previous(newest))):
         try:
             history, images = _read(path)
         except DamagedCheckpointError as error:
-            damage.append(error)
+            damage = damage or error
             continue
-        if damage or path != newest:
-            why = damage[0] if damage else f"{newest} is not there"
+        if path != newest:
+            why = damage or f"{newest} is missing"
             _LOG.warning("%s\nthe run goes on from %s, after epoch %d", why, path.name, len(history))
         return Past(path, _network(directory), history, images)
-    if damage:
+    metrics = directory / METRICS
+    if damage or (metrics.exists() and metrics.read_bytes().count(b"\n") > 2):
+        problem = "damaged, and there is no other" if damage else "gone"
         raise DamagedCheckpointError(
-            "the training state is damaged, and there is no other: the run cannot go on",
+            f"the training state is {problem}: the run cannot go on",
             file=newest,
             expected=f"a new run from its weights: yolov7 train DATA --weights {directory / LAST}",
-            found=damage[0],
-        )
-    if (directory / METRICS).exists() and (directory / METRICS).read_bytes().count(b"\n") > 2:
-        raise DamagedCheckpointError(
-            "the training state is gone: the run cannot go on",
-            file=newest,
-            expected=f"a new run from its weights: yolov7 train DATA --weights {directory / LAST}",
+            found=damage,
         )
     return Past()
 
 
 def _network(directory: Path) -> Path:
     """The first readable checkpoint; all have the same network and anchors."""
-    paths = [path for path in (directory / LAST, directory / BEST) if path.exists()]
-    for path in paths[:-1]:
-        try:
-            load_checkpoint(path)
-        except CheckpointError as error:
-            _LOG.warning("%s", error)
-            continue
-        return path
-    return paths[-1] if paths else directory / LAST
+    last, best = directory / LAST, directory / BEST
+    if not (last.exists() and best.exists()):
+        return best if best.exists() else last
+    try:
+        load_checkpoint(last)
+    except CheckpointError as error:
+        _LOG.warning("%s", error)
+        return best
+    return last
 
 
 def _read(path: Path) -> tuple[tuple[dict[str, float], ...], int]:
@@ -253,22 +249,19 @@ def _read(path: Path) -> tuple[tuple[dict[str, float], ...], int]:
     _require(state, _WANTED, path)
     keeper = state["callbacks"].get("Keeper")
     _require(keeper, _KEEPER, path)
-    history = keeper["history"]
+    history, optimizers, loops = keeper["history"], state["optimizer_states"], state["loops"]
     try:
-        processed = state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        processed = loops["fit_loop"]["epoch_progress"]["current"]["processed"]
     except (KeyError, TypeError):
         processed = None
-    numbers = range(1, len(history) + 1)
     sound = (
         all(isinstance(row, dict) and all(map(_is_number, row.values())) for row in history)
-        and [row.get("epoch") for row in history] == list(numbers)
+        and [row.get("epoch") for row in history] == list(range(1, len(history) + 1))
         and processed == state["epoch"] + 1 == len(history)
-        and _all_numbers(state["loops"])
-        and len(state["optimizer_states"]) == 1
-        and all(
-            isinstance(one, dict) and _all_numbers(one.get("param_groups"))
-            for one in state["optimizer_states"]
-        )
+        and _all_numbers(loops)
+        and len(optimizers) == 1
+        and isinstance(optimizers[0], dict)
+        and _all_numbers(optimizers[0].get("param_groups"))
         and all(isinstance(t, Tensor) for t in (*state["state_dict"].values(), *state["gradients"].values()))
     )
     if not sound:
@@ -277,10 +270,10 @@ def _read(path: Path) -> tuple[tuple[dict[str, float], ...], int]:
 
 
 def _require(values: Any, wanted: dict[str, type], path: Path) -> None:
-    """Refuse a dictionary that lacks one of the values, or has one of another type."""
+    """Refuse anything but a dictionary with these names, each of its type."""
     for name, kind in wanted.items():
+        found = values.get(name, "nothing") if isinstance(values, dict) else values
         if not isinstance(values, dict) or type(values.get(name)) is not kind:
-            found = values.get(name, "nothing") if isinstance(values, dict) else values
             raise DamagedCheckpointError(
                 "not the training state of a run",
                 file=path,

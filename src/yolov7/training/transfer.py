@@ -21,13 +21,11 @@ class Transfer:
         taken: names of the copied tensors.
         partly: names of head tensors whose box and objectness rows were copied, but not the class rows.
         left: names of the tensors that stay fresh, and the reason of each.
-        unused: names of source tensors that the target lacks.
     """
 
     taken: tuple[str, ...]
     partly: tuple[str, ...]
     left: dict[str, str]
-    unused: tuple[str, ...]
 
     def summary(self) -> str:
         """One sentence, then a line per part that stays fresh, at most 12."""
@@ -74,8 +72,7 @@ def transfer(source: Detector, target: Detector) -> Transfer:
             expected=target.architecture.name,
             found=source.architecture.name,
         )
-    unused = tuple(name for name in theirs if name not in mine)
-    return Transfer(tuple(taken), tuple(partly), left, unused)
+    return Transfer(tuple(taken), tuple(partly), left)
 
 
 def _take_rows_without_classes(
@@ -85,17 +82,17 @@ def _take_rows_without_classes(
     axis = 1 if "implicit_multiply" in name else 0
     anchors = target.anchors.shape[1]
     outputs = [anchors * network.layout.size for network in (source, target)]
-    sizes = [(*t.shape[:axis], *t.shape[axis + 1 :]) for t in (theirs, mine)]
-    is_output = name.startswith(("lead.", "auxiliary.")) and sizes[0] == sizes[1]
+    others = [(*t.shape[:axis], *t.shape[axis + 1 :]) for t in (theirs, mine)]
     if (
-        not is_output
+        not name.startswith(("lead.", "auxiliary."))
+        or others[0] != others[1]
         or [theirs.shape[axis], mine.shape[axis]] != outputs
         or source.anchors.shape[1] != anchors
     ):
         return False
-    for anchor in range(anchors):
-        to, given = (anchor * network.layout.size for network in (target, source))
-        mine.narrow(axis, to, FIRST_CLASS).copy_(theirs.narrow(axis, given, FIRST_CLASS))
+    by_anchor = (t.unflatten(axis, (anchors, -1)) for t in (theirs, mine))  # (..., A, 5 + C, ...)
+    given, to = (t.narrow(axis + 1, 0, FIRST_CLASS) for t in by_anchor)
+    to.copy_(given)
     return True
 
 
