@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_images(tmp_path: Path) -> None:
     assert a == b != c
 
 
-def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="data set"):
+    with pytest.raises(OutputError, match="file: cannot be written"):
         write_shapes(tmp_path / "file")

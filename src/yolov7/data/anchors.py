@@ -1,7 +1,7 @@
-"""Do the anchors reach the boxes, and if not, which would?
+"""Fit of anchors to the boxes of a data set.
 
-A box can only be learnt where an anchor's sides differ from its own by less than a factor, 4 as a rule: the
-assigner offers it no other candidates. Paper: Sec. 5.1 refers to the settings of YOLOR and Scaled-YOLOv4.
+An anchor matches a box if their widths, and their heights, differ by less than a factor, 4 by default; the
+assigner offers a box no other candidates. Paper: Sec. 5.1 refers to the settings of YOLOR and Scaled-YOLOv4.
 """
 
 from __future__ import annotations
@@ -15,38 +15,41 @@ from yolov7.errors import DataError
 from yolov7.models.architecture import Anchors
 from yolov7.types import FloatArray
 
-_SMALLEST = 2.0  # pixels; training drops boxes that are not wider and higher
-_LOOKED_AT = 10_000
-_ROUNDS = 50
+_MIN_SIDE = 2.0  # pixels; training drops boxes that are not wider and higher
+_MAX_FITTED = 10_000  # boxes that anchors are fitted to
+_ROUNDS = 50  # of k-means
 _GENERATIONS = 1000
-_MUTATION = 0.1  # standard deviation of the logarithm of a side
+_MUTATION = 0.1  # standard deviation of a mutation, as the logarithm of a side
 
 _Array = npt.NDArray[np.float64]
 
 
 def box_sizes_at(dataset: Dataset, size: int) -> FloatArray:
-    """Width and height of each box when its image's long side is `size`, (N, 2) pixels.
+    """Width and height of each box if its image is resized to a long side of `size`. -> (N, 2) pixels.
 
-    Groups, and boxes too small to be trained on, are left out.
+    Crowds, and boxes too small to be trained on, are left out.
     """
     sizes = [
         (image.boxes[:, 2:] - image.boxes[:, :2])[~image.crowds] * np.float32(size / max(image.size))
         for image in dataset.images
     ]
     joined = np.concatenate([np.zeros((0, 2), np.float32), *sizes])
-    return joined[(joined > _SMALLEST).all(axis=1)]
+    return joined[(joined > _MIN_SIDE).all(axis=1)]
 
 
 def best_possible_recall(sizes: npt.ArrayLike, anchors: npt.ArrayLike, ratio: float = 4.0) -> float:
-    """Share of the boxes that some anchor reaches: what no training can go beyond.
+    """Fraction of boxes that match an anchor: an upper limit for the recall of training.
 
     Args:
         sizes: width and height of each box, (N, 2) pixels at the training size.
-        anchors: by level, (L, A, 2) pixels.
-        ratio: the factor by which sides may differ.
+        anchors: anchors of each level, (L, A, 2) pixels.
+        ratio: factor by which matching sides may differ.
 
     Returns:
-        0 to 1; 1 where there is no box.
+        0 to 1; 1 without boxes.
+
+    >>> best_possible_recall([(30, 40), (500, 8)], [[(20, 30), (60, 60)]])
+    0.5
     """
     boxes = _logarithms(sizes)
     return float((_distances(boxes, _logarithms(anchors)) < np.log(ratio)).mean()) if len(boxes) else 1.0
@@ -55,17 +58,17 @@ def best_possible_recall(sizes: npt.ArrayLike, anchors: npt.ArrayLike, ratio: fl
 def fit_anchors(
     sizes: npt.ArrayLike, levels: int, per_level: int, ratio: float = 4.0, seed: int = 0
 ) -> Anchors:
-    """Anchors that suit the boxes: k-means on the logarithms of their sides, then a short evolution.
+    """Fit anchors to boxes: k-means on the logarithms of their sides, then random mutations.
 
     Args:
         sizes: width and height of each box, (N, 2) pixels at the training size.
-        levels: of the network.
-        per_level: anchors of each.
-        ratio: the factor by which sides may differ.
-        seed: the same gives the same anchors.
+        levels: number of levels of the network.
+        per_level: number of anchors per level.
+        ratio: factor by which matching sides may differ.
+        seed: random seed.
 
     Returns:
-        (L, A, 2) in pixels, from the smallest area to the largest.
+        (L, A, 2) pixels, from the smallest area to the largest.
 
     Raises:
         DataError: there is no box.
@@ -74,33 +77,33 @@ def fit_anchors(
     if not len(boxes):
         raise DataError("anchors cannot be fitted to a data set without boxes")
     rng = np.random.default_rng(seed)
-    if len(boxes) > _LOOKED_AT:
-        boxes = boxes[rng.choice(len(boxes), _LOOKED_AT, replace=False)]
+    if len(boxes) > _MAX_FITTED:
+        boxes = boxes[rng.choice(len(boxes), _MAX_FITTED, replace=False)]
     anchors = np.exp(_evolve(_k_means(boxes, levels * per_level, rng), boxes, np.log(ratio), rng))
     ordered = anchors[np.argsort(anchors.prod(axis=1))].round(1).reshape(levels, per_level, 2).tolist()
     return tuple(tuple((width, height) for width, height in level) for level in ordered)
 
 
 def _logarithms(sizes: npt.ArrayLike) -> _Array:
-    """Sides are compared by their quotients, which are differences here. (..., 2) -> (N, 2)"""
+    """Logarithms of sides, whose differences compare them by ratio. (..., 2) -> (N, 2)."""
     return np.log(np.asarray(sizes, np.float64).reshape(-1, 2))
 
 
 def _distances(boxes: _Array, anchors: _Array) -> _Array:
-    """From each box to its nearest anchor, by the side that differs more. (N, 2), (A, 2) -> (N,)"""
+    """Distance of each box to its nearest anchor, by the side that differs more. (N, 2), (A, 2) -> (N,)."""
     (widths, heights), (anchor_widths, anchor_heights) = boxes.T, anchors.T[..., None]
     return np.maximum(abs(widths - anchor_widths), abs(heights - anchor_heights)).min(axis=0)
 
 
 def _fitness(boxes: _Array, anchors: _Array, reach: float) -> float:
-    """Mean likeness, 1 where sides are equal; a box out of reach counts nothing."""
+    """Mean similarity of boxes to their nearest anchor: 1 for equal sides, 0 without a match."""
     distances = _distances(boxes, anchors)
     return float((np.exp(-distances) * (distances < reach)).mean())
 
 
 def _k_means(points: _Array, count: int, rng: np.random.Generator) -> _Array:
-    """Cluster the points around centres. (N, 2) -> (count, 2)."""
-    enough = np.resize(points, (max(len(points), count), 2)).astype(np.float32)  # repeats them if too few
+    """Find the centres of clusters. (N, 2) -> (count, 2)."""
+    enough = np.resize(points, (max(len(points), count), 2)).astype(np.float32)  # repeats points if too few
     cv2.setRNGSeed(int(rng.integers(2**31)))
     criteria = cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, _ROUNDS, 1e-6
     _, _, centres = cv2.kmeans(enough, count, np.empty(0), criteria, 1, cv2.KMEANS_PP_CENTERS)
@@ -108,7 +111,7 @@ def _k_means(points: _Array, count: int, rng: np.random.Generator) -> _Array:
 
 
 def _evolve(anchors: _Array, boxes: _Array, reach: float, rng: np.random.Generator) -> _Array:
-    """Random changes, kept where they suit the boxes better."""
+    """Mutate anchors, (A, 2), at random; keep what increases the fitness."""
     best = _fitness(boxes, anchors, reach)
     for _ in range(_GENERATIONS):
         changed = anchors + rng.normal(0, _MUTATION, anchors.shape) * (rng.random(anchors.shape) < 0.5)

@@ -106,6 +106,7 @@ class LabelCollector:
         polygon: FloatArray | None = None,
         crowd: bool = False,
         area: float | None = None,
+        in_pixels: bool = False,
     ) -> None:
         """Keep a valid label; report any other.
 
@@ -117,6 +118,7 @@ class LabelCollector:
             polygon: (K, 2) pixels.
             crowd: whether the box surrounds a group.
             area: object area, square pixels; that of the box by default.
+            in_pixels: whether the label file has pixels; refuses boxes that are probably fractions.
         """
         height, width = self.size
         x1, y1, x2, y2 = array("f", box)  # as it will be stored: a very thin box has no width in float32
@@ -130,6 +132,9 @@ class LabelCollector:
             return report(self.error, "has a negative width or height: dropped")
         if x2 == x1 or y2 == y1:
             return report(self.warning, "has no width or no height: dropped")
+        if in_pixels and max(self.size) > 1 and min(x1, y1) > -0.01 and max(x2, y2) < 1.01:
+            problem = "lies in the first pixel: fractions of the image instead of pixels? dropped"
+            return report(self.error, problem)
         if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
             return report(self.error, f"lies outside its image of {width} x {height}: dropped")
         if min(x1, y1) < -ROUNDING or x2 > width + ROUNDING or y2 > height + ROUNDING:
@@ -161,20 +166,6 @@ class LabelCollector:
             areas=np.array(self._areas, np.float64),
             polygons=tuple(self._polygons) if has_polygons else (),
         )
-
-
-def in_fractions(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
-    """True if a box in pixels is probably in fractions: it lies entirely in the image's first pixel.
-
-    >>> in_fractions((0.2, 0.2, 0.6, 0.9), (480, 640))
-    True
-
-    Args:
-        box: ``xyxy``.
-        size: (height, width) of the image.
-    """
-    x1, y1, x2, y2 = box
-    return max(size) > 1 and min(x1, y1) > -0.01 and x1 < x2 < 1.01 and y1 < y2 < 1.01
 
 
 def polygon_box(polygon: FloatArray) -> tuple[float, float, float, float]:

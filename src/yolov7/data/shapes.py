@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from yolov7.errors import OutputError
+from yolov7.files import explained
 from yolov7.types import FloatArray, Image
 
 NAMES = ("circle", "square", "triangle")
@@ -38,7 +38,7 @@ def write_shapes(
         OutputError: a file cannot be written.
     """
     root = Path(directory)
-    try:
+    with explained(root):
         for split, (name, count) in enumerate((("train", train), ("val", val))):
             images, labels = root / "images" / name, root / "labels" / name
             images.mkdir(parents=True, exist_ok=True)
@@ -50,10 +50,6 @@ def write_shapes(
                 (labels / f"{number:04d}.txt").write_text("".join(_line(*row, size) for row in rows))
         data = root / "data.yaml"
         data.write_text(f"path: .\ntrain: images/train\nval: images/val\nnames: [{', '.join(NAMES)}]\n")
-    except OSError as error:
-        raise OutputError(
-            "the data set cannot be written", file=error.filename or root, found=error
-        ) from None
     return data
 
 

@@ -77,8 +77,6 @@ def _looks_like_coco(file: Path) -> bool:
 
 
 class _Reader:
-    """Reader of one json file."""
-
     def __init__(self, file: Path, images: Path | None, split: str) -> None:
         self.file = file
         self.folder = images

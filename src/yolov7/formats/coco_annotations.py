@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolov7.data.labels import LabelCollector, in_fractions, polygon_box
+from yolov7.data.labels import LabelCollector, polygon_box
 from yolov7.formats import coco_values as values
 from yolov7.formats.coco_ledger import Ledger
 from yolov7.types import FloatArray
@@ -89,11 +89,6 @@ class AnnotationReader:
             message = f"{subject}: bbox must be [x, y, width, height], not {values.short(given)}: dropped"
             return self._lose(index, "annotations without a box of four numbers", message)
         x, y, width, height = box
-        corners = x, y, x + width, y + height
-        if in_fractions(corners, collector.size):
-            message = f"{subject}: box ({x:g}, {y:g}, {width:g}, {height:g}) lies in the first pixel: "
-            message += "fractions of the image instead of pixels? dropped"
-            return self._lose(index, "boxes in fractions of the image", message)
         if polygon is None and isinstance(parts, list) and parts and not crowd:
             problem = "polygon with fewer than 3 points or a value that is not a number: only the box is used"
             self.ledger.warn("annotations", index, "polygons that cannot be read", f"{subject}: {problem}")
@@ -104,12 +99,13 @@ class AnnotationReader:
             area = width * height
         return collector.add(
             label,
-            corners,
+            (x, y, x + width, y + height),
             place=index,
             subject=f"{subject}: box",
             polygon=None if crowd else polygon,
             crowd=crowd,
             area=area,
+            in_pixels=True,
         )
 
     def _box(self, given: Any, parts: Any, polygon: FloatArray | None, subject: str) -> values.Box | None:

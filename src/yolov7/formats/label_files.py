@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from functools import cache
 from pathlib import Path, PurePath
 
 from yolov7.data.folders import is_hidden
@@ -22,8 +23,8 @@ class LabelFiles:
     """Index of label files; each folder is listed once."""
 
     def __init__(self) -> None:
-        self._listed: dict[Path, dict[str, Path]] = {}
-        self._searched: dict[Path, list[Path]] = {}
+        self.inside = cache(_text_files)
+        self._folders = cache(_label_folders)
 
     def of(self, image: Path) -> Path | None:
         """Find an image's label file: in labels/ in place of the last images/ of its path, else beside it.
@@ -39,32 +40,26 @@ class LabelFiles:
             return None if real.is_symlink() else self.of(real)
         return None
 
-    def inside(self, folder: Path) -> dict[str, Path]:
-        """Text files of a folder by stem; empty if the folder cannot be listed."""
-        if folder not in self._listed:
-            try:
-                with os.scandir(folder) as entries:
-                    names = sorted(
-                        (entry.name for entry in entries), key=lambda name: (name.endswith(".txt"), name)
-                    )
-            except OSError:
-                names = []
-            self._listed[folder] = {
-                plain_stem(name): folder / name
-                for name in names
-                if name[-4:].lower() == ".txt" and not is_hidden(name)
-            }
-        return self._listed[folder]
 
-    def _folders(self, parent: Path) -> list[Path]:
-        """Candidate label folders for an image folder, most likely first."""
-        if parent not in self._searched:
-            real = parent.resolve()
-            places = [*counterparts(parent), parent]
-            if real != parent.absolute():
-                places += [*counterparts(real), real]
-            self._searched[parent] = list(dict.fromkeys(places))
-        return self._searched[parent]
+def _text_files(folder: Path) -> dict[str, Path]:
+    """Text files of a folder by stem; empty if the folder cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((entry.name for entry in entries), key=lambda name: (name.endswith(".txt"), name))
+    except OSError:
+        names = []
+    return {
+        plain_stem(name): folder / name
+        for name in names
+        if name[-4:].lower() == ".txt" and not is_hidden(name)
+    }
+
+
+def _label_folders(images: Path) -> list[Path]:
+    """Candidate label folders for an image folder, most likely first."""
+    real = images.resolve()
+    places = [images] if real == images.absolute() else [images, real]
+    return list(dict.fromkeys(folder for place in places for folder in (*counterparts(place), place)))
 
 
 def counterparts(images: Path) -> list[Path]:

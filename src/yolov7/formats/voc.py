@@ -19,7 +19,7 @@ from pathlib import Path
 from yolov7.data.dataset import UNDIVIDED, Dataset
 from yolov7.data.findings import Defect, Findings
 from yolov7.data.folders import is_hidden, subfolders
-from yolov7.data.labels import LabelCollector, in_fractions, readable_images
+from yolov7.data.labels import LabelCollector, readable_images
 from yolov7.data.text_files import read_text
 from yolov7.errors import DataError
 from yolov7.files import is_folder
@@ -259,11 +259,6 @@ def _collect(annotation: VocAnnotation, collector: LabelCollector, labels: Mappi
             collector.error(f"{item.name}: {', '.join(wrong)} is not a number: dropped", item.box_line)
             continue
         x1, y1, x2, y2 = (float(text) for text in item.corners.values())
-        if in_fractions((x1, y1, x2, y2), collector.size):
-            collector.error(
-                f"{item.name} ({x1:g}, {y1:g}, {x2:g}, {y2:g}) lies in the first pixel: fractions of the "
-                "image instead of pixels? dropped",
-                item.box_line,
-            )
-            continue
-        collector.add(labels[item.name], (x1, y1, x2, y2), place=item.box_line, subject=item.name)
+        collector.add(
+            labels[item.name], (x1, y1, x2, y2), place=item.box_line, subject=item.name, in_pixels=True
+        )

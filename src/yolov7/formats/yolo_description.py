@@ -83,8 +83,6 @@ def describe_yaml(file: Path) -> Description:
 
 
 class _YamlReader:
-    """Reader of one data.yaml."""
-
     def __init__(self, file: Path) -> None:
         self.file = file
         self.findings = Findings()

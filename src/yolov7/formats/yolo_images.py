@@ -84,7 +84,6 @@ class ImageFinder:
         return [path] if path.suffix.lower() in IMAGE_SUFFIXES else self._read_list(path)
 
     def _images_below(self, folder: Path) -> list[Path]:
-        """Find the images of a folder."""
         self._count_folder()
         return images_below(folder, self.findings)
 

@@ -73,7 +73,6 @@ def _darknet_of(folder: Path) -> Path | None:
 
 
 def _only(files: list[Path], folder: Path) -> Path | None:
-    """Return the only file, or None if there is none."""
     if len(files) > 1:
         raise DataError(
             "several files describe a data set; name one of them",

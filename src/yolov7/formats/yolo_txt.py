@@ -67,8 +67,6 @@ class YoloLayout:
 
 
 class _Reader:
-    """Reader of one split."""
-
     def __init__(self, path: Path, description: Description, split: str) -> None:
         self.path = path
         self.description = description
