@@ -25,6 +25,7 @@ from yolov7.reports.plots import require_matplotlib
 from yolov7.runtimes.suppressed import IOU as SUPPRESSING_IOU
 from yolov7.runtimes.suppressed import SuppressingBackend
 from yolov7.text import plural
+from yolov7.thresholds import COCO, Thresholds
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,9 +41,9 @@ def evaluate(
     images: str | os.PathLike[str] | None = None,
     size: int | None = None,
     batch_size: int | None = None,
-    conf: float = 0.001,
-    iou: float = 0.65,
-    max_detections: int = 300,
+    conf: float = COCO.conf,
+    iou: float = COCO.iou,
+    max_detections: int = COCO.max_detections,
     released_mapping: bool = False,
     augment: bool = False,
     half: bool = False,
@@ -87,6 +88,7 @@ def evaluate(
     >>> evaluation.images, 0 <= evaluation.AP50 <= 1
     (2, True)
     """
+    thresholds = Thresholds(conf, iou, max_detections)
     if report is not None:  # known now, not after the evaluation
         require_matplotlib()
         for path in (Path(report, REPORT), Path(report, METRICS)):
@@ -105,16 +107,13 @@ def evaluate(
         )
     with enough_for_images(*(predictor.backend.shape or (predictor.size, predictor.size))):
         evaluation = evaluate_network(
-            lambda batch: predictor.backend(batch, conf),
+            predictor.backend,
             dataset,
             names=predictor.names,
             size=predictor.size,
-            stride=predictor.backend.stride,
-            shape=predictor.backend.shape,
+            thresholds=thresholds,
             batch_size=batch_size,
-            conf=conf,
-            iou=iou,
-            max_detections=max_detections,
+            augment=augment,
             released_mapping=released_mapping,
             progress=progress,
         )

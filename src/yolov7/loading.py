@@ -17,7 +17,6 @@ from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.checkpoints.weights import find_weights
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.files import exists
-from yolov7.inference.augment import Augmented
 from yolov7.inference.backend import Backend, TorchBackend, default_device, find_device
 from yolov7.inference.predictor import Predictor
 from yolov7.models.detector import create
@@ -96,13 +95,13 @@ def load(
         )
         size = checkpoint.size if size is None else size
         network = _network(checkpoint, file, runtime or "torch", size, device, parallel, half)
-    backend = Augmented(network.backend) if augment else network.backend
     return Predictor(
-        backend,
+        network.backend,
         network.names,
         network.size,
         thresholds,
         centred=centred,
+        augment=augment,
         parallel=1 if isinstance(network.backend, TorchBackend) else parallel,
     )
 

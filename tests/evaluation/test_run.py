@@ -21,6 +21,8 @@ from yolov7.errors import DataError
 from yolov7.evaluation.run import evaluate_network
 from yolov7.formats.opening import open_dataset
 from yolov7.images.rectangular import rectangular_batches
+from yolov7.layout import RowLayout
+from yolov7.thresholds import COCO
 
 SIZES = [(300, 400), (400, 300), (200, 640), (150, 150), (1000, 700), (333, 500), (90, 120)]
 RED, GREEN = (230, 0, 0), (0, 230, 0)
@@ -45,19 +47,34 @@ def dataset(tmp_path: Path) -> Dataset:
     return open_dataset(tmp_path)
 
 
-class ColourDetector:
+class Network:
+    """A backend of two classes that gives the same rows for each image, and remembers what it was given."""
+
+    stride, shape, variant, runtime = 32, None, "drawn by hand", "python"
+    layout = RowLayout(2)
+
+    def __init__(self, *rows: list[float]) -> None:
+        self.found = torch.tensor(rows).reshape(len(rows), self.layout.size)
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+        self.shapes.append(tuple(images.shape))
+        return (self.found,) * len(images)
+
+
+class ColourDetector(Network):
     """Rows for classes red, blue, green: every box twice (the second a little off), and noise below 0.001."""
 
     names = ("red", "blue", "green")
+    layout = RowLayout(3)
 
-    def __init__(self) -> None:
-        self.shapes: list[tuple[int, ...]] = []
-
-    def __call__(self, images: Tensor) -> Tensor:
-        assert images.dtype == torch.uint8
+    def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+        assert objectness == COCO.conf
+        if images.dtype != torch.uint8:  # a scaled view of test-time augmentation
+            images = (255 * images).round().to(torch.uint8)
         assert images.is_contiguous(memory_format=torch.channels_last)
         self.shapes.append(tuple(images.shape))
-        return torch.stack([self.rows(image.int()) for image in images])
+        return tuple(self.rows(image.int()) for image in images)
 
     def rows(self, image: Tensor) -> Tensor:
         rows = [torch.tensor([40.0, 40, 30, 30, 0.0009, 1, 1, 1])]
@@ -82,7 +99,6 @@ def test_the_whole_way(dataset: Dataset, batch_size: int) -> None:
         dataset,
         names=network.names,
         size=320,
-        stride=32,
         batch_size=batch_size,
         progress=lambda *counts: seen.append(counts),
     )
@@ -106,11 +122,24 @@ def test_the_whole_way(dataset: Dataset, batch_size: int) -> None:
         np.testing.assert_allclose(found.scores, 0.9 * 0.95, rtol=1e-6)
 
 
-def test_a_box_may_keep_several_classes(dataset: Dataset) -> None:
-    def both(images: Tensor) -> Tensor:
-        return torch.tensor([[[100.0, 100, 50, 50, 0.9, 0.8, 0.7]]]).expand(len(images), 1, 7)
+def test_augmented_evaluation_merges_three_views_of_each_batch(dataset: Dataset) -> None:
+    plain, network = ColourDetector(), ColourDetector()
+    run = {"names": network.names, "size": 320, "batch_size": 3, "released_mapping": True}
+    expected = evaluate_network(plain, dataset, **run)
+    result = evaluate_network(network, dataset, **run, augment=True)
+    assert network.shapes[::3] == plain.shapes
+    for first, mirrored, small in zip(*(network.shapes[view::3] for view in range(3)), strict=True):
+        for shape, scale in ((mirrored, 0.83), (small, 0.67)):
+            assert shape == (first[0], 3, *(math.ceil(side * scale / 32) * 32 for side in first[2:]))
+    assert result.detections == expected.detections == 2 * len(SIZES)
+    for image_id, found in expected.by_image.items():
+        np.testing.assert_allclose(result.by_image[image_id].scores, found.scores)
+        np.testing.assert_allclose(result.by_image[image_id].boxes, found.boxes, atol=10)
 
-    result = evaluate_network(both, dataset, names=["green", "red"], size=320, stride=32)
+
+def test_a_box_may_keep_several_classes(dataset: Dataset) -> None:
+    both = Network([100.0, 100, 50, 50, 0.9, 0.8, 0.7])
+    result = evaluate_network(both, dataset, names=["green", "red"], size=320)
     assert {tuple(found.labels.tolist()) for found in result.by_image.values()} == {(0, 1)}
     assert result.detections == 2 * len(SIZES)
 
@@ -120,7 +149,7 @@ def test_an_image_that_cannot_be_decoded_is_reported_and_left_out(dataset: Datas
         path = dataset.images[number].path
         path.write_bytes(path.read_bytes()[:-5000])
     network = ColourDetector()
-    result = evaluate_network(network, dataset, names=network.names, size=320, stride=32, batch_size=1)
+    result = evaluate_network(network, dataset, names=network.names, size=320, batch_size=1)
     assert {defect.file for defect in result.defects} == {
         str(dataset.images[number].path) for number in (2, 5)
     }
@@ -132,46 +161,43 @@ def test_an_image_that_cannot_be_decoded_is_reported_and_left_out(dataset: Datas
 
 def test_thresholds_are_used(dataset: Dataset) -> None:
     network = ColourDetector()
-    run = {"names": network.names, "size": 320, "stride": 32}
-    assert evaluate_network(network, dataset, conf=0.9, **run).detections == 0
-    assert evaluate_network(network, dataset, iou=1.0, **run).detections == 4 * len(SIZES)
-    assert evaluate_network(network, dataset, max_detections=1, **run).detections == len(SIZES)
+    run = {"names": network.names, "size": 320}
+    for changes, expected in (({"iou": 1.0}, 4), ({"max_detections": 1}, 1), ({}, 2)):
+        evaluation = evaluate_network(network, dataset, thresholds=COCO.but(**changes), **run)
+        assert evaluation.detections == expected * len(SIZES)
+    sure = Network([100.0, 100, 50, 50, 0.9, 0.8, 0.7])
+    run["names"] = ["green", "red"]
+    assert evaluate_network(sure, dataset, thresholds=COCO.but(conf=0.7), **run).detections == len(SIZES)
 
 
 def test_classes_that_the_network_does_not_know(dataset: Dataset) -> None:
     with pytest.raises(DataError, match=r"1 of the data set's 2 classes.*\s.*red, blue\s.*only: green"):
-        evaluate_network(ColourDetector(), dataset, names=["red", "blue"], size=320, stride=32)
+        evaluate_network(ColourDetector(), dataset, names=["red", "blue"], size=320)
 
 
 def test_classes_without_a_box_need_not_be_known(dataset: Dataset) -> None:
     more = replace(dataset, names=(*dataset.names, "shapes"), category_ids=(0, 1, 2))
     network = ColourDetector()
-    run = {"names": network.names, "size": 320, "stride": 32}
+    run = {"names": network.names, "size": 320}
     ours, plain = evaluate_network(network, more, **run), evaluate_network(network, dataset, **run)
     assert (ours.AP, ours.AR100) == (plain.AP, plain.AR100)
     assert [(one.name, one.boxes) for one in ours.per_class] == [("green", 7), ("red", 7), ("shapes", 0)]
 
 
 def test_a_batch_has_the_pixels_of_32_images_at_640(dataset: Dataset) -> None:
-    shapes: list[tuple[int, ...]] = []
-
-    def blind(images: Tensor) -> Tensor:
-        shapes.append(tuple(images.shape))
-        return torch.zeros(len(images), 0, 7)
-
     images = dataset.images * 2
     many = replace(
         dataset, images=tuple(replace(image, image_id=number) for number, image in enumerate(images[:9]))
     )
     for size, expected in ((1280, [8, 1]), (2560, [2, 2, 2, 2, 1]), (320, [9])):
-        shapes.clear()
-        evaluate_network(blind, many, names=["green", "red"], size=size, stride=32)
-        assert [shape[0] for shape in shapes] == expected
+        blind = Network()
+        evaluate_network(blind, many, names=["green", "red"], size=size)
+        assert [shape[0] for shape in blind.shapes] == expected
 
 
 def test_the_released_mapping_is_half_a_pixel_off_where_padding_is_odd(dataset: Dataset) -> None:
     network = ColourDetector()
-    run = {"names": network.names, "size": 320, "stride": 32, "batch_size": 1}
+    run = {"names": network.names, "size": 320, "batch_size": 1}
     exact = evaluate_network(network, dataset, **run).by_image
     released = evaluate_network(network, dataset, **run, released_mapping=True).by_image
     for image in dataset.images:
@@ -183,9 +209,11 @@ def test_the_released_mapping_is_half_a_pixel_off_where_padding_is_odd(dataset: 
 
 
 def test_a_failing_network_leaves_no_thread_behind(dataset: Dataset) -> None:
-    def failing(images: Tensor) -> Tensor:
-        raise RuntimeError("out of memory")
+    class Failing(Network):
+        def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+            assert [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+            raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        evaluate_network(failing, dataset, names=["green", "red"], size=320, stride=32, batch_size=1)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("evaluation")]
+        evaluate_network(Failing(), dataset, names=["green", "red"], size=320, batch_size=1)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from tests.sources.media import picture
 from yolov7.errors import CheckpointError, DownloadError, SourceError, UsageError
-from yolov7.inference.augment import VIEWS, Augmented
 from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.layout import RowLayout
@@ -202,17 +201,6 @@ def test_sizes_below_the_stride_are_refused(size):
 def test_wrong_thresholds_are_known_at_once(wrong):
     with pytest.raises(UsageError, match="invalid"):
         Predictor(BrightSpot(), NAMES, 96).predict(spotted(96, 96, (10, 10, 50, 50)), **wrong)
-
-
-def test_augmented_views_come_back_to_the_same_place():
-    """Each view finds the spot where it is: three rows, equal up to the scaled pixels."""
-    image = torch.zeros(1, 3, 192, 256, dtype=torch.uint8)
-    image[..., 48:96, 32:160] = 255
-    backend = BrightSpot()
-    (rows,) = Augmented(backend)(image, 0.1)
-    assert len(rows) == len(VIEWS)
-    assert all(shape[2] % 32 == 0 and shape[3] % 32 == 0 for shape in backend.shapes)
-    assert (rows[:, :4] - torch.tensor([96.0, 72, 128, 48])).abs().max() <= 2
 
 
 @pytest.fixture(scope="module")

@@ -20,20 +20,18 @@ from yolov7.artefacts.tolerance import RESIZED, Tolerance
 from yolov7.artefacts.verdict import Certificate, Spread
 from yolov7.data.dataset import Dataset
 from yolov7.evaluation.run import evaluate_network
-from yolov7.images.letterbox import letterbox, share_shape, to_tensor
 from yolov7.inference.backend import Backend
+from yolov7.inference.pipeline import View, infer, prepare
 from yolov7.runtimes.suppressed import IOU as IOU_INSIDE
 from yolov7.runtimes.suppressed import EndToEndBackend, Suppressed, SuppressingBackend
 from yolov7.sources.frames import Frame
 from yolov7.sources.opening import Source, open_source
-from yolov7.types import Detections, Image, Letterbox
+from yolov7.types import Detections
 
 LIMIT = 100
 """Images that are compared at most; AP is measured on all."""
 EXAMPLES = 5
 """Of what differs most, as many are named."""
-CONF, IOU = 0.001, 0.65
-"""Thresholds of the COCO protocol."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told what is done, how many images of it, and of how many where that is known."""
@@ -89,12 +87,13 @@ def certify(
     whole = _Comparison(names, RESIZED, conf, iou)
     skipped: list[str] = []
     for batch in _batches(source, limit, batch_size, skipped):
-        canvases = [_letterboxed(image, candidate, size) for _, image in batch]
-        looks = [network.looks(backend, canvases) for backend in (reference, candidate)]
+        views = [[prepare(image, size, candidate.stride, candidate.shape)] for _, image in batch]
+        looks = [network.looks(backend, views) for backend in (reference, candidate)]
         for (name, image), ours, theirs in zip(batch, *looks, strict=True):
             network.add(name, ours, theirs)
             if isinstance(candidate, EndToEndBackend):
-                (alone,) = whole.looks(reference, [_letterboxed(image, reference, size)])
+                view = prepare(image, size, reference.stride, reference.shape)
+                (alone,) = whole.looks(reference, [[view]])
                 at_once = Look.at_once(candidate.detect_in(image, conf), image.shape[:2])
                 whole.add(name, alone, at_once)
         if progress is not None:
@@ -111,13 +110,6 @@ def certify(
     return certificate
 
 
-def _letterboxed(image: Image, backend: Backend, size: int) -> tuple[Image, Letterbox]:
-    """As prediction does it."""
-    if backend.shape is not None:
-        return letterbox(image, backend.shape, centred=False)
-    return letterbox(image, size, stride=backend.stride, centred=False)
-
-
 @dataclass(frozen=True)
 class _Comparison:
     """Two networks, image by image."""
@@ -128,16 +120,14 @@ class _Comparison:
     iou: float
     images: list[tuple[str, Agreement]] = field(default_factory=list)
 
-    def looks(self, backend: Backend, canvases: Sequence[tuple[Image, Letterbox]]) -> list[Look]:
+    def looks(self, backend: Backend, images: Sequence[Sequence[View]]) -> list[Look]:
         """What a network sees in letterboxed images, which go through it together."""
         hair = self.tolerance.hair
         # What suppresses by itself is to have done so: nothing more is suppressed here.
         iou = 1.0 if isinstance(backend, SuppressingBackend) else self.iou
-        images, boxes = share_shape(canvases, centred=False)
-        rows = backend(to_tensor(images), max(0, self.conf - hair))
         return [
-            Look.of(mine, box, conf=self.conf, iou=iou, hair=hair)
-            for mine, box in zip(rows, boxes, strict=True)
+            Look.of(*one, conf=self.conf, iou=iou, hair=hair)
+            for one in infer(backend, images, max(0, self.conf - hair))
         ]
 
     def add(self, name: str, reference: Look, candidate: Look) -> None:
@@ -206,14 +196,11 @@ def _ap(
     progress: Progress | None,
 ) -> float:
     outcome = evaluate_network(
-        lambda images: backend(images, CONF),
+        backend,
         data,
         names=names,
         size=size,
-        stride=backend.stride,
         shape=shape,
-        conf=CONF,
-        iou=IOU,
         progress=None if progress is None else partial(progress, what),
     )
     return outcome.AP

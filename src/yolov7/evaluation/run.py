@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, fields
 
 import numpy as np
-from torch import Tensor
 
 from yolov7.data.ahead import map_ahead
 from yolov7.data.classes import match_classes
@@ -20,11 +19,14 @@ from yolov7.evaluation.coco import Metrics, coco_metrics
 from yolov7.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from yolov7.evaluation.curves import PrecisionRecall
 from yolov7.evaluation.matching import judge
-from yolov7.images.letterbox import letterbox_evaluation, released_way_back, to_tensor
+from yolov7.images.letterbox import letterbox_evaluation, released_way_back
 from yolov7.images.reading import read_image
 from yolov7.images.rectangular import RectangularBatch, rectangular_batches
-from yolov7.nms import non_max_suppression
-from yolov7.types import Detections, Image, Letterbox
+from yolov7.inference.augment import augmented
+from yolov7.inference.backend import Backend
+from yolov7.inference.pipeline import View, detect
+from yolov7.thresholds import COCO, Thresholds
+from yolov7.types import Detections
 
 _BATCHES_AHEAD = 3
 PIXELS = 32 * 640 * 640
@@ -59,38 +61,33 @@ class Evaluation(Metrics):
 
 
 def evaluate_network(
-    infer: Callable[[Tensor], Tensor | Sequence[Tensor]],
+    backend: Backend,
     dataset: Dataset,
     *,
     names: Sequence[str],
     size: int,
-    stride: int,
-    shape: tuple[int, int] | None = None,
+    thresholds: Thresholds = COCO,
     batch_size: int | None = None,
-    conf: float = 0.001,
-    iou: float = 0.65,
-    max_detections: int = 300,
+    shape: tuple[int, int] | None = None,
+    augment: bool = False,
     released_mapping: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Detect in every image of a data set, and measure by the COCO protocol.
+    """Detect objects in every image of a data set, and measure by the COCO protocol.
 
     Images have their long side scaled to `size` and share a rectangle with others of similar shape. A box may
     keep several classes. An image that cannot be decoded is reported and left out, with its objects: what it
     would have scored says nothing about the network.
 
     Args:
-        infer: uint8 images (B, 3, H, W) on the CPU -> for each decoded rows (N, 5 + C), on any device; those
-            whose objectness is not above `conf` may be missing.
+        backend: the network.
         dataset: the ground truth; its classes are matched to the network's by name.
         names: the network's class names by label.
-        size: long side of the images.
-        stride: the network's largest.
-        shape: (height, width) that all images are padded to, for a network that takes no other.
-        batch_size: images computed together; as many as have the pixels of 32 at 640 where not given.
-        conf: confidence that detections must exceed.
-        iou: overlap above which the lesser of two boxes of a class goes.
-        max_detections: at most so many an image.
+        size: long side of the images, pixels.
+        thresholds: of NMS.
+        batch_size: images per batch; by default as many as have the pixels of 32 at 640.
+        shape: (height, width) that all images are padded to; the backend's own by default.
+        augment: test-time augmentation.
         released_mapping: map boxes back as the released evaluation does (`released_way_back`).
         progress: called with the number of images done and of all.
 
@@ -98,34 +95,30 @@ def evaluate_network(
         DataError: the data set has boxes of classes that the network does not know.
     """
     label_of = np.array(match_classes(dataset.names, names, dataset.has_boxes()), np.int64)
-    wanted = None if (label_of >= 0).all() else np.flatnonzero(label_of >= 0).tolist()
+    if (label_of < 0).any():
+        thresholds = thresholds.but(classes=np.flatnonzero(label_of >= 0).tolist())
+    batch_size = batch_size or max(1, round(PIXELS / size**2))
+    batches = rectangular_batches([image.size for image in dataset.images], size, backend.stride, batch_size)
+    if shape := shape or backend.shape:
+        batches = [RectangularBatch(batch.indices, shape) for batch in batches]
+
+    def views(image: LabelledImage, shape: tuple[int, int]) -> list[View]:
+        canvas, box = letterbox_evaluation(read_image(image.path), size, shape)
+        view = View(canvas, released_way_back(box) if released_mapping else box)
+        return augmented(view, backend.stride) if augment else [view]
+
     by_image: dict[int | str, Detections] = {}
     defects: list[Defect] = []
-    batch_size = batch_size or max(1, round(PIXELS / size**2))
-    way_back = released_way_back if released_mapping else _as_it_is
-    batches = rectangular_batches([image.size for image in dataset.images], size, stride, batch_size)
-    if shape is not None:
-        batches = [RectangularBatch(batch.indices, shape) for batch in batches]
     done = 0
-    for batch, prepared in _prepare_ahead(dataset.images, batches, size):
-        sound: list[tuple[LabelledImage, Image, Letterbox]] = []
-        for index, result in zip(batch.indices, prepared, strict=True):
-            labelled = dataset.images[index]
-            if isinstance(result, SourceError):
-                defects.append(Defect(str(labelled.path), None, f"{result.message}: left out", "error"))
-            else:
-                sound.append((labelled, *result))
-        if sound:
-            rows = infer(to_tensor([canvas for _, canvas, _ in sound]))
-            found = non_max_suppression(
-                rows, conf, iou, multi_label=True, classes=wanted, max_detections=max_detections
+    for batch in _prepare_ahead(dataset.images, batches, views):
+        defects += [defect for _, defect in batch if isinstance(defect, Defect)]
+        sound = [(image, views) for image, views in batch if not isinstance(views, Defect)]
+        found = detect(backend, [views for _, views in sound], thresholds, names, multi_label=True)
+        for (image, _), mine in zip(sound, found, strict=True):
+            by_image[image.image_id] = Detections(
+                mine.boxes, mine.scores, label_of[mine.labels], dataset.names
             )
-            for (labelled, _, letterbox), boxes in zip(sound, found, strict=True):
-                mine = Detections.from_tensors(*boxes, names=names).to_source(way_back(letterbox))
-                by_image[labelled.image_id] = Detections(
-                    mine.boxes, mine.scores, label_of[mine.labels], dataset.names
-                )
-        done += len(batch.indices)
+        done += len(batch)
         if progress is not None:
             progress(done, len(dataset))
     metrics, precision_recall = coco_metrics(dataset.images, by_image, dataset.names)
@@ -138,28 +131,23 @@ def evaluate_network(
     )
 
 
-def _as_it_is(letterbox: Letterbox) -> Letterbox:
-    return letterbox
-
-
-_Prepared = tuple[Image, Letterbox] | SourceError
-
-
 def _prepare_ahead(
-    images: Sequence[LabelledImage], batches: Sequence[RectangularBatch], size: int
-) -> Iterator[tuple[RectangularBatch, list[_Prepared]]]:
-    """Each batch and its letterboxed images; threads read a few batches ahead, not more."""
+    images: Sequence[LabelledImage],
+    batches: Sequence[RectangularBatch],
+    views: Callable[[LabelledImage, tuple[int, int]], list[View]],
+) -> Iterator[list[tuple[LabelledImage, list[View] | Defect]]]:
+    """Images of each batch with their views, or why they have none; threads read a few batches ahead."""
 
-    def prepare(item: tuple[int, tuple[int, int]]) -> _Prepared:
-        index, shape = item
+    def prepare(item: tuple[int, tuple[int, int]]) -> tuple[LabelledImage, list[View] | Defect]:
+        image = images[item[0]]
         try:
-            return letterbox_evaluation(read_image(images[index].path), size, shape)
+            return image, views(image, item[1])
         except SourceError as error:
-            return error
+            return image, Defect(str(image.path), None, f"{error.message}: left out", "error")
 
     items = [(index, batch.shape) for batch in batches for index in batch.indices]
     ahead = _BATCHES_AHEAD * max((len(batch.indices) for batch in batches), default=1)
     threads = min(4, os.cpu_count() or 1)
     with closing(map_ahead(prepare, items, threads=threads, ahead=ahead)) as prepared:
         for batch in batches:
-            yield batch, [next(prepared) for _ in batch.indices]
+            yield [next(prepared) for _ in batch.indices]

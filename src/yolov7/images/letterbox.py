@@ -174,12 +174,13 @@ def _place(
     centred: bool = True,
 ) -> tuple[Image, Letterbox]:
     """Scale an image to `inner` and place it on a grey canvas of `outer`, both (height, width)."""
-    canvas = np.empty((*outer, 3), np.uint8)
+    canvas = np.empty((*outer, 3), image.dtype)
+    grey = GREY if image.dtype == np.uint8 else GREY / 255  # floats are in [0, 1]
     # Of an odd padding the smaller half comes first.
     top, left = ((outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2) if centred else (0, 0)
     bottom, right = top + inner[0], left + inner[1]
-    canvas[:top], canvas[bottom:] = GREY, GREY
-    canvas[top:bottom, :left], canvas[top:bottom, right:] = GREY, GREY
+    canvas[:top], canvas[bottom:] = grey, grey
+    canvas[top:bottom, :left], canvas[top:bottom, right:] = grey, grey
     if inner == image.shape[:2]:
         canvas[top:bottom, left:right] = image
     else:

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from yolov7.errors import UsageError
-from yolov7.images.letterbox import letterbox, long_side_size, share_shape, to_tensor, whole_strides
+from yolov7.images.letterbox import long_side_size, whole_strides
+from yolov7.inference.augment import augmented
 from yolov7.inference.backend import Backend, TorchBackend
+from yolov7.inference.pipeline import View, infer, prepare, select
 from yolov7.memory import enough_for_images
 from yolov7.models.detector import Detector
-from yolov7.nms import non_max_suppression
 from yolov7.results.result import Result, Results, Timings
 from yolov7.sources.frames import Frame
 from yolov7.sources.opening import Source, open_source
 from yolov7.text import plural
 from yolov7.thresholds import PREDICTION, ThresholdChanges, Thresholds, check_whole
-from yolov7.types import Detections, Image, Letterbox
+from yolov7.types import Detections, Image
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -43,6 +44,7 @@ class Predictor:
         size: longest side that images are scaled to, pixels.
         thresholds: for all calls that are not given others.
         centred: pad images on all sides, as the released tool does, not on the right and below only.
+        augment: test-time augmentation: each image three times, mirrored and scaled.
         parallel: images that are worked on at the same time, each from file to boxes by one thread: more
             images a second, though each takes longer. The backend must allow as many calls at once.
 
@@ -63,8 +65,11 @@ class Predictor:
         thresholds: Thresholds = PREDICTION,
         *,
         centred: bool = False,
+        augment: bool = False,
         parallel: int = 1,
     ) -> None:
+        if augment and backend.shape is not None:
+            raise UsageError("images of several scales need a network that takes images of any size")
         check_whole("image size in pixels", size, least=backend.stride)
         check_whole("number of images at a time", parallel)
         self.backend = backend
@@ -73,6 +78,7 @@ class Predictor:
         self.thresholds = thresholds
         thresholds.labels(self.names)  # a class that does not exist is known now, not at the first image
         self.centred = centred
+        self.augment = augment
         self.parallel = parallel
 
     @property
@@ -82,10 +88,9 @@ class Predictor:
         Raises:
             UsageError: it runs on something other than torch.
         """
-        backend = getattr(self.backend, "backend", self.backend)
-        if not isinstance(backend, TorchBackend):
-            raise UsageError("this predictor does not run on torch", found=type(backend).__name__)
-        return backend.model
+        if not isinstance(self.backend, TorchBackend):
+            raise UsageError("this predictor does not run on torch", found=type(self.backend).__name__)
+        return self.backend.model
 
     def __repr__(self) -> str:
         backend = self.backend
@@ -194,12 +199,12 @@ class Predictor:
         if frame.image is None:
             return frame
         start = time.perf_counter()
-        shape = self.backend.shape
-        stride = self.backend.stride if shape is None else None  # one shape only: padded to all of it
+        backend = self.backend
         with self._enough_memory(frame.image):
-            image, box = letterbox(frame.image, shape or self.size, stride=stride, centred=self.centred)
-        box = box.of_source(frame.size)
-        return _Prepared(frame, image, box, 1000 * (time.perf_counter() - start))
+            view = prepare(frame.image, self.size, backend.stride, backend.shape, centred=self.centred)
+            view = View(view.canvas, view.letterbox.of_source(frame.size))
+            views = augmented(view, backend.stride) if self.augment else [view]
+        return _Prepared(frame, views, 1000 * (time.perf_counter() - start))
 
     def _enough_memory(self, *images: Image) -> AbstractContextManager[None]:
         """Explain a size that memory does not suffice for."""
@@ -208,28 +213,19 @@ class Predictor:
 
     def _detect(self, batch: Sequence[_Prepared], limits: Thresholds) -> Iterator[Result]:
         start = time.perf_counter()
-        with self._enough_memory(*(one.image for one in batch)):
-            images, boxes = share_shape([(one.image, one.letterbox) for one in batch], centred=self.centred)
-            rows = self.backend(to_tensor(images), limits.conf)
+        images = [one.views for one in batch]
+        with self._enough_memory(*(views[0].canvas for views in images)):
+            rows = infer(self.backend, images, limits.conf, centred=self.centred)
         network = time.perf_counter()
-        found = non_max_suppression(
-            rows,
-            limits.conf,
-            limits.iou,
-            classes=limits.labels(self.names),
-            agnostic=limits.agnostic,
-            max_detections=limits.max_detections,
-            layout=self.backend.layout,
-        )
+        found = select(rows, limits, self.names, self.backend.layout)
         end = time.perf_counter()
-        for one, scored, box in zip(batch, found, boxes, strict=True):
+        for one, detections in zip(batch, found, strict=True):
             timings = Timings(
                 read=one.frame.read_ms,
                 prepare=one.milliseconds,
                 network=1000 * (network - start) / len(batch),
                 nms=1000 * (end - network) / len(batch),
             )
-            detections = Detections.from_tensors(*scored, self.names).to_source(box)
             image = one.frame.image
             assert image is not None
             yield Result(detections, image, one.frame.source, one.frame.index, timings, one.frame)
@@ -240,8 +236,7 @@ class _Prepared:
     """A frame on its way to the network."""
 
     frame: Frame
-    image: Image
-    letterbox: Letterbox
+    views: Sequence[View]
     milliseconds: float
 
 

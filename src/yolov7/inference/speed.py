@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from yolov7.images.letterbox import letterbox, share_shape, to_tensor
 from yolov7.inference.backend import Backend
+from yolov7.inference.pipeline import batched, prepare
 from yolov7.types import Image
 
 
@@ -22,10 +22,8 @@ def inputs_for(backend: Backend, photos: Sequence[Image], size: int, batch: int 
         size: longest side, pixels, where the backend takes any.
         batch: images of each input; of the last one what is left.
     """
-    stride = None if backend.shape else backend.stride
-    prepared = [letterbox(photo, backend.shape or size, stride=stride, centred=False) for photo in photos]
-    batches = [prepared[start : start + batch] for start in range(0, len(prepared), batch)]
-    return [to_tensor(share_shape(one, centred=False)[0]) for one in batches]
+    views = [prepare(photo, size, backend.stride, backend.shape) for photo in photos]
+    return [batched(views[start : start + batch])[0] for start in range(0, len(views), batch)]
 
 
 def call_seconds(

@@ -176,14 +176,7 @@ class Keeper(pl.Callback):
 
 def evaluate_model(model: Detector, dataset: Dataset, run: Run, device: torch.device) -> Evaluation:
     """Evaluate with the defaults of ``yolov7 val``, so that both give the same AP."""
-    backend = TorchBackend(model, device)
-    return evaluate_network(
-        lambda images: backend(images, 0.001),
-        dataset,
-        names=run.train.names,
-        size=run.size,
-        stride=backend.stride,
-    )
+    return evaluate_network(TorchBackend(model, device), dataset, names=run.train.names, size=run.size)
 
 
 def _require_matching(optimizer: torch.optim.Optimizer) -> None:
