@@ -13,6 +13,7 @@ from torch import nn
 from yolov7.checkpoints import native
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.checkpoints.description import describe
 from yolov7.cli import main
 from yolov7.errors import CheckpointError
 from yolov7.models.architecture import YOLOV7_TINY, scale
@@ -34,7 +35,7 @@ def crafted(model, tmp_path):
     """Writes a file of ours with some of its description or its tensors changed by hand."""
 
     def craft(change=None, tensors=None, raw=None, version="1", **document):
-        whole = {"architecture": native.describe(model.architecture), "classes": 2, "names": ["a", "b"]}
+        whole = {"architecture": describe(model.architecture), "classes": 2, "names": ["a", "b"]}
         whole = json.loads(json.dumps(whole | document))
         if change is not None:
             change(whole)

@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from tests.examples import examples
 from tests.own_parts import Gated, gated
 from yolov7 import plugins
-from yolov7.checkpoints import native
+from yolov7.checkpoints import native, own_names
 from yolov7.checkpoints.checkpoint import load_checkpoint
+from yolov7.checkpoints.description import architecture_from, describe
 from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError, OutputError
 from yolov7.models.ablations import CSP_REP_RCSP, X_REP_UNPLANNED
 from yolov7.models.architecture import YOLOV7_TINY, YOLOV7_W6, scale
@@ -56,8 +57,8 @@ def rewritten(tmp_path, model, change):
 @pytest.mark.parametrize("width", [1, 0.25])
 def test_an_architecture_survives_as_plain_data(architecture, width):
     architecture = scale(architecture, width=width, branch=width)
-    described = json.loads(json.dumps(native.describe(architecture)))
-    assert native.architecture_from(described) == architecture
+    described = json.loads(json.dumps(describe(architecture)))
+    assert architecture_from(described) == architecture
 
 
 @pytest.mark.parametrize("deploy", [False, True], ids=["training", "deployed"])
@@ -104,46 +105,6 @@ def test_half_keeps_anchors(tmp_path, tiny):
     again, _ = native.rebuild(*read(tmp_path / "h.safetensors"))
     assert {p.dtype for p in again.parameters()} == {torch.float16}
     assert torch.equal(again.anchors, model.anchors)
-
-
-def test_own_names_without_metadata(tiny):
-    again, notes = native.from_own_names(tiny.state_dict())
-    assert again.architecture == tiny.architecture
-    assert notes == ()
-    again, notes = native.from_own_names(fuse(tiny).state_dict())
-    assert again.deployed
-    assert again.architecture.name == "yolov7-tiny"
-    assert "taken as yolov7-tiny" in notes[0]
-    with pytest.raises(MismatchedCheckpointError, match="extra"):
-        native.from_own_names(tiny.state_dict() | {"backbone.extra": torch.zeros(1)})
-    with pytest.raises(MismatchedCheckpointError, match="anchors"):
-        native.from_own_names({"backbone.stem.0.conv.weight": torch.zeros(1)})
-
-
-@pytest.mark.parametrize(("name", "width"), [("yolov7", 0.6), ("yolov7-w6", 0.25)])
-def test_own_names_of_another_width(name, width):
-    network = scale(find_architecture(name), width=width, branch=width)
-    again, notes = native.from_own_names(create(network, classes=2).state_dict())
-    assert again.architecture == network
-    assert notes == (f"its channels are {width} times those of {name}",)
-
-
-@pytest.mark.parametrize(
-    "name", ["yolov7-tiny-silu", "yolor-csp", "yolov4-csp", "yolor-p6", "yolor-w6", "yolor-e6"]
-)
-def test_own_names_of_baselines_and_of_networks_that_never_had_implicit_vectors(name):
-    with torch.device("meta"):
-        state = create(name, classes=2).state_dict()
-    state["anchors"] = torch.tensor(find_architecture(name).anchors, dtype=torch.float32)
-    again, notes = native.from_own_names(state)
-    assert again.architecture == find_architecture(name)
-    assert len(notes) == (name in ("yolov7-tiny-silu", "yolov4-csp"))
-
-
-def test_own_names_with_a_number_of_levels_that_no_network_has(tiny):
-    with pytest.raises(MismatchedCheckpointError, match="so many levels") as error:
-        native.from_own_names(tiny.state_dict() | {"anchors": torch.ones(2, 3, 2)})
-    assert "3 or 4" in str(error.value)
 
 
 def test_a_part_that_is_not_on_the_list_is_refused(tmp_path, tiny):
@@ -202,10 +163,10 @@ def test_a_part_of_ones_own_cannot_be_written(tmp_path):
         native.write(tmp_path / "x.safetensors", model, DOCUMENT)
     assert list(tmp_path.iterdir()) == []
     network = replace(gated(), activation=torch.nn.ReLU)
-    described = json.loads(json.dumps(native.describe(network)))
+    described = json.loads(json.dumps(describe(network)))
     assert described["neck"][0]["kind"] == "tests.own_parts:Gated"
     plugins.register(Gated)
-    assert native.architecture_from(described) == network
+    assert architecture_from(described) == network
 
 
 @pytest.mark.parametrize("name", ["os:system", "antigravity:x", "tests.own_parts:gated.__globals__"])
@@ -245,7 +206,7 @@ def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours
     dtype = data.draw(st.sampled_from([torch.float32, torch.int64, torch.bool]))
     state[name] = torch.ones(shape).to(dtype)
     with contextlib.suppress(CheckpointError):
-        native.from_own_names(state)[0].float()
+        own_names.recover(state).model.float()
     with contextlib.suppress(CheckpointError):
         native.rebuild(state, described)[0].float()
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.examples import examples
 from tests.golden.keyed import golden_network, keyed_state_dict
-from yolov7.checkpoints.official import Evidence, recover
+from yolov7.checkpoints.official import recover
 from yolov7.errors import MismatchedCheckpointError
 from yolov7.models.architecture import VARIANTS, scale
 from yolov7.models.baselines import YOLOR_CSP, YOLOR_P6, YOLOV4_CSP
@@ -171,14 +171,14 @@ def test_other_classes_and_anchors(tiny, classes, anchors):
 
 def test_activation_decides_between_the_tinies(tiny):
     plain = with_plain_head(tiny)
-    silu = recover(plain, Evidence(activations=frozenset({"SiLU"}))).model.architecture
-    leaky = recover(plain, Evidence(activations=frozenset({"LeakyReLU"}))).model.architecture
+    silu = recover(plain, frozenset({"SiLU"})).model.architecture
+    leaky = recover(plain, frozenset({"LeakyReLU"})).model.architecture
     assert (silu.name, leaky.name) == ("yolov7-tiny-silu", "yolov7-tiny")
     assert recover(plain).notes
     assert recover(folded(plain)).model.architecture.name == "yolov7-tiny"
     for strange in ({"Softplus"}, {"SiLU", "LeakyReLU"}, {"LeakyReLU(0.2)"}):
         with pytest.raises(MismatchedCheckpointError, match="activations that no YOLOv7"):
-            recover(plain, Evidence(activations=frozenset(strange)))
+            recover(plain, frozenset(strange))
 
 
 def released_at(name: str, width: float) -> tuple[State, Detector]:
@@ -281,17 +281,17 @@ def test_folded_csp_blocks(yolor_csp):
 
 def test_implicit_vectors_or_their_folding_decide_between_the_csps(yolor_csp):
     plain = with_plain_head(yolor_csp)
-    for state, evidence, name in (
-        (yolor_csp, None, "yolor-csp"),
-        (plain, None, "yolov4-csp"),
-        (plain, Evidence(activations=frozenset({"SiLU"})), "yolov4-csp"),
-        (folded(plain), None, "yolor-csp"),
+    for state, activations, name in (
+        (yolor_csp, frozenset(), "yolor-csp"),
+        (plain, frozenset(), "yolov4-csp"),
+        (plain, frozenset({"SiLU"}), "yolov4-csp"),
+        (folded(plain), frozenset(), "yolor-csp"),
     ):
-        recovered = recover(state, evidence)
+        recovered = recover(state, activations)
         assert recovered.model.architecture.name == name
         note = f"its tensors fit both yolor-csp and yolov4-csp: taken as {name}"
         assert recovered.notes == (() if state is yolor_csp else (note,))
-    leaky = recover(plain, Evidence(activations=frozenset({"LeakyReLU"}))).model
+    leaky = recover(plain, frozenset({"LeakyReLU"})).model
     assert {type(m) for m in leaky.modules() if "LU" in type(m).__name__} == {torch.nn.LeakyReLU}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from yolov7.checkpoints.weights import find_weights
+from tests.tensor_files.test_strangers import FILES
+from yolov7.checkpoints.weights import find_weights, is_dataset
 from yolov7.errors import CheckpointError, DownloadError
 
 
@@ -75,3 +76,15 @@ def test_what_is_not_there_names_what_is_near(tmp_path, monkeypatch, typed, mean
         find_weights(typed)
     assert ("did you mean" in str(caught.value)) == (meant is not None)
     assert meant is None or f"did you mean {meant}?" in str(caught.value)
+
+
+def test_what_doctor_takes_for_a_data_set(tmp_path):
+    assert is_dataset(tmp_path)
+    for name, (content, _) in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    assert is_dataset(tmp_path / "data.yaml")
+    assert is_dataset(tmp_path / "missing.json")
+    assert not is_dataset(tmp_path / "net.yaml")
+    assert not is_dataset(tmp_path / "yolov7.cfg")
+    (tmp_path / "best.safetensors").touch()
+    assert not is_dataset(tmp_path)

@@ -14,7 +14,6 @@ from tests.tensor_files.hostile_files import plain_zip
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.cli import main
 from yolov7.errors import CheckpointError
-from yolov7.tensor_files.strangers import is_dataset
 
 FILES = {
     "a.engine": (b"ptrt" + bytes(range(256)), "a TensorRT engine"),
@@ -77,15 +76,3 @@ def test_folders_of_other_tools(tmp_path):
             (tmp_path / name / file).touch()
         with pytest.raises(CheckpointError, match=what):
             load_checkpoint(tmp_path / name)
-
-
-def test_what_doctor_takes_for_a_data_set(tmp_path):
-    assert is_dataset(tmp_path)
-    for name, (content, _) in FILES.items():
-        (tmp_path / name).write_bytes(content)
-    assert is_dataset(tmp_path / "data.yaml")
-    assert is_dataset(tmp_path / "missing.json")
-    assert not is_dataset(tmp_path / "net.yaml")
-    assert not is_dataset(tmp_path / "yolov7.cfg")
-    (tmp_path / "best.safetensors").touch()
-    assert not is_dataset(tmp_path)

@@ -1,12 +1,17 @@
-"""Weight files: read any that people have, by way of `tensor_files`, and write our own.
+"""Weight files: read any that people have, through `tensor_files`, and write our own.
 
-rows.py       released tensors by row -> facts that the head shows: levels, classes, anchors
-official.py   those, and names        -> the variant, with every tensor in its place (`released_names.py`)
-lookalikes.py networks that tensors cannot tell apart, and which of them a file is taken for
-native.py     safetensors of ours    <-> a network and its description
-border.py     what a file says        -> names, sizes and texts that are what they should be
-families.py   what fits nowhere       -> the other family of networks that it is of
-checkpoint.py any file                -> one thing: network, names, size, notes (`load_checkpoint`)
-weights.py    what people type        -> the file that they mean
-pretrained.py a released name         -> a file in the cache (`download.py`)
+    weights.py      a name that people type -> the file; `pretrained.py` and `download.py` fetch released ones
+    checkpoint.py   a file                  -> network, names, size, notes (`load_checkpoint`)
+    readers.py      contents of a file      -> the network in it, by the reader of its family:
+
+      native.py       safetensors of ours: the network is described in the metadata (`description.py`)
+      own_names.py    our names without a description: the network is found by its tensors
+      official.py     released names, by row (`rows.py`, `released_names.py`): likewise
+
+    fitting.py      a network beside a file -> each tensor in its place, or a list of misfits
+    lookalikes.py   networks to compare with, and those that tensors cannot tell apart
+    border.py       remarks of a file       -> names, sizes and texts that are valid
+    families.py     a file that fits nothing -> the other family of networks that it belongs to
+
+Every tensor of a file must find its place in the network, or the file is refused.
 """

@@ -1,7 +1,7 @@
-"""The border behind the readers: what a file says about its network is checked here, once.
+"""Checks of everything that a file says about its network, in one place behind all readers.
 
-Values come from strangers, by way of a pickle or of JSON: each is taken as an ``object``, and what does not
-fit is refused, or left out with a note.
+Values come from strangers, through a pickle or JSON: each is taken as an ``object``; one that does not fit is
+refused, or left out with a note.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from yolov7.checkpoints.coco_names import COCO_NAMES
+from yolov7.checkpoints.fitting import check_anchors
 from yolov7.checkpoints.lookalikes import CANDIDATES
-from yolov7.checkpoints.rows import check_anchors
 from yolov7.errors import DamagedCheckpointError, MismatchedCheckpointError
 from yolov7.models.complexity import count_parameters, demand
 from yolov7.models.detector import Detector
@@ -24,45 +24,36 @@ from yolov7.text import printable
 
 MAX_CLASSES = 65_536
 MAX_CLASS_NAME = 200
-"""Characters; what is longer is cut."""
+"""Characters; longer names are cut."""
 MAX_SIZE = 4096
-"""Longest side of images that a file may ask for, pixels."""
+"""Largest image size that a file may ask for, pixels."""
 MAX_DEPTH = 8
-"""Deepest nesting of what a file remembers about its training and origin."""
+"""Deepest nesting of a file's remarks on its training and origin."""
 MAX_ITEMS = 10_000
-"""Most values in one list or object of it."""
+"""Most values in one list or object of these remarks."""
 MAX_TEXT = 10_000
-"""Characters of a text in it; what is longer is cut."""
+"""Characters of one text; longer ones are cut."""
 
 _BODY = attrgetter(
-    "size",
-    "stem",
-    "stages",
-    "pool",
-    "neck",
-    "neck_down",
-    "output",
-    "outputs",
-    "reorg",
-    "cardinality",
+    *("size", "stem", "stages", "pool", "neck", "neck_down", "output", "outputs", "reorg", "cardinality")
 )
-"""Parts of an architecture that decide what it takes; heads, anchors and activation hardly matter."""
+"""Parts of an architecture that decide its memory and time; heads, anchors and activation hardly matter."""
 _FREE_VALUES = 2**27
 _FREE_PRODUCTS = 2 * 10**11
-"""Numbers in one layer, and multiplications, that any network may ask for."""
+"""Numbers in one layer, and multiplications, that every network may need."""
 
 
 def check_network(model: Detector) -> None:
-    """Make sure that a network can be used at all.
+    """Check that a network can be used at all.
 
     Raises:
-        MismatchedCheckpointError: its anchors are no positive numbers, it has too many classes, or it
-            asks for memory or time out of all proportion to its weights.
+        MismatchedCheckpointError: invalid anchors, too many classes, or a demand for memory or time that is
+            out of all proportion to the weights.
     """
     check_anchors(model.anchors)
     if model.classes > MAX_CLASSES:
         raise MismatchedCheckpointError(
-            "holds more classes than can be", expected=f"at most {MAX_CLASSES:,}", found=f"{model.classes:,}"
+            "too many classes", expected=f"at most {MAX_CLASSES:,}", found=f"{model.classes:,}"
         )
     if excess := _excess(model, model.architecture.size):
         raise MismatchedCheckpointError(
@@ -71,7 +62,7 @@ def check_network(model: Detector) -> None:
 
 
 def _excess(model: Detector, size: int) -> str | None:
-    """Demand of a network for one square image, or None if it is in proportion to the network's weights."""
+    """Demand of a network for one square image; None if it is in proportion to the weights."""
     own = model.architecture
     if _BODY(own) in map(_BODY, CANDIDATES):
         return None
@@ -85,8 +76,8 @@ def _excess(model: Detector, size: int) -> str | None:
 
 
 def not_finite(model: Detector) -> tuple[str, ...]:
-    """A note about weights that are NaN or infinite, where there are some."""
-    # One number out of line makes the sum so, which is quicker to ask for.
+    """Note about weights that are NaN or infinite; empty if there are none."""
+    # One such number makes the sum NaN or infinite, and a sum is quicker.
     suspects = {n: t for n, t in model.state_dict().items() if not t.sum(dtype=torch.float32).isfinite()}
     bad = [name for name, tensor in suspects.items() if not torch.isfinite(tensor).all()]
     if not bad:
@@ -96,9 +87,9 @@ def not_finite(model: Detector) -> tuple[str, ...]:
 
 
 def class_names(found: object, classes: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """One name for each class, and what to note.
+    """Names of all classes, and notes.
 
-    The file's names where they fit; COCO's for 80 classes of a file without names; else numbers.
+    Names of the file if they fit; COCO's for 80 classes of a file without names; else "class 0", "class 1"...
     """
     listed = _by_label(found)
     numbered = tuple(f"class {label}" for label in range(classes))
@@ -119,7 +110,7 @@ def class_names(found: object, classes: int) -> tuple[tuple[str, ...], tuple[str
 
 
 def _by_label(found: object) -> Sequence[object] | None:
-    """Names in the order of their labels, out of a list or a dict by label; None where that is unclear."""
+    """Names by label, from a list or a dict; empty if the file has none, None if they are unclear."""
     if not isinstance(found, dict):
         return found if isinstance(found, list | tuple) else () if found is None else None
     numbered = {int(key): name for key, name in found.items() if str(key).isdecimal() and len(str(key)) < 9}
@@ -129,7 +120,7 @@ def _by_label(found: object) -> Sequence[object] | None:
 
 
 def image_size(found: object, model: Detector) -> tuple[int, tuple[str, ...]]:
-    """Side of the images that the network is meant for, pixels, and what to note."""
+    """Image size that the network is meant for, pixels, and notes."""
     if isinstance(found, list | tuple) and found:
         found = found[0]
     nominal = model.architecture.size
@@ -142,15 +133,15 @@ def image_size(found: object, model: Detector) -> tuple[int, tuple[str, ...]]:
 
 
 def one_line(text: object) -> str:
-    """Text of a file, without what would steer a terminal."""
+    """Text of a file with control characters escaped, cut to `MAX_TEXT`."""
     return printable(text if isinstance(text, str) else describe(text), MAX_TEXT)
 
 
 def remembered(value: object, depth: int = MAX_DEPTH) -> Any:
-    """Plain data that a file remembers, as JSON types; text is safe to show.
+    """Plain data of a file as JSON types; text is safe to show.
 
     Raises:
-        DamagedCheckpointError: it is nested too deep, too long, or no plain data.
+        DamagedCheckpointError: nested too deep, too long, or not plain data.
     """
     if value is None or isinstance(value, bool):
         return value

@@ -1,4 +1,4 @@
-"""The networks that a file's tensors are compared with, at any width, and how lookalikes are told apart."""
+"""Networks that a file's tensors are compared with, at any width, and how lookalikes are told apart."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ LOOKALIKES: dict[str, Architecture] = {
 NEVER_IMPLICIT = frozenset(network.name for network in LOOKALIKES.values())
 
 CANDIDATES = tuple(n for n in (*VARIANTS, *BASELINES) if n.name not in NEVER_IMPLICIT)
-"""The networks that a file's tensors are compared with: one of each pair of lookalikes."""
+"""Networks that a file's tensors are compared with: one of each pair of lookalikes."""
 
 LARGEST_WIDTH = 16.0
 """Largest factor between a file's channels and those of the network they are taken for."""
 
 
-def taken_for(
+def disambiguate(
     network: Architecture, *, implicit: bool, folded: bool, activation: Activation | None = None
 ) -> tuple[Architecture, tuple[str, ...]]:
-    """Which network a file holds, and a note where that had to be chosen.
+    """Choose between a network and its lookalike; returns the choice, and a note if a file left it open.
 
     Args:
         network: the one of ``CANDIDATES`` whose convolutions the file has.
-        implicit: whether it has implicit vectors.
-        folded: whether batch norms are folded; then implicit vectors are taken to be folded too.
-        activation: where something beside the tensors shows it.
+        implicit: True if the file has implicit vectors.
+        folded: True if batch norms are folded; then implicit vectors are taken to be folded too.
+        activation: the activation, where something beside the tensors shows it.
     """
     both = (network, *(other for name, other in LOOKALIKES.items() if name == network.name))
     possible = [one for one in both if activation in (None, one.activation)] or [network]
@@ -46,7 +46,7 @@ def taken_for(
 def widened(
     network: Architecture, channels: Iterable[tuple[int, int]]
 ) -> tuple[Architecture, tuple[str, ...]]:
-    """The network with all widths times the one number that gives a file's channels, and a note of it.
+    """Scale all widths by the one number that gives a file's channels; returns the network and a note.
 
     Args:
         network: as in ``CANDIDATES``; returned as it is, without a note, where no one number fits.

@@ -9,16 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from yolov7.checkpoints.fitting import MAX_ANCHORS, check_anchors, listed
 from yolov7.checkpoints.released_names import from_mit, is_mit_head
 from yolov7.errors import MismatchedCheckpointError
 from yolov7.layout import FIRST_CLASS, RowLayout
 from yolov7.models.architecture import Anchors, Architecture
 from yolov7.text import printable
-
-MAX_ANCHORS = 64
-"""Most anchors of a level; released networks have 3."""
-_LISTED = 5
-"""Tensors that a message lists; the others are counted."""
 
 
 @dataclass
@@ -55,7 +51,7 @@ class Rows:
             raise MismatchedCheckpointError(
                 "these are not the tensors of a YOLOv7 network",
                 expected="names such as model.0.conv.weight, numbered by row",
-                found=_listed(strangers or list(state)) if state else "no tensor at all",
+                found=listed(strangers or list(state)) if state else "no tensor at all",
             )
         naming = "released"
         if any(map(is_mit_head, by_row[max(by_row)])):
@@ -65,8 +61,8 @@ class Rows:
         if "m.0.weight" not in rows.head:
             raise MismatchedCheckpointError(
                 "the last row is no YOLOv7 head",
-                expected=rows.full_name(max(by_row), "m.0.weight"),
-                found=_listed([rows.full_name(max(by_row), name) for name in rows.head]),
+                expected=printable(rows.full_name(max(by_row), "m.0.weight"), 200),
+                found=listed([rows.full_name(max(by_row), name) for name in rows.head]),
             )
         return rows
 
@@ -111,8 +107,19 @@ class Rows:
         return f"{part}.0.weight" in self.head or f"{part}.0.implicit" in self.head
 
     def full_name(self, row: int, rest: str) -> str:
-        """The name in the file, fit for a message."""
-        return printable(f"{self.prefix}{row}.{rest}", 200)
+        """Name of a tensor in the file; inside of the row it is the released one."""
+        return f"{self.prefix}{row}.{rest}"
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by full name, but for the anchors, which need to be converted."""
+        anchors = {self.full_name(max(self.by_row), name) for name in ("anchors", "anchor_grid")}
+        named = {
+            self.full_name(row, rest): tensor
+            for row, inside in self.by_row.items()
+            for rest, tensor in inside.items()
+        }
+        return {name: tensor for name, tensor in named.items() if name not in anchors}
 
     def anchors(self, architecture: Architecture) -> Anchors:
         """Pixels: the file's own where it has them; stored as pixels, and again in cells.
@@ -195,42 +202,7 @@ class Rows:
             wanted = ", ".join("n" if size is None else str(size) for size in shape)
             raise MismatchedCheckpointError(
                 "the head is not one of YOLOv7",
-                expected=f"{self.full_name(max(self.by_row), name)} ({wanted}), floating",
+                expected=f"{printable(self.full_name(max(self.by_row), name), 200)} ({wanted}), floating",
                 found="nothing" if tensor is None else f"{tuple(tensor.shape)}, {tensor.dtype}",
             )
         return tensor
-
-
-def check_anchors(pixels: Tensor) -> None:
-    """Raises: MismatchedCheckpointError: they are not (levels, anchors, 2) positive numbers of pixels."""
-    expected = f"for each level up to {MAX_ANCHORS} pairs of positive numbers"
-    if (
-        not pixels.is_floating_point()
-        or pixels.dim() != 3
-        or pixels.shape[2] != 2
-        or not 0 < pixels.shape[1] <= MAX_ANCHORS
-    ):
-        raise MismatchedCheckpointError(
-            "the anchors make no sense", expected=expected, found=f"{tuple(pixels.shape)}, {pixels.dtype}"
-        )
-    pixels = pixels.float()
-    wrong = pixels[~(torch.isfinite(pixels) & (pixels > 0))]
-    if len(wrong):
-        raise MismatchedCheckpointError(
-            "the anchors make no sense", expected=expected, found=_listed([f"{n:g}" for n in wrong.tolist()])
-        )
-
-
-def mismatch(message: str, missing: list[str], unexpected: list[str]) -> MismatchedCheckpointError:
-    """An error that names the first tensors a network lacks and the first that have no place, and counts."""
-    return MismatchedCheckpointError(
-        message,
-        expected=f"{len(missing):,} tensors that are not there: {_listed(missing)}",
-        found=f"{len(unexpected):,} tensors without a place: {_listed(unexpected)}",
-    )
-
-
-def _listed(texts: list[str]) -> str:
-    """The first few of them, and how many more there are."""
-    shown = ", ".join(printable(text, 120) for text in texts[:_LISTED]) or "none"
-    return shown + (f", and {len(texts) - _LISTED:,} more" if len(texts) > _LISTED else "")

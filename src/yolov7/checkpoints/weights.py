@@ -1,4 +1,4 @@
-"""What people type for weights -> the file that they mean: once, for every command and for Python.
+"""Name of weights, as people type it -> the file: once, for every command and for Python.
 
 a file             itself
 a run's folder     its best.safetensors; last.safetensors where there is no best
@@ -16,12 +16,18 @@ from pathlib import Path
 from yolov7.checkpoints.download import Progress
 from yolov7.checkpoints.pretrained import RELEASED, fetch
 from yolov7.errors import CheckpointError
-from yolov7.files import exists, is_folder
+from yolov7.files import exists, is_file, is_folder
 from yolov7.models.zoo import NETWORKS
-from yolov7.tensor_files.strangers import weights_of_run
+from yolov7.tensor_files.strangers import HEAD, NETWORK_YAML, is_unpacked, what_is
 from yolov7.text import did_you_mean
 
 _LOG = logging.getLogger(__name__)
+
+OF_A_RUN = (
+    *("best.safetensors", "last.safetensors"),
+    *("weights/best.pt", "weights/last.pt", "best.pt", "last.pt"),  # the released tool's
+)
+"""Weight files in the folder of a run; the first that exists is taken."""
 
 
 def find_weights(
@@ -30,18 +36,18 @@ def find_weights(
     say: Callable[[str], None] = _LOG.warning,
     progress: Progress | None = None,
 ) -> Path:
-    """Path of the weight file that a name stands for.
+    """Find the weight file that a name stands for; a released checkpoint is downloaded once.
 
-    A folder that is no run's is given back as it is: an artefact may be one.
+    Any other folder than a run's is returned as it is, because an artefact may be a folder.
 
     Args:
         weights: a file, the folder of a run, or the name of a released checkpoint.
-        say: told the licence of a download, and which file of a run is taken.
-        progress: told about the bytes of a download.
+        say: called with the licence of a download, and with the file of a run that is taken.
+        progress: called with the bytes of a download as they come.
 
     Raises:
-        CheckpointError: there is no such file; a name of a network stands for no weights.
-        DownloadError: a released checkpoint cannot be fetched.
+        CheckpointError: no such file, or the name of a network, which has no weights.
+        DownloadError: a released checkpoint cannot be downloaded.
     """
     path, name = Path(weights), os.fspath(weights)
     if is_folder(path):
@@ -71,3 +77,20 @@ def find_weights(
         expected="a .pt, .pth or .safetensors file, an exported artefact, the folder of a run, or one of "
         + ", ".join(RELEASED),
     )
+
+
+def weights_of_run(folder: Path) -> Path | None:
+    """Weight file in the folder of a run; None if there is none."""
+    return next((folder / name for name in OF_A_RUN if is_file(folder / name)), None)
+
+
+def is_dataset(path: Path) -> bool:
+    """True if a path that may be a checkpoint or a data set is a data set."""
+    if is_folder(path):
+        return not is_unpacked(path) and weights_of_run(path) is None
+    if path.suffix.lower() not in (".yaml", ".yml", ".json", ".data"):
+        return False
+    if not is_file(path):
+        return True
+    with path.open("rb") as file:
+        return what_is(file.read(HEAD), os.fspath(path)) != NETWORK_YAML

@@ -38,8 +38,8 @@ def doctor(path: str, /, *, images: Path | None = None, json_: JsonSwitch = Fals
         images: image folder of a COCO json, if the images are not beside it.
         json_: print JSON instead of text.
     """
+    from yolov7.checkpoints.weights import is_dataset
     from yolov7.runtimes.formats import artefact_at
-    from yolov7.tensor_files.strangers import is_dataset
 
     if is_dataset(Path(path)) and artefact_at(Path(path)) is None:
         from yolov7.inspection import inspect_dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BufferedReader
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from yolov7.errors import DamagedCheckpointError
 from yolov7.tensor_files.safe_tensors import read_safetensors
@@ -23,7 +23,7 @@ class Contents(NamedTuple):
     """
 
     kind: Kind
-    tree: dict[object, object] | Foreign
+    tree: dict[Any, Any] | Foreign
     metadata: Mapping[str, str] | None = None
 
 
@@ -43,7 +43,7 @@ def read_file(file: BufferedReader) -> Contents:
     kind, archive = sniff(file)
     if kind == "safetensors":
         tensors, metadata = read_safetensors(file)
-        return Contents(kind, {**tensors}, metadata)
+        return Contents(kind, tensors, metadata)
     tree = read_legacy(file) if archive is None else read_zip(archive)
     if not isinstance(tree, dict | Foreign):
         raise DamagedCheckpointError(

@@ -1,33 +1,22 @@
-"""Files and folders that people mistake for a checkpoint: what they are, and what to do about it."""
+"""Files and folders that people mistake for a checkpoint, with advice on each."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from pathlib import Path
 
-from yolov7.files import is_file, is_folder
 from yolov7.text import printable
 
 HEAD = 4096
-"""Bytes at the beginning of a file that are looked at."""
-OF_A_RUN = (
-    "best.safetensors",
-    "last.safetensors",
-    "weights/best.pt",
-    "weights/last.pt",
-    "best.pt",
-    "last.pt",
-)
-"""Where a run keeps its weights, ours first, then the released tool's; the first that is there is taken."""
+"""Bytes at the beginning of a file that decide on its kind."""
 
 _RUN_NOT_LOADED = "it is run, not loaded; name the checkpoint that it was made of"
 _PICTURE = "a picture: weights come first, then what to look at"
-_NETWORK_YAML = "the description of a network (yaml): it holds no weights"
+NETWORK_YAML = "the description of a network (yaml): it holds no weights"
 _VIDEO = "a video: weights come first, then what to look at"
 
-# First bytes, and where they stand -> what it is and what to do.
+# Position and first bytes -> kind of file, and advice. The first that fits counts.
 _KNOWN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself: run 'git lfs pull'"),
     (257, b"ustar", "a tar archive: unpack it; if a very early torch wrote it, save it with a later one"),
@@ -65,7 +54,7 @@ _KNOWN: tuple[tuple[int, bytes, str], ...] = (
 )
 ONNX_HEADS = tuple(bytes((8, version, tag)) for version in range(1, 32) for tag in (0x12, 0x1A, 0x3A, 0x42))
 
-# Beginnings of texts, in lower case -> what it is.
+# Beginning of a text, in lower case -> kind of file.
 _TEXTS: tuple[tuple[str, str], ...] = (
     (
         r"\s*(<!doctype html|(<\?xml[^>]*>|<!--.*?-->|\s)*<html)",
@@ -76,10 +65,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
         r"(\s|#[^\n]*\n)*\[net(work)?\]",
         "a network of Darknet (.cfg): it describes a network, and holds no weights",
     ),
-    (
-        r"(?s)(?=.*^(backbone|head)\s*:)(.*^(nc|anchors|backbone)\s*:)",
-        _NETWORK_YAML,
-    ),
+    (r"(?s)(?=.*^(backbone|head)\s*:)(.*^(nc|anchors|backbone)\s*:)", NETWORK_YAML),
     (
         r"(?s)(?=.*^(names|nc)\s*:)(.*^(train|val|path)\s*:)",
         "the description of a data set (yaml), not of weights",
@@ -87,7 +73,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     (r"\s*[{\[]", "a JSON file"),
 )
 
-# Endings of files without a mark of their own -> what they are.
+# Ending of a file without a mark of its own -> kind of file.
 _ENDINGS: dict[str, str] = {
     ".engine": f"by its name a TensorRT engine: {_RUN_NOT_LOADED}",
     ".plan": f"by its name a TensorRT engine: {_RUN_NOT_LOADED}",
@@ -107,11 +93,11 @@ _ENDINGS: dict[str, str] = {
 
 
 def what_is(head: bytes, path: str) -> str | None:
-    """What a file is that is no checkpoint; None where nothing is known.
+    """Kind of a file that is no checkpoint; None if it is unknown.
 
     Args:
-        head: its first bytes, some hundreds.
-        path: its name.
+        head: the first `HEAD` bytes.
+        path: name of the file; its ending decides where the bytes say nothing.
     """
     for offset, magic, what in _KNOWN:
         if head[offset:].startswith(magic):
@@ -129,7 +115,7 @@ def what_is(head: bytes, path: str) -> str | None:
 
 
 def as_text(head: bytes) -> str | None:
-    """The bytes as text, in lower case; None where they are none."""
+    """Decode bytes as text, in lower case; None if they are no text."""
     try:
         text = head.decode("utf-8-sig", "ignore" if len(head) > 8 else "strict").lower()
     except UnicodeDecodeError:
@@ -140,7 +126,7 @@ def as_text(head: bytes) -> str | None:
 
 
 def what_is_folder(path: Path) -> str:
-    """What a folder is that stands in the place of a checkpoint."""
+    """Kind of a folder that stands in the place of a checkpoint."""
     try:
         inside = sorted(entry.name for entry in path.iterdir())[:1000]
     except OSError:
@@ -162,22 +148,5 @@ def what_is_folder(path: Path) -> str:
 
 
 def is_unpacked(folder: Path) -> bool:
-    """Whether a folder is a checkpoint of torch that something unpacked."""
+    """True if a folder is a checkpoint of torch that something unpacked."""
     return next(itertools.chain(folder.glob("data.pkl"), folder.glob("*/data.pkl")), None) is not None
-
-
-def is_dataset(path: Path) -> bool:
-    """Whether a path that may be a checkpoint or a data set is the latter."""
-    if is_folder(path):
-        return not is_unpacked(path) and weights_of_run(path) is None
-    if path.suffix.lower() not in (".yaml", ".yml", ".json", ".data"):
-        return False
-    if not is_file(path):
-        return True
-    with path.open("rb") as file:
-        return what_is(file.read(HEAD), os.fspath(path)) != _NETWORK_YAML
-
-
-def weights_of_run(folder: Path) -> Path | None:
-    """The weight file in the folder of a run; None where there is none."""
-    return next((folder / name for name in OF_A_RUN if is_file(folder / name)), None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from yolov7.checkpoints.native import describe
+from yolov7.checkpoints.description import describe
 from yolov7.checkpoints.weights import find_weights
 from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
 from yolov7.data.classes import match_classes

@@ -1,0 +1,190 @@
+"""Networks lined up with the tensors of a file, and the search for the network that they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from yolov7.checkpoints.lookalikes import widened
+from yolov7.errors import MismatchedCheckpointError
+from yolov7.models.architecture import Architecture
+from yolov7.models.detector import Detector
+from yolov7.models.reparam import Reparameterizable
+from yolov7.tensor_files.storages import separate
+from yolov7.text import printable
+
+MAX_ANCHORS = 64
+"""Most anchors of a level; released networks have 3."""
+_LISTED = 5
+"""Tensors that a message lists; the others are counted."""
+_COUNTER = "num_batches_tracked"
+
+
+class Recovered(NamedTuple):
+    """A network with the tensors of a file in it, as they were (precision included).
+
+    Attributes:
+        model: detector in the form that the file has, in evaluation mode.
+        naming: naming of the tensors: ``open-yolov7``, ``released`` or ``MIT rewrite``.
+        notes: remarks for a user: parts left out, choices made.
+    """
+
+    model: Detector
+    naming: str
+    notes: tuple[str, ...]
+
+
+class Fit:
+    """A network lined up with the tensors of a file: each tensor of both has its place or is listed.
+
+    Args:
+        model: network with the form of the file.
+        tensors: tensors of the file.
+        places: name in the network -> name in the file.
+        given: tensors by name in the network that do not come from the file.
+
+    Attributes:
+        missing: tensors that the file lacks: its name, shape.
+        unexpected: tensors of the file without a place.
+    """
+
+    def __init__(
+        self,
+        model: Detector,
+        tensors: Mapping[str, Tensor],
+        places: Mapping[str, str],
+        given: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.model = model
+        self._tensors, self._places, self._given = tensors, places, given or {}
+        expected = model.state_dict()
+        self.missing: list[str] = []
+        used = set[str]()
+        for name, place in places.items():
+            ours, found = expected[name], tensors.get(place)
+            if found is not None and _alike(ours, found):
+                used.add(place)
+            elif found is not None or not name.endswith(_COUNTER):  # which says nothing in evaluation
+                self.missing.append(f"{place} {_kind(ours)}")
+        self.unexpected = [f"{name} {_kind(found)}" for name, found in tensors.items() if name not in used]
+
+    @property
+    def misfits(self) -> int:
+        """Number of tensors that are missing or have no place."""
+        return len(self.missing) + len(self.unexpected)
+
+    def channels(self) -> Iterator[tuple[int, int]]:
+        """Output channels of each convolution before the heads: the network's, the file's."""
+        for name, ours in self.model.state_dict().items():
+            found = self._tensors.get(self._places.get(name, ""))
+            before = not name.startswith(("lead.", "auxiliary."))
+            if before and found is not None and ours.dim() == found.dim() == 4:
+                yield ours.shape[0], found.shape[0]
+
+    def mismatch(self) -> MismatchedCheckpointError:
+        """The error that lists what is missing and what has no place."""
+        name = self.model.architecture.name
+        return mismatch(f"the tensors are not those of {name}", self.missing, self.unexpected)
+
+    def load(self) -> Detector:
+        """The network with the file's tensors in it, in evaluation mode.
+
+        Raises:
+            MismatchedCheckpointError: a tensor is missing, too many, or of another shape.
+        """
+        if self.misfits:
+            raise self.mismatch()
+        state = {}
+        for name, placeholder in self.model.state_dict().items():
+            found = self._given.get(name, self._tensors.get(self._places.get(name, "")))
+            # Only a counter can be absent here.
+            state[name] = torch.zeros(placeholder.shape, dtype=placeholder.dtype) if found is None else found
+        self.model.load_state_dict(separate(state), assign=True)
+        return self.model.eval()
+
+
+def fitting(
+    candidates: Iterable[tuple[Architecture, tuple[str, ...]]], lined_up: Callable[[Architecture], Fit]
+) -> tuple[Detector, tuple[str, ...]] | None:
+    """The network that fits a file, at any width, and what to note; None without candidates.
+
+    Args:
+        candidates: networks to try in this order, with what is to be noted of each.
+        lined_up: lines a network up with the file.
+
+    Raises:
+        MismatchedCheckpointError: none fits; lists the misfits of the nearest.
+    """
+    nearest: Fit | None = None
+    for architecture, notes in candidates:
+        fit = lined_up(architecture)
+        if fit.misfits:
+            architecture, factor = widened(architecture, fit.channels())
+            fit, notes = (lined_up(architecture), notes + factor) if factor else (fit, notes)
+        if not fit.misfits:
+            return fit.load(), notes
+        if nearest is None or fit.misfits < nearest.misfits:
+            nearest = fit
+    if nearest is not None:
+        raise nearest.mismatch()
+    return None
+
+
+def fold(model: Detector, path: str) -> nn.Module:
+    """Put the module at ``path`` into its deployed form, in place."""
+    parent, _, name = path.rpartition(".")
+    module = model.get_submodule(path)
+    assert isinstance(module, Reparameterizable)
+    fused = module.fused()
+    setattr(model.get_submodule(parent), name, fused)
+    return fused
+
+
+def check_anchors(pixels: Tensor) -> None:
+    """Raises: MismatchedCheckpointError: they are not (levels, anchors, 2) positive numbers of pixels."""
+    expected = f"for each level up to {MAX_ANCHORS} pairs of positive numbers"
+    if (
+        not pixels.is_floating_point()
+        or pixels.dim() != 3
+        or pixels.shape[2] != 2
+        or not 0 < pixels.shape[1] <= MAX_ANCHORS
+    ):
+        raise MismatchedCheckpointError(
+            "the anchors make no sense", expected=expected, found=f"{tuple(pixels.shape)}, {pixels.dtype}"
+        )
+    pixels = pixels.float()
+    wrong = pixels[~(torch.isfinite(pixels) & (pixels > 0))]
+    if len(wrong):
+        raise MismatchedCheckpointError(
+            "the anchors make no sense", expected=expected, found=listed([f"{n:g}" for n in wrong.tolist()])
+        )
+
+
+def mismatch(message: str, missing: list[str], unexpected: list[str]) -> MismatchedCheckpointError:
+    """An error that names the first tensors a network lacks and the first that have no place, and counts."""
+    return MismatchedCheckpointError(
+        message,
+        expected=f"{len(missing):,} tensors that are not there: {listed(missing)}",
+        found=f"{len(unexpected):,} tensors without a place: {listed(unexpected)}",
+    )
+
+
+def listed(texts: list[str]) -> str:
+    """The first few texts, and how many more there are."""
+    shown = ", ".join(printable(text, 120) for text in texts[:_LISTED]) or "none"
+    return shown + (f", and {len(texts) - _LISTED:,} more" if len(texts) > _LISTED else "")
+
+
+def _alike(ours: Tensor, found: Tensor) -> bool:
+    """Whether a tensor of a file fits: weights in any precision; some files have counters in floats, too."""
+    counter = not ours.is_floating_point() and found.dtype == ours.dtype
+    return found.shape == ours.shape and (found.is_floating_point() or counter)
+
+
+def _kind(tensor: Tensor) -> str:
+    """Shape, and the dtype where it is none of weights."""
+    shape = str(tuple(tensor.shape))
+    return shape if tensor.is_floating_point() else f"{shape} {tensor.dtype}"
