@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from yolov7.data.findings import Findings
@@ -161,25 +162,15 @@ def images_of_glob(base: Path, pattern: str, findings: Findings) -> list[Path]:
 
 
 def _matches(parts: tuple[str, ...], tests: list[re.Pattern[str] | None]) -> bool:
-    """True if the parts match the tests; None matches any number of parts. Linear in both lengths."""
+    """True if the parts match the tests; None matches any number of parts."""
 
-    def reach(places: set[int]) -> set[int]:
-        for place in sorted(places):
-            while place < len(tests) and tests[place] is None:
-                place += 1
-                places.add(place)
-        return places
+    @cache  # takes time linear in both lengths
+    def match(part: int, test: int) -> bool:
+        if test == len(tests):
+            return part == len(parts)
+        pattern, more = tests[test], part < len(parts)
+        if pattern is None:
+            return match(part, test + 1) or (more and match(part + 1, test))
+        return more and pattern.match(parts[part]) is not None and match(part + 1, test + 1)
 
-    places = reach({0})
-    for part in parts:
-        following = set()
-        for place in places:
-            if place == len(tests):
-                continue
-            test = tests[place]
-            if test is None:
-                following.add(place)
-            elif test.match(part):
-                following.add(place + 1)
-        places = reach(following)
-    return len(tests) in places
+    return match(0, 0)

@@ -82,15 +82,10 @@ def _resolve(folder: Path, name: str) -> tuple[Path, bool] | None:
 
 def _variants(name: str) -> Iterator[tuple[str, bool]]:
     """Spellings to try: the name, with slashes, URL-decoded; then the same for its last part (True)."""
+    yield name, False
     plain = name.replace("\\", "/")
     last = plain.rsplit("/", 1)[-1]
-    yield name, False
-    if plain != name:
-        yield plain, False
-    if "%" in plain:
-        yield unquote(plain), False
-    if last and last != plain:
-        yield last, True
-    for part in (last, last.partition("?")[0]):
-        if part and (part != last or "%" in part):
-            yield unquote(part), True
+    spellings = {plain: False, unquote(plain): False}
+    for part in (last, unquote(last), unquote(last.partition("?")[0])):
+        spellings.setdefault(part, True)
+    yield from spellings.items()

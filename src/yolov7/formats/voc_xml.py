@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement
 from xml.parsers import expat
 
 from yolov7.data.findings import Defect, Findings
@@ -14,6 +15,7 @@ from yolov7.errors import DataError
 _MAX_BYTES = 64 << 20
 _MAX_DEPTH = 100
 _MAX_TEXT = 4096  # characters of a name or a number
+_LINE = "line"
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -83,64 +85,51 @@ def number(text: str) -> float | None:
         return None
 
 
-class _Element:
-    """Xml element with its line number, which the standard library's elements lack."""
-
-    __slots__ = ("children", "content", "line", "tag")
-
-    def __init__(self, tag: str, line: int) -> None:
-        self.tag, self.line, self.content = tag, line, ""
-        self.children: list[_Element] | None = None
-
-    def all(self, tag: str) -> list[_Element]:
-        return [child for child in self.children or () if child.tag == tag]
-
-    def first(self, tag: str) -> _Element | None:
-        return next((child for child in self.children or () if child.tag == tag), None)
-
-    def text(self, tag: str) -> str:
-        child = self.first(tag)
-        return child.content.strip() if child else ""
-
-
-def _annotation(root: _Element) -> VocAnnotation:
+def _annotation(root: Element) -> VocAnnotation:
     objects = []
-    for item in root.all("object"):
-        box = item.first("bndbox")
-        corners = None if box is None else {key: box.text(key) for key in _CORNERS}
-        objects.append(VocObject(item.text("name"), corners, item.line, box.line if box else item.line))
-    size = root.first("size")
+    for item in root.findall("object"):
+        box = item.find("bndbox")
+        corners = None if box is None else {key: _text(box, key) for key in _CORNERS}
+        objects.append(
+            VocObject(_text(item, "name"), corners, _line(item), _line(item if box is None else box))
+        )
+    size = root.find("size")
     return VocAnnotation(
-        root.text("filename"),
-        None if size is None else (number(size.text("height")), number(size.text("width"))),
-        size.line if size else 0,
+        _text(root, "filename"),
+        None if size is None else (number(_text(size, "height")), number(_text(size, "width"))),
+        0 if size is None else _line(size),
         tuple(objects),
     )
 
 
-def _parse(text: str) -> _Element:
-    """Parse an xml text into its root element. Document types, and with them entities, are refused."""
+def _text(element: Element, tag: str) -> str:
+    return element.findtext(tag, "").strip()
+
+
+def _line(element: Element) -> int:
+    return int(element.attrib[_LINE])
+
+
+def _parse(text: str) -> Element:
+    """Parse an xml text into its root element; elements have their line as an attribute.
+
+    Document types, and with them entities, are refused.
+    """
     parser = expat.ParserCreate()
-    top = _Element("", 0)
-    stack = [top]
+    stack = [Element("")]
 
     def start(tag: str, _: object) -> None:
         if len(stack) > _MAX_DEPTH:
             raise DataError(f"elements are nested deeper than {_MAX_DEPTH}", line=parser.CurrentLineNumber)
-        element = _Element(tag, parser.CurrentLineNumber)
-        parent = stack[-1]
-        if parent.children is None:
-            parent.children = []
-        parent.children.append(element)
-        stack.append(element)
+        stack.append(SubElement(stack[-1], tag, {_LINE: str(parser.CurrentLineNumber)}))
 
     def end(_: str) -> None:
         stack.pop()
 
     def characters(content: str) -> None:
         element = stack[-1]
-        if element.children is None and len(element.content) < _MAX_TEXT:  # only leaves have text
-            element.content += content[:_MAX_TEXT]
+        if not len(element) and len(element.text or "") < _MAX_TEXT:  # only leaves have text
+            element.text = (element.text or "") + content[:_MAX_TEXT]
 
     def refuse(*_: object) -> None:
         raise DataError(
@@ -154,5 +143,4 @@ def _parse(text: str) -> _Element:
     parser.StartDoctypeDeclHandler = refuse
     parser.buffer_text = True
     parser.Parse(text, True)
-    assert top.children is not None  # expat refuses text without a root
-    return top.children[0]
+    return stack[0][0]

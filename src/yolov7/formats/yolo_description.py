@@ -32,6 +32,7 @@ MAX_TEXT_BYTES = 2_000_000
 SPLITS = ("train", "val", "valid", "validation", "test")
 _VALIDATION = ("val", "valid", "validation")
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _KNOWN = frozenset((*SPLITS, "path", "names", "nc", "kpt_shape"))
 # fmt: off
 _IGNORED = frozenset((
@@ -250,18 +251,18 @@ def checked_names(names: list[str], file: Path, line: int | None, findings: Find
     """
     check_class_count(len(names), file, line)
     for label, name in enumerate(names):
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            message = f"the name of class {label} contains half of a character (a lone surrogate)"
-            raise DataError(message, file=file, line=line, found=ascii(name)[:80]) from error
-        if not name.strip() or len(name) > MAX_CLASS_NAME:
+        problem = "is empty" if not name.strip() else ""
+        if len(name) > MAX_CLASS_NAME:
+            problem = "is too long"
+        elif _SURROGATE.search(name):
+            problem = "contains half of a character (a lone surrogate)"
+        if problem:
             raise DataError(
-                f"the name of class {label} is {'too long' if name.strip() else 'empty'}",
+                f"the name of class {label} {problem}",
                 file=file,
                 line=line,
                 expected=f"1 to {MAX_CLASS_NAME} characters",
-                found=f"{len(name):,}",
+                found=f"{ascii(name)[:80]}, {len(name):,} characters",
             )
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:

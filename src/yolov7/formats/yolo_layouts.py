@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -38,17 +37,17 @@ def find_layout(path: Path) -> YoloLayout | None:
     """Find the YOLO data set at a file or folder; None if there is none.
 
     Raises:
-        DataError: several files of the folder describe a data set.
+        DataError: several files of the folder describe a data set, or its description is invalid.
     """
     file = path if is_file(path) else _yaml_of(path) or _darknet_of(path)
     if file is not None:
         describe = _DESCRIBERS.get(file.suffix.lower())
-        return None if describe is None else YoloLayout(path, partial(describe, file))
+        return None if describe is None else YoloLayout(path, describe(file))
     folders = _split_folders(path)
     names = _file_of_names(path, folders.values())
     if names is None or not folders:
         return None
-    return YoloLayout(path, partial(_describe_folders, names, folders))
+    return YoloLayout(path, _describe_folders(names, folders))
 
 
 def what_is_missing(path: Path) -> str | None:

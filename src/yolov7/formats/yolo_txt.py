@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,20 +39,11 @@ class YoloLayout:
 
     Attributes:
         path: opened file or folder.
-        describe: function that reads the description.
+        description: class names and splits.
     """
 
     path: Path
-    describe: Callable[[], Description]
-
-    @cached_property
-    def description(self) -> Description:
-        """Class names and splits, read once.
-
-        Raises:
-            DataError: the description is invalid; with file and line.
-        """
-        return self.describe()
+    description: Description
 
     @property
     def splits(self) -> tuple[str, ...]:
