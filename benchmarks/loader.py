@@ -46,6 +46,7 @@ from yolov7.samples.augment import training_sample
 from yolov7.samples.augmentation import Augmentation
 from yolov7.samples.colour import shift_colours
 from yolov7.samples.loader import TrainingLoader, collate
+from yolov7.samples.sampling import EpochSampler
 from yolov7.types import Batch, Image, Sample
 
 # Objects are not pasted in: the plain way does not.
@@ -149,14 +150,9 @@ def seconds(way: Callable[[int, np.random.Generator], None], count: int, length:
 def end_to_end(dataset: Dataset, options: argparse.Namespace) -> dict[str, list[float]]:
     """Samples per second out of the loaders, in each round an epoch of each."""
     with tempfile.TemporaryDirectory() as folder:
-        ours = TrainingLoader(
-            open_cache(dataset, options.size, folder),
-            size=options.size,
-            batch_size=BATCH,
-            augmentation=RECIPE,
-            seed=1,
-            workers=options.workers,
-        )
+        source = open_cache(dataset, options.size, folder)
+        sampler = EpochSampler(len(source), batch_size=BATCH, sizes=[options.size], seed=1)
+        ours = TrainingLoader(source, sampler, RECIPE, workers=options.workers)
         plain = torch.utils.data.DataLoader(
             PlainBatches(dataset, options.size),
             batch_size=None,

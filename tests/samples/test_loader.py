@@ -33,7 +33,7 @@ from yolov7.samples.sampling import EpochSampler, scales
 from yolov7.types import Batch, Image
 
 NAMES = "abcdefghij"
-PLAIN = Augmentation(mosaic=0, mixup=0, paste_in=0)
+PLAIN, MOSAICS = Augmentation(mosaic=0, mixup=0, paste_in=0), Augmentation()
 
 
 @pytest.fixture
@@ -46,9 +46,10 @@ def dataset(tmp_path: Path) -> Dataset:
     return open_dataset(write_yolo(tmp_path / "data", {**labels, "j": ""}))
 
 
-def make(source: Any, **changes: Any) -> TrainingLoader:
-    settings = {"size": 64, "batch_size": 4, "augmentation": Augmentation(), "seed": 5, "workers": 0}
-    return TrainingLoader(source, **{**settings, **changes})
+def make(source: Any, augmentation: Augmentation = MOSAICS, **changes: Any) -> TrainingLoader:
+    options = {name: changes.pop(name) for name in ("workers", "close_mosaic_from") if name in changes}
+    sampler = EpochSampler(len(source), **{"batch_size": 4, "sizes": [64], "seed": 5, **changes})
+    return TrainingLoader(source, sampler, augmentation, **options)
 
 
 def content(batch: Batch) -> tuple[bytes, ...]:
@@ -173,7 +174,7 @@ def test_distributed_batches_equal_those_of_one_process(
 def test_multi_scale_sides(dataset: Dataset) -> None:
     assert scales(640, 32) == tuple(range(320, 961, 32))
     assert scales(100, 32) == (64, 96, 128)
-    loader = make(dataset, multi_scale=True, batch_size=2)
+    loader = make(dataset, sizes=scales(64, 32), batch_size=2)
     shapes = Counter(tuple(batch.images.shape[2:]) for epoch in range(6) for batch in loader.epoch(epoch))
     assert set(shapes) == {(side, side) for side in (32, 64, 96)}
 
@@ -263,9 +264,10 @@ import sys, time
 from yolov7.samples.augmentation import Augmentation
 from yolov7.formats.opening import open_dataset
 from yolov7.samples.loader import TrainingLoader
-loader = TrainingLoader(
-    open_dataset(sys.argv[1]), size=64, batch_size=1, augmentation=Augmentation(), seed=0, workers=2
-)
+from yolov7.samples.sampling import EpochSampler
+source = open_dataset(sys.argv[1])
+sampler = EpochSampler(len(source), batch_size=1, sizes=[64], seed=0)
+loader = TrainingLoader(source, sampler, Augmentation(), workers=2)
 try:
     for batch in loader.epoch(0):
         print("ready", flush=True)
@@ -304,8 +306,6 @@ def test_batches_can_be_pickled(dataset: Dataset, tmp_path: Path) -> None:
     "changes",
     [
         {"batch_size": 0},
-        {"size": 31},
-        {"workers": -1},
         {"rank": 2, "world": 2},
         {"rank": -1},
         {"world": 0},
@@ -314,5 +314,5 @@ def test_batches_can_be_pickled(dataset: Dataset, tmp_path: Path) -> None:
     ],
 )
 def test_invalid_arguments_are_refused(changes: dict[str, Any], dataset: Dataset) -> None:
-    with pytest.raises(UsageError, match=r"expected: batch_size >= 1.*\s+found: "):
+    with pytest.raises(UsageError, match=r"expected: length and batch_size >= 1.*\s+found: "):
         make(**{"source": dataset, **changes})

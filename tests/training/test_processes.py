@@ -19,6 +19,7 @@ from yolov7.data.shapes import write_shapes
 from yolov7.formats.opening import open_dataset
 from yolov7.losses.detection import DetectionLoss
 from yolov7.samples.loader import TrainingLoader
+from yolov7.samples.sampling import EpochSampler
 from yolov7.training.recipes import TINY
 from yolov7.training.state import SafeState
 from yolov7.types import Batch, Targets
@@ -82,7 +83,8 @@ def test_halves_of_a_batch_have_the_gradients_of_the_whole_up_to_rounding(tmp_pa
     The network is in float64, where nothing turns over that should not; the loss is in float32, always.
     """
     data = open_dataset(write_shapes(tmp_path, train=8, val=0, size=96), "train")
-    loader = TrainingLoader(data, size=96, batch_size=8, augmentation=TINY.augmentation, seed=0, workers=0)
+    sampler = EpochSampler(len(data), batch_size=8, sizes=[96], seed=0)
+    loader = TrainingLoader(data, sampler, TINY.augmentation)
     batch = next(loader.epoch(0))
     weights = calibrated_weights(tmp_path / "weights.safetensors")
     assert batch.targets is not None

@@ -28,6 +28,7 @@ from yolov7.errors import DamagedCheckpointError, OutputError, TrainingError, Us
 from yolov7.formats.opening import open_dataset
 from yolov7.losses.detection import DetectionLoss
 from yolov7.samples.loader import TrainingLoader
+from yolov7.samples.sampling import EpochSampler
 from yolov7.training.config import TrainConfig
 from yolov7.training.fit import train
 from yolov7.training.optim import Schedule
@@ -379,7 +380,8 @@ def test_each_epoch_has_samples_of_its_own(copy: Path, finished: Path) -> None:
     seen = Seen()
     train(TrainConfig(resume=copy, epochs=4), callbacks=[seen], progress=False)
     source = scaled(open_dataset(finished.parent / "shapes/data.yaml", "train"), 64)
-    loader = TrainingLoader(source, size=64, batch_size=2, augmentation=TINY.augmentation, seed=0, workers=0)
+    sampler = EpochSampler(len(source), batch_size=2, sizes=[64], seed=0)
+    loader = TrainingLoader(source, sampler, TINY.augmentation)
     expected = [batch.images for epoch in (2, 3) for batch in loader.epoch(epoch)]
     assert len(seen.images) == len(expected) == 6
     assert all(map(torch.equal, seen.images, expected))

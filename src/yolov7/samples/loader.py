@@ -23,11 +23,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from yolov7.data.ahead import map_ahead
 from yolov7.data.labels import LabelledImage
-from yolov7.errors import DataError, SourceError, TrainingError, UsageError, Yolov7Error
+from yolov7.errors import DataError, SourceError, TrainingError, Yolov7Error
 from yolov7.images.letterbox import to_tensor
 from yolov7.samples.augment import training_sample
 from yolov7.samples.augmentation import Augmentation
-from yolov7.samples.sampling import Draw, EpochSampler, scales
+from yolov7.samples.sampling import Draw, EpochSampler
 from yolov7.samples.source import Source
 from yolov7.text import plural
 from yolov7.types import Batch, Image, Sample, Targets
@@ -48,55 +48,25 @@ class TrainingLoader:
 
     Args:
         source: training images.
-        size: side of the samples, pixels.
-        batch_size: samples per batch of this process.
+        sampler: division of an epoch of these images into batches.
         augmentation: settings of the augmentation.
-        seed: seed of the run.
         workers: processes that prepare batches. With 0 a thread of this process does, which is best for
             training on the CPU, where processes would compete with the network's threads for the cores.
-        stride: largest stride of the network; sides of multi-scale batches are multiples of it.
-        multi_scale: draw a side of 0.5 to 1.5 x `size` for each batch.
-        rank: number of this process among those that train together.
-        world: number of processes that train together.
         close_mosaic_from: first epoch without mosaic and mixup.
-
-    Raises:
-        UsageError: an argument is out of range, or the source is empty.
     """
 
     def __init__(
         self,
         source: Source,
-        *,
-        size: int,
-        batch_size: int,
+        sampler: EpochSampler,
         augmentation: Augmentation,
-        seed: int,
-        workers: int,
-        stride: int = 32,
-        multi_scale: bool = False,
-        rank: int = 0,
-        world: int = 1,
+        *,
+        workers: int = 0,
         close_mosaic_from: int | None = None,
     ) -> None:
-        length = len(source.images)
-        valid = batch_size >= 1 and size >= stride and min(workers, seed) >= 0 and 0 <= rank < world
-        if not valid or not length:
-            raise UsageError(
-                "no training batches can be made like this",
-                expected=f"batch_size >= 1, size >= {stride}, workers and seed >= 0, rank < world, images",
-                found=f"{batch_size=}, {size=}, {workers=}, {seed=}, {rank=}, {world=}, {length} images",
-            )
-        self.sampler = EpochSampler(
-            length,
-            batch_size=batch_size,
-            sizes=scales(size, stride) if multi_scale else (size,),
-            seed=seed,
-            rank=rank,
-            world=world,
-        )
+        self.sampler = sampler
         self.workers = workers
-        self._batches = _Batches(source, augmentation, seed, close_mosaic_from)
+        self._batches = _Batches(source, augmentation, sampler.seed, close_mosaic_from)
         self._loader: DataLoader[_Result | Yolov7Error] | None = None
         self._reported: set[str] = set()
 

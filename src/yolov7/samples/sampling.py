@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Sampler
 
+from yolov7.errors import UsageError
+
 # Uses of randomness: seeds begin with one of these, so that no two uses share a stream.
 _ORDER, _SIZE, _SAMPLE = range(3)
 
@@ -49,6 +51,9 @@ class EpochSampler(Sampler[list[Draw]]):
         rank: number of this process.
         world: number of processes.
 
+    Raises:
+        UsageError: an argument is out of range.
+
     Attributes:
         epoch: number of the epoch that the next iteration gives.
 
@@ -60,6 +65,12 @@ class EpochSampler(Sampler[list[Draw]]):
     def __init__(
         self, length: int, *, batch_size: int, sizes: Sequence[int], seed: int, rank: int = 0, world: int = 1
     ) -> None:
+        if min(length, batch_size) < 1 or seed < 0 or not 0 <= rank < world:
+            raise UsageError(
+                "no training batches can be made like this",
+                expected="length and batch_size >= 1, seed >= 0, 0 <= rank < world",
+                found=f"{length=}, {batch_size=}, {seed=}, {rank=}, {world=}",
+            )
         self.length = length
         self.batch_size = batch_size
         self.sizes = tuple(sizes)

@@ -30,6 +30,7 @@ from yolov7.reports.gallery import Picture, gallery, write_pictures
 from yolov7.reports.plots import require_matplotlib
 from yolov7.reports.training import training_report
 from yolov7.samples.loader import TrainingLoader, explaining_lost_workers
+from yolov7.samples.sampling import EpochSampler, scales
 from yolov7.text import first_line, plural
 from yolov7.training.board import Board
 from yolov7.training.config import TrainConfig
@@ -297,18 +298,20 @@ def _loader(run: Run, trainer: pl.Trainer) -> TrainingLoader:
             _LOG.warning("%s", defect)
     else:
         source = scaled(run.train, run.size)
-    return TrainingLoader(
-        source,
-        size=run.size,
+    sampler = EpochSampler(
+        len(source),
         batch_size=run.batch_size,
-        augmentation=run.recipe.augmentation,
-        close_mosaic_from=run.recipe.epochs - run.recipe.close_mosaic,
+        sizes=scales(run.size, run.model.strides[-1]) if config.multi_scale else (run.size,),
         seed=config.seed,
-        workers=run.machine.workers if config.workers is None else config.workers,
-        stride=run.model.strides[-1],
-        multi_scale=config.multi_scale,
         rank=trainer.global_rank,
         world=trainer.world_size,
+    )
+    return TrainingLoader(
+        source,
+        sampler,
+        run.recipe.augmentation,
+        workers=run.machine.workers if config.workers is None else config.workers,
+        close_mosaic_from=run.recipe.epochs - run.recipe.close_mosaic,
     )
 
 
