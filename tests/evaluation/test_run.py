@@ -211,9 +211,9 @@ def test_the_released_mapping_is_half_a_pixel_off_where_padding_is_odd(dataset: 
 def test_a_failing_network_leaves_no_thread_behind(dataset: Dataset) -> None:
     class Failing(Network):
         def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
-            assert [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+            assert [thread for thread in threading.enumerate() if thread.name.startswith("yolov7-")]
             raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
         evaluate_network(Failing(), dataset, names=["green", "red"], size=320, batch_size=1)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("yolov7-")]

@@ -19,10 +19,9 @@ from PIL import Image as Pillow
 
 from tests.sources.media import number_of, picture, write_video
 from tests.sources.servers import Answer, content, drip, web_server
-from yolov7 import web
+from yolov7 import prefetch, web
 from yolov7.errors import SourceError, UsageError
 from yolov7.images.reading import decoding_bytes
-from yolov7.sources import prefetch
 from yolov7.sources.frames import Frame
 from yolov7.sources.opening import open_source
 from yolov7.sources.remote import without_password

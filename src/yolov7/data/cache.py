@@ -29,7 +29,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from yolov7.data.ahead import map_ahead
 from yolov7.data.contents import RECORDS, digest_of, image_digests
 from yolov7.data.dataset import Dataset
 from yolov7.data.findings import Defect
@@ -39,6 +38,7 @@ from yolov7.errors import DataError, OutputError, SourceError
 from yolov7.files import PARTIAL, replacing, write_file
 from yolov7.images.reading import read_image
 from yolov7.lock import locked
+from yolov7.prefetch import prefetch
 from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)
@@ -210,7 +210,8 @@ class _Cache:
                 return REPLACED
             return shrunk(pixels, self.size)
 
-        with closing(map_ahead(image, range(len(files)), threads=_THREADS, ahead=4 * _THREADS)) as images:
+        indices = range(len(files))
+        with closing(prefetch(indices, 4 * _THREADS, prepare=image, workers=_THREADS)) as images:
             for done, result in enumerate(images, 1):
                 yield result
                 if progress:

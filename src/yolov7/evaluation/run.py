@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from yolov7.data.ahead import map_ahead
 from yolov7.data.classes import match_classes
 from yolov7.data.dataset import Dataset
 from yolov7.data.findings import Defect
@@ -25,6 +24,7 @@ from yolov7.images.rectangular import RectangularBatch, rectangular_batches
 from yolov7.inference.augment import augmented
 from yolov7.inference.backend import Backend
 from yolov7.inference.pipeline import View, detect
+from yolov7.prefetch import prefetch
 from yolov7.thresholds import COCO, Thresholds
 from yolov7.types import Detections
 
@@ -148,6 +148,6 @@ def _prepare_ahead(
     items = [(index, batch.shape) for batch in batches for index in batch.indices]
     ahead = _BATCHES_AHEAD * max((len(batch.indices) for batch in batches), default=1)
     threads = min(4, os.cpu_count() or 1)
-    with closing(map_ahead(prepare, items, threads=threads, ahead=ahead)) as prepared:
+    with closing(prefetch(items, ahead, prepare=prepare, workers=threads)) as prepared:
         for batch in batches:
             yield [next(prepared) for _ in batch.indices]

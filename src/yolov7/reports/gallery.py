@@ -14,10 +14,9 @@ from yolov7.data.dataset import Dataset
 from yolov7.data.labels import LabelledImage
 from yolov7.errors import SourceError
 from yolov7.files import write_file
-from yolov7.images.letterbox import letterbox, to_tensor
 from yolov7.images.reading import read_image
 from yolov7.models.detector import Detector
-from yolov7.reports.pictures import draw_positives, draw_samples, objectness_maps
+from yolov7.reports.pictures import draw_positives, draw_samples, seen_objectness
 from yolov7.results.output import encoded
 from yolov7.types import Batch, Image
 
@@ -62,13 +61,11 @@ def gallery(
         )
     )
     for image in _sound_images(shown.images):
-        canvas, _ = letterbox(image, size, stride=model.strides[-1])
-        predictions = model(to_tensor([canvas]).to(device).float().div_(255))
         pictures.append(
             (
                 "Objectness",
                 "Fine levels detect small objects, coarse ones large. Auxiliary heads, if any, are below.",
-                objectness_maps(predictions, canvas),
+                seen_objectness(model, image, size),
             )
         )
     return pictures

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from yolov7.drawing import caption, class_colour, draw_boxes, line_width
+from yolov7.images.letterbox import to_tensor
+from yolov7.inference.pipeline import prepare
 from yolov7.layout import OBJECTNESS
+from yolov7.models.detector import Detector
 from yolov7.types import Assignment, Batch, Image, Predictions, Targets
 
 _GROUND = 32
@@ -79,6 +82,19 @@ def draw_positives(
             _draw_cells(tile, assignment, here, strides, scale, numbers)
             tiles.append(captioned(tile, f"{name}: {int(here.sum())} positives"))
     return sheet(tiles, len(assignments))
+
+
+@torch.no_grad()
+def seen_objectness(model: Detector, image: Image, size: int) -> Image:
+    """Run a network on an image, and draw the `objectness_maps` of its heads.
+
+    Args:
+        model: in evaluation mode, on any device.
+        image: uint8 (H, W, 3) RGB.
+        size: longest side that the image is scaled to, pixels.
+    """
+    canvas = prepare(image, size, model.strides[-1]).canvas
+    return objectness_maps(model(to_tensor([canvas]).to(model.anchors.device).float().div_(255)), canvas)
 
 
 def objectness_maps(predictions: Predictions, image: Image, *, index: int = 0, width: int = 1280) -> Image:

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.files import write_file
-from yolov7.images.letterbox import letterbox, to_tensor
-from yolov7.reports.pictures import captioned, objectness_maps, sheet
+from yolov7.reports.pictures import captioned, seen_objectness, sheet
 from yolov7.results.output import encoded
 from yolov7.types import Image
 
 
-@torch.no_grad()
 def draw_figure_8(
     weights: Sequence[tuple[str, str | os.PathLike[str]]],
     photos: Sequence[Image],
@@ -46,8 +43,7 @@ def draw_figure_8(
     for number, photo in enumerate(photos, start=1):
         tiles = []
         for label, model, side in networks:
-            canvas, _ = letterbox(photo, side, stride=model.strides[-1])
-            maps = objectness_maps(model(to_tensor([canvas]).float().div_(255)), canvas)
+            maps = seen_objectness(model, photo, side)
             heading = np.full((28, maps.shape[1], 3), 255, np.uint8)
             tiles.append(np.vstack((captioned(heading, label), maps)))
         path = out / f"figure8-{number}.jpg"

@@ -25,8 +25,9 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, SourceError, UsageError
 from yolov7.files import is_file
 from yolov7.images.kinds import IMAGE_SUFFIXES
-from yolov7.images.letterbox import letterbox, to_tensor
+from yolov7.images.letterbox import to_tensor
 from yolov7.images.reading import read_image
+from yolov7.inference.pipeline import prepare
 from yolov7.memory import is_allocation
 from yolov7.models.decode import decode_levels, decode_levels_above
 from yolov7.quiet import errors_only
@@ -227,9 +228,9 @@ def _readable(folder: Path) -> Iterator[Path]:
 
 def _calibration_input(description: Description, path: Path) -> Any:
     """An image as the network gets it, as often as its batch wants."""
-    batch, stride = (description.shape[0], None) if description.shape else (1, description.strides[-1])
-    image, _ = letterbox(read_image(path), description.size, stride=stride, centred=False)
-    return to_float_array(to_tensor([image] * batch))
+    batch, shape = (description.shape[0], description.shape[1:]) if description.shape else (1, None)
+    view = prepare(read_image(path), description.size, description.strides[-1], shape)
+    return to_float_array(to_tensor([view.canvas] * batch))
 
 
 def _decoding(model: Any) -> list[str]:

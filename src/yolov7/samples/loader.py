@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from yolov7.data.ahead import map_ahead
 from yolov7.data.labels import LabelledImage
 from yolov7.errors import DataError, SourceError, TrainingError, Yolov7Error
 from yolov7.images.letterbox import to_tensor
+from yolov7.prefetch import prefetch
 from yolov7.samples.augment import training_sample
 from yolov7.samples.augmentation import Augmentation
 from yolov7.samples.sampling import Draw, EpochSampler
@@ -92,7 +92,7 @@ class TrainingLoader:
 
     def _results(self) -> Generator[_Result | Yolov7Error, None, None]:
         if self.workers == 0:
-            yield from map_ahead(self._prepare, self.sampler, threads=1, ahead=_AHEAD)
+            yield from prefetch(self.sampler, _AHEAD, prepare=self._prepare)
             return
         with warnings.catch_warnings():
             # More workers than cores can be useful: images may lie on a slow disk.

@@ -21,11 +21,11 @@ from yolov7.data.text_files import decode_text
 from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
 from yolov7.files import exists, is_folder
 from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
+from yolov7.prefetch import prefetch
 from yolov7.sources.arrays import is_picture, to_images, to_rgb
 from yolov7.sources.frames import Frame
 from yolov7.sources.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
 from yolov7.sources.pictures import Load, Still, broken, delivered, picture_by_content, still_file
-from yolov7.sources.prefetch import prefetch
 from yolov7.sources.remote import (
     MAX_DOWNLOAD,
     check_scheme,

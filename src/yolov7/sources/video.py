@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 
 from yolov7.errors import SourceError, UsageError
+from yolov7.prefetch import newest
 from yolov7.sources.frames import Frame, VideoPosition
 from yolov7.sources.lost_frames import LostFrames
-from yolov7.sources.prefetch import newest
 from yolov7.sources.remote import LIVE_SCHEMES, scheme_of, without_password
 from yolov7.types import Image
 

@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolov7.errors import UsageError
-from yolov7.sources.prefetch import MAX_AHEAD_BYTES, Weight, newest, prefetch
+from yolov7.prefetch import MAX_AHEAD_BYTES, Weight, newest, prefetch
+
+as_it_is = partial(prefetch, prepare=lambda item: item)
 
 
 def background_threads() -> list[str]:
@@ -60,7 +62,7 @@ def test_nothing_is_read_before_the_first_is_asked_for_and_no_more_than_depth_ah
                 all_ahead.set()
             yield item
 
-    ahead = prefetch(items(), depth=3)
+    ahead = as_it_is(items(), depth=3)
     assert background_threads() == []
     assert taken == []
     assert next(ahead) == 0
@@ -79,7 +81,7 @@ def test_work_overlaps() -> None:
             read[item].set()
             yield item
 
-    for item in prefetch(items()):  # the next is read while this one is worked on
+    for item in as_it_is(items()):  # the next is read while this one is worked on
         assert item == 4 or read[item + 1].wait(30)
 
 
@@ -123,7 +125,7 @@ def test_an_exception_comes_at_its_place(workers: int) -> None:
     assert seen == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("read_ahead", [prefetch, newest])
+@pytest.mark.parametrize("read_ahead", [as_it_is, newest])
 def test_an_exception_of_the_items_is_raised(read_ahead: type) -> None:
     def items() -> Iterator[int]:
         yield 1
@@ -133,7 +135,7 @@ def test_an_exception_of_the_items_is_raised(read_ahead: type) -> None:
         list(read_ahead(items()))
 
 
-@pytest.mark.parametrize("read_ahead", [prefetch, newest])
+@pytest.mark.parametrize("read_ahead", [as_it_is, newest])
 def test_leaving_early_stops_the_threads_and_closes_the_items(read_ahead: type) -> None:
     closed = threading.Event()
 
@@ -154,7 +156,7 @@ def test_leaving_early_stops_the_threads_and_closes_the_items(read_ahead: type) 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT of another process")
 def test_ctrl_c_reaches_a_consumer_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolov7.sources.prefetch._PATIENCE", 0.1)
+    monkeypatch.setattr("yolov7.prefetch._JOIN_SECONDS", 0.1)
     release = threading.Event()
 
     def items() -> Iterator[int]:
@@ -163,7 +165,7 @@ def test_ctrl_c_reaches_a_consumer_that_waits(monkeypatch: pytest.MonkeyPatch) -
         yield 0
 
     with pytest.raises(KeyboardInterrupt):
-        list(prefetch(items()))
+        list(as_it_is(items()))
     assert not release.is_set(), "the thread still hangs in its read"
     release.set()
     for thread in threading.enumerate():
@@ -184,7 +186,7 @@ def test_items_are_let_go() -> None:
             yield item
             del item
 
-    for item in prefetch(items(), depth=2, workers=2):
+    for item in as_it_is(items(), depth=2, workers=2):
         del item
         assert sum(ref() is not None for ref in list(kept)) <= 6
 
@@ -209,4 +211,4 @@ def test_newest_leaves_out_what_a_slow_consumer_misses_but_not_the_last() -> Non
 @pytest.mark.parametrize(("depth", "workers"), [(0, 1), (1, 0)])
 def test_numbers_below_one_are_refused(depth: int, workers: int) -> None:
     with pytest.raises(UsageError, match="depth >= 1, workers >= 1"):
-        prefetch([1], depth, workers=workers)
+        as_it_is([1], depth, workers=workers)

@@ -7,72 +7,52 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, Generic, TypeVar
 
 from yolov7.errors import UsageError
 
 Item = TypeVar("Item")
 Ready = TypeVar("Ready")
 Weight = int | Callable[[], int]
+"""Bytes of memory, or a function that finds them out."""
 
-_POLL = 0.5
-"""Seconds after which a waiting consumer looks up: on Windows a lock that is waited for hides Ctrl-C."""
-_PATIENCE = 2.0
-"""Seconds that an early exit waits for a thread; one that hangs in a network read ends by its own timeout."""
-
-
+_POLL_SECONDS = 0.5
+"""Interval at which a waiting consumer wakes up: on Windows, waiting for a lock blocks Ctrl-C."""
+_JOIN_SECONDS = 2.0
+"""Time that an early exit waits for a thread. One that hangs in a network read ends by its own timeout."""
 MAX_AHEAD_BYTES = 1_200_000_000
-"""Memory that items may take, together, which are read ahead; one at least is, whatever it takes."""
+"""Limit of the memory of all items that are read ahead. A single item may take more."""
 
 
-@overload
 def prefetch(
     items: Iterable[Item],
-    depth: int = ...,
-    *,
-    workers: int = ...,
-    weigh: Callable[[Item], Weight] | None = ...,
-) -> Iterator[Item]: ...
-
-
-@overload
-def prefetch(
-    items: Iterable[Item],
-    depth: int = ...,
-    *,
-    prepare: Callable[[Item], Ready],
-    workers: int = ...,
-    weigh: Callable[[Item], Weight] | None = ...,
-) -> Iterator[Ready]: ...
-
-
-def prefetch(
-    items: Iterable[Any],
     depth: int = 4,
     *,
-    prepare: Callable[[Any], Any] | None = None,
+    prepare: Callable[[Item], Ready],
     workers: int = 1,
-    weigh: Callable[[Any], Weight] | None = None,
-) -> Iterator[Any]:
-    """The items, taken and prepared in the background, in their order.
+    weigh: Callable[[Item], Weight] = lambda _: 0,
+) -> Generator[Ready, None, None]:
+    """Prepare items in the background; yield the results in order.
 
-    Nothing is read before the first item is asked for, and at most `depth` items are ahead of the consumer.
-    An exception of `items` or `prepare` is raised at its place in the order and ends the iteration. Leaving
-    early (`break`, an exception, Ctrl-C) stops the threads and closes `items`.
+    Nothing is read before the first result is asked for. An exception of `items` or `prepare` is raised at
+    its place in the order and ends the iteration. Leaving early (`break`, an exception, Ctrl-C) stops the
+    threads and closes `items`.
 
     Args:
-        items: what to read; taken by one thread at a time.
-        depth: how many items may be read ahead.
-        prepare: what to do with each item in the background, such as letterboxing; with several workers to
-            several items at once.
-        workers: how many threads.
-        weigh: bytes of memory that an item takes, or what finds out (opens a file, downloads it), with
-            several workers for several items at once; an item waits while it and those before it that the
-            consumer has not got yet would take more than MAX_AHEAD_BYTES.
+        items: inputs, taken by one thread at a time.
+        depth: maximum number of items ahead of the consumer.
+        prepare: function of one item; with several workers it runs on several items at once.
+        workers: number of threads.
+        weigh: memory that an item takes. A function that it returns may be slow (open a file, download it);
+            with several workers it runs for several items at once. An item waits while it and the items ahead
+            of it would take more than MAX_AHEAD_BYTES.
 
     Raises:
         UsageError: depth or workers below 1.
+
+    >>> list(prefetch("abc", prepare=str.upper, workers=2))
+    ['A', 'B', 'C']
     """
     if depth < 1 or workers < 1:
         raise UsageError(
@@ -80,23 +60,26 @@ def prefetch(
             expected="depth >= 1, workers >= 1",
             found=f"depth {depth}, workers {workers}",
         )
-    return _consume(_ReadAhead(items, depth, prepare, workers, weigh or (lambda _: 0)))
+    return _consume(_ReadAhead(items, depth, prepare, workers, weigh))
 
 
 def newest(items: Iterable[Item]) -> Iterator[Item]:
-    """The items as they come; a consumer that is slower gets the newest and misses those between.
+    """Yield items of a live source as they come; a slower consumer gets the newest and misses the others.
 
-    For live sources, read in the background. Exceptions, the end and leaving early are as with `prefetch`.
+    Exceptions, the end and leaving early are as with `prefetch`.
+
+    >>> list(newest([1]))
+    [1]
     """
     return _consume(_Newest(items))
 
 
 class _Exhausted(Exception):  # noqa: N818 - a signal, not an error
-    """There are no more items."""
+    """The end of the items."""
 
 
 class _Background(ABC, Generic[Ready]):
-    """Threads that run `_work` until `_stopped`, and a consumer that waits for what they put down."""
+    """Threads that run `_work` until `_stopped`, and the results that a consumer waits for."""
 
     def __init__(self, items: Iterable[Any], workers: int) -> None:
         self._items = items
@@ -113,21 +96,26 @@ class _Background(ABC, Generic[Ready]):
             thread.start()
 
     def stop(self) -> None:
-        """End the threads, close the items. Waits for what is being read now, though not forever."""
+        """End the threads and close the items; wait for reads under way, though not forever."""
         self._stopped = True
         for thread in self._threads:
-            thread.join(_PATIENCE)
+            thread.join(_JOIN_SECONDS)
 
     @abstractmethod
     def next(self) -> Ready:
-        """What the consumer gets next. Raises _Exhausted at the end, and what the background raised."""
+        """Next result for the consumer.
+
+        Raises:
+            _Exhausted: the end.
+            BaseException: whatever the background raised.
+        """
 
     @abstractmethod
     def _work(self) -> None:
-        """What each thread does until it is told to stop."""
+        """Loop of each thread."""
 
     def _take(self) -> tuple[Any, BaseException | None]:
-        """The next of the items, or why there is none."""
+        """Next item, or the reason why there is none."""
         try:
             if self._iterator is None:
                 self._iterator = iter(self._items)
@@ -144,7 +132,7 @@ class _Background(ABC, Generic[Ready]):
             close()
 
 
-def _consume(background: _Background[Ready]) -> Iterator[Ready]:
+def _consume(background: _Background[Ready]) -> Generator[Ready, None, None]:
     background.start()
     try:
         while True:
@@ -153,13 +141,13 @@ def _consume(background: _Background[Ready]) -> Iterator[Ready]:
             except _Exhausted:
                 return
             yield ready
-            del ready  # the consumer may be done with it: its memory is wanted for the next
+            del ready  # free its memory as soon as the consumer is done with it
     finally:
         background.stop()
 
 
 class _ReadAhead(_Background[Ready]):
-    """Each thread takes a numbered item, prepares it and puts it where the consumer finds it by number.
+    """Threads that take numbered items, prepare them, and leave them for the consumer by number.
 
     items --(one at a time)--> number, item --(in parallel)--> prepare --> ready[number] --> consumer
     """
@@ -168,7 +156,7 @@ class _ReadAhead(_Background[Ready]):
         self,
         items: Iterable[Any],
         depth: int,
-        prepare: Callable[[Any], Ready] | None,
+        prepare: Callable[[Any], Ready],
         workers: int,
         weigh: Callable[[Any], Weight],
     ) -> None:
@@ -181,12 +169,12 @@ class _ReadAhead(_Background[Ready]):
         self._ended = False
         self._ready: dict[int, tuple[Any, BaseException | None]] = {}
         self._weigh = weigh
-        self._weights: dict[int, int] = {}  # of what is taken and not yet given
+        self._weights: dict[int, int] = {}  # by number, of items taken and not yet given
 
     def next(self) -> Ready:
         with self._changed:
             while self._given not in self._ready:
-                self._changed.wait(_POLL)
+                self._changed.wait(_POLL_SECONDS)
             value: Ready
             value, error = self._ready.pop(self._given)
             self._weights.pop(self._given, None)
@@ -221,7 +209,7 @@ class _ReadAhead(_Background[Ready]):
                     self._await_memory(number, weight)
             if not isinstance(weight, int):
                 self._await_memory(number, weight())
-            if error is None and self._prepare is not None:
+            if error is None:
                 try:
                     item = self._prepare(item)
                 except BaseException as problem:
@@ -232,7 +220,7 @@ class _ReadAhead(_Background[Ready]):
             del item, error
 
     def _await_memory(self, number: int, weight: int) -> None:
-        """Wait until there is memory for an item beside those before it, which must be weighed first."""
+        """Wait until an item fits in memory beside the items before it, which must be weighed first."""
 
         def enough() -> bool:
             before = [other for place, other in self._weights.items() if place < number]
@@ -246,7 +234,7 @@ class _ReadAhead(_Background[Ready]):
 
 
 class _Newest(_Background[Ready]):
-    """One thread that reads without pause, and a shelf for one item: a newer one takes its place."""
+    """One thread that reads without pause, and a shelf for one item, which a newer one replaces."""
 
     def __init__(self, items: Iterable[Ready]) -> None:
         super().__init__(items, workers=1)
@@ -256,7 +244,7 @@ class _Newest(_Background[Ready]):
     def next(self) -> Ready:
         with self._changed:
             while not self._shelf and self._end is None:
-                self._changed.wait(_POLL)
+                self._changed.wait(_POLL_SECONDS)
             if self._shelf:
                 return self._shelf.pop()
         assert self._end is not None
