@@ -167,11 +167,11 @@ def test_pictures_of_kinds_that_are_not_read(tmp_path: Path, one_defect: Callabl
         dataset = open_dataset(tmp_path / place)
         assert [image.path.stem for image in dataset.images] == ["a"]
         assert {group.reason: group.count for group in dataset.left_out} == {
-            "camera raw files, which are not read": 1,
-            "HEIF (HEIC) images, which are not read": heic,
+            "camera raw files, which are not supported": 1,
+            "HEIF (HEIC) images, which are not supported": heic,
         }
         file = next((tmp_path / place).rglob("b.heic"))
-        one_defect(dataset.defects, "error", file, "HEIF (HEIC) images, which are not read; convert it")
+        one_defect(dataset.defects, "error", file, "HEIF (HEIC) images, which are not supported")
     assert not open_dataset(tmp_path / "lists", "train").defects
 
 

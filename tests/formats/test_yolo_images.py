@@ -32,7 +32,7 @@ def test_hidden_files_and_what_systems_make_are_left_out_and_counted(tmp_path: P
     assert [image.image_id for image in dataset.images] == ["a", "b"]
     assert {group.reason: group.count for group in dataset.left_out} == {
         "hidden or made by the system": 4,
-        "HEIF (HEIC) images, which are not read": 1,
+        "HEIF (HEIC) images, which are not supported": 1,
         "not images by their suffix": 1,
     }
     assert not dataset.defects
@@ -222,8 +222,8 @@ def test_labels_of_a_picture_that_is_not_read_are_lost(
     labels = write(tmp_path / "labels/val/b.txt", BOX)
     dataset = open_dataset(file)
     assert [(group.reason, group.count) for group in dataset.left_out] == [
-        ("HEIF (HEIC) images, which are not read", 2),
-        ("camera raw files, which are not read", 1),
+        ("HEIF (HEIC) images, which are not supported", 2),
+        ("camera raw files, which are not supported", 1),
     ]
     one_defect(dataset.defects, "error", labels, "whose image has an unsupported format")
 
@@ -236,7 +236,7 @@ def test_a_raw_file_in_a_list_is_not_its_preview(tmp_path: Path, one_defect: Cal
     file.write_text(file.read_text().replace("images/val", "val.txt"))
     dataset = open_dataset(file)
     assert [image.image_id for image in dataset.images] == ["a"]
-    one_defect(dataset.defects, "error", raw, "camera raw files are not read; convert it")
+    one_defect(dataset.defects, "error", raw, "camera raw files are not supported; convert them")
 
 
 def test_of_an_animation_the_first_frame_is_used_and_said_once(tmp_path: Path) -> None:

@@ -397,7 +397,8 @@ def tiff(bands: int, bits: int, kind: int, pixels: bytes, side: int = 4, **extra
     ],
 )
 def test_unsupported_tiff_is_described(data: bytes, found: str) -> None:
-    with pytest.raises(SourceError, match=rf"kind that is not read\n  expected: .*\n  found:    {found}"):
+    match = rf"unsupported pixels in a TIFF\n  expected: .*\n  found:    {found}"
+    with pytest.raises(SourceError, match=match):
         read_image(data)
 
 
@@ -416,7 +417,7 @@ def test_unsupported_tiff_is_described(data: bytes, found: str) -> None:
     ],
 )
 def test_unsupported_formats_are_named(data: bytes, kind: str) -> None:
-    with pytest.raises(SourceError, match=rf"{kind}.* not read; convert it to JPEG or PNG"):
+    with pytest.raises(SourceError, match=rf"{kind}.* not supported; convert them to JPEG or PNG"):
         read_image(data + bytes(16))
 
 

@@ -147,11 +147,11 @@ def test_pictures_of_kinds_that_are_not_read_are_counted_with_the_reason(folder:
     for source in ("photos", "photos/*", ["photos/b.heic", "photos/img2.png"], "list.txt"):
         frames = {frame.name: frame.error for frame in open_source(source)}
         wrong = {name.split("/")[-1]: str(error) for name, error in frames.items() if error}
-        assert "HEIF (HEIC) images are not read; convert it to JPEG or PNG" in wrong["b.heic"]
+        assert "HEIF (HEIC) images are not supported; convert them to JPEG or PNG" in wrong["b.heic"]
         assert "f.heic" not in wrong, "content decides"
         if "photos" in source:
             assert set(wrong) == {"b.heic", "c.CR2", "d.pdf", "e.jxl"}
-    with pytest.raises(SourceError, match=r"c\.CR2: camera raw files are not read"):
+    with pytest.raises(SourceError, match=r"c\.CR2: camera raw files are not supported"):
         open_source("photos/c.CR2")
 
 

@@ -140,7 +140,7 @@ class VocLayout:
                 message = f"no image for {member.name}"
                 findings.lose("names without an image", file, message, line, member.name)
             elif member.xml or member.listed:  # its labels are lost, or a list names it
-                message = f"{left_out_as(member.foreign[0])}; convert it to JPEG or PNG: left out"
+                message = f"{left_out_as(member.foreign[0])}; convert them to JPEG or PNG: left out"
                 findings.error(member.foreign[0], message)
         return chosen
 

@@ -99,7 +99,7 @@ def _header(process: int, frame: bytes, orientation: int, scan: bytes, begin: in
     name = _PROCESSES.get(process, f"of process SOF{process - 0xC0}")
     if precision != 8 or process not in _PROCESSES or components not in (1, 3, 4):
         raise SourceError(
-            "this variety of JPEG is not read",
+            "unsupported variety of JPEG",
             expected="8 bits a sample; baseline, progressive or arithmetic coding; 1, 3 or 4 components",
             found=f"{precision} bits, {name}, {components} components",
         )

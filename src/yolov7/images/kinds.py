@@ -104,16 +104,14 @@ def find_reader(file: BinaryIO) -> type[ImageFile] | None:
         return _AVIF
     kind = foreign_kind(start)
     if kind is not None:
-        raise not_read(kind)
+        raise unsupported(kind)
     for magic, reader in _READERS.items():
         if start.startswith(magic):
             return reader
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return WebPImageFile
     if start[4:8] == b"ftyp":
-        raise SourceError(
-            "this is a video, or an image of a kind that is not read; convert it to JPEG or PNG"
-        )
+        raise SourceError("this is a video, or an image in an unsupported format; convert it to JPEG or PNG")
     raise SourceError("not an image of a known kind", found=f"a file that begins with {start[:16]!r}")
 
 
@@ -152,11 +150,11 @@ def left_out_as(path: Path) -> str:
     """Reason for leaving out a file with one of these suffixes, for a summary.
 
     >>> left_out_as(Path("a.HEIC"))
-    'HEIF (HEIC) images, which are not read'
+    'HEIF (HEIC) images, which are not supported'
     """
-    return f"{FOREIGN_SUFFIXES[path.suffix.lower()]}, which are not read"
+    return f"{FOREIGN_SUFFIXES[path.suffix.lower()]}, which are not supported"
 
 
-def not_read(kind: str) -> SourceError:
+def unsupported(kind: str) -> SourceError:
     """Build the error for an image of an unsupported format."""
-    return SourceError(f"{kind} are not read; convert it to JPEG or PNG")
+    return SourceError(f"{kind} are not supported; convert them to JPEG or PNG")

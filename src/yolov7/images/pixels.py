@@ -19,12 +19,10 @@ def rgb(image: PIL.Image.Image) -> Image:
     """Convert a loaded image. -> uint8 (H, W, 3).
 
     Raises:
-        SourceError: its colours or levels are of an unsupported kind.
+        SourceError: the colours or levels are not supported.
     """
     if image.mode in ("LAB", "HSV"):
-        raise SourceError(
-            "colours of a kind that is not read", expected="grey, RGB, CMYK or YCbCr", found=image.mode
-        )
+        raise SourceError("unsupported colours", expected="grey, RGB, CMYK or YCbCr", found=image.mode)
     image.info.pop("transparency", None)  # else Pillow warns that a palette loses it
     rows = max(1, _STRIP_PIXELS // image.width)
     tops = range(0, image.height, rows)

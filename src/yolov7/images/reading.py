@@ -24,7 +24,7 @@ from yolov7.errors import SourceError
 from yolov7.images import jpeg, png, tiff
 from yolov7.images.budget import DECODING, MAX_FILE_BYTES, check_amount
 from yolov7.images.exif import ORIENTATION, SIDEWAYS, orientation_of, upright, valid_orientation
-from yolov7.images.kinds import ANIMATED, FOREIGN_SUFFIXES, find_reader, not_read
+from yolov7.images.kinds import ANIMATED, FOREIGN_SUFFIXES, find_reader, unsupported
 from yolov7.images.pixels import rgb
 from yolov7.types import Image
 
@@ -83,7 +83,7 @@ def size_and_frames(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool
         if (
             reader is TiffImageFile and Path(path).suffix.lower() in FOREIGN_SUFFIXES
         ):  # its image is a preview
-            raise not_read(FOREIGN_SUFFIXES[Path(path).suffix.lower()])
+            raise unsupported(FOREIGN_SUFFIXES[Path(path).suffix.lower()])
         header = _read_header(file, reader)
         if reader is TiffImageFile:
             return header.upright_size, tiff.count_pages(file) > 1
@@ -244,7 +244,7 @@ def _open_tiff(file: BinaryIO, tags: Any) -> TiffImageFile:
         return TiffImageFile(file)
     except (SyntaxError, KeyError) as error:  # Pillow knows no such pixels
         raise SourceError(
-            "the pixels of this TIFF are of a kind that is not read",
+            "unsupported pixels in a TIFF",
             expected="1, 3 or 4 bands of 8 or 16 bits, or one of 1 to 32",
             found=tiff.describe(tags),
         ) from error

@@ -47,7 +47,7 @@ def read_directory(file: BinaryIO) -> Mapping[int, int]:
     """
     tags, _ = _directory(file, None)
     if _DNG_VERSION in tags:
-        raise SourceError("DNG (raw) files are not read; convert it to JPEG or PNG")
+        raise SourceError("DNG (raw) files are not supported; convert them to JPEG or PNG")
     return tags
 
 

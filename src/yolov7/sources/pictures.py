@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from yolov7.errors import SourceError, Yolov7Error
-from yolov7.images.kinds import FOREIGN_SUFFIXES, SNIFFED, foreign_kind, is_image, not_read
+from yolov7.images.kinds import FOREIGN_SUFFIXES, SNIFFED, foreign_kind, is_image, unsupported
 from yolov7.images.reading import count_frames, decoding_bytes, image_size, read_frames, read_image
 from yolov7.images.tiff import MAGICS
 from yolov7.sources.frames import Frame, VideoPosition
@@ -161,5 +161,5 @@ def picture_by_content(path: Path, name: str) -> Still | None:
     if is_image(start) and not (foreign and start.startswith(MAGICS)):  # many raw files are TIFFs of a kind
         return still_file(path, name)
     if kind := foreign_kind(start, path):
-        raise SourceError(not_read(kind).message, file=path)
+        raise SourceError(unsupported(kind).message, file=path)
     return None
