@@ -4,7 +4,7 @@
     for result in predictor.predict("photos/"):
         print(result.source, result.detections)
 
-Everything public is here. Names load what they need when they are first used: `import yolov7` costs nothing.
+Everything public is here. Names are imported on first use: `import yolov7` costs nothing.
 """
 
 from __future__ import annotations
@@ -13,24 +13,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from yolov7.artefacts.exporting import export
-    from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
-    from yolov7.errors import Yolov7Error
-    from yolov7.evaluating import evaluate
-    from yolov7.evaluation.coco import Metrics
-    from yolov7.evaluation.run import Evaluation
-    from yolov7.inference.predictor import Predictor
-    from yolov7.loading import load
-    from yolov7.models.architecture import Architecture, compound_scale
-    from yolov7.models.detector import Detector, create, fuse
-    from yolov7.nms import non_max_suppression
-    from yolov7.plugins import register
-    from yolov7.results.result import Result
-    from yolov7.thresholds import Thresholds
-    from yolov7.training.config import TrainConfig
-    from yolov7.training.fit import train
-    from yolov7.training.recipes import Recipe
-    from yolov7.types import Detections, Predictions
+    from yolov7.artefacts.exporting import export as export
+    from yolov7.checkpoints.checkpoint import Checkpoint as Checkpoint
+    from yolov7.checkpoints.checkpoint import load_checkpoint as load_checkpoint
+    from yolov7.errors import Yolov7Error as Yolov7Error
+    from yolov7.evaluating import evaluate as evaluate
+    from yolov7.evaluation.coco import Metrics as Metrics
+    from yolov7.evaluation.run import Evaluation as Evaluation
+    from yolov7.inference.predictor import Predictor as Predictor
+    from yolov7.loading import load as load
+    from yolov7.models.architecture import Architecture as Architecture
+    from yolov7.models.architecture import compound_scale as compound_scale
+    from yolov7.models.detector import Detector as Detector
+    from yolov7.models.detector import create as create
+    from yolov7.models.detector import fuse as fuse
+    from yolov7.nms import non_max_suppression as non_max_suppression
+    from yolov7.plugins import register as register
+    from yolov7.results.result import Result as Result
+    from yolov7.thresholds import Thresholds as Thresholds
+    from yolov7.training.config import TrainConfig as TrainConfig
+    from yolov7.training.fit import train as train
+    from yolov7.training.recipes import Recipe as Recipe
+    from yolov7.types import Detections as Detections
+    from yolov7.types import Predictions as Predictions
 
 _HOMES = {
     "Architecture": "yolov7.models.architecture",
@@ -58,31 +63,7 @@ _HOMES = {
     "train": "yolov7.training.fit",
 }
 
-__all__ = [
-    "Architecture",
-    "Checkpoint",
-    "Detections",
-    "Detector",
-    "Evaluation",
-    "Metrics",
-    "Predictions",
-    "Predictor",
-    "Recipe",
-    "Result",
-    "Thresholds",
-    "TrainConfig",
-    "Yolov7Error",
-    "compound_scale",
-    "create",
-    "evaluate",
-    "export",
-    "fuse",
-    "load",
-    "load_checkpoint",
-    "non_max_suppression",
-    "register",
-    "train",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:

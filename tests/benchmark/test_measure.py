@@ -15,7 +15,7 @@ from yolov7.benchmark import floor
 from yolov7.benchmark.contenders import Contender, Wanted
 from yolov7.benchmark.files import read_photos
 from yolov7.benchmark.fresh import peak_memory_mb
-from yolov7.benchmark.measure import Contest, benchmark
+from yolov7.benchmark.measure import BenchmarkSetting, benchmark
 from yolov7.benchmark.result import BASELINE, Benchmark, Line, Timing
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.inference.backend import has_bfloat16
@@ -169,19 +169,19 @@ def test_ctrl_c_leaves_the_rounds_that_all_completed(folder, at, rounds):
 
 
 @pytest.fixture
-def contest(folder) -> Contest:
+def setting(folder) -> BenchmarkSetting:
     photos = read_photos(f"{folder}/*.jpg", 3)
     path = folder / "lively.safetensors"
-    return Contest(lively(size=96), path, photos, size=96, batch=2, device=torch.device("cpu"))
+    return BenchmarkSetting(lively(size=96), path, photos, size=96, batch=2, device=torch.device("cpu"))
 
 
-def test_batches_are_whole(contest):
-    assert [tuple(images.shape) for images in contest.baseline.inputs] == [(2, 3, 96, 96)] * 2
-    assert len(contest.photos.paths) == 4
-    assert contest.photos.paths[3] == contest.photos.paths[0]
+def test_batches_are_whole(setting):
+    assert [tuple(images.shape) for images in setting.baseline.inputs] == [(2, 3, 96, 96)] * 2
+    assert len(setting.photos.paths) == 4
+    assert setting.photos.paths[3] == setting.photos.paths[0]
 
 
-def test_what_breaks_on_the_way_drops_out(contest):
+def test_what_breaks_on_the_way_drops_out(setting):
     calls = []
 
     def call(images: torch.Tensor) -> None:
@@ -189,10 +189,10 @@ def test_what_breaks_on_the_way_drops_out(contest):
         if len(calls) > 5:
             raise RuntimeError("no more\nof this")
 
-    broken = Contender(Line("broken", "nothing"), call, contest.baseline.inputs, torch.device("cpu"))
-    contest.others.append(broken)
-    contest.run(3)
-    baseline, line = contest.result().lines
+    broken = Contender(Line("broken", "nothing"), call, setting.baseline.inputs, torch.device("cpu"))
+    setting.others.append(broken)
+    setting.run(3)
+    baseline, line = setting.result().lines
     assert line == Line("broken", "nothing", error="RuntimeError: no more; of this")
     assert len(baseline.network.rounds) == 3
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.runtimes.lively import lively, noise
 from yolov7.benchmark import floor
-from yolov7.benchmark.measure import Contest
+from yolov7.benchmark.measure import BenchmarkSetting
 from yolov7.cli import main
 
 
@@ -71,13 +71,13 @@ def test_nothing_but_errors_is_status_1(weights, photos, capsys):
 
 
 def test_ctrl_c_shows_what_there_is(weights, photos, capsys, monkeypatch):
-    turns = Contest.run
+    run_rounds = BenchmarkSetting.run
 
-    def interrupted(self: Contest, *_: object) -> None:
-        turns(self, 1)
+    def interrupted(self: BenchmarkSetting, *_: object) -> None:
+        run_rounds(self, 1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Contest, "run", interrupted)
+    monkeypatch.setattr(BenchmarkSetting, "run", interrupted)
     assert run(weights, "--runtimes", "torch-default", "--images", photos) == 130
     table = capsys.readouterr().out
     assert "1 round\n" in table

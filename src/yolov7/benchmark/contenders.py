@@ -1,35 +1,29 @@
-"""What takes part: runtimes as users name them, and each of them ready to be timed."""
+"""Runtimes under test: as users name them, and ready to be timed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from yolov7.benchmark.files import Photos
-from yolov7.benchmark.floor import precision_of
-from yolov7.benchmark.result import BASELINE, Fresh, Line, Timing
-from yolov7.checkpoints.checkpoint import Checkpoint
+from yolov7.benchmark.result import Line, Timing
 from yolov7.errors import UsageError
-from yolov7.inference.backend import TorchBackend
 from yolov7.inference.predictor import Predictor
-from yolov7.inference.speed import call_seconds, inputs_for
-from yolov7.loading import find_artefact, load
-from yolov7.models.detector import fuse
+from yolov7.inference.speed import call_seconds
+from yolov7.loading import find_artefact
 from yolov7.runtimes.formats import FORMATS
 from yolov7.runtimes.runtime import Runtime
 from yolov7.sources.frames import Frame
 
 HALF = "+half"
-"""Behind a runtime's name: in 16 bits, as ``--half`` does."""
-CONF = 0.25
+"""Suffix of a runtime's name for 16 bits."""
 STREAM = 4
-"""Images of a stream for each that is worked on at the same time, at least: so that its ends weigh little."""
+"""Minimum images of a stream per image in flight, so that its start and end weigh little."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +31,11 @@ class Wanted:
     """A runtime by its name, or an artefact by its path.
 
     Attributes:
-        label: what it is called in results.
-        runtime: its name; None of an artefact.
-        artefact: its path; None of a runtime.
-        half: in 16 bits.
-        trust: an artefact may run whatever is in it.
+        label: name in results.
+        runtime: name of the runtime; None for an artefact.
+        artefact: path of the artefact; None for a runtime.
+        half: 16 bits.
+        trust: let an artefact run whatever is in it.
     """
 
     label: str
@@ -52,11 +46,11 @@ class Wanted:
 
     @classmethod
     def named(cls, text: str, *, trust: bool = False) -> Wanted:
-        """From what users type: ``openvino``, ``openvino+half``, ``runs/export/best.int8.openvino``.
+        """Parse ``openvino``, ``openvino+half`` or ``runs/export/best.int8.openvino``.
 
         Raises:
-            UsageError: no such runtime or file.
-            CheckpointError: an artefact that is not there, or damaged.
+            UsageError: there is no such runtime.
+            CheckpointError: the artefact is missing or damaged.
         """
         name = text.removesuffix(HALF)
         half = name != text
@@ -73,16 +67,16 @@ class Wanted:
 
     @property
     def format(self) -> Runtime | None:
-        """What it is in; None of torch itself, and of auto."""
+        """Format of the artefact that runs; None for torch and auto."""
         if self.artefact is None:
             return FORMATS.get(self.runtime or "")
         return find_artefact(Path(self.artefact))
 
     def check(self) -> None:
-        """Say early what cannot run here.
+        """Check that it can run here.
 
         Raises:
-            MissingDependencyError: something is not installed.
+            MissingDependencyError: a library is not installed.
             UsageError: this machine cannot run it.
         """
         if (found := self.format) is None:
@@ -92,117 +86,54 @@ class Wanted:
             raise UsageError(reason)
 
     def options(self, size: int, device: torch.device) -> dict[str, Any]:
-        """For :func:`yolov7.loading.load`, as JSON types."""
+        """Arguments of :func:`yolov7.load`, as JSON types."""
         return {
             "runtime": self.runtime,
             "half": self.half,
             "size": size,
             "device": str(device),
-            "conf": CONF,
             "trust": self.trust,
         }
 
 
+@dataclass(eq=False)
 class Contender:
-    """Something that can be timed, and what was seen so far.
+    """A network on a runtime, and the seconds of its rounds so far.
 
-    Args:
-        line: what is known of it beforehand.
-        call: the network.
-        inputs: for it, ready.
-        device: where it runs.
-        single: predictor that is given one image, or batch, at a time.
-        stream: predictor that is given all at once.
+    Attributes:
+        line: its line in the results, without timings.
+        call: the network alone.
+        inputs: ready batches for `call`.
+        device: device of the network.
+        single: predictor for one image, or batch, at a time; None for the baseline.
+        stream: predictor for all images at once; None for the baseline.
+        network_rounds, single_rounds, stream_rounds: seconds of each call, by round.
     """
 
-    def __init__(
-        self,
-        line: Line,
-        call: Callable[[Tensor], object],
-        inputs: Sequence[Tensor],
-        device: torch.device,
-        single: Predictor | None = None,
-        stream: Predictor | None = None,
-    ) -> None:
-        self.line = line
-        self.call, self.inputs, self.device = call, inputs, device
-        self.single, self.stream = single, stream
-        self.network_rounds: list[list[float]] = []
-        self.single_rounds: list[list[float]] = []
-        self.stream_rounds: list[list[float]] = []
-
-    @classmethod
-    def baseline(
-        cls, checkpoint: Checkpoint, photos: Photos, size: int, batch: int, device: torch.device
-    ) -> Contender:
-        """torch in float32, in its default memory format: the fused network alone, on ready float images."""
-        backend = TorchBackend(checkpoint.model, device)
-        ready = inputs_for(backend, photos.images, size, batch)
-        inputs = [backend.to_input(images).contiguous() for images in ready]
-        model = fuse(checkpoint.model).to(device)
-        # torch's stubs do not know the argument.
-        model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-
-        @torch.inference_mode()
-        def call(images: Tensor) -> object:
-            return model(images)
-
-        line = Line(BASELINE, f"{backend.runtime}, default memory format, network alone", "float32")
-        return cls(line, call, inputs, backend.device)
-
-    @classmethod
-    def opened(
-        cls,
-        wanted: Wanted,
-        weights: Path,
-        photos: Photos,
-        *,
-        size: int,
-        batch: int,
-        device: torch.device,
-        parallel: int,
-        fresh: Fresh,
-    ) -> Contender:
-        """A runtime, ready.
-
-        Args:
-            wanted: which.
-            weights: the checkpoint's file.
-            photos: to measure on.
-            size: longest side of the images, pixels.
-            batch: images that go through together.
-            device: of torch.
-            parallel: images that a stream works on at the same time.
-            fresh: what is known of a process of its own.
-
-        Raises:
-            Yolov7Error: it cannot be had.
-        """
-        options = wanted.options(size, device)
-        single = load(wanted.artefact or weights, **options)
-        backend = single.backend
-        stream = single
-        if parallel > 1 and batch == 1 and not isinstance(backend, TorchBackend):
-            stream = load(wanted.artefact or weights, parallel=parallel, **options)
-        where = backend.device if isinstance(backend, TorchBackend) else torch.device("cpu")
-        line = Line(wanted.label, backend.runtime, precision_of(backend), fresh=fresh)
-        inputs = inputs_for(backend, photos.images, size, batch)
-        return cls(line, lambda images: backend(images, CONF), inputs, where, single, stream)
+    line: Line
+    call: Callable[[Tensor], object]
+    inputs: Sequence[Tensor]
+    device: torch.device
+    single: Predictor | None = None
+    stream: Predictor | None = None
+    network_rounds: list[list[float]] = field(default_factory=list)
+    single_rounds: list[list[float]] = field(default_factory=list)
+    stream_rounds: list[list[float]] = field(default_factory=list)
 
     @property
     def pixels(self) -> int:
-        """Of all inputs, padding included."""
+        """Pixels of all inputs, with padding."""
         return sum(images.shape[0] * images.shape[2] * images.shape[3] for images in self.inputs)
 
-    def turn(self, paths: Sequence[str], batch: int, *, counts: bool) -> None:
-        """One round of it: the network, single images, a stream.
+    def measure_round(self, paths: Sequence[str], batch: int, *, counts: bool) -> None:
+        """Time the network, single images and a stream.
 
         Args:
-            paths: image files; whole batches of them.
-            batch: images that go through together.
-            counts: whether it is more than a warm-up.
+            paths: image files, in whole batches.
+            batch: images per forward pass.
+            counts: record the times; otherwise the round only warms up.
         """
-        self.call(self.inputs[0])  # the caches hold the last one's things, and its threads may still spin
+        self.call(self.inputs[0])  # the last contender's data is in the caches, its threads may still spin
         network = call_seconds(self.call, self.inputs, self.device)
         single, stream = [], 0.0
         if self.single is not None and self.stream is not None:
@@ -218,23 +149,20 @@ class Contender:
     def result(
         self, rounds: int, images: int, batch: int, baseline: Sequence[float], floor: float | None
     ) -> Line:
-        """What is known of it.
+        """Line of the results.
 
         Args:
-            rounds: that all have completed.
-            images: of a round.
-            batch: of them, as many in each call.
+            rounds: rounds that all contenders completed.
+            images: images per round.
+            batch: images per forward pass.
             baseline: images per second of the baseline, by round.
-            floor: seconds for the images of a round that no network can beat; None where not known.
+            floor: least seconds that any network needs for the images of a round; None if unknown.
         """
         if rounds == 0:
             return self.line
         network = Timing.of(self.network_rounds[:rounds], batch, baseline)
-        line = replace(
-            self.line,
-            network=network,
-            reached=None if floor is None else floor * network.images_per_second / images,
-        )
+        reached = None if floor is None else floor * network.images_per_second / images
+        line = replace(self.line, network=network, reached=reached)
         if self.single is None:
             return line
         return replace(
@@ -245,7 +173,7 @@ class Contender:
 
 
 def _seconds(predictor: Predictor, paths: Sequence[str], batch: int) -> float:
-    """From files to boxes."""
+    """Time from files to boxes."""
     begun = time.perf_counter()
     for _ in predictor.predict(list(paths), batch_size=batch, on_error=_raise):
         pass

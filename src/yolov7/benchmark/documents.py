@@ -1,4 +1,4 @@
-"""A benchmark for people: cells of tables, a page in Markdown, and its place in a page that others write."""
+"""A benchmark as text: cells of tables, a Markdown page, and a part of an existing page."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ HEADINGS = (
     *("one file\nms", "p95", "x", "stream\nimages/s", "x", "start\ns", "memory\nMB"),
 )
 LEGEND = """\
-network: a call on images that are ready, with the choice of rows (torch-default: without). one file: from a
-file (a batch: its files) to the boxes, with nothing beside it. stream: many files, images read ahead, several
-worked on at a time where the runtime can. p95: 95 % of the calls took no longer.
-x: images a second over those of torch-default: the fused network alone in eager torch, float32, in the
-default memory format; median over rounds in which all have their turn. of floor: share of the speed that the
-convolutions would have at the processor's peak in the same precision (8 bits: in 16).
-start: from the start of a process of its own to its first boxes; memory: the most that it had at once."""
+network: a call on prepared images, with the selection of rows (torch-default: without). one file: from a file
+(a batch: its files) to the boxes, one after the other. stream: many files, read ahead, several images in
+flight if the runtime can. p95: 95 % of the calls took no longer.
+x: images per second relative to torch-default, the fused network alone in eager torch, float32, default
+memory format; median over rounds in which every runtime has its turn. of floor: share of the speed of the
+convolutions at the processor's peak in the same precision (INT8: in 16 bits).
+start: from the start of a process to its first boxes; memory: the peak of that process."""
 
 
 def heading(setting: Setting) -> str:
-    """What a table is about."""
+    """Title of a table."""
     at_once = f", streams of {setting.parallel} at a time" if setting.parallel > 1 else ""
-    rounds = f"{setting.rounds} round" + "s" * (setting.rounds != 1)
-    return f"At {setting.size} pixels, batch {setting.batch}{at_once}, {rounds}"
+    return f"At {setting.size} pixels, batch {setting.batch}{at_once}, {plural(setting.rounds, 'round')}"
 
 
 def subject(result: Benchmark) -> str:
-    """Network, photos, machine."""
+    """Network, photos, machine and libraries, in three lines."""
     libraries = ", ".join(f"{name} {version}" for name, version in result.libraries.items())
     return (
         f"{result.variant} ({result.weights}), {plural(result.classes, 'class', 'classes')}, "
@@ -42,12 +41,12 @@ def subject(result: Benchmark) -> str:
 
 
 def rows(setting: Setting) -> list[tuple[str, ...]]:
-    """The cells below HEADINGS, for each runtime that was measured, or at least started."""
+    """Cells below HEADINGS of each runtime without an error."""
     return [_cells(line) for line in setting.lines if line.error is None]
 
 
 def notes(setting: Setting) -> list[str]:
-    """The floor, what runtimes came to, first starts, and what could not be measured."""
+    """Remarks on the floor, the runtimes, their first starts, and those that failed."""
     said = []
     if setting.peaks:
         times = " and ".join(
@@ -55,7 +54,7 @@ def notes(setting: Setting) -> list[str]:
             for precision, speed in setting.peaks.items()
         )
         said.append(
-            f"Floor of an image: {setting.gflop:.1f} GFLOP of convolutions, {times};\n"
+            f"Floor per image: {setting.gflop:.1f} GFLOP of convolutions, {times};\n"
             "the peaks are products of large matrices, measured between the rounds."
         )
     for line in setting.lines:
@@ -69,11 +68,11 @@ def notes(setting: Setting) -> list[str]:
 
 
 def to_markdown(result: Benchmark, picture: str | None = None) -> str:
-    """A part of a page.
+    """Write a part of a page.
 
     Args:
-        result: of the benchmark.
-        picture: what it shows, as a link from the page.
+        result: results.
+        picture: link to the picture of the results.
     """
     parts = [f"```\n{subject(result)}\n```"]
     if result.interrupted:
@@ -90,15 +89,15 @@ def to_markdown(result: Benchmark, picture: str | None = None) -> str:
 
 
 def rewrite(page: Path, result: Benchmark, picture: str | None = None) -> None:
-    """Replace what a page says between the two marks of a network; put it at the end where there are none.
+    """Replace the part of a page between the marks of the network, or append one.
 
     Args:
-        page: made where it is missing.
-        result: of the benchmark.
-        picture: what it shows, as a link from the page.
+        page: Markdown file, created if it is missing.
+        result: results.
+        picture: link to the picture of the results.
 
     Raises:
-        OutputError: it cannot be read or written.
+        OutputError: the page cannot be read or written.
     """
     begin, end = (f"<!-- benchmark of {result.variant}: {which} -->" for which in ("begin", "end"))
     try:
@@ -132,5 +131,5 @@ def _timed(timing: Timing | None) -> Sequence[str]:
 
 
 def digits(value: float) -> str:
-    """Three of them, or all before the point."""
+    """Format a number with three digits, or all before the decimal point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

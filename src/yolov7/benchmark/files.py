@@ -1,4 +1,4 @@
-"""Photos to measure on, as files: the user's own, or parts of three that are always at hand."""
+"""Photos to measure on, as files: the user's own, or crops of scikit-image's."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from yolov7.text import plural
 from yolov7.types import Image
 
 WIDTH = 640
-"""Of the photos that are made here; of COCO's, too."""
+"""Width of the crops in pixels, as in COCO."""
 
 
 class Photos(NamedTuple):
-    """Image files and what is in them: uint8 (H, W, 3) RGB."""
+    """Image files and their pixels, uint8 (H, W, 3) RGB."""
 
     paths: list[str]
     images: list[Image]
 
     @property
     def described(self) -> str:
-        """Number and size, in words."""
+        """Number and size in words."""
         sizes = {(image.shape[1], image.shape[0]) for image in self.images}
         of = "{} x {} pixels".format(*sizes.pop()) if len(sizes) == 1 else f"{len(sizes)} sizes"
         return f"{plural(len(self.paths), 'photo')} of {of}"
 
 
 def read_photos(source: Any, count: int) -> Photos:
-    """The first images of a source, which must be files.
+    """Read the first images of a source.
 
     Raises:
-        SourceError: they cannot be read.
-        UsageError: they are no files.
+        SourceError: an image cannot be read.
+        UsageError: an image is not a file.
     """
     paths, images = [], []
     for frame in islice(open_source(source), count):
@@ -59,7 +59,7 @@ def read_photos(source: Any, count: int) -> Photos:
 
 
 def cut_photos(folder: Path, count: int, width: int = WIDTH) -> Photos:
-    """Parts of scikit-image's photos, scaled to `width` and three quarters of it, as JPEGs.
+    """Write crops of scikit-image's photos, scaled to (3/4 `width`, `width`), as JPEGs.
 
     Raises:
         MissingDependencyError: scikit-image is not installed.

@@ -1,4 +1,4 @@
-"""What no runtime can beat: the convolutions' operations at the speed of a large matrix product.
+"""Lower bound of a network's time: its convolutions at the speed of a large matrix product.
 
 floor = operations / peak        reached = floor / time of the network
 """
@@ -17,22 +17,17 @@ from yolov7.models.detector import Detector, fuse
 from yolov7.runtimes.runtime import ArtefactBackend
 
 SIDE, GPU_SIDE = 2048, 8192
-"""Of the matrices: a GPU does the smaller ones before all of it is at work."""
+"""Sides of the matrices; a GPU is only busy with large ones."""
 
 
 def flops_per_pixel(model: Detector) -> float:
-    """2 x multiply-adds of the deployed convolutions for each pixel of an input whose sides fit."""
+    """2 x multiply-adds of the deployed network's convolutions per input pixel."""
     side = model.strides[-1]
     return conv_flops(fuse(model).to("meta"), side) / side**2
 
 
 def peak(dtype: torch.dtype, device: torch.device | str = "cpu") -> float:
-    """Operations per second of a product of two large matrices, the best of three.
-
-    Args:
-        dtype: of the matrices.
-        device: where.
-    """
+    """Operations per second of a product of two large matrices, the best of three."""
     device = torch.device(device)
     side = SIDE if device.type == "cpu" else GPU_SIDE
     a = torch.rand(side, side, device=device).to(dtype)
@@ -40,13 +35,13 @@ def peak(dtype: torch.dtype, device: torch.device | str = "cpu") -> float:
     with _as_convolutions_do(device):
         for _ in range(3):
             begun = time.perf_counter()
-            float((a @ a)[0, 0])  # a number that is here is a product that is done
+            float((a @ a)[0, 0])  # waits for the product
             seconds.append(time.perf_counter() - begun)
     return 2 * side**3 / min(seconds)
 
 
 def peaks(device: torch.device) -> dict[str, float]:
-    """By precision: float32, and the 16 bits that the device computes in."""
+    """Peak by precision: float32, and 16 bits if the device has them."""
     dtypes = [torch.float32]
     if device.type == "cuda":
         dtypes.append(torch.float16)
@@ -56,14 +51,14 @@ def peaks(device: torch.device) -> dict[str, float]:
 
 
 def precision_of(backend: Backend) -> str:
-    """What a backend's convolutions are computed in."""
+    """Precision of a backend's convolutions."""
     if isinstance(backend, TorchBackend):
         return str(backend.dtype).removeprefix("torch.")
     return backend.precision if isinstance(backend, ArtefactBackend) else "float32"
 
 
 def peak_of(precision: str, peaks: Mapping[str, float]) -> float:
-    """The peak that a precision is held against: 8 bits against the fastest that is known."""
+    """Peak to compare a precision with; INT8 is compared with the fastest known."""
     if precision == "int8":
         return max(peaks.values())
     return peaks.get(precision, peaks["float32"])
@@ -71,7 +66,7 @@ def peak_of(precision: str, peaks: Mapping[str, float]) -> float:
 
 @contextmanager
 def _as_convolutions_do(device: torch.device) -> Iterator[None]:
-    """On a GPU torch lets convolutions round float32 to 19 bits, but not products: here it does."""
+    """Let matrix products round float32 to 19 bits (TF32) on a GPU, as torch lets convolutions."""
     if device.type != "cuda":
         yield
         return

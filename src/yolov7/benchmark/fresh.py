@@ -1,8 +1,8 @@
-"""A process of its own: how long it takes from its start to the first boxes, and how much memory it needs.
+"""Time from the start of a process to its first boxes, and its memory.
 
     python -m yolov7.benchmark.fresh '{"weights": ..., "images": [...], "batch": 1, "load": {...}}'
 
-Nothing is imported here that a program which uses this package would not import as well.
+It imports only what a program that uses this package imports as well.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from yolov7.loading import load
 
 
 def fresh(weights: str, images: Sequence[str], batch: int, options: Mapping[str, Any]) -> Fresh:
-    """Measure it; twice where the network had to be converted the first time.
+    """Measure a new process; twice if the network had to be converted the first time.
 
     Args:
-        weights: path of a checkpoint or an artefact.
-        images: files.
-        batch: images that go through together.
-        options: for :func:`yolov7.loading.load`.
+        weights: checkpoint or artefact.
+        images: image files.
+        batch: images per forward pass.
+        options: arguments of :func:`yolov7.load`.
 
     Raises:
-        Yolov7Error: what went wrong in that process, in one line.
+        Yolov7Error: the process failed; the message is one line.
     """
     asked = json.dumps({"weights": weights, "images": list(images), "batch": batch, "load": dict(options)})
     first = _started(asked)
@@ -55,13 +55,13 @@ def _started(asked: str) -> dict[str, Any]:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says."""
+    """Message of an error in one line."""
     text = str(error) if isinstance(error, Yolov7Error) else f"{type(error).__name__}: {error}"
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def main() -> None:
-    """The other side: do it, and print what there is to know."""
+    """Entry point of the process: predict, and print the figures as JSON."""
     asked = json.loads(sys.argv[1])
     try:
         print(json.dumps(_measured(asked)))
@@ -74,7 +74,7 @@ def _measured(asked: Mapping[str, Any]) -> dict[str, Any]:
     predictor = load(asked["weights"], **asked["load"])
     results = predictor.predict(asked["images"], batch_size=asked["batch"])
     next(results)
-    first = time.time()  # by the clock on the wall, which both processes see
+    first = time.time()  # wall-clock time, which both processes share
     for _ in results:
         pass
     return {
@@ -85,10 +85,10 @@ def _measured(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory that this process ever had at once, MB; None where the system does not tell."""
+    """Peak memory of this process in MB; None if the system does not report it."""
     status = Path("/proc/self/status")
     if status.is_file():
-        # Not getrusage: on Linux its number begins with that of the process that started this one.
+        # Not getrusage: on Linux it includes the peak of the parent process.
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024 / 1e6

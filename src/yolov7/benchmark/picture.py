@@ -1,4 +1,4 @@
-"""A benchmark as bars: images a second, by runtime."""
+"""A benchmark as a bar chart: images per second by runtime."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ WAYS = (
     ("single", "files to boxes, one by one", "teal"),
     ("network", "the network alone", "faint"),
 )
-"""(timing, what it is called, colour), from above."""
+"""(field of a line, label, colour), from top to bottom."""
 _WIDTH, _ROW, _AROUND, _KEY = 8.0, 0.72, 0.95, 0.7
-"""Inches: the picture; a runtime's bars; what stands around those of a setting; title and key."""
+"""Inches: picture width; bars of a runtime; surroundings of a setting; title and key."""
 _BAR = 0.26
-"""Of the height of a runtime's bars."""
+"""Height of a bar, as a fraction of a row."""
 
 
 def bars(result: Benchmark) -> str:
-    """The content of an SVG file: for each size and batch its runtimes, the slowest above.
+    """Draw an SVG file: the runtimes of each size and batch size, the slowest on top.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -35,7 +35,7 @@ def bars(result: Benchmark) -> str:
     with drawing((_WIDTH, _KEY + sum(heights))) as figure:
         from matplotlib.patches import Patch
 
-        figure.set_facecolor(LIGHT["paper"])  # it stands alone, on pages of any colour
+        figure.set_facecolor(LIGHT["paper"])  # readable on pages of any colour
         figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
         figure.suptitle(
             f"{result.variant}, {result.machine.partition(',')[0]}", x=0.01, ha="left", fontweight="bold"
@@ -50,7 +50,7 @@ def bars(result: Benchmark) -> str:
 
 
 def _measured(setting: Setting) -> list[Line]:
-    """What there are numbers of, the slowest first; the baseline above all."""
+    """Lines with timings, the slowest first after the baseline."""
     lines = [line for line in setting.lines if line.network is not None]
     return sorted(lines, key=lambda line: (line.runtime != BASELINE, _fastest(line)))
 

@@ -1,4 +1,4 @@
-"""What a benchmark found, as plain numbers that JSON can hold."""
+"""Results of a benchmark, as plain numbers that JSON can hold."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 BASELINE = "torch-default"
-"""What the others are held against: torch, float32, in its default memory format, the network alone."""
+"""Reference of all ratios: torch, float32, default memory format, the network alone."""
 VERSION = 1
-"""Of the JSON's form."""
+"""Version of the JSON format."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One way of using a runtime.
+    """Speed of one way to use a runtime.
 
     Attributes:
-        images_per_second: median of the rounds.
-        ratio: images per second over those of the baseline's network in the same round, median of the rounds.
-        rounds: images per second in each round.
-        median_ms, p95_ms: of single calls over all rounds; None where calls overlap.
+        images_per_second: median over the rounds.
+        ratio: images per second relative to the baseline's in the same round, median over the rounds.
+        rounds: images per second of each round.
+        median_ms, p95_ms: latency of a call over all rounds; None if calls overlap.
     """
 
     images_per_second: float
@@ -41,13 +41,13 @@ class Timing:
         *,
         calls: bool = True,
     ) -> Timing:
-        """Timing out of what was seen.
+        """Summarise measured seconds.
 
         Args:
-            rounds: of each round the seconds of its calls.
-            images: of a call.
-            baseline: images per second of the baseline, in the same rounds.
-            calls: whether a call is a thing of its own, with a latency.
+            rounds: seconds of each call, by round.
+            images: images per call.
+            baseline: images per second of the baseline, by round.
+            calls: whether calls have a latency of their own.
         """
         rates = [images * len(seconds) / sum(seconds) for seconds in rounds]
         ratios = [rate / base for rate, base in zip(rates, baseline, strict=True)]
@@ -63,12 +63,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Fresh:
-    """A process of its own.
+    """Start and memory of a new process.
 
     Attributes:
         start_s: seconds from its start to the first boxes.
-        first_start_s: the same, the first time, when the network had to be converted; None where it had been.
-        memory_mb: the most that was in memory at once; None where the system does not tell.
+        first_start_s: seconds of the first start, if the network had to be converted in it.
+        memory_mb: peak memory, MB; None if the system does not report it.
     """
 
     start_s: float
@@ -78,19 +78,19 @@ class Fresh:
 
 @dataclass(frozen=True)
 class Line:
-    """A runtime at one size and batch.
+    """A runtime at one size and batch size.
 
     Attributes:
-        runtime: as it was asked for.
-        runs_on: what that came to, in words.
-        precision: of its convolutions.
-        network: calls on images that are ready, with the choice of rows (the baseline: without); None where
-            no round was completed.
-        single: a file, or a batch of files, to its boxes, with nothing beside it; None for the baseline.
-        stream: files to boxes, one after the other, as fast as the runtime can; None for the baseline.
-        reached: the share of the floor's speed that the network reaches; None where no floor is known.
-        fresh: a process of its own; None for the baseline.
-        error: why there is nothing, or no more.
+        runtime: name as typed.
+        runs_on: runtime, device and precision in words.
+        precision: precision of its convolutions.
+        network: calls on prepared images, with the selection of rows (the baseline: without); None if no
+            round was completed.
+        single: from a file, or a batch of files, to the boxes, one at a time; None for the baseline.
+        stream: from files to boxes as fast as the runtime can; None for the baseline.
+        reached: share of the floor's speed that the network reaches; None if no floor is known.
+        fresh: a new process; None for the baseline.
+        error: reason why it was not measured, or not completely.
     """
 
     runtime: str
@@ -106,16 +106,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Setting:
-    """All runtimes at one size and batch.
+    """Results of all runtimes at one size and batch size.
 
     Attributes:
         size: longest side of the images, pixels.
-        batch: images that go through together.
-        parallel: images that a stream works on at the same time, where the runtime can.
-        rounds: that were completed.
-        gflop: operations of the convolutions for an image, billions, mean of the photos.
-        peaks: by precision, the fastest product of large matrices that was seen, GFLOP/s.
-        lines: the baseline first.
+        batch: images per forward pass.
+        parallel: images of a stream in flight, if the runtime can.
+        rounds: completed rounds.
+        gflop: operations of the convolutions per image, billions, mean over the photos.
+        peaks: precision -> speed of the fastest product of large matrices, GFLOP/s.
+        lines: runtimes, the baseline first.
     """
 
     size: int
@@ -134,13 +134,13 @@ class Benchmark:
     Attributes:
         weights: name of the checkpoint.
         variant: name of the network.
-        classes: their number.
-        images: what it looked at, in words.
+        classes: number of classes.
+        images: number and size of the photos in words.
         machine: processor, cores, GPU and system.
-        threads: of torch.
-        libraries: versions.
-        settings: what was measured.
-        interrupted: whether someone ended it early.
+        threads: threads of torch.
+        libraries: versions by name.
+        settings: results by size and batch size.
+        interrupted: whether Ctrl-C ended it early.
     """
 
     weights: str
@@ -154,5 +154,5 @@ class Benchmark:
     interrupted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON types."""
+        """The results as JSON types."""
         return {"version": VERSION, **asdict(self)}
