@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from yolov7.errors import SourceError
 from yolov7.evaluation.coco import Metrics, coco_metrics
 from yolov7.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from yolov7.evaluation.curves import PrecisionRecall
-from yolov7.evaluation.matching import judge
+from yolov7.evaluation.matching import Judgement, judge
 from yolov7.images.letterbox import letterbox_evaluation, released_way_back
 from yolov7.images.reading import read_image
 from yolov7.images.rectangular import RectangularBatch, rectangular_batches
@@ -49,15 +50,24 @@ class Evaluation(Metrics):
     precision_recall: PrecisionRecall = field(repr=False, compare=False)
     dataset: Dataset = field(repr=False, compare=False)
 
+    @cached_property
+    def _judgements(self) -> dict[float, list[Judgement]]:
+        return {}
+
     @property
     def metrics(self) -> Metrics:
         """The numbers alone."""
         return Metrics(**{one.name: getattr(self, one.name) for one in fields(Metrics)})
 
+    def judgements(self, conf: float) -> list[Judgement]:
+        """Judge each image by its detections above a confidence, matched to objects by an IoU of 0.5."""
+        if conf not in self._judgements:
+            self._judgements[conf] = judge(self.dataset.images, self.by_image, conf=conf)
+        return self._judgements[conf]
+
     def confusion(self, conf: float) -> ConfusionMatrix:
-        """Count what objects were taken for, by detections above a confidence that overlap them by half."""
-        judgements = judge(self.dataset.images, self.by_image, conf=conf)
-        return confusion_matrix(judgements, self.dataset.names)
+        """Count true against predicted classes of detections above a confidence, matched by an IoU of 0.5."""
+        return confusion_matrix(self.judgements(conf), self.dataset.names)
 
 
 def evaluate_network(

@@ -17,6 +17,7 @@ from yolov7.models.architecture import (
     YOLOV7_X,
     YOLOV7_X_LIGHT,
     Architecture,
+    Block,
     scale,
 )
 from yolov7.models.baselines import YOLOR_CSP, YOLOR_W6
@@ -89,22 +90,28 @@ class UnplannedRepELAN(RepELANb):
     identity = True
 
 
-def _with_elan(kind: type[ComputationalBlock], name: str) -> Architecture:
-    """YOLOv7-X, whose ELANs have three stacks of two convolutions, with another kind of ELAN."""
+def _with_blocks(
+    base: Architecture, old: type[ComputationalBlock], new: type[ComputationalBlock], name: str
+) -> Architecture:
+    """The network with one kind of block replaced by another."""
+
+    def replaced(block: Block) -> Block:
+        return replace(block, kind=new) if block.kind is old else block
+
     return replace(
-        YOLOV7_X,
+        base,
         name=name,
-        stages=tuple(replace(stage, block=replace(stage.block, kind=kind)) for stage in YOLOV7_X.stages),
-        neck=tuple(replace(block, kind=kind) for block in YOLOV7_X.neck),
+        stages=tuple(replace(stage, block=replaced(stage.block)) for stage in base.stages),
+        neck=tuple(map(replaced, base.neck)),
     )
 
 
-X_REP_A = _with_elan(RepELANa, "yolov7-x-rep-a")
-X_REP_B = _with_elan(RepELANb, "yolov7-x-rep-b")
-X_REP_C = _with_elan(RepELANc, "yolov7-x-rep-c")
-X_REP_D = _with_elan(RepELANd, "yolov7-x-rep-d")
-X_REP_E = _with_elan(RepELANe, "yolov7-x-rep-e")
-X_REP_UNPLANNED = _with_elan(UnplannedRepELAN, "yolov7-x-rep-unplanned")
+X_REP_A = _with_blocks(YOLOV7_X, ELAN, RepELANa, "yolov7-x-rep-a")
+X_REP_B = _with_blocks(YOLOV7_X, ELAN, RepELANb, "yolov7-x-rep-b")
+X_REP_C = _with_blocks(YOLOV7_X, ELAN, RepELANc, "yolov7-x-rep-c")
+X_REP_D = _with_blocks(YOLOV7_X, ELAN, RepELANd, "yolov7-x-rep-d")
+X_REP_E = _with_blocks(YOLOV7_X, ELAN, RepELANe, "yolov7-x-rep-e")
+X_REP_UNPLANNED = _with_blocks(YOLOV7_X, ELAN, UnplannedRepELAN, "yolov7-x-rep-unplanned")
 
 # -- Table 5: RepConv in residual blocks ----------------------------------------------------------------
 
@@ -133,24 +140,10 @@ class RepReversedCSPC(CSPC):
     unit = RepReversedDarkBlock
 
 
-def _with_csp(
-    base: Architecture, kind: type[ComputationalBlock], instead_of: type[ComputationalBlock], name: str
-) -> Architecture:
-    """The network with one kind of block in its backbone replaced by another."""
-    return replace(
-        base,
-        name=name,
-        stages=tuple(
-            replace(stage, block=replace(stage.block, kind=kind)) if stage.block.kind is instead_of else stage
-            for stage in base.stages
-        ),
-    )
-
-
-W6_REP_CSP = _with_csp(YOLOR_W6, RepCSPA, CSPA, "yolor-w6-repcsp")
-W6_RCSP = _with_csp(YOLOR_W6, ReversedCSPA, CSPA, "yolor-w6-rcsp")
-W6_REP_RCSP = _with_csp(YOLOR_W6, RepReversedCSPA, CSPA, "yolor-w6-reprcsp")
-CSP_REP_RCSP = _with_csp(YOLOR_CSP, RepReversedCSPC, CSPC, "yolor-csp-reprcsp")
+W6_REP_CSP = _with_blocks(YOLOR_W6, CSPA, RepCSPA, "yolor-w6-repcsp")
+W6_RCSP = _with_blocks(YOLOR_W6, CSPA, ReversedCSPA, "yolor-w6-rcsp")
+W6_REP_RCSP = _with_blocks(YOLOR_W6, CSPA, RepReversedCSPA, "yolor-w6-reprcsp")
+CSP_REP_RCSP = _with_blocks(YOLOR_CSP, CSPC, RepReversedCSPC, "yolor-csp-reprcsp")
 
 # -- Tables 6, 7 and 8: auxiliary heads -----------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from yolov7.errors import SourceError
-from yolov7.evaluation.confusion import ConfusionMatrix, confusion_matrix
+from yolov7.evaluation.confusion import ConfusionMatrix
 from yolov7.evaluation.curves import ConfidenceCurves, confidence_curves
-from yolov7.evaluation.matching import Judgement, judge
+from yolov7.evaluation.matching import Judgement
 from yolov7.evaluation.run import Evaluation
 from yolov7.images.reading import read_image
 from yolov7.reports import plots, worst
@@ -66,12 +66,11 @@ def evaluation_sections(page: Page, evaluation: Evaluation) -> None:
         MissingDependencyError: matplotlib is not installed.
     """
     images, names = evaluation.dataset.images, evaluation.dataset.names
-    judgements = judge(images, evaluation.by_image, conf=CONF)
-    matrix = confusion_matrix(judgements, names)
+    matrix = evaluation.confusion(CONF)
     _metrics_and_curves(page, evaluation, confidence_curves(images, evaluation.by_image, names))
     _classes(page, evaluation, matrix)
     _confusions(page, matrix)
-    _worst(page, judgements, names)
+    _worst(page, evaluation.judgements(CONF), names)
     if evaluation.defects:
         page.section("Left out", "Images that could not be decoded; the numbers are without them.")
         defects: list[Row] = [[Path(defect.file).name, defect.message] for defect in evaluation.defects]

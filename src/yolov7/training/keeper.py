@@ -75,10 +75,10 @@ class Keeper(pl.Callback):
         self._begun, self._saved = time.monotonic() - self.spent, -math.inf
         for optimizer in trainer.optimizers:
             _require_matching(optimizer)
-        reason = self._reason_to_stop(self.history[-1]["seconds"]) if self.history else None
-        if reason is not None:
+        limits = self._limits_reached(self.history[-1]["seconds"]) if self.history else []
+        if limits:
             trainer.should_stop = True
-            _LOG.warning("stopped before epoch %d: %s", len(self.history) + 1, reason)
+            _LOG.warning("stopped before epoch %d: %s", len(self.history) + 1, limits[0][0])
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_begun = time.monotonic()
@@ -104,16 +104,16 @@ class Keeper(pl.Callback):
             logger.log_metrics({key: value for key, value in row.items() if key != "epoch"}, step=epoch)
 
         improved = self.best_epoch == epoch
-        reason = self._reason_to_stop(time.monotonic() - self._epoch_begun)
-        trainer.should_stop |= trainer.strategy.broadcast(reason is not None)
+        limits = self._limits_reached(time.monotonic() - self._epoch_begun)
+        trainer.should_stop |= trainer.strategy.broadcast(bool(limits))
         is_last |= trainer.should_stop
         checkpoint = self._checkpoint(pl_module.shipped, row)
         if trainer.is_global_zero:
             write_file(self.directory / METRICS, _as_csv(self.history))
             if improved:
                 checkpoint.save(self.directory / BEST)
-            if is_last and reason is not None:
-                _LOG.warning("stopped after epoch %d: %s", epoch, reason)
+            if is_last and limits:
+                _LOG.warning("stopped after epoch %d: %s", epoch, limits[0][0])
         is_due = time.monotonic() - self._saved >= config.save_interval
         if trainer.strategy.broadcast(is_last or is_due):
             if trainer.is_global_zero:
@@ -124,37 +124,30 @@ class Keeper(pl.Callback):
     def _measure(self, trainer: pl.Trainer, model: Detector, *, wanted: bool) -> dict[str, float]:
         """AP, AP50, AP75 and AR100, computed on the first process and sent to the others."""
         val = self.run.val
+        row: dict[str, float] = {}
         if val is None or not wanted:
-            return {}
-        names = ("AP", "AP50", "AP75", "AR100")
-        values = [math.nan] * len(names)
+            return row
         if trainer.is_global_zero:
             metrics = evaluate_model(model, val, self.run, trainer.strategy.root_device)
-            values = [getattr(metrics, name) for name in names]
-        values = trainer.strategy.broadcast(values)
-        return dict(zip(names, values, strict=True))
+            row = {name: getattr(metrics, name) for name in ("AP", "AP50", "AP75", "AR100")}
+        return trainer.strategy.broadcast(row)
 
-    def _reason_to_stop(self, seconds: float) -> str | None:
-        """Reason to stop before another epoch of that many seconds, else None."""
-        config, waited = self.run.config, self._waited()
+    def _limits_reached(self, seconds: float) -> list[tuple[str, str]]:
+        """Limits that forbid another epoch of that many seconds: reason, and the option that raises it."""
+        config, reached = self.run.config, []
+        waited = sum(row["epoch"] > self.best_epoch and "AP" in row for row in self.history)
         if config.patience is not None and waited >= config.patience:
-            return f"no better AP in {plural(waited, 'evaluation')}"
+            option = f"--patience {waited + config.patience}"
+            reached.append((f"no better AP in {plural(waited, 'evaluation')}", option))
         if config.time_budget is not None and self.spent + seconds > 60 * config.time_budget:
-            return f"another epoch would exceed {config.time_budget:g} minutes"
-        return None
-
-    def _waited(self) -> int:
-        """Evaluations since the best one."""
-        return sum(row["epoch"] > self.best_epoch and "AP" in row for row in self.history)
+            option = f"--time-budget {math.ceil(self.spent / 60 + config.time_budget)}"
+            reached.append((f"another epoch would exceed {config.time_budget:g} minutes", option))
+        return reached
 
     def how_to_go_on(self) -> str:
         """Command that continues the run, with more patience or time if it would stop at once."""
-        config, options = self.run.config, [f"--resume {shlex.quote(str(self.directory))}"]
-        if config.patience is not None and self._waited() >= config.patience:
-            options.append(f"--patience {self._waited() + config.patience}")
-        seconds = self.history[-1]["seconds"] if self.history else 0.0
-        if config.time_budget is not None and self.spent + seconds > 60 * config.time_budget:
-            options.append(f"--time-budget {math.ceil(self.spent / 60 + config.time_budget)}")
+        limits = self._limits_reached(self.history[-1]["seconds"] if self.history else 0.0)
+        options = [f"--resume {shlex.quote(str(self.directory))}", *(option for _, option in limits)]
         return f"yolov7 train {' '.join(options)}"
 
     def _checkpoint(self, model: Detector, row: dict[str, float]) -> Checkpoint:

@@ -29,64 +29,57 @@ class ProgressBar(pl.Callback):
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
-        self._progress: Progress | None = None
-        self._begun = 0.0
-        self._first_epoch = 0
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
         console = Console(stderr=True)
+        self._bar_width = _LONG_BAR if console.width >= _WIDE else _SHORT_BAR
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=_LONG_BAR if console.width >= _WIDE else _SHORT_BAR),
+            BarColumn(bar_width=self._bar_width),
             MofNCompleteColumn(),
             TextColumn("{task.fields[facts]}", style="dim"),
             console=console,
             transient=True,
-            auto_refresh=True,
             disable=not console.is_terminal,
         )
+        self._task = self._progress.add_task("", facts="")
+        self._begun = self._epoch_begun = 0.0
+        self._first_epoch = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._progress.start()
-        self._task = self._progress.add_task("", total=trainer.num_training_batches, facts="")
         self._begun, self._first_epoch = time.monotonic(), trainer.current_epoch
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._progress is not None:
-            description = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._progress.reset(
-                self._task, total=trainer.num_training_batches, description=description, facts=""
-            )
-            self._epoch_begun = time.monotonic()
+        description = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self._progress.reset(
+            self._task, total=trainer.num_training_batches, description=description, facts=""
+        )
+        self._epoch_begun = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, TrainingModule)
-        if self._progress is None:
+        if self._progress.disable:
             return
-        facts = ""
-        if not self._progress.disable:
-            now, tally = time.monotonic(), pl_module.tally
-            total, box, objectness, classes = tally.means(pl_module.device).tolist()
-            batches = trainer.num_training_batches
-            done = (trainer.current_epoch - self._first_epoch) * batches + batch_idx + 1
-            left = ((trainer.max_epochs or 0) - self._first_epoch) * batches - done
-            speed = tally.images * trainer.world_size / (now - self._epoch_begun)
-            measured = [row["AP"] for row in self.keeper.history if "AP" in row]
-            parts = [
-                (2, f"AP {_percent(measured[-1])}" if measured else ""),
-                (1, f"loss {total:.3f}"),
-                (4, f"(box {box:.3f}, objectness {objectness:.3f}, classes {classes:.3f})"),
-                (3, f"{speed:.0f} images/s"),
-                (0, f"{_clock((now - self._begun) / done * left)} left"),
-            ]
-            facts = fitting(parts, self._room(trainer))
+        now, tally = time.monotonic(), pl_module.tally
+        total, box, objectness, classes = tally.means(pl_module.device).tolist()
+        epochs, batches = trainer.max_epochs or 0, trainer.num_training_batches
+        done = (trainer.current_epoch - self._first_epoch) * batches + batch_idx + 1
+        left = (epochs - self._first_epoch) * batches - done
+        speed = tally.images * trainer.world_size / (now - self._epoch_begun)
+        measured = [row["AP"] for row in self.keeper.history if "AP" in row]
+        parts = [
+            (2, f"AP {_percent(measured[-1])}" if measured else ""),
+            (1, f"loss {total:.3f}"),
+            (4, f"(box {box:.3f}, objectness {objectness:.3f}, classes {classes:.3f})"),
+            (3, f"{speed:.0f} images/s"),
+            (0, f"{_clock((now - self._begun) / done * left)} left"),
+        ]
+        taken = len(f"epoch {epochs}/{epochs} {batches}/{batches}  ") + self._bar_width
+        facts = fitting(parts, self._progress.console.width - taken)
         self._progress.update(self._task, completed=batch_idx + 1, facts=facts)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._progress is None:
-            return
         row = self.keeper.history[-1]
         parts = [(0, f"epoch {row['epoch']:.0f}/{trainer.max_epochs}"), (0, f"loss {row['total']:.4f}")]
         if "AP" in row:
@@ -97,26 +90,13 @@ class ProgressBar(pl.Callback):
         text = fitting(parts, console.width if console.is_terminal else None)
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def _room(self, trainer: pl.Trainer) -> int:
-        """Columns of the terminal not taken by the epoch, the bar and the batches."""
-        assert self._progress is not None
-        width = self._progress.console.width
-        bar = _LONG_BAR if width >= _WIDE else _SHORT_BAR
-        epochs, batches = len(str(trainer.max_epochs)), len(str(trainer.num_training_batches))
-        return width - (len("epoch /") + 2 * epochs) - bar - (1 + 2 * batches) - 3
-
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._stop()
+        self._progress.stop()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        self._progress.stop()
 
 
 def fitting(parts: Sequence[tuple[int, str]], width: int | None) -> str:
