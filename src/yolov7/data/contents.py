@@ -74,30 +74,29 @@ def digest_of(data: bytes) -> str:
 def _examine(paths: Sequence[Path], known: dict[str, _Seen]) -> list[_Seen]:
     """Current state of each file; unchanged files are not read."""
 
-    def status(path: Path) -> os.stat_result | None:
-        with suppress(OSError):
-            return path.stat()
-        return None
-
-    def examine(path: Path, now: os.stat_result | None) -> _Seen:
-        seen = known.get(str(path))
-        if now is not None:
+    def examine(path: Path) -> _Seen:
+        try:
+            now, seen = path.stat(), known.get(str(path))
             if seen and (seen.length, seen.changed) == (now.st_size, now.st_mtime_ns):
                 return seen
-            with suppress(OSError):
-                settled = time.time_ns() - now.st_mtime_ns > _SETTLED
-                digest = digest_of(path.read_bytes())
-                return _Seen(str(path), now.st_size, now.st_mtime_ns if settled else -1, digest)
-        return _Seen(str(path), -1, -1, "")
+            settled = time.time_ns() - now.st_mtime_ns > _SETTLED
+            digest = digest_of(path.read_bytes())
+        except OSError:
+            return _Seen(str(path), -1, -1, "")
+        return _Seen(str(path), now.st_size, now.st_mtime_ns if settled else -1, digest)
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="contents") as pool:
-        states = list(pool.map(status, paths))
-        unread = sum(
-            now.st_size for path, now in zip(paths, states, strict=True) if now and str(path) not in known
-        )
+        unread = sum(pool.map(_length, [path for path in paths if str(path) not in known]))
         if unread > _MUCH:
             _LOG.warning("reading %.0f GB of images once, to recognise them later", unread / 1e9)
-        return list(pool.map(examine, paths, states))
+        return list(pool.map(examine, paths))
+
+
+def _length(path: Path) -> int:
+    """Size of a file in bytes; 0 if it is missing."""
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
 
 
 def _read(record: Path) -> list[_Seen]:

@@ -82,9 +82,7 @@ class Dataset:
 
     def has_boxes(self) -> tuple[bool, ...]:
         """Flags that are True for labels with at least one box."""
-        present: set[int] = set()
-        for image in self.images:
-            present.update(image.labels.tolist())
+        present = {label for image in self.images for label in image.labels.tolist()}
         return tuple(label in present for label in range(len(self.names)))
 
     def of_classes(self, labels: Sequence[int]) -> Dataset:

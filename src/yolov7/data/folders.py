@@ -142,23 +142,23 @@ def has_magic(entry: str) -> bool:
     return _MAGIC.search(entry) is not None
 
 
-def images_of_glob(base: Path, pattern: str, findings: Findings) -> list[Path]:
+def images_of_glob(pattern: Path, findings: Findings) -> list[Path]:
     """Find the images that match a pattern: ``*``, ``?``, ``[abc]`` in a name, ``**`` for any folders.
 
     Leading parts that exist as written are taken literally: the folder ``set [v2]`` is found.
     """
-    parts = list(Path(pattern).parts)
-    if len(parts) > MAX_DEPTH:
-        return []
+    base, parts = Path(), list(pattern.parts)
     while parts and (parts[0] != "**" and (not has_magic(parts[0]) or is_folder(base / parts[0]))):
         base /= parts.pop(0)
-    if not parts or not is_folder(base):
+    if not 0 < len(parts) <= MAX_DEPTH or not is_folder(base):
         return []
     depth = MAX_DEPTH if "**" in parts else len(parts) - 1
     tests = [None if part == "**" else re.compile(fnmatch.translate(part)) for part in parts]
-    return images_below(
-        base, findings, depth=depth, wanted=lambda path: _matches(path.relative_to(base).parts, tests)
-    )
+
+    def wanted(path: Path) -> bool:
+        return _matches(path.relative_to(base).parts, tests)
+
+    return images_below(base, findings, depth=depth, wanted=wanted)
 
 
 def _matches(parts: tuple[str, ...], tests: list[re.Pattern[str] | None]) -> bool:

@@ -81,11 +81,7 @@ class LabelCollector:
         self.file = file
         self._findings = findings
         self._line_of = line_of
-        self._boxes: list[tuple[float, float, float, float]] = []
-        self._labels: list[int] = []
-        self._crowds: list[bool] = []
-        self._areas: list[float] = []
-        self._polygons: list[FloatArray | None] = []
+        self._rows: list[tuple[tuple[float, ...], int, bool, float, FloatArray | None]] = []
         self._seen: set[tuple[float, ...]] = set()
 
     def error(self, message: str, place: int) -> None:
@@ -146,25 +142,22 @@ class LabelCollector:
         if identity in self._seen:
             return report(self.warning, "repeats another of the same class: dropped")
         self._seen.add(identity)
-        self._boxes.append((x1, y1, x2, y2))
-        self._labels.append(label)
-        self._crowds.append(crowd)
-        self._areas.append((x2 - x1) * (y2 - y1) if area is None else area)
-        self._polygons.append(polygon)
-        return None
+        area = (x2 - x1) * (y2 - y1) if area is None else area
+        return self._rows.append(((x1, y1, x2, y2), label, crowd, area, polygon))
 
     def labelled_image(self) -> LabelledImage:
         """Build the image with the labels that were kept."""
-        has_polygons = any(polygon is not None for polygon in self._polygons)
+        columns = zip(*self._rows, strict=True) if self._rows else ((),) * 5
+        boxes, labels, crowds, areas, polygons = columns
         return LabelledImage(
             path=self.path,
             image_id=self.image_id,
             size=self.size,
-            boxes=np.array(self._boxes, np.float32).reshape(-1, 4),
-            labels=np.array(self._labels, np.int64),
-            crowds=np.array(self._crowds, np.bool_),
-            areas=np.array(self._areas, np.float64),
-            polygons=tuple(self._polygons) if has_polygons else (),
+            boxes=np.array(boxes, np.float32).reshape(-1, 4),
+            labels=np.array(labels, np.int64),
+            crowds=np.array(crowds, np.bool_),
+            areas=np.array(areas, np.float64),
+            polygons=polygons if any(polygon is not None for polygon in polygons) else (),
         )
 
 

@@ -182,9 +182,9 @@ def find_layout(path: Path) -> VocLayout | None:
     if members := _loose_members(path):
         return VocLayout(path, {UNDIVIDED: members})
     for base in (path, path / "images"):
-        splits = {folder.name: _loose_members(folder) for folder in subfolders(base)}
-        if any(splits.values()):
-            return VocLayout(path, {split: members for split, members in splits.items() if members})
+        loose = ((folder.name, _loose_members(folder)) for folder in subfolders(base))
+        if splits := {split: members for split, members in loose if members}:
+            return VocLayout(path, splits)
     return None
 
 

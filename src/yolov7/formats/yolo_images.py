@@ -64,19 +64,18 @@ class ImageFinder:
 
     def _expand(self, entry: str) -> list[Path]:
         """Find the images of one entry of the description."""
-        path = next((path for path in self._candidates(entry) if exists(path)), None)
+        candidates = self._candidates(entry)
+        path = next(filter(exists, candidates), None)
         if path is None and has_magic(entry):
             self._count_folder()
-            for name in self._names(entry):
-                for base in self.description.bases:
-                    if found := images_of_glob(base, name, self.findings):
-                        return found
-        if path is None:
-            path = self._by_tail(entry)
+            for pattern in candidates:
+                if found := images_of_glob(pattern, self.findings):
+                    return found
+        path = path or self._by_tail(entry)
         if path is None:
             raise self.error(
                 f"{self.split}: {printable(entry, 200)} does not exist",
-                expected="one of " + _listed(map(str, self._candidates(entry))),
+                expected=f"one of {_listed(map(str, candidates))}",
             )
         if is_folder(path):
             self.folders.append(path)
@@ -99,14 +98,10 @@ class ImageFinder:
                 f"more than {MAX_FOLDERS:,} folders and globs are named", expected="a list of images"
             )
 
-    def _names(self, entry: str) -> list[str]:
-        """Spellings of a path to try: as written, with slashes, without a leading ``../``."""
-        names = [str(in_home(name)) for name in spellings(entry)]
-        return list(dict.fromkeys([*names, *(name.removeprefix("../") for name in names)]))
-
     def _candidates(self, entry: str) -> list[Path]:
-        """Candidate paths of an entry, most likely first."""
-        names = self._names(entry)
+        """Paths that an entry may mean, most likely first: with slashes, without a leading ``../``."""
+        names = [str(in_home(name)) for name in spellings(entry)]
+        names += [name.removeprefix("../") for name in names]
         return list(dict.fromkeys(base / name for base in self.description.bases for name in names))
 
     def _by_tail(self, entry: str) -> Path | None:
