@@ -167,13 +167,6 @@ def test_what_finds_no_room_is_left_out_the_least_important_first() -> None:
     assert grounds(drawn, 199).sum() == 0
 
 
-def test_names_and_scores_can_be_hidden() -> None:
-    assert Style().text("cat", 0.5) == "cat 0.50"
-    assert Style(scores=False).text("cat", 0.5) == "cat"
-    assert Style(labels=False).text("cat", 0.5) == "0.50"
-    assert Style(labels=False, scores=False).text("cat", 0.5) == ""
-
-
 @pytest.mark.parametrize(
     "boxes",
     [
@@ -341,12 +334,21 @@ def test_numbers_that_do_not_fit_together() -> None:
         draw_boxes(blank(), np.zeros((1, 4)), ["a", "b"], [0])
 
 
-def test_detections_plot_themselves() -> None:
+@pytest.mark.parametrize(
+    ("style", "texts"),
+    [
+        (Style(), ["dog 0.90", "7 0.50"]),
+        (Style(scores=False), ["dog", "7"]),
+        (Style(labels=False), ["0.90", "0.50"]),
+        (Style(labels=False, scores=False), ["", ""]),
+    ],
+)
+def test_detections_plot_themselves(style: Style, texts: list[str]) -> None:
     boxes = np.array([[50, 60, 150, 200], [10, 30, 40, 50]], np.float32)
     found = Detections(boxes, np.array([0.899, 0.5], np.float32), np.array([1, 7]), ("cat", "dog"))
-    expected = draw_boxes(blank(), boxes, ["dog 0.90", "7 0.50"], [1, 7])
-    np.testing.assert_array_equal(found.plot(blank()), expected)
-    np.testing.assert_array_equal(Detections.empty().plot(blank()), blank())
+    expected = draw_boxes(blank(), boxes, texts, [1, 7])
+    np.testing.assert_array_equal(found.plot(blank(), style), expected)
+    np.testing.assert_array_equal(Detections.empty().plot(blank(), style), blank())
 
 
 def test_ten_boxes_take_a_few_milliseconds() -> None:

@@ -8,7 +8,7 @@ one that finds no room near it is left out, the least important first.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -75,10 +75,6 @@ class Style:
                 found=self.line_width,
             )
 
-    def text(self, name: str, score: float) -> str:
-        """What to write at a box."""
-        return " ".join([name] * self.labels + [f"{score:.2f}"] * self.scores)
-
 
 def draw_boxes(
     image: Image,
@@ -88,6 +84,7 @@ def draw_boxes(
     width: float | None = None,
     *,
     blur: bool = False,
+    under: Sequence[Callable[[Image, Sequence[Colour], float], None]] = (),
 ) -> Image:
     """A copy of the picture with boxes and labels.
 
@@ -99,6 +96,7 @@ def draw_boxes(
         classes: number of each box's class; chooses the colour.
         width: pixels of the lines; grows with the picture where not given.
         blur: make what is inside the boxes unrecognisable first (`pixelate`).
+        under: functions that draw something below the boxes: of canvas, colours (N,) and line width.
 
     Raises:
         UsageError: not such an image, or boxes, texts and classes of different number.
@@ -115,6 +113,8 @@ def draw_boxes(
     line = line_width(*canvas.shape[:2]) if width is None else width
     corners = _corners(np.asarray(boxes, np.float64), *canvas.shape[:2])
     colours = [class_colour(int(number)) for number in classes]
+    for draw in under:
+        draw(canvas, colours, line)
     for corner, colour in zip(corners[::-1], colours[::-1], strict=True):
         _draw_frame(canvas, corner, colour, line)
     if canvas.shape[0] >= _LEAST_HEIGHT_FOR_LABELS and any(texts):

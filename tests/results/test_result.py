@@ -48,9 +48,11 @@ def test_saving_writes_the_plot(tmp_path):
 
 
 def test_json_has_every_detection():
-    document = json.loads(result().to_json())
-    assert (document["source"], document["width"], document["height"]) == ("a.png", 90, 60)
-    assert document["detections"][1] == {"label": 1, "name": "cat", "score": 0.12346, "box": [1, 2, 3.25, 4]}
+    assert result().to_json() == (
+        r'{"source": "a.png", "index": 3, "width": 90, "height": 60, "detections": ['
+        r'{"label": 0, "name": "<b>dog\u001b[2J", "score": 0.9, "box": [5.0, 6.0, 50.0, 40.0]}, '
+        r'{"label": 1, "name": "cat", "score": 0.12346, "box": [1.0, 2.0, 3.25, 4.0]}]}'
+    )
     assert list(result().to_pandas().name) == list(NAMES)
 
 

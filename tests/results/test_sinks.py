@@ -84,12 +84,9 @@ def test_text_is_class_centre_size_score(tmp_path: Path) -> None:
         sinks.write(broken("c.jpg", 2), NOTHING)
     assert files(tmp_path) == ["txt/a.txt", "txt/b.txt"]
     assert (tmp_path / "txt" / "b.txt").read_text() == ""
-    first, second = (tmp_path / "txt" / "a.txt").read_text().splitlines()
-    assert first == "1 0.343750 0.375000 0.562500 0.500000 0.900000"
-    label, x, y, w, h, score = map(float, second.split())
-    assert (label, score) == (2, 0.512346)
-    corners = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2]) * (64, 48, 64, 48)
-    np.testing.assert_allclose(corners, BOXES[1], atol=1e-3)
+    assert (tmp_path / "txt" / "a.txt").read_text() == (
+        "1 0.343750 0.375000 0.562500 0.500000 0.900000\n2 0.242188 0.360677 0.164062 0.200521 0.512346\n"
+    )
 
 
 def test_csv_has_a_row_for_each_box(tmp_path: Path) -> None:
@@ -97,14 +94,18 @@ def test_csv_has_a_row_for_each_box(tmp_path: Path) -> None:
         sinks.write(still('a, "b"\n.jpg'), FOUND)
         sinks.write(still("none.jpg", 1), NOTHING)
         sinks.write(moment(7), FOUND[:1])
-    with (tmp_path / "detections.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [list(row.values()) for row in rows] == [
-        ['photos/a, "b"\n.jpg', "", "1", "traffic light", "0.90000", "4.000", "6.000", "40.000", "30.000"],
-        ['photos/a, "b"\n.jpg', "", "2", "a/b: c?", "0.51235", "10.250", "12.500", "20.750", "22.125"],
-        ["videos/clip.mp4", "7", "1", "traffic light", "0.90000", "4.000", "6.000", "40.000", "30.000"],
-    ]
-    assert list(rows[0]) == ["source", "frame", "label", "name", "score", "x1", "y1", "x2", "y2"]
+    assert (tmp_path / "detections.csv").read_text() == (
+        "source,frame,label,name,score,x1,y1,x2,y2\n"
+        '"photos/a, ""b""\n.jpg",,1,traffic light,0.90000,4.000,6.000,40.000,30.000\n'
+        '"photos/a, ""b""\n.jpg",,2,a/b: c?,0.51235,10.250,12.500,20.750,22.125\n'
+        "videos/clip.mp4,7,1,traffic light,0.90000,4.000,6.000,40.000,30.000\n"
+    )
+
+
+def test_csv_of_an_empty_run_has_a_header(tmp_path: Path) -> None:
+    with open_sinks("csv", tmp_path, NAMES) as sinks:
+        sinks.write(still("none.jpg"), NOTHING)
+    assert (tmp_path / "detections.csv").read_text() == "source,frame,label,name,score,x1,y1,x2,y2\n"
 
 
 def test_json_is_a_coco_document_that_accounts_for_every_image(tmp_path: Path) -> None:
@@ -122,18 +123,15 @@ def test_json_is_a_coco_document_that_accounts_for_every_image(tmp_path: Path) -
         {"id": 2, "file_name": "sub/c\udcff.jpg", "source": "photos/sub/c\udcff.jpg", **size},
         {"id": 3, "file_name": "clip.mp4", "source": "videos/clip.mp4", "frame": 7, "time": 0.7, **size},
     ]
-    first, second, third = document["annotations"]
-    assert first == {
-        "image_id": 1,
-        "category_id": 1,
-        "bbox": [4.0, 6.0, 36.0, 24.0],
-        "score": 0.9,
-        "id": 1,
-        "area": 864.0,
-        "iscrowd": 0,
-    }
-    assert second["bbox"] == [10.25, 12.5, 10.5, 9.625]
-    assert (third["image_id"], third["id"]) == (3, 3)
+    lines = (tmp_path / "detections.json").read_text().splitlines(keepends=True)
+    assert "".join(line for line in lines if '"bbox"' in line) == (
+        '{"image_id": 1, "category_id": 1, "bbox": [4.0, 6.0, 36.0, 24.0], "score": 0.9, '
+        '"id": 1, "area": 864.0, "iscrowd": 0},\n'
+        '{"image_id": 1, "category_id": 2, "bbox": [10.25, 12.5, 10.5, 9.625], "score": 0.51235, '
+        '"id": 2, "area": 101.062, "iscrowd": 0},\n'
+        '{"image_id": 3, "category_id": 1, "bbox": [4.0, 6.0, 36.0, 24.0], "score": 0.9, '
+        '"id": 3, "area": 864.0, "iscrowd": 0}\n'
+    )
     assert document["skipped"] == [
         {
             "file_name": "b.jpg",

@@ -71,16 +71,16 @@ def test_plot_takes_arrays_and_pillow_images_and_says_what_else_it_needs(two):
 
 
 def test_from_tensors_of_any_precision():
-    found = Detections.from_tensors(
-        torch.ones(1, 4, dtype=torch.float16), torch.ones(1, requires_grad=True), torch.zeros(1), ["a"]
-    )
+    boxes, scores = torch.ones(1, 4, dtype=torch.bfloat16), torch.ones(1, requires_grad=True)
+    found = Detections.from_tensors(boxes, scores, torch.zeros(1), ["a"])
     assert (found.boxes.dtype, found.scores.dtype, found.labels.dtype) == (np.float32, np.float32, np.int64)
 
 
 def test_coco_entries_are_plain_and_rounded(two):
-    entries = json.loads(json.dumps(two.to_coco(7, category_ids=[3, 18])))
-    assert entries[0] == {"image_id": 7, "category_id": 18, "bbox": [10.0, 20.0, 40.123, 40.0], "score": 0.9}
-    assert entries[1]["score"] == 0.12346
+    assert json.dumps(two.to_coco(7, category_ids=[3, 18])) == (
+        '[{"image_id": 7, "category_id": 18, "bbox": [10.0, 20.0, 40.123, 40.0], "score": 0.9}, '
+        '{"image_id": 7, "category_id": 3, "bbox": [0.0, 0.0, 5.0, 5.0], "score": 0.12346}]'
+    )
     assert [entry["category_id"] for entry in two.to_coco("a")] == [1, 0]
 
 
@@ -95,8 +95,10 @@ def test_supervision(two):
 
 def test_pandas(two):
     table = two.to_pandas()
-    assert table.columns.tolist() == ["x1", "y1", "x2", "y2", "score", "label", "name"]
-    assert table.name.tolist() == ["dog", "cat"]
+    assert table.to_csv(index=False) == (
+        "x1,y1,x2,y2,score,label,name\n10.0,20.0,50.1234,60.0,0.9,1,dog\n0.0,0.0,5.0,5.0,0.123456,0,cat\n"
+    )
+    assert [str(dtype) for dtype in table.dtypes[:6]] == ["float32"] * 5 + ["int64"]
     assert len(Detections.empty().to_pandas()) == 0
 
 

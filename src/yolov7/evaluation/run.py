@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -125,9 +125,7 @@ def evaluate_network(
         sound = [(image, views) for image, views in batch if not isinstance(views, Defect)]
         found = detect(backend, [views for _, views in sound], thresholds, names, multi_label=True)
         for (image, _), mine in zip(sound, found, strict=True):
-            by_image[image.image_id] = Detections(
-                mine.boxes, mine.scores, label_of[mine.labels], dataset.names
-            )
+            by_image[image.image_id] = replace(mine, labels=label_of[mine.labels], names=dataset.names)
         done += len(batch)
         if progress is not None:
             progress(done, len(dataset))

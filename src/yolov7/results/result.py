@@ -119,15 +119,7 @@ class Result:
                 "width": width,
                 "height": height,
                 **({} if self.error is None else {"error": str(self.error)}),
-                "detections": [
-                    {
-                        "label": one.label,
-                        "name": one.name,
-                        "score": round(one.score, 5),
-                        "box": [round(value, 3) for value in one.box.tolist()],
-                    }
-                    for one in self.detections
-                ],
+                "detections": self.detections.to_records(),
             }
         )
 

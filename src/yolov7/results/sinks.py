@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from yolov7.drawing import pixelate, touched_pixels
 from yolov7.errors import UsageError, Yolov7Error
 from yolov7.files import complete, explained, partial_path, replacing, safe_name, write_file
@@ -21,6 +23,7 @@ from yolov7.results.output import Names, Sink, SinkOptions, encoded, picture_suf
 from yolov7.results.video_sink import VideoSink
 from yolov7.sources.frames import Frame
 from yolov7.types import Detections
+from yolov7.types.columns import rounded
 
 
 class _FilesSink(Sink):
@@ -55,14 +58,9 @@ class TextSink(_FilesSink):
     def write(self, frame: Frame, detections: Detections) -> None:
         if frame.image is None:
             return
-        height, width = frame.size
-        x1, y1, x2, y2 = (detections.boxes / (width, height, width, height)).T
-        rows = zip(
-            detections.labels, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, detections.scores, strict=True
-        )
-        lines = [
-            f"{label} {x:.6f} {y:.6f} {w:.6f} {h:.6f} {score:.6f}\n" for label, x, y, w, h, score in rows
-        ]
+        columns = detections.items("labels", "boxes", "scores")
+        texts = [text for column, values in columns if (text := column.to_txt(values, frame.size))]
+        lines = [" ".join(parts) + "\n" for parts in zip(*texts, strict=True)]
         write_file(self.path / self._paths.path(frame, ".txt"), "".join(lines).encode())
 
 
@@ -85,7 +83,7 @@ class CropSink(_FilesSink):
 
 
 class CsvSink(Sink):
-    """detections.csv: a row for each box, in pixels.
+    """detections.csv: a row per box, in pixels. Its header is that of the first image with detections.
 
     A source or a name that a spreadsheet would take for a formula has an apostrophe before it.
     """
@@ -94,37 +92,55 @@ class CsvSink(Sink):
 
     def __init__(self, directory: Path, names: Sequence[str], options: SinkOptions) -> None:
         super().__init__(directory, names, options)
+        self._rows: csv.DictWriter[str] | None = None
         with explained(self.path):
             self._file = partial_path(self.path).open(
                 "x", encoding="utf-8", errors="backslashreplace", newline=""
             )
-            self._rows = csv.writer(self._file, lineterminator="\n")
-            self._rows.writerow(("source", "frame", "label", "name", "score", "x1", "y1", "x2", "y2"))
 
     def write(self, frame: Frame, detections: Detections) -> None:
         number = "" if frame.video is None else frame.video.number
-        with explained(self.path):
-            for (x1, y1, x2, y2), label, name, score in zip(
-                detections.boxes, detections.labels, detections.class_names, detections.scores, strict=True
-            ):
-                corners = (f"{value:.3f}" for value in (x1, y1, x2, y2))
-                text = _no_formula(frame.source), number, label, _no_formula(name)
-                self._rows.writerow((*text, f"{score:.5f}", *corners))
+        with explained(self.path, ValueError):  # a column that the header lacks is a ValueError
+            if len(detections):
+                self._write_rows(frame.source, number, detections)
             self._file.flush()  # what is there after a kill ends with a whole row
 
     def close(self) -> None:
-        if self._file.closed:
-            return
-        with explained(self.path):
-            self._file.close()
-        complete(self.path)
+        if not self._file.closed:
+            with explained(self.path):
+                self._finish()
+            complete(self.path)
 
     def abandon(self) -> list[Path]:
         if self._file.closed:
             return []
         with suppress(OSError):
-            self._file.close()
+            self._finish()
         return [partial_path(self.path)]
+
+    def _write_rows(self, source: str, number: int | str, detections: Detections) -> None:
+        cells = {"source": [_no_formula(source)] * len(detections), "frame": [number] * len(detections)}
+        for column, values in detections.items("labels", "scores", "boxes"):
+            for field, entries in column.to_table(values, detections.names).items():
+                cells[field] = [_cell(entry, column.decimals) for entry in entries]
+        if self._rows is None:
+            self._rows = csv.DictWriter(self._file, list(cells), lineterminator="\n")
+            self._rows.writeheader()
+        self._rows.writerows(dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True))
+
+    def _finish(self) -> None:
+        with self._file:
+            if self._rows is None:
+                self._write_rows("", "", Detections.empty(self.names))
+
+
+def _cell(value: Any, decimals: int) -> str:
+    """A name, a number or an array as a cell of a csv file."""
+    if isinstance(value, str):
+        return _no_formula(value)
+    if isinstance(value, np.ndarray):
+        return json.dumps(rounded(value.tolist(), decimals))
+    return f"{value:.{decimals}f}" if isinstance(value, np.floating) else str(value)
 
 
 def _no_formula(text: str) -> str:

@@ -1,26 +1,28 @@
-"""Detections of one image, and their converters."""
+"""Detections of one image, and their forms: COCO, json, pandas, supervision, pictures."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from yolov7.drawing import Style, draw_boxes
 from yolov7.errors import MissingDependencyError, UsageError
 from yolov7.text import printable
+from yolov7.types.columns import COLUMNS, Column, Fields, Values, class_names
 from yolov7.types.sample import FloatArray, Image, IntArray, Letterbox
 
 if TYPE_CHECKING:
     import pandas
     import PIL.Image
     import supervision
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -35,6 +37,10 @@ class Detections:
         scores: float32 (N,) in [0, 1].
         labels: int64 (N,), contiguous from 0.
         names: class names by label.
+        columns: further values by the name of their column, (N, *shape); see `yolov7.types.columns`.
+
+    Raises:
+        UsageError: values of another shape or number, or of an unknown column.
 
     >>> import numpy as np
     >>> boxes = np.array([[10, 10, 60, 40], [0, 0, 5, 5]], np.float32)
@@ -47,31 +53,82 @@ class Detections:
     scores: FloatArray
     labels: IntArray
     names: tuple[str, ...] = field(default=())
+    columns: Mapping[str, Values] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
-        shapes = (self.boxes.shape, self.scores.shape, self.labels.shape)
-        if shapes != ((n, 4), (n,), (n,)):
-            raise UsageError(
-                "detections do not fit together",
-                expected="boxes (N, 4), scores (N,), labels (N,)",
-                found=", ".join(map(str, shapes)),
-            )
+        for name, values in self._values().items():
+            column = COLUMNS.get(name)
+            if column is None or values.shape != (n, *column.shape):
+                self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        values = self._values()
+        unknown = [name for name in values if name not in COLUMNS]
+        if unknown:
+            raise UsageError("no such column", expected=", ".join(COLUMNS), found=", ".join(unknown))
+        shapes = {name: ", ".join(("N", *map(str, COLUMNS[name].shape))) for name in values}
+        raise UsageError(
+            "detections do not fit together",
+            expected=", ".join(f"{name} ({shape})" for name, shape in shapes.items()),
+            found=", ".join(f"{name} {array.shape}" for name, array in values.items()),
+        )
+
+    @classmethod
+    def _of(
+        cls, names: tuple[str, ...], boxes: Values, scores: Values, labels: Values, **columns: Values
+    ) -> Self:
+        return cls(boxes, scores, labels, names, columns)
 
     @classmethod
     def empty(cls, names: Sequence[str] = ()) -> Detections:
-        """No detections."""
+        """Return no detections, of a network with these class names."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), tuple(names))
 
     @classmethod
-    def from_tensors(cls, boxes: Tensor, scores: Tensor, labels: Tensor, names: Sequence[str]) -> Detections:
-        """From tensors on any device."""
-        return cls(
-            boxes.detach().to("cpu", torch.float32).numpy(),
-            scores.detach().to("cpu", torch.float32).numpy(),
-            labels.detach().to("cpu", torch.int64).numpy(),
-            tuple(names),
-        )
+    def from_tensors(
+        cls, boxes: Tensor, scores: Tensor, labels: Tensor, names: Sequence[str], **columns: Tensor
+    ) -> Detections:
+        """Make detections of tensors on any device, of any dtype."""
+        tensors = {"boxes": boxes, "scores": scores, "labels": labels, **columns}
+        arrays = {name: COLUMNS[name].from_tensor(values) for name, values in tensors.items()}
+        return cls._of(tuple(names), **arrays)
+
+    @classmethod
+    def from_records(cls, records: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Detections:
+        """Read detections back from what was written about them.
+
+        Args:
+            records: one per detection: entries of a COCO file or of `Result.to_json`, rows of a csv file, or
+                ``table.to_dict("records")`` of a pandas table. Unknown fields are left out.
+            names: class names by label.
+
+        Raises:
+            UsageError: no box, score or label, or one that is not a number.
+
+        >>> Detections.from_records([{"category_id": 1, "bbox": [10, 10, 50, 30], "score": 0.9}]).boxes
+        array([[10., 10., 60., 40.]], dtype=float32)
+        """
+        records = list(records)
+        if not records:
+            return cls.empty(names)
+        try:
+            fields = {key: [record[key] for record in records] for key in records[0]}
+            read = {name: column.read(fields) for name, column in COLUMNS.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError("not detections", expected="numbers in every record", found=error) from error
+        missing = [name for name in ("boxes", "scores", "labels") if read[name] is None]
+        if missing:
+            raise UsageError("not detections", expected=", ".join(missing), found=", ".join(fields))
+        return cls._of(tuple(names), **{name: values for name, values in read.items() if values is not None})
+
+    def _values(self) -> dict[str, Values]:
+        return {"boxes": self.boxes, "scores": self.scores, "labels": self.labels, **self.columns}
+
+    def items(self, *first: str) -> list[tuple[Column, Values]]:
+        """Columns with their values, (N, *shape): boxes, scores, labels, others; those named come first."""
+        values = self._values()
+        return [(COLUMNS[name], values[name]) for name in dict.fromkeys((*first, *values))]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -93,17 +150,19 @@ class Detections:
             index, kind = slice(number, number + 1), Detection
         elif isinstance(index, Sequence):
             index = np.asarray(index, dtype=None if len(index) else np.int64)
-        return kind(self.boxes[index], self.scores[index], self.labels[index], self.names)
+        picked = {name: COLUMNS[name].select(values, index) for name, values in self._values().items()}
+        return kind._of(self.names, **picked)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {len(self)}: {self.summary()}>"
 
     def __eq__(self, other: object) -> bool:
-        """Whether boxes, scores, labels and names are the same, number by number."""
+        """Whether names and all columns are the same, number by number."""
         if not isinstance(other, Detections):
             return NotImplemented
-        pairs = ((self.boxes, other.boxes), (self.scores, other.scores), (self.labels, other.labels))
-        return self.names == other.names and all(np.array_equal(mine, theirs) for mine, theirs in pairs)
+        mine, theirs = self._values(), other._values()
+        same = self.names == other.names and mine.keys() == theirs.keys()
+        return same and all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
     def summary(self) -> str:
         """Count the classes, the most frequent first: ``2 cat, 1 dog``.
@@ -121,11 +180,17 @@ class Detections:
     @property
     def class_names(self) -> list[str]:
         """Name of each detection's class, (N,)."""
-        return [self.name_of(int(label)) for label in self.labels]
+        return class_names(self.labels, self.names)
 
     def to_source(self, letterbox: Letterbox) -> Detections:
-        """The same detections in the pixels of the image that was letterboxed, clipped to it."""
-        return replace(self, boxes=letterbox.to_source(self.boxes))
+        """Map the detections to the image that was letterboxed, clipped to it."""
+        mapped = {name: COLUMNS[name].to_source(values, letterbox) for name, values in self._values().items()}
+        return self._of(self.names, **mapped)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One dictionary per detection, as `Result.to_json` has it: label, name, score, box, others."""
+        columns = self.items("labels", "scores", "boxes")
+        return _records([column.to_json(values, self.names) for column, values in columns])
 
     def to_coco(self, image_id: int | str, category_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
         """Entries of a COCO results file: bbox is x, y, w, h; 3 decimals for boxes, 5 for scores.
@@ -134,43 +199,38 @@ class Detections:
             image_id: id of the image in the data set.
             category_ids: the data set's id of each label; label itself where not given.
         """
-        entries = []
-        for (x1, y1, x2, y2), score, label in zip(
-            self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True
-        ):
-            entries.append(
-                {
-                    "image_id": image_id,
-                    "category_id": label if category_ids is None else category_ids[label],
-                    "bbox": [round(v, 3) for v in (x1, y1, x2 - x1, y2 - y1)],
-                    "score": round(score, 5),
-                }
-            )
-        return entries
+        found = self
+        if category_ids is not None:
+            found = replace(self, labels=np.asarray(category_ids, np.int64)[self.labels])
+        columns = found.items("labels", "boxes", "scores")
+        fields = [column.to_coco(values, self.names) for column, values in columns]
+        return _records([{"image_id": [image_id] * len(self)}, *fields])
 
     def to_supervision(self) -> supervision.Detections:
-        """As ``supervision.Detections``, with the class names in ``data["class_name"]``."""
+        """Return ``supervision.Detections``, with class names and further columns in its ``data``."""
         try:
             import supervision
         except ImportError:
             raise MissingDependencyError(
                 "supervision", purpose="to_supervision()", extra="supervision"
             ) from None
-        return supervision.Detections(
-            xyxy=self.boxes.copy(),
-            confidence=self.scores.copy(),
-            class_id=self.labels.astype(int),
-            data={"class_name": np.array(self.class_names, dtype=str)},
-        )
+        arguments: dict[str, Any] = {}
+        data: dict[str, Any] = {"class_name": np.array(self.class_names, dtype=str)}
+        for column, values in self.items():
+            target = arguments if column.supervision else data
+            target[column.supervision or column.name] = values.copy()
+        return supervision.Detections(**arguments, data=data)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a detection: x1, y1, x2, y2, score, label, name."""
+        """Return a table with one row per detection: x1, y1, x2, y2, score, label, name, others."""
         try:
             import pandas
         except ImportError:
             raise MissingDependencyError("pandas", purpose="to_pandas()", extra="pandas") from None
-        table = pandas.DataFrame(self.boxes, columns=["x1", "y1", "x2", "y2"])
-        return table.assign(score=self.scores, label=self.labels, name=self.class_names)
+        fields: Fields = {}
+        for column, values in self.items():
+            fields |= column.to_table(values, self.names)
+        return pandas.DataFrame(fields)
 
     def plot(self, image: Image | PIL.Image.Image | None = None, style: Style | None = None) -> Image:
         """Draw boxes, names and scores on a copy of the image.
@@ -194,8 +254,13 @@ class Detections:
                 found="no image" if image is None else type(image).__name__,
             )
         style = style or Style()
-        texts = [style.text(name, score) for name, score in zip(self.class_names, self.scores, strict=True)]
-        return draw_boxes(image, self.boxes, texts, self.labels, style.line_width, blur=style.blur)
+        columns = list(self.items("labels"))
+        captions = [text for column, values in columns if (text := column.caption(values, self.names, style))]
+        texts = [" ".join(parts) for parts in zip(*captions, strict=True)] or [""] * len(self)
+        under = [partial(column.draw, values) for column, values in columns]
+        return draw_boxes(
+            image, self.boxes, texts, self.labels, style.line_width, blur=style.blur, under=under
+        )
 
 
 class Detection(Detections):
@@ -220,3 +285,11 @@ class Detection(Detections):
     def name(self) -> str:
         """Name of its class."""
         return self.name_of(self.label)
+
+
+def _records(columns: Iterable[Fields]) -> list[dict[str, Any]]:
+    """One dictionary per detection from fields with one entry per detection."""
+    fields: Fields = {}
+    for more in columns:
+        fields |= more
+    return [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]

@@ -58,10 +58,14 @@ class Letterbox:
         scale = self.scale[0] * own_width / width, self.scale[1] * own_height / height
         return replace(self, source_size=size, scale=scale)
 
-    def to_source(self, boxes: FloatArray) -> FloatArray:
-        """Boxes of the letterboxed image -> boxes of the source image, clipped to it. (N, 4) -> (N, 4)."""
-        offset = np.array((*self.padding, *self.padding), dtype=np.float32)
-        scale = np.array((*self.scale, *self.scale), dtype=np.float32)
+    def to_source(self, points: FloatArray) -> FloatArray:
+        """Map x, y pairs from the letterboxed image to the source, clipped to it: (..., 2 * K) -> same.
+
+        The last axis holds pairs: boxes (N, 4), or points (N, K, 2).
+        """
+        pairs = points.shape[-1] // 2
         height, width = self.source_size
-        limit = np.array((width, height, width, height), dtype=np.float32)
-        return np.clip((boxes - offset) / scale, 0, limit).astype(np.float32, copy=False)
+        offset = np.array(self.padding * pairs, dtype=np.float32)
+        scale = np.array(self.scale * pairs, dtype=np.float32)
+        limit = np.array((width, height) * pairs, dtype=np.float32)
+        return ((points - offset) / scale).clip(0, limit).astype(np.float32, copy=False)
