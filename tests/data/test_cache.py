@@ -31,7 +31,7 @@ LABEL = "1 0.5 0.5 0.25 0.5\n0 0.1 0.1 0.6 0.2 0.3 0.9\n"
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A YOLO set of six images, each 80 x 60, an hour old."""
+    """YOLO data set of six images of 80 x 60, one hour old."""
     path = write_yolo(tmp_path / "data", dict.fromkeys("abcdef", LABEL))
     for image in path.parent.rglob("*.png"):
         os.utime(image, (image.stat().st_mtime - 3600,) * 2)
@@ -53,14 +53,14 @@ def image_of(data: Path, name: str) -> Path:
 
 
 def spoil(path: Path) -> None:
-    """Other pixels, which no one notices who looks at the header, the length and the time of change."""
+    """Change the pixels, but not the header, the length or the modification time."""
     status, content = path.stat(), path.read_bytes()
     path.write_bytes(content[:100] + bytes(len(content) - 200) + content[-100:])
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def assert_same_samples(one: Dataset, other: Dataset) -> None:
-    """Pixels and labels are equal, and what is known of them without reading."""
+    """Pixels, sizes and labels are equal."""
     assert len(one) == len(other)
     for index in range(len(one)):
         np.testing.assert_array_equal(one[index].image, other[index].image)
@@ -106,7 +106,7 @@ def test_images_and_labels_are_scaled(data: Path) -> None:
 
 
 def test_boxes_follow_the_truncated_short_side(tmp_path: Path) -> None:
-    """The short side is truncated, so that boxes are scaled by another factor along it."""
+    """Truncating the short side gives its boxes another factor."""
     data = write_yolo(tmp_path / "data", {"a": "1 0.5 0.5 1 1\n"})
     write_image(image_of(data, "a"), size=(50, 77))
     sample = cached(data)[0]
@@ -330,7 +330,7 @@ def test_leftovers_of_a_killed_build_are_removed(data: Path) -> None:
 
 
 def test_full_disk_disables_the_cache_with_a_warning(data: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A limit on the length of files stands for the disk: a write fails in the midst of the pack."""
+    """A limit on file length, which fails a write inside the pack, stands for a full disk."""
     plain = open_dataset(data)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))

@@ -62,7 +62,7 @@ def test_missing_pack(tmp_path: Path) -> None:
     change=st.one_of(st.integers(1, 255), st.just(None)),
 )
 def test_any_damage_is_detected(shapes: list[tuple[int, int]], where: float, change: int | None) -> None:
-    """A byte that differs, or (None) an end that is missing."""
+    """Damage: a changed byte or, with None, a truncated file."""
     written = images(shapes)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.pack"

@@ -26,12 +26,12 @@ SIDES = st.integers(1, 700)
 
 
 def from_source(box: Letterbox, boxes: FloatArray) -> FloatArray:
-    """Boxes of the source image -> boxes of the letterboxed image."""
+    """Map boxes from the source image to the letterboxed image."""
     return np.float32(boxes * (box.scale * 2) + box.padding * 2)
 
 
 def inside(canvas: Image, box: Letterbox) -> Image:
-    """The part of the canvas that is image."""
+    """Image part of the canvas."""
     height, width = (
         round(side * scale) for side, scale in zip(box.source_size, box.scale[::-1], strict=True)
     )
@@ -198,7 +198,7 @@ def test_invalid_input_is_refused() -> None:
 
 
 def test_released_mapping_has_unrounded_padding_and_one_scale() -> None:
-    """By the letter: x = (u - (W - w) / 2) / (h / h0) with the resized w x h, and the same for y."""
+    """Exactly x = (u - (W - w) / 2) / (h / h0) with the resized w x h, and the same for y."""
     image = np.zeros((301, 433, 3), np.uint8)
     _, box = letterbox_evaluation(image, 416, (320, 448))
     height, width = 301 * 416 // 433, 416  # the short side truncated

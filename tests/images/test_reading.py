@@ -1,4 +1,4 @@
-"""Image files of every common kind, sound and broken."""
+"""Image files of every common format, valid and damaged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ AVIF = ["AVIF"] if "avif" in features.get_supported_modules() else []
 
 @pytest.fixture
 def colours() -> np.ndarray:
-    """Four patches, so that no orientation equals another."""
+    """Image of four patches, which differs in every orientation."""
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     pixels[:20, :30], pixels[:20, 30:] = (250, 10, 20), (10, 240, 30)
     pixels[20:, :30], pixels[20:, 30:] = (10, 20, 230), (200, 200, 200)
@@ -287,7 +287,7 @@ def test_any_damage_gives_an_image_or_a_source_error(
     assert image.shape[2] == 3
 
 
-# Damage, and what only looks like it
+# Damage, and harmless defects
 
 
 def noisy(rng: np.random.Generator) -> bytes:
@@ -296,7 +296,7 @@ def noisy(rng: np.random.Generator) -> bytes:
 
 
 def in_scan(jpeg: bytes, share: float) -> int:
-    """A place within the compressed pixels."""
+    """Offset within the compressed pixels."""
     begin = jpeg.find(b"\xff\xda") + 14
     return begin + int(share * (len(jpeg) - 2 - begin))
 
@@ -375,11 +375,11 @@ def test_orientation_of_any_integer_type(
     assert image_size(path) == upright.shape[:2]
 
 
-# What is read otherwise, or not at all
+# Unsupported formats, animations, pages
 
 
 def tiff(bands: int, bits: int, kind: int, pixels: bytes, side: int = 4, **extra: int) -> bytes:
-    """A TIFF with pixels of any sort."""
+    """TIFF with any kind of pixels."""
     tags = {256: side, 257: side, 258: bits, 259: 1, 262: 1 + (bands > 2), 277: bands, 278: side, 339: kind}
     tags |= {273: 0, 279: len(pixels)} | {int(tag): value for tag, value in extra.items()}
     tags[273] = 8 + 2 + 12 * len(tags) + 4

@@ -23,7 +23,7 @@ def disc_image(
     with_polygons: bool = True,
     background: int = 0,
 ) -> Sample:
-    """An image (height, width) with discs (x, y, radius); the label of each is its number."""
+    """Image (height, width) with discs (x, y, radius), labelled by their numbers."""
     fine = 8
     canvas = np.full((size[0] * fine, size[1] * fine), background, np.uint8)
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)

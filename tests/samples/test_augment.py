@@ -149,7 +149,7 @@ def test_boxes_bound_their_pixels(mosaic: float, turned: dict[str, float], flips
 
 
 def test_boxes_bound_enlarged_pixels() -> None:
-    """Where a pixel of the source becomes many, and the image cuts one of them."""
+    """A pixel of the source becomes many, some of which the image cuts off."""
     image = np.zeros((24, 20, 3), np.uint8)
     image[6:19, 5:16] = 255
     box = np.array(((5, 6, 16, 19),), np.float32)
@@ -164,7 +164,7 @@ def test_boxes_bound_enlarged_pixels() -> None:
 
 
 def white_part(white: np.ndarray[Any, np.dtype[np.bool_]], box: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The box around the white pixels in and near a box."""
+    """Bounding box of the white pixels in and near a box."""
     x1, y1 = np.floor(box[:2] - 2).clip(0).astype(int)
     x2, y2 = np.ceil(box[2:] + 2).astype(int)
     near = white[y1:y2, x1:x2]
@@ -175,7 +175,7 @@ def white_part(white: np.ndarray[Any, np.dtype[np.bool_]], box: np.ndarray[Any, 
 @pytest.mark.parametrize("settings", [{}, {"mosaic": 0.0}, {"mosaic9_share": 1.0}, TURNED, TILTED], ids=str)
 @pytest.mark.parametrize("with_polygons", [True, False])
 def test_samples_match_the_plain_implementation(settings: dict[str, float], with_polygons: bool) -> None:
-    """The same decisions give the same picture but for interpolation, the same labels but for a pixel."""
+    """Equal decisions give equal images up to interpolation, and equal labels up to a pixel."""
     source = random_discs(np.random.default_rng(4), 12, with_polygons=with_polygons, noise=True)
     assert any(max(sample.image.shape) < SIZE for sample in source.samples), "some are enlarged"
     augmentation = replace(Augmentation(paste_in=0.0, mixup=0.3, **UNCOLOURED), **settings)

@@ -38,7 +38,7 @@ PLAIN, MOSAICS = Augmentation(mosaic=0, mixup=0, paste_in=0), Augmentation()
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    """Ten images of 80 x 60, an object or two in each but the last."""
+    """Ten images of 80 x 60 with one or two objects each, the last without."""
     labels: dict[str, str | bytes | None] = {
         name: f"{number % 2} 0.5 0.5 0.{number + 1} 0.5\n" + "1 0.2 0.2 0.3 0.3\n" * (number % 3 == 0)
         for number, name in enumerate(NAMES[:9])
@@ -295,7 +295,7 @@ def test_ctrl_c_stops_the_workers_silently(dataset: Dataset) -> None:
 
 
 def test_batches_can_be_pickled(dataset: Dataset, tmp_path: Path) -> None:
-    """Where processes cannot be forked, what they need is sent to them."""
+    """Workers that are not forked receive the batches by pickle."""
     loader = make(open_cache(dataset, 64, tmp_path / "cache"))
     draws = next(iter(loader.sampler))
     sent = pickle.loads(pickle.dumps((loader._batches, draws)))

@@ -62,7 +62,7 @@ def test_pasted_objects_fill_their_boxes_and_cover_little(seed: int) -> None:
 
 
 def squares(number: int, side: float, image_side: int = 640) -> Drawn:
-    """Images with six squares each near their middle, where hardly a mosaic cuts them off."""
+    """Images with six squares each near their middle, which few mosaics clip."""
     corners = np.array(((0, 0), (1, 0), (1, 1), (0, 1)), np.float32) * side
     places = [(300 + 3 * side * column, 300 + 3 * side * row) for row in (0, 1) for column in (0, 1, 2)]
     polygons = tuple(corners + place for place in np.array(places, np.float32))
@@ -73,7 +73,7 @@ def squares(number: int, side: float, image_side: int = 640) -> Drawn:
 
 
 def published_places(size: int, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
-    """The published rule for objects that are squares, in plain loops: where they come to lie."""
+    """Places of pasted squares by the published rule, in plain loops."""
     pasted: list[tuple[int, int, int, int]] = []
     for share in (3 / 4, 3 / 4, *(1 / 2,) * 4, *(1 / 4,) * 4, *(1 / 8,) * 4, *(1 / 16,) * 6):
         if rng.random() < 0.2:
@@ -133,7 +133,7 @@ def test_pool_takes_half_of_the_objects_of_each_mosaic(rng: np.random.Generator)
 
 
 def test_objects_are_clipped_by_the_mosaic(rng: np.random.Generator) -> None:
-    """A square of the whole image is cut to many shapes: those of the parts of mosaics that are seen."""
+    """An object that fills its image is clipped to the visible part of each mosaic tile."""
     image = np.full((640, 640, 3), 200, np.uint8)
     whole = np.array(((0, 0), (640, 0), (640, 640), (0, 640)), np.float32)
     sample = Sample(image, np.array([(0, 0, 640, 640)], np.float32), np.zeros(1, np.int64), 0, (whole,))

@@ -7,6 +7,7 @@ import struct
 import cv2
 import numpy as np
 
+from yolov7.images.tiff import INTEGERS
 from yolov7.types import Image
 
 ORIENTATION = 0x0112
@@ -14,8 +15,6 @@ SIDEWAYS = (5, 6, 7, 8)
 """Orientations that swap width and height."""
 
 _HEADER = b"Exif\0\0"
-_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
-"""Codes of `struct` for EXIF's integer types. The standard asks for SHORT (3); some cameras write others."""
 
 
 def orientation_of(exif: bytes) -> int:
@@ -29,8 +28,8 @@ def orientation_of(exif: bytes) -> int:
         (entries,) = struct.unpack_from(order + "H", block, directory)
         for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
             tag, kind = struct.unpack_from(order + "HH", block, entry)
-            if tag == ORIENTATION and kind in _INTEGERS:
-                (value,) = struct.unpack_from(order + _INTEGERS[kind], block, entry + 8)
+            if tag == ORIENTATION and kind in INTEGERS:  # the standard asks for SHORT; cameras differ
+                (value,) = struct.unpack_from(order + INTEGERS[kind], block, entry + 8)
                 return valid_orientation(value)
     except struct.error:
         pass

@@ -25,8 +25,8 @@ _SIZES = {
     for kind in kinds
 }
 """Bytes of a value, by its type."""
-_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
-"""Codes of `struct` for the types that are integers."""
+INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
+"""Codes of `struct` for the integer types."""
 _FORMATS = {1: "whole numbers", 2: "signed whole numbers", 3: "floating point", 5: "complex numbers"}
 _MAX_DIRECTORIES = 10_000
 
@@ -112,12 +112,12 @@ def _tags(file: BinaryIO, table: bytes, word: str, length: int) -> dict[int, int
         claimed += size
         if claimed > length + len(table):  # Pillow would read each: a small file can claim terabytes
             raise SourceError("damaged image: TIFF tags that claim more than the file holds")
-        if kind not in _INTEGERS or not count:
+        if kind not in INTEGERS or not count:
             continue
         if size > width:
             file.seek(min(*struct.unpack(word, field), length))
             field = file.read(_SIZES[kind])
-        (tags[tag],) = struct.unpack_from(order + _INTEGERS[kind], field)
+        (tags[tag],) = struct.unpack_from(order + INTEGERS[kind], field)
     return tags
 
 

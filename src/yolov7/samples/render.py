@@ -47,12 +47,6 @@ class _Axis(NamedTuple):
     scale: float
     offset: float
 
-    @classmethod
-    def through(cls, first: int, last: int, low: int, high: int) -> _Axis:
-        """Map that takes `first` to `low` and `last` to `high`."""
-        scale = (high - low) / (last - first)
-        return cls(scale, low - scale * first)
-
 
 class _Labels(NamedTuple):
     """Labels of one or more images on the canvas."""
@@ -100,25 +94,28 @@ def _draw_resized(
     pixels as drawn.
     """
     left, top, right, bottom = place
-    m, (height, width) = view.matrix, source.shape[:2]
-    scale_x, scale_y, offset_x, offset_y = (float(v) for v in (m[0, 0], m[1, 1], m[0, 2], m[1, 2]))
-    x = _Axis(scale_x * tile.width / width, scale_x * tile.left + offset_x)
-    y = _Axis(scale_y * tile.height / height, scale_y * tile.top + offset_y)
-    x1, x2 = _source_pixels(width, x, left, right)
-    y1, y2 = _source_pixels(height, y, top, bottom)
+    (scale_x, _, offset_x), (_, scale_y, offset_y) = view.matrix[:2].tolist()
+    to_image_x, to_image_y = _Axis(scale_x, offset_x), _Axis(scale_y, offset_y)
+    x1, x2, x = _resized_axis(source.shape[1], tile.left, tile.width, left, right, to_image_x)
+    y1, y2, y = _resized_axis(source.shape[0], tile.top, tile.height, top, bottom, to_image_y)
     target = image[top:bottom, left:right]
     cv2.resize(source[y1:y2, x1:x2], (right - left, bottom - top), dst=target, interpolation=cv2.INTER_LINEAR)
-    x, y = _Axis.through(x1, x2, left, right), _Axis.through(y1, y2, top, bottom)
-    return (
-        _Axis(x.scale / scale_x, (x.offset - offset_x) / scale_x),
-        _Axis(y.scale / scale_y, (y.offset - offset_y) / scale_y),
-    )
+    return x, y
 
 
-def _source_pixels(length: int, axis: _Axis, low: int, high: int) -> tuple[int, int]:
-    """Range of source pixels nearest to the pixels `low` to `high` of the image, at least one."""
-    first = min(max(0, round((low - axis.offset) / axis.scale)), length - 1)
-    return first, max(first + 1, min(length, round((high - axis.offset) / axis.scale)))
+def _resized_axis(
+    length: int, start: float, extent: float, low: int, high: int, to_image: _Axis
+) -> tuple[int, int, _Axis]:
+    """Source pixels, at least one, nearest to `low` to `high` in the image, and their map to the canvas.
+
+    The source has `length` pixels along this axis, and extends from `start` over `extent` on the canvas.
+    """
+    scale, offset = to_image.scale * extent / length, to_image.scale * start + to_image.offset
+    first = min(max(0, round((low - offset) / scale)), length - 1)
+    last = max(first + 1, min(length, round((high - offset) / scale)))
+    scale = (high - low) / (last - first)  # as drawn
+    offset = low - scale * first
+    return first, last, _Axis(scale / to_image.scale, (offset - to_image.offset) / to_image.scale)
 
 
 def _draw_warped(
