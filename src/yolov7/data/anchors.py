@@ -84,6 +84,32 @@ def fit_anchors(
     return tuple(tuple((width, height) for width, height in level) for level in ordered)
 
 
+def suitable_anchors(
+    anchors: Anchors, dataset: Dataset, size: int, recall: float, seed: int
+) -> tuple[Anchors, str]:
+    """Anchors for a data set: the given ones if they match enough boxes, else fitted ones, if better.
+
+    Args:
+        anchors: (L, A, 2) pixels.
+        dataset: training set.
+        size: long side of the training images, pixels.
+        recall: fraction of boxes that anchors must match.
+        seed: random seed of the fit.
+
+    Returns:
+        The anchors, and a line about the decision; "" if the given ones suit.
+    """
+    sizes = box_sizes_at(dataset, size)
+    reached = best_possible_recall(sizes, anchors)
+    if reached >= recall:
+        return anchors, ""
+    fitted = fit_anchors(sizes, len(anchors), len(anchors[0]), seed=seed)
+    better = best_possible_recall(sizes, fitted)
+    if better <= reached:
+        return anchors, f"anchors match {reached:.1%} of the boxes; no others that were tried match more"
+    return fitted, f"anchors match {reached:.1%} of the boxes: others, fitted to the data, match {better:.1%}"
+
+
 def _logarithms(sizes: npt.ArrayLike) -> _Array:
     """Logarithms of sides, whose differences compare them by ratio. (..., 2) -> (N, 2)."""
     return np.log(np.asarray(sizes, np.float64).reshape(-1, 2))

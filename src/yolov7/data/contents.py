@@ -62,6 +62,25 @@ def image_digests(dataset: Dataset, directory: Path) -> list[str]:
     return [seen.digest for seen in files]
 
 
+def digest(dataset: Dataset, directory: Path) -> str:
+    """Fingerprint of a data set's images and labels.
+
+    It covers class names, image contents, boxes, labels, polygons and crowds, in order, but not file paths.
+
+    Args:
+        dataset: data set.
+        directory: folder of the records of image files.
+    """
+    text = hashlib.blake2b(digest_size=16)
+    text.update(json.dumps(dataset.names).encode())
+    for image, content in zip(dataset.images, image_digests(dataset, directory), strict=True):
+        points = [None if polygon is None else len(polygon) for polygon in image.polygons]
+        text.update(json.dumps([content, str(image.image_id), image.size, len(image), points]).encode())
+        for values in (image.boxes, image.labels, image.crowds, *image.polygons):
+            text.update(b"" if values is None else values.tobytes())
+    return text.hexdigest()
+
+
 def digest_of(data: bytes) -> str:
     """Digest of bytes, 32 hexadecimal digits.
 

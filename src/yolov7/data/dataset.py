@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,6 +98,22 @@ class Dataset:
             category_ids=tuple(self.category_ids[label] for label in labels),
             images=tuple(replace(image, labels=new[image.labels]) for image in self.images),
         )
+
+    def hold_out(self, share: float) -> tuple[Dataset, Dataset]:
+        """Split off a share of the images, at least one: (the others, the share).
+
+        They are those with the lowest hashes of their ids, so that new images hardly move others.
+
+        Raises:
+            DataError: there is only one image.
+        """
+        ranked = sorted(self.images, key=lambda i: (zlib.crc32(str(i.image_id).encode()), str(i.path)))
+        chosen = {image.path for image in ranked[: max(1, round(share * len(ranked)))]}
+        apart = tuple(image for image in self.images if image.path in chosen)
+        rest = tuple(image for image in self.images if image.path not in chosen)
+        if not rest:
+            raise DataError("a single image cannot be divided", file=self.path, expected="2 images or more")
+        return replace(self, split="train", images=rest), replace(self, split="val", images=apart)
 
     def summary(self) -> str:
         """One line that counts images, boxes, defects and what was left out."""

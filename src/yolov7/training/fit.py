@@ -26,13 +26,13 @@ from yolov7.models.complexity import count_parameters
 from yolov7.models.parts import own_parts
 from yolov7.plugins import assignment_for
 from yolov7.quiet import errors_only
+from yolov7.reports.board import Board
 from yolov7.reports.gallery import Picture, gallery, write_pictures
 from yolov7.reports.plots import require_matplotlib
 from yolov7.reports.training import training_report
 from yolov7.samples.loader import TrainingLoader, explaining_lost_workers
 from yolov7.samples.sampling import EpochSampler, scales
 from yolov7.text import first_line, plural
-from yolov7.training.board import Board
 from yolov7.training.config import TrainConfig
 from yolov7.training.interrupts import catching_interrupts
 from yolov7.training.keeper import BEST, LAST, Keeper, evaluate_model
@@ -167,14 +167,12 @@ def _alone(directory: Path) -> Iterator[None]:
         TrainingError: another run holds it.
         OutputError: the directory cannot be written.
     """
-    if not is_first_process():
-        yield
-        return
     with ExitStack() as stack:
-        with explained(directory):
-            holder = stack.enter_context(held(directory / LOCK))
-        if holder is not None:
-            raise TrainingError("this run is being trained already", file=directory, found=holder)
+        if is_first_process():
+            with explained(directory):
+                holder = stack.enter_context(held(directory / LOCK))
+            if holder is not None:
+                raise TrainingError("this run is being trained already", file=directory, found=holder)
         yield
 
 

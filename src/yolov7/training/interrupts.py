@@ -41,9 +41,6 @@ class Interrupts(pl.Callback):
     ) -> None:
         self.check()
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.check()
-
 
 @contextmanager
 def catching_interrupts() -> Iterator[Interrupts]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import torch
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from yolov7.checkpoints.description import describe
 from yolov7.checkpoints.weights import find_weights
-from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
+from yolov7.data.anchors import suitable_anchors
 from yolov7.data.classes import match_classes
 from yolov7.data.dataset import UNDIVIDED, Dataset, Layout, choose_split
 from yolov7.errors import DataError, UsageError
@@ -97,9 +96,11 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     size = config.size or (checkpoint.size if checkpoint is not None else architecture.size)
     size = whole_strides(size, architecture.strides[-1])
     recipe = _recipe(config, recipe, architecture, say)
-    anchors = architecture.anchors if checkpoint is None else _pairs(checkpoint.model)
+    anchors = architecture.anchors if checkpoint is None else _anchors(checkpoint.model)
     if config.auto_anchor and file is None:
-        anchors = _fitting_anchors(anchors, train, size, recipe, config.seed, say)
+        anchors, decision = suitable_anchors(anchors, train, size, recipe.anchor_recall, config.seed)
+        if decision:
+            say(decision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Detector(architecture, len(train.names), anchors)
@@ -196,7 +197,7 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
         return train, None
     split = None if undivided else _val_split(config, layout)
     if split is None:
-        rest, held_out = _hold_out(train)
+        rest, held_out = train.hold_out(HELD_OUT)
         say(f"nothing to measure on: {len(held_out)} of {len(train)} images are held out for it")
         return rest, held_out
     val = layout.read(split)
@@ -218,20 +219,6 @@ def _val_split(config: TrainConfig, layout: Layout) -> str | None:
     return None
 
 
-def _hold_out(whole: Dataset) -> tuple[Dataset, Dataset]:
-    """Split off the images with the lowest hashes of their ids, so that new images hardly move others."""
-    ranked = sorted(
-        whole.images, key=lambda image: (zlib.crc32(str(image.image_id).encode()), str(image.path))
-    )
-    count = max(1, round(HELD_OUT * len(ranked)))
-    chosen = {image.path for image in ranked[:count]}
-    apart = tuple(image for image in whole.images if image.path in chosen)
-    rest = tuple(image for image in whole.images if image.path not in chosen)
-    if not rest:
-        raise DataError("a single image cannot be divided", file=whole.path, expected="2 images or more")
-    return replace(whole, split="train", images=rest), replace(whole, split="val", images=apart)
-
-
 def _architecture(given: Network, width: float, checkpoint: Checkpoint | None) -> Architecture:
     if checkpoint is not None and (given is None or isinstance(given, Detector)):
         return checkpoint.model.architecture
@@ -240,22 +227,5 @@ def _architecture(given: Network, width: float, checkpoint: Checkpoint | None) -
     return scale(given, width=width, branch=width)
 
 
-def _pairs(model: Detector) -> Anchors:
-    return tuple(tuple((float(w), float(h)) for w, h in level) for level in model.anchors.tolist())
-
-
-def _fitting_anchors(
-    anchors: Anchors, train: Dataset, size: int, recipe: Recipe, seed: int, say: Say
-) -> Anchors:
-    """The given anchors if they match nearly all boxes, else anchors fitted to the data, if better."""
-    sizes = box_sizes_at(train, size)
-    recall = best_possible_recall(sizes, anchors)
-    if recall >= recipe.anchor_recall:
-        return anchors
-    fitted = fit_anchors(sizes, len(anchors), len(anchors[0]), seed=seed)
-    better = best_possible_recall(sizes, fitted)
-    if better <= recall:
-        say(f"anchors reach {recall:.1%} of the boxes; none that were tried reach more")
-        return anchors
-    say(f"anchors reach {recall:.1%} of the boxes: fitted to the data, these reach {better:.1%}")
-    return fitted
+def _anchors(model: Detector) -> Anchors:
+    return tuple(tuple((width, height) for width, height in level) for level in model.anchors.tolist())

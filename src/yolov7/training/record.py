@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,8 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.checkpoints.pretrained import cache_directory
-from yolov7.data.contents import image_digests
-from yolov7.data.dataset import Dataset
+from yolov7.data.contents import digest
 from yolov7.errors import DataError, UsageError, Yolov7Error
 from yolov7.files import exists, is_file, is_folder, write_file
 from yolov7.training.config import TrainConfig
@@ -71,13 +69,13 @@ def find_run(path: Path) -> Path:
     """
     directory = path.parent if is_file(path) else path
     if not is_file(directory / CONFIG):
-        raise UsageError(
-            "no run that could be continued",
-            file=path,
-            expected=f"the directory of a run, with {CONFIG} and {RECIPE}",
-            found=f"no {CONFIG}" if is_folder(directory) else "no such file or folder",
-        )
+        found = f"no {CONFIG}" if is_folder(directory) else "no such file or folder"
+        raise _no_run(path, found, f"the directory of a run, with {CONFIG} and {RECIPE}")
     return directory
+
+
+def _no_run(path: Path, found: object, expected: str | None = None) -> UsageError:
+    return UsageError("no run that could be continued", file=path, expected=expected, found=found)
 
 
 def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored:
@@ -150,25 +148,10 @@ def can_be_stored(recipe: Recipe) -> bool:
         return False
 
 
-def digest(dataset: Dataset) -> str:
-    """Fingerprint of a data set's images and labels, which must not change while a run is resumed.
-
-    It covers class names, image contents, boxes, labels, polygons and crowds, in order, but not file paths.
-    Digests of image files are cached until the files change.
-    """
-    text = hashlib.blake2b(digest_size=16)
-    text.update(json.dumps(dataset.names).encode())
-    contents = image_digests(dataset, cache_directory() / "images")
-    for image, content in zip(dataset.images, contents, strict=True):
-        points = [None if polygon is None else len(polygon) for polygon in image.polygons]
-        text.update(json.dumps([content, str(image.image_id), image.size, len(image), points]).encode())
-        for values in (image.boxes, image.labels, image.crowds, *image.polygons):
-            text.update(b"" if values is None else values.tobytes())
-    return text.hexdigest()
-
-
 def _digests(run: Run) -> dict[str, str | None]:
-    return {"data_digest": digest(run.train), "val_digest": None if run.val is None else digest(run.val)}
+    cache = cache_directory() / "images"
+    val = None if run.val is None else digest(run.val, cache)
+    return {"data_digest": digest(run.train, cache), "val_digest": val}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -180,33 +163,28 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError("no run that could be continued", file=path, found=error) from None
+        raise _no_run(path, error) from None
     if not isinstance(values, dict):
-        raise UsageError(
-            "no run that could be continued", file=path, expected="an object", found=type(values).__name__
-        )
+        raise _no_run(path, type(values).__name__, "an object")
     return values
 
 
 def _config(path: Path) -> TrainConfig:
     """Read config.json, and check the type of each option."""
     values, hints = _read(path), get_type_hints(TrainConfig)
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for name in (field.name for field in fields(TrainConfig)):
         if name not in values or not _fits(values[name], hints[name]):
-            raise UsageError(
-                "no run that could be continued",
-                file=path,
-                expected=f"{name}: {getattr(hints[name], '__name__', hints[name])}".replace("typing.", ""),
-                found=_text(values[name])[:100] if name in values else f"no {name}",
-            )
+            kind = str(getattr(hints[name], "__name__", hints[name])).replace("typing.", "")
+            found = _text(values[name])[:100] if name in values else f"no {name}"
+            raise _no_run(path, found, f"{name}: {kind}")
         value = values[name]
-        found[name] = Path(value) if name in _PATHS and value is not None else value
+        options[name] = Path(value) if name in _PATHS and value is not None else value
         if isinstance(value, list):
-            found[name] = tuple(value)
-    if found["data"] is None:
-        raise UsageError("no run that could be continued", file=path, expected="data: a path", found="none")
-    return TrainConfig(**found)
+            options[name] = tuple(value)
+    if options["data"] is None:
+        raise _no_run(path, "none", "data: a path")
+    return TrainConfig(**options)
 
 
 def _fits(value: Any, hint: Any) -> bool:

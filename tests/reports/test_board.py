@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from yolov7.training.board import Board
+from yolov7.reports.board import Board
 
 METRICS = {"total": 2.5, "AP": 0.25}
 
