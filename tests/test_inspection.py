@@ -1,4 +1,4 @@
-"""The doctor for data sets."""
+"""Report of `yolov7 doctor` on data sets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from yolov7.errors import DataError
 from yolov7.inspection import inspect_dataset
 
 
-def test_counts(tmp_path: Path) -> None:
+def test_the_report_counts_images_boxes_and_sizes(tmp_path: Path) -> None:
     annotations = [
         {"id": 1, "image_id": 7, "category_id": 3, "bbox": [10, 10, 40, 20], "area": 431.5, "iscrowd": 0},
         {"id": 2, "image_id": 7, "category_id": 3, "bbox": [0, 0, 60, 60], "iscrowd": 0},
@@ -51,14 +51,14 @@ def test_counts(tmp_path: Path) -> None:
     assert json.loads(json.dumps(report.to_dict()))["splits"][0]["box_sizes"]["small"] == 1
 
 
-def test_anchors_that_do_not_reach_the_boxes_are_seen(tmp_path: Path) -> None:
-    """At 640, boxes of 512 x 12, 8 x 384 and 160 x 144 pixels."""
+def test_the_report_has_the_recall_of_the_anchors(tmp_path: Path) -> None:
+    """The boxes have 512 x 12, 8 x 384 and 160 x 144 pixels at 640."""
     labels = "0 0.5 0.5 0.8 0.025\n0 0.5 0.5 0.0125 0.8\n1 0.5 0.5 0.25 0.3\n"
     (split,) = inspect_dataset(write_yolo(tmp_path, {"a": labels})).splits
     assert [entry.recall for entry in split.anchors] == [0.3333] * 3
 
 
-def test_defects_of_all_splits_and_pixels_that_cannot_be_decoded(tmp_path: Path) -> None:
+def test_the_report_has_defects_of_all_splits_and_undecodable_images(tmp_path: Path) -> None:
     write_yolo(tmp_path, {"a": "7 0.5 0.5 0.1 0.1\n0 0.5 0.5 0.1 0.1"}, split="train")
     yaml = "train: images/train\nval: images/val\ntest: images/gone\nnames: [cat, dog]\n"
     file = write_yolo(tmp_path, {"b": "0 0.5 0.5 0.1 0.1", "c": "0 0.5 0.5 0.1 0.1"}, yaml=yaml)
@@ -71,7 +71,7 @@ def test_defects_of_all_splits_and_pixels_that_cannot_be_decoded(tmp_path: Path)
     assert all(defect.severity == "error" for defect in report.defects)
 
 
-def test_duplicates_and_leaks(tmp_path: Path) -> None:
+def test_duplicates_within_and_leaks_between_splits_are_found(tmp_path: Path) -> None:
     for split, names in (("train", "abc"), ("val", "de"), ("test", "f")):
         write_yolo(tmp_path, dict.fromkeys(names, "0 0.5 0.5 0.1 0.1"), split=split)
     images = tmp_path / "images"
@@ -85,7 +85,7 @@ def test_duplicates_and_leaks(tmp_path: Path) -> None:
     assert leak.places == (*duplicate.places, ("val", f"{images}/val/d.png"))
 
 
-def test_a_split_that_is_made_of_others_does_not_leak(tmp_path: Path) -> None:
+def test_a_union_of_splits_is_no_leak(tmp_path: Path) -> None:
     xmls: dict[str, str | bytes | None] = {name: voc_xml(voc_object()) for name in "abc"}
     write_voc(tmp_path, xmls, {"train": "a", "val": "b", "trainval": "a b", "test": "c"})
     assert not inspect_dataset(tmp_path).leaks
@@ -94,13 +94,13 @@ def test_a_split_that_is_made_of_others_does_not_leak(tmp_path: Path) -> None:
     assert {split for split, _ in leak.places} == {"train", "test"}
 
 
-def test_a_defect_of_several_splits_is_said_once(tmp_path: Path) -> None:
+def test_a_defect_of_several_splits_is_reported_once(tmp_path: Path) -> None:
     bad = voc_xml(voc_object(), voc_object(box=(5, 5, 5, 5)))
     write_voc(tmp_path, {"a": bad, "b": voc_xml(voc_object())}, {"train": "a", "trainval": "a b"})
     assert len(inspect_dataset(tmp_path).defects) == 1
 
 
-def test_nothing_to_inspect(tmp_path: Path) -> None:
+def test_a_data_set_without_readable_splits_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "data.yaml", "names: [a]\ntrain: images/gone\n")
     with pytest.raises(DataError, match=r"data.yaml:2: train: images/gone does not exist"):
         inspect_dataset(file)
@@ -110,7 +110,7 @@ def test_nothing_to_inspect(tmp_path: Path) -> None:
 
 
 def test_splits_may_differ_in_their_classes(tmp_path: Path) -> None:
-    """In val the category above the others has no box, so it is no class there."""
+    """The supercategory has no box in val, where it is no class."""
     categories = [{"id": 0, "name": "things"}] + [
         {"id": number, "name": name, "supercategory": "things"} for number, name in ((1, "cat"), (3, "dog"))
     ]

@@ -1,4 +1,4 @@
-"""Anchors: what they reach, and new ones where that is too little."""
+"""Recall of anchors, and their fit to boxes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ONE = (((10.0, 20.0),),)
         ((10, 4.9), False),
     ],
 )
-def test_both_sides_must_be_within_the_ratio(size: tuple[float, float], reached: bool) -> None:
+def test_a_match_needs_both_sides_within_the_ratio(size: tuple[float, float], reached: bool) -> None:
     assert best_possible_recall([size], ONE) == reached
 
 
-def test_recall_is_the_share_that_any_anchor_reaches() -> None:
+def test_recall_is_the_fraction_of_boxes_with_a_match() -> None:
     sizes = np.array([(10, 20), (1, 1), (300, 300), (90, 1000)], np.float32)
     anchors = (((10, 20), (12, 16)), ((200, 200), (400, 400)))
     assert best_possible_recall(sizes, anchors) == 0.5
@@ -48,7 +48,7 @@ def brute_force(sizes: np.ndarray, anchors: np.ndarray, ratio: float) -> float:
     return reached / len(sizes)
 
 
-def test_recall_against_the_definition(rng: np.random.Generator) -> None:
+def test_recall_agrees_with_a_loop_over_all_pairs(rng: np.random.Generator) -> None:
     sizes = np.exp(rng.normal(3.5, 1.5, (500, 2)))
     for anchors in (YOLOV7.anchors, P6_ANCHORS):
         for ratio in (2.0, 4.0):
@@ -58,12 +58,12 @@ def test_recall_against_the_definition(rng: np.random.Generator) -> None:
 
 
 def flat_boxes(rng: np.random.Generator, count: int = 600) -> np.ndarray:
-    """Text lines: far from COCO's shapes."""
+    """Boxes shaped like lines of text, unlike those of COCO. -> (N, 2)."""
     heights = np.exp(rng.normal(2.2, 0.5, count))
     return np.stack((heights * np.exp(rng.normal(2.8, 0.5, count)), heights), axis=1)
 
 
-def test_fitted_anchors_reach_what_the_networks_own_do_not(rng: np.random.Generator) -> None:
+def test_fitted_anchors_match_boxes_that_the_default_ones_miss(rng: np.random.Generator) -> None:
     sizes = flat_boxes(rng)
     assert best_possible_recall(sizes, YOLOV7.anchors) < 0.5
     for levels, per_level in ((3, 3), (4, 3), (2, 5)):
@@ -80,7 +80,7 @@ def test_fitting_is_deterministic(rng: np.random.Generator) -> None:
     assert fit_anchors(sizes, 3, 3, seed=1) != fit_anchors(sizes, 3, 3, seed=2)
 
 
-def test_clusters_are_found(rng: np.random.Generator) -> None:
+def test_fitted_anchors_are_the_centres_of_clusters(rng: np.random.Generator) -> None:
     centres = np.array([(10, 12), (30, 90), (200, 40), (300, 310)], np.float64)
     sizes = np.concatenate([centre * np.exp(rng.normal(0, 0.02, (50, 2))) for centre in centres])
     found = np.array(fit_anchors(sizes, 2, 2)).reshape(-1, 2)
@@ -88,19 +88,19 @@ def test_clusters_are_found(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[(30, 40)], [(30, 40)] * 20, [(30, 40), (300, 30)]])
-def test_fewer_boxes_than_anchors(sizes: list[tuple[float, float]]) -> None:
+def test_anchors_can_be_fitted_to_fewer_boxes(sizes: list[tuple[float, float]]) -> None:
     anchors = fit_anchors(sizes, 3, 3)
     assert np.isfinite(anchors).all()
     assert (np.array(anchors) > 0).all()
     assert best_possible_recall(sizes, anchors) == 1
 
 
-def test_no_box_no_anchor() -> None:
+def test_fitting_without_boxes_is_refused() -> None:
     with pytest.raises(DataError, match="without boxes"):
         fit_anchors(np.zeros((0, 2)), 3, 3)
 
 
-def test_sizes_are_those_at_the_training_size(tmp_path: Path) -> None:
+def test_box_sizes_are_scaled_to_the_training_size(tmp_path: Path) -> None:
     boxes = [
         {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 8, 40]},
         {"id": 2, "image_id": 5, "category_id": 1, "bbox": [10, 10, 20, 30]},

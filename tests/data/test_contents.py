@@ -1,4 +1,4 @@
-"""Digests of images: changes are noticed, and only what has changed is read."""
+"""Cached digests of image files."""
 
 from __future__ import annotations
 
@@ -28,27 +28,29 @@ def image_of(data: Path, name: str) -> Path:
 
 
 def content(data: Path) -> list[str]:
-    """By hand."""
+    """Expected digests."""
     files = [image_of(data, name) for name in NAMES]
     return [hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files]
 
 
 def set_clock(monkeypatch: pytest.MonkeyPatch, data: Path, *, seconds: int) -> None:
-    """The images were written so long ago, all at once."""
+    """Set the age of all images."""
     for name in NAMES:
         os.utime(image_of(data, name), ns=(WRITTEN, WRITTEN))
     monkeypatch.setattr(contents, "time", SimpleNamespace(time_ns=lambda: WRITTEN + seconds * 10**9))
 
 
 def alter(file: Path) -> None:
-    """Another byte; length and time of change stay."""
+    """Change a byte, but neither length nor modification time."""
     status, data = file.stat(), bytearray(file.read_bytes())
     data[-20] ^= 1
     file.write_bytes(data)
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def test_what_has_changed_is_read_again(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_files_are_read_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_clock(monkeypatch, data, seconds=3)
     first = image_digests(open_dataset(data), tmp_path / "cache")
     assert first == content(data)
@@ -59,7 +61,7 @@ def test_what_has_changed_is_read_again(data: Path, tmp_path: Path, monkeypatch:
     assert image_digests(open_dataset(data), tmp_path / "another") == content(data)
 
 
-def test_a_file_that_has_just_changed_may_change_again_within_the_same_tick(
+def test_recently_changed_files_are_always_read_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_clock(monkeypatch, data, seconds=1)
@@ -69,7 +71,7 @@ def test_a_file_that_has_just_changed_may_change_again_within_the_same_tick(
 
 
 @pytest.mark.parametrize("damage", [b"", b"[[1]]", b"{", b"[" * 100_000])
-def test_a_damaged_record_is_written_anew(data: Path, tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_record_is_replaced(data: Path, tmp_path: Path, damage: bytes) -> None:
     first = image_digests(open_dataset(data), tmp_path / "cache")
     (record,) = (tmp_path / "cache").iterdir()
     record.write_bytes(damage)
@@ -77,7 +79,7 @@ def test_a_damaged_record_is_written_anew(data: Path, tmp_path: Path, damage: by
     assert len(record.read_bytes()) > 100
 
 
-def test_files_that_are_gone_and_a_cache_that_cannot_be_written(
+def test_missing_images_and_an_unwritable_cache_are_tolerated(
     data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = open_dataset(data)

@@ -1,4 +1,4 @@
-"""YAML whose scalars stay text, and whose size is bounded."""
+"""YAML parser: scalars stay text, and limits hold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORDS = [
 WORDS += ["2001-12-14", "2001-99-99", ".inf", ".NaN", "1.0", "0b1", "=", "é"]
 
 
-def test_scalars_stay_as_they_are_written() -> None:
+def test_scalars_stay_text() -> None:
     document = read_yaml("names:\n" + "".join(f"- {word}\n" for word in WORDS) + "nc: 0023\n", FILE)
     assert document.content == {"names": WORDS, "nc": "0023"}
     assert document.lines == {"names": 1, "nc": len(WORDS) + 2}
@@ -43,7 +43,7 @@ def test_scalars_stay_as_they_are_written() -> None:
     assert read_yaml("", FILE).content is None
 
 
-def test_aliases_and_merges() -> None:
+def test_aliases_and_merge_keys_are_resolved() -> None:
     text = "base: &base {a: 1, b: 2}\nx: {<<: *base, b: 3}\ny: {<<: [*base, {c: 4}]}\nz: *base\n"
     content = read_yaml(text, FILE).content
     assert content["x"] == {"a": "1", "b": "3"}
@@ -57,7 +57,7 @@ def bomb(levels: int) -> str:
     return "\n".join(lines)
 
 
-def test_aliases_cost_nothing() -> None:
+def test_nested_aliases_are_not_copied() -> None:
     content = read_yaml(bomb(100), FILE).content
     assert len(content["a99"]) == 10
 
@@ -96,7 +96,7 @@ def test_aliases_cost_nothing() -> None:
         ("#" * (MAX_CHARACTERS + 1), None, "too long"),
     ],
 )
-def test_what_is_refused_is_an_error_with_file_and_line(text: str, line: int | None, message: str) -> None:
+def test_invalid_yaml_is_refused_with_file_and_line(text: str, line: int | None, message: str) -> None:
     with pytest.raises(DataError, match=message) as refused:
         read_yaml(text, FILE)
     assert refused.value.file == "data.yaml"
@@ -104,7 +104,7 @@ def test_what_is_refused_is_an_error_with_file_and_line(text: str, line: int | N
     assert len(str(refused.value)) < 500
 
 
-def test_merged_keys_are_bounded() -> None:
+def test_the_number_of_merged_keys_is_limited() -> None:
     keys = ", ".join(f"k{i}: 0" for i in range(2000))
     with pytest.raises(DataError, match="more than 200,000 values"):
         read_yaml(f"a: &a {{{keys}}}\n" + "".join(f"b{i}: {{<<: *a}}\n" for i in range(200)), FILE)

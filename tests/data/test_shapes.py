@@ -1,4 +1,4 @@
-"""The data set out of nothing."""
+"""Generated data set of shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from yolov7.errors import OutputError
 from yolov7.formats.opening import open_dataset
 
 
-def test_it_is_a_sound_data_set(tmp_path: Path) -> None:
+def test_the_data_set_has_no_defects(tmp_path: Path) -> None:
     data = write_shapes(tmp_path, train=20, val=5, size=96)
     for split, count in (("train", 20), ("val", 5)):
         dataset = open_dataset(data, split)
@@ -25,8 +25,8 @@ def test_it_is_a_sound_data_set(tmp_path: Path) -> None:
     assert set(labels.tolist()) == {0, 1, 2}
 
 
-def test_boxes_sit_on_their_shapes(tmp_path: Path) -> None:
-    """Inside the boxes there is colour, outside there is grey."""
+def test_boxes_surround_coloured_shapes(tmp_path: Path) -> None:
+    """Pixels are coloured inside the boxes and grey outside."""
     sample = open_dataset(write_shapes(tmp_path, train=1, val=0, size=128), "train")[0]
     spread = np.ptp(sample.image.astype(int), axis=2)
     covered = np.zeros(spread.shape, bool)

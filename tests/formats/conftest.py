@@ -10,7 +10,7 @@ from yolov7.data.findings import Defect
 
 @pytest.fixture
 def one_defect() -> Callable[..., None]:
-    """Asserts that there is one defect, and what it says."""
+    """Check that there is one defect, with this place and a message with these words."""
 
     def check(defects: tuple[Defect, ...], severity: str, place: Path | str, message: str) -> None:
         assert len(defects) == 1, "\n".join(map(str, defects))

@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 60, 80
 
 
 def write_image(path: Path, *, size: tuple[int, int] = (HEIGHT, WIDTH), seed: int | None = None) -> Path:
-    """An image of noise; of its path's name where no seed is given."""
+    """Write an image of noise; the seed is derived from its name by default."""
     path.parent.mkdir(parents=True, exist_ok=True)
     seed = sum(map(ord, str(path.name))) if seed is None else seed
     Pillow.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)).save(path)
@@ -29,7 +29,7 @@ def write(path: Path, text: str) -> Path:
 def write_yolo(
     root: Path, labels: dict[str, str | bytes | None], *, split: str = "val", yaml: str | None = None
 ) -> Path:
-    """images/<split>/<name>.png and their label files (None: there is none). -> data.yaml."""
+    """Write images/<split>/<name>.png with their label files, if not None. -> data.yaml."""
     for name, text in labels.items():
         write_image(root / "images" / split / f"{name}.png")
         file = root / "labels" / split / f"{name}.txt"
@@ -40,7 +40,7 @@ def write_yolo(
 
 
 def coco_content(**changes: Any) -> dict[str, Any]:
-    """Two images, categories 1 and 3, an annotation each, all sound."""
+    """Valid json content: two images with an annotation each, categories 1 and 3."""
     content: dict[str, Any] = {
         "info": {"description": 'with [brackets], {braces} and "quotes"'},
         "images": [
@@ -59,7 +59,7 @@ def coco_content(**changes: Any) -> dict[str, Any]:
 def write_coco(
     root: Path, content: dict[str, Any], *, file: str = "instances.json", images: str = "images"
 ) -> Path:
-    """A json file, an annotation a line, and the images that it names."""
+    """Write a json file, one value per line, and the images that it names."""
     for image in content["images"]:
         if image.get("file_name"):
             write_image(root / images / image["file_name"])
@@ -74,13 +74,13 @@ def voc_object(name: str = "dog", box: tuple[object, ...] = (10, 20, 30, 40)) ->
 
 
 def voc_xml(*objects: str, size: tuple[int, int] = (HEIGHT, WIDTH), head: str = "") -> str:
-    """The first object is on line 3."""
+    """Xml text, with the first object in line 3."""
     dimensions = f"<size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>"
     return f"{head}<annotation>\n{dimensions}\n{''.join(objects)}</annotation>\n"
 
 
 def write_voc(root: Path, xmls: dict[str, str | bytes | None], splits: dict[str, str] | None = None) -> Path:
-    """The devkit's folders. -> root."""
+    """Write the devkit's folders. -> root."""
     for name, xml in xmls.items():
         write_image(root / "JPEGImages" / f"{name}.jpg")
         file = root / "Annotations" / f"{name}.xml"

@@ -1,4 +1,4 @@
-"""Data sets broken in all the ways they are in the wild: said with file and line, and the rest goes on.
+"""Defects that data sets have in practice: each is reported with file and line, and the rest is read.
 
 Each is opened as training opens it: the labels are read, the images decoded into the cache.
 """
@@ -33,13 +33,13 @@ BOX = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 40]}
 
 
 def yolo(label: str | bytes) -> Callable[[Path], Path]:
-    """Three images; the second has a cat, then the label, then a dog."""
+    """Data set of three images; the second has a cat, the label and a dog."""
     middle = label if isinstance(label, bytes) else f"{CAT}{label}\n{DOG}"
     return lambda root: write_yolo(root, {"a": CAT, "b": middle, "c": DOG})
 
 
 def yolo_images(change: Callable[[Path], object]) -> Callable[[Path], Path]:
-    """Three images of a cat each; something happens to the second."""
+    """Data set of three images with a cat each, the second of which is changed."""
 
     def make(root: Path) -> Path:
         file = write_yolo(root, dict.fromkeys("abc", CAT))
@@ -55,7 +55,7 @@ def yolo_list(root: Path) -> Path:
 
 
 def coco(**annotation: Any) -> Callable[[Path], Path]:
-    """Two images of a box each; another one is bad. An object a line, the bad one in line 4."""
+    """Data set of two images with a box each, and an annotation more, in line 6."""
 
     def make(root: Path) -> Path:
         content = coco_content()
@@ -66,7 +66,7 @@ def coco(**annotation: Any) -> Callable[[Path], Path]:
 
 
 def coco_images(*images: dict[str, Any]) -> Callable[[Path], Path]:
-    """The same two images; then others."""
+    """Data set of two images with a box each, and entries for more images."""
 
     def make(root: Path) -> Path:
         content = coco_content()
@@ -86,7 +86,7 @@ def coco_by_lines(root: Path, content: dict[str, Any]) -> Path:
 
 
 def voc(bad: str) -> Callable[[Path], Path]:
-    """Two files of a dog each; the first has a second object, in line 4."""
+    """Data set of two images with a dog each; the first has a second object, in line 4."""
     xmls = {"a": voc_xml(voc_object(), bad), "b": voc_xml(voc_object())}
     return lambda root: write_voc(root, xmls)
 
@@ -101,7 +101,7 @@ def cut(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Broken:
-    """What is made, what must be said about which place (file:line below the root), and what is left."""
+    """Data set with a defect: how to make it, the expected report, and what is left."""
 
     make: Callable[[Path], Path]
     severity: str
@@ -113,27 +113,31 @@ class Broken:
 
 B = "labels/val/b.txt"
 YOLO = {
-    "not a number": Broken(yolo("1 nan 0.5 0.2 0.2"), "error", f"{B}:2", "not finite", 3, 4),
+    "NaN": Broken(yolo("1 nan 0.5 0.2 0.2"), "error", f"{B}:2", "not finite", 3, 4),
     "infinite": Broken(yolo("1 0.5 inf 0.2 0.2"), "error", f"{B}:2", "not finite", 3, 4),
     "negative centre": Broken(yolo("1 -0.5 0.5 0.2 0.2"), "error", f"{B}:2", "not in fractions", 3, 4),
     "negative width": Broken(yolo("1 0.5 0.5 -0.2 0.2"), "error", f"{B}:2", "not in fractions", 3, 4),
     "pixels": Broken(yolo("1 40 30 20 10"), "error", f"{B}:2", "not in fractions", 3, 4),
     "no such class": Broken(yolo("2 0.5 0.5 0.2 0.2"), "error", f"{B}:2", "class 2 is not one of 0..1", 3, 4),
     "negative class": Broken(yolo("-1 0.5 0.5 0.2 0.2"), "error", f"{B}:2", "class -1 is not", 3, 4),
-    "a column too few": Broken(yolo("1 0.5 0.5 0.2"), "error", f"{B}:2", "4 columns", 3, 4),
-    "a column too many": Broken(yolo("1 0.5 0.5 0.2 0.2 0.9"), "error", f"{B}:2", "6 columns", 3, 4),
+    "a missing column": Broken(yolo("1 0.5 0.5 0.2"), "error", f"{B}:2", "4 columns", 3, 4),
+    "an extra column": Broken(yolo("1 0.5 0.5 0.2 0.2 0.9"), "error", f"{B}:2", "6 columns", 3, 4),
     "text": Broken(yolo("dog 0.5 0.5 0.2 0.2"), "error", f"{B}:2", "not numbers: 'dog 0.5", 3, 4),
     "commas": Broken(yolo("1,0.5,0.5,0.2,0.2"), "error", f"{B}:2", "not numbers", 3, 4),
     "decimal commas": Broken(yolo("1 0,5 0,5 0,2 0,2"), "error", f"{B}:2", "not numbers", 3, 4),
     "zero size": Broken(yolo("1 0.5 0.5 0 0.2"), "warning", f"{B}:2", "no width or no height", 3, 4),
-    "all but zero": Broken(yolo("1 0.5 0.5 1e-12 0.2"), "warning", f"{B}:2", "no width or no height", 3, 4),
+    "zero when rounded": Broken(
+        yolo("1 0.5 0.5 1e-12 0.2"), "warning", f"{B}:2", "no width or no height", 3, 4
+    ),
     "partly outside": Broken(yolo("1 0.95 0.5 0.2 0.2"), "warning", f"{B}:2", "clipped", 3, 5),
-    "twice the same": Broken(yolo(DOG.strip()), "warning", f"{B}:3", "repeats another", 3, 4),
-    "a line as outline": Broken(yolo("1 0.1 0.1 0.5 0.1 0.9 0.1"), "warning", f"{B}:2", "no height", 3, 4),
+    "a repeated box": Broken(yolo(DOG.strip()), "warning", f"{B}:3", "repeats another", 3, 4),
+    "a polygon without area": Broken(
+        yolo("1 0.1 0.1 0.5 0.1 0.9 0.1"), "warning", f"{B}:2", "no height", 3, 4
+    ),
     "latin-1": Broken(
         yolo((CAT + "# Käfig\n" + DOG).encode("latin-1")), "error", f"{B}:2", "not numbers", 3, 4
     ),
-    "utf-16 without its mark": Broken(
+    "utf-16 without byte order mark": Broken(
         yolo((CAT + DOG).encode("utf-16-le")), "warning", B, "read as utf-16-le", 3, 4
     ),
     "no image for a label": Broken(
@@ -142,7 +146,7 @@ YOLO = {
     "empty image": Broken(
         yolo_images(lambda path: path.write_bytes(b"")), "error", "images/val/b.png", "empty", 2, 2
     ),
-    "a page in place of an image": Broken(
+    "a web page as image": Broken(
         yolo_images(lambda path: path.write_text("<html>404</html>")),
         *("error", "images/val/b.png", "not an image of a known kind", 2, 2),
     ),
@@ -154,22 +158,20 @@ COCO = {
     "unknown category": Broken(coco(category_id=2), "error", "instances.json:6", "has the id 2", 2, 2),
     "no box": Broken(coco(bbox=None), "error", "instances.json:6", "bbox must be", 2, 2),
     "text in a box": Broken(coco(bbox=[1, 2, "x", 4]), "error", "instances.json:6", "bbox must be", 2, 2),
-    "a number that is none": Broken(
-        coco(bbox=[1, 2, float("nan"), 4]), "error", "instances.json:6", "not finite", 2, 2
-    ),
+    "NaN": Broken(coco(bbox=[1, 2, float("nan"), 4]), "error", "instances.json:6", "not finite", 2, 2),
     "outside": Broken(coco(bbox=[90, 2, 3, 4]), "error", "instances.json:6", "lies outside", 2, 2),
     "negative height": Broken(coco(bbox=[9, 2, 3, -4]), "error", "instances.json:6", "negative", 2, 2),
     "no width": Broken(coco(bbox=[9, 2, 0, 4]), "warning", "instances.json:6", "no width", 2, 2),
-    "id of another": Broken(
+    "a repeated id": Broken(
         coco(id=1), "warning", "instances.json:7", "another annotation has the same id", 2, 3
     ),
     "the same box again": Broken(
         coco(bbox=[10, 10, 20, 30]), "warning", "instances.json:7", "repeats another", 2, 2
     ),
-    "a polygon of two points": Broken(
+    "a polygon with two points": Broken(
         coco(segmentation=[[1, 2, 30, 40]]), "warning", "instances.json:6", "fewer than 3 points", 2, 3
     ),
-    "a polygon of half a point": Broken(
+    "a polygon with half a point": Broken(
         coco(segmentation=[[1, 2, 30, 40, 5]]), "warning", "instances.json:6", "polygon", 2, 3
     ),
     "an id for two images": Broken(
@@ -201,7 +203,7 @@ VOC = {
         voc_text(voc_xml(voc_object("Kätzchen")).encode("latin-1")),
         *("warning", "Annotations/a.xml", "read as latin-1", 2, 2),
     ),
-    "a list that names what is not there": Broken(
+    "a listed image is missing": Broken(
         lambda root: write_voc(root, {"a": voc_xml(voc_object())}, {"val": "a gone"}),
         *("error", "ImageSets/Main/val.txt:2", "no image for gone", 1, 1),
     ),
@@ -216,7 +218,7 @@ VOC = {
         for name, broken in cases.items()
     ],
 )
-def test_what_is_broken_is_said_and_what_is_sound_is_there(broken: Broken, tmp_path: Path) -> None:
+def test_a_defect_is_reported_with_its_place_and_the_rest_is_read(broken: Broken, tmp_path: Path) -> None:
     root = tmp_path / "data"
     dataset = open_cache(open_dataset(broken.make(root)), 64, tmp_path / "cache")
     (defect,) = [defect for defect in dataset.defects if broken.message in defect.message]
@@ -267,7 +269,7 @@ def coco_text(change: Callable[[str], str]) -> Callable[[Path], Path]:
             ),
             "no image folder": (without("images"), "data.yaml:1", "images/val does not exist"),
             "no image": (without("images/val"), "data.yaml:1", "images/val does not exist"),
-            "a split that points nowhere": (
+            "a missing folder": (
                 yaml("names: [cat]\nval: elsewhere\n"),
                 *("data.yaml:2", "elsewhere does not exist"),
             ),
@@ -275,25 +277,25 @@ def coco_text(change: Callable[[str], str]) -> Callable[[Path], Path]:
                 yaml("val: images/val\nnc: 1\nnames: [cat, dog]\n"),
                 *("data.yaml:2", "number of classes differs from the number of names"),
             ),
-            "yaml that is none": (yaml("val: images/val\nnames: [cat\n"), "data.yaml:3", "not yaml"),
+            "invalid yaml": (yaml("val: images/val\nnames: [cat\n"), "data.yaml:3", "not yaml"),
             "yaml with tabs": (yaml("names:\n\t- cat\nval: images/val\n"), "data.yaml:2", "not yaml"),
             "json cut off": (coco_text(lambda text: text[:-40]), "instances.json:10", "not json"),
             "json with a comma too many": (
                 coco_text(lambda text: text.replace("}\n]", "},\n]", 1)),
                 *("instances.json:4", "not json"),
             ),
-            "json of something else": (
+            "json without annotations": (
                 coco_text(lambda text: text.replace("annotations", "labels")),
                 *("instances.json", "no list of annotations"),
             ),
-            "two categories of one id": (
+            "a repeated category id": (
                 coco_text(lambda text: text.replace('"id": 3,', '"id": 1,')),
                 *("instances.json:11", "an integer id of its own"),
             ),
         }.items()
     ],
 )
-def test_where_nothing_is_sound_the_error_names_the_place(
+def test_an_unusable_data_set_is_an_error_with_its_place(
     make: Callable[[Path], Path], place: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError) as refused:
@@ -310,7 +312,7 @@ def test_empty_label_files_are_images_without_objects(tmp_path: Path) -> None:
     assert dataset.unlabelled == 1
 
 
-def test_the_same_image_in_train_and_val(tmp_path: Path) -> None:
+def test_an_image_in_train_and_val_is_a_leak(tmp_path: Path) -> None:
     write_yolo(tmp_path, {"a": CAT, "b": CAT}, split="train")
     yaml = "train: images/train\nval: images/val\nnames: [cat]\n"
     file = write_yolo(tmp_path, {"c": CAT}, yaml=yaml)

@@ -1,4 +1,4 @@
-"""COCO json: sparse category ids, outlines, crowds, and every defect with its line."""
+"""COCO json: category ids, polygons, masks, crowds, and every defect with its line."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from yolov7.formats.opening import open_dataset
 
 
 def line_containing(file: Path, text: str) -> int:
-    """The line at which the json object that holds the text begins (one attribute a line)."""
+    """Line on which the json object with the text begins; each value has its own line."""
     lines = file.read_text().splitlines()
     at = next(number for number, line in enumerate(lines) if text in line)
     return next(number + 1 for number in range(at, -1, -1) if lines[number].strip() == "{")
 
 
-def test_labels_are_contiguous_and_ids_come_back(tmp_path: Path) -> None:
+def test_category_ids_become_contiguous_labels(tmp_path: Path) -> None:
     dataset = open_dataset(write_coco(tmp_path, coco_content()))
     assert dataset.kind == "coco"
     assert dataset.names == ("cat", "dog")  # in order of their ids
@@ -37,7 +37,7 @@ def test_labels_are_contiguous_and_ids_come_back(tmp_path: Path) -> None:
     assert dataset[1].image.shape == (HEIGHT, WIDTH, 3)
 
 
-def test_all_90_ids_of_coco_map_both_ways(tmp_path: Path) -> None:
+def test_the_80_category_ids_of_coco_map_to_labels_and_back(tmp_path: Path) -> None:
     gaps = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
     ids = [number for number in range(90, 0, -1) if number not in gaps]
     boxes = [
@@ -54,7 +54,7 @@ def test_all_90_ids_of_coco_map_both_ways(tmp_path: Path) -> None:
         assert box[2] == pytest.approx(9 + number / 10)
 
 
-def test_polygons_and_crowds(tmp_path: Path) -> None:
+def test_polygons_masks_and_crowds_are_read(tmp_path: Path) -> None:
     base = {"image_id": 7, "category_id": 1, "iscrowd": 0}
     mask = {"size": [HEIGHT, WIDTH], "counts": [10, 20]}
     annotations = [
@@ -86,7 +86,7 @@ def test_polygons_and_crowds(tmp_path: Path) -> None:
     assert abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2) == 240.5
 
 
-def test_three_parts_enclose_their_own_area(tmp_path: Path) -> None:
+def test_joined_polygon_parts_enclose_the_sum_of_their_areas(tmp_path: Path) -> None:
     parts = [[x, y, x + 10, y, x + 10, y + 10, x, y + 10] for x, y in ((0, 0), (60, 0), (20, 40))]
     annotation = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 70, 50], "segmentation": parts}
     outline = open_dataset(write_coco(tmp_path, coco_content(annotations=[annotation]))).images[0].polygons[0]
@@ -124,7 +124,7 @@ BAD_ANNOTATIONS: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("change", "severity", "message"), BAD_ANNOTATIONS)
-def test_defects_of_annotations(
+def test_an_invalid_annotation_is_one_defect_with_its_line(
     change: dict[str, Any], severity: str, message: str, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     bad = {"marker": 1, "id": 30, "image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4], **change}
@@ -138,7 +138,7 @@ def test_defects_of_annotations(
     assert dataset.images[0].boxes[:, 2].max() <= WIDTH + 1
 
 
-def test_an_annotation_that_is_not_an_object(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_an_annotation_that_is_a_number_is_dropped(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     file = write_coco(tmp_path, coco_content(annotations=[7, *coco_content()["annotations"]]))
     one_defect(
         open_dataset(file).defects, "error", f"{file}:{line_containing(file, 'bbox') - 1}", "not an object"
@@ -155,7 +155,7 @@ BAD_IMAGES: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("image", "severity", "message"), BAD_IMAGES)
-def test_defects_of_images(
+def test_an_invalid_image_entry_is_one_defect_with_its_line(
     image: Any, severity: str, message: str, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     content = coco_content()
@@ -167,7 +167,7 @@ def test_defects_of_images(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no image"])
-def test_images_that_cannot_be_read_are_left_out(
+def test_unreadable_images_are_left_out(
     content: bytes | None, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     file = write_coco(tmp_path, coco_content())
@@ -180,7 +180,9 @@ def test_images_that_cannot_be_read_are_left_out(
     one_defect(dataset.defects, "error", f"{file}:{line_containing(file, '5.png')}", f"image 5: {path}: ")
 
 
-def test_a_file_in_one_line_is_all_line_1(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_defects_of_a_json_without_line_breaks_are_in_line_1(
+    tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
     content = coco_content()
     content["annotations"][0]["category_id"] = 44
     write_coco(tmp_path, content)
@@ -188,7 +190,7 @@ def test_a_file_in_one_line_is_all_line_1(tmp_path: Path, one_defect: Callable[.
     one_defect(open_dataset(file).defects, "error", f"{file}:1", "annotation 1: no category has the id 44")
 
 
-def test_lines_of_elements() -> None:
+def test_element_lines_are_found_in_nested_json() -> None:
     text = (
         ' {"a": {"annotations": [1]}, "annotations"\n:[\n {"x": "]"},\n\n[2],3\n], "b": [[\n]], "c": "\\"}"}'
     )
@@ -226,12 +228,12 @@ def test_lines_of_elements() -> None:
         ("[" * 100_000, "nested too deep|not json"),
     ],
 )
-def test_files_that_cannot_be(text: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_json_is_refused_with_file_and_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         open_dataset(write(tmp_path / "instances.json", text))
 
 
-def test_two_categories_of_one_name(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_categories_may_share_a_name(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     content = coco_content(categories=[{"id": 1, "name": "cat"}, {"id": 3, "name": "cat"}])
     file = write_coco(tmp_path, content)
     dataset = open_dataset(file)
@@ -240,7 +242,7 @@ def test_two_categories_of_one_name(tmp_path: Path, one_defect: Callable[..., No
     one_defect(dataset.defects, "warning", f"{file}:{line}", "2 categories are called 'cat'")
 
 
-def test_an_encoding_other_than_utf8(tmp_path: Path) -> None:
+def test_utf_16_and_latin_1_are_decoded(tmp_path: Path) -> None:
     content = coco_content(categories=[{"id": 1, "name": "Kätzchen"}, {"id": 3, "name": "dog"}])
     file = write_coco(tmp_path, content)
     text = json.dumps(content, ensure_ascii=False)
@@ -266,21 +268,27 @@ def test_an_encoding_other_than_utf8(tmp_path: Path) -> None:
         ("annotations/val_coco.json", "images/val"),
     ],
 )
-def test_images_are_found(file: str, images: str, tmp_path: Path) -> None:
+def test_images_are_found_in_the_usual_folders(file: str, images: str, tmp_path: Path) -> None:
     write_coco(tmp_path, coco_content(), file=file, images=images)
     write(tmp_path / "annotations/captions_val2017.json", '{"info": {}}')
     assert len(open_dataset(tmp_path)) == 2
     assert len(open_dataset(tmp_path / file)) == 2
 
 
-def test_images_may_be_named(tmp_path: Path) -> None:
+def test_a_folder_with_the_name_of_a_json_is_ignored(tmp_path: Path) -> None:
+    write_coco(tmp_path, coco_content(), file="val.json")
+    (tmp_path / "train.json").mkdir()
+    assert open_dataset(tmp_path).split == "val"
+
+
+def test_the_image_folder_can_be_given(tmp_path: Path) -> None:
     file = write_coco(tmp_path / "a", coco_content(), images="../b/pictures")
     with pytest.raises(DataError, match=r"images not found.*\s+expected: 7.png in one of "):
         open_dataset(file)
     assert len(open_dataset(file, images=tmp_path / "b/pictures")) == 2
 
 
-def test_file_names_with_folders(tmp_path: Path) -> None:
+def test_file_names_may_have_folders_and_backslashes(tmp_path: Path) -> None:
     content = coco_content()
     content["images"][0]["file_name"] = "sub\\7.png"
     write_image(tmp_path / "images/sub/7.png")
@@ -300,7 +308,7 @@ ANOTHER_PLACE = [
 
 
 @pytest.mark.parametrize("name", ANOTHER_PLACE)
-def test_file_names_of_another_machine_are_found_by_their_last_part(name: str, tmp_path: Path) -> None:
+def test_paths_of_another_machine_are_found_by_their_last_part(name: str, tmp_path: Path) -> None:
     content = coco_content()
     content["images"][0]["file_name"] = name
     for image in ("7.png", "5.png"):
@@ -312,7 +320,7 @@ def test_file_names_of_another_machine_are_found_by_their_last_part(name: str, t
     assert "1 file name with unknown folders: found by the last part" in defect.message
 
 
-def test_spaces_written_as_in_an_address(tmp_path: Path) -> None:
+def test_url_encoded_file_names_are_decoded(tmp_path: Path) -> None:
     content = coco_content()
     content["images"][0]["file_name"] = "an%20image.png"
     write_image(tmp_path / "images/an image.png")
@@ -322,7 +330,7 @@ def test_spaces_written_as_in_an_address(tmp_path: Path) -> None:
     assert not dataset.defects
 
 
-def test_two_images_with_one_last_part_are_not_guessed(tmp_path: Path) -> None:
+def test_images_with_an_ambiguous_last_part_are_left_out(tmp_path: Path) -> None:
     content = coco_content()
     content["images"] += [{"id": 8, "file_name": "/one/a.png"}, {"id": 9, "file_name": "/two/a.png"}]
     for image in ("7.png", "5.png", "a.png"):
@@ -332,8 +340,8 @@ def test_two_images_with_one_last_part_are_not_guessed(tmp_path: Path) -> None:
     assert [group.count for group in dataset.left_out] == [2]
 
 
-def test_most_images_gone(tmp_path: Path) -> None:
-    """The folder is not judged by the first few images alone."""
+def test_the_image_folder_is_found_if_most_images_are_missing(tmp_path: Path) -> None:
+    """The folder is not chosen by the first file names alone."""
     content = coco_content()
     gone = [{"id": number, "file_name": f"{number}.png"} for number in range(100, 180)]
     file = write_coco(tmp_path, content)
@@ -343,7 +351,7 @@ def test_most_images_gone(tmp_path: Path) -> None:
     assert [(group.count, group.reason) for group in dataset.left_out] == [(80, "images that cannot be read")]
 
 
-def test_a_folder_that_is_none(tmp_path: Path) -> None:
+def test_an_image_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
     file = write_coco(tmp_path, coco_content())
     with pytest.raises(DataError, match="is not a folder"):
         open_dataset(file, images=tmp_path / "gone")
@@ -356,7 +364,7 @@ SHAPES = [
 ]
 
 
-def test_a_parent_without_objects_is_no_class(tmp_path: Path) -> None:
+def test_a_supercategory_without_annotations_is_no_class(tmp_path: Path) -> None:
     content = coco_content(categories=SHAPES)
     dataset = open_dataset(write_coco(tmp_path, content))
     assert (dataset.names, dataset.category_ids) == (("cat", "dog"), (1, 3))
@@ -387,7 +395,7 @@ CLEAR = [
 
 
 @pytest.mark.parametrize(("change", "remark"), CLEAR)
-def test_unusual_but_clear_values_are_read_with_a_warning(
+def test_unambiguous_values_in_other_forms_are_read_with_a_warning(
     change: dict[str, Any], remark: str, tmp_path: Path
 ) -> None:
     odd = {"id": 30, "image_id": 7, "category_id": 3, "bbox": [1, 2, 3, 4], "iscrowd": 0, "area": 5, **change}
@@ -401,7 +409,7 @@ def test_unusual_but_clear_values_are_read_with_a_warning(
     assert all(defect.severity == "warning" for defect in dataset.defects)
 
 
-def test_the_box_of_a_mask_is_that_of_its_pixels(tmp_path: Path) -> None:
+def test_the_box_of_a_mask_bounds_its_pixels(tmp_path: Path) -> None:
     from pycocotools import mask as official
 
     rng = np.random.default_rng(3)
@@ -432,7 +440,7 @@ def test_the_box_of_a_mask_is_that_of_its_pixels(tmp_path: Path) -> None:
         {"size": "all", "counts": None},
     ],
 )
-def test_a_mask_that_is_none_gives_no_box(mask: Any, tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_an_invalid_mask_gives_no_box(mask: Any, tmp_path: Path, one_defect: Callable[..., None]) -> None:
     annotation = {"id": 1, "image_id": 7, "category_id": 1, "segmentation": mask, "iscrowd": 0}
     file = write_coco(tmp_path, coco_content(annotations=[annotation]))
     one_defect(
@@ -440,7 +448,7 @@ def test_a_mask_that_is_none_gives_no_box(mask: Any, tmp_path: Path, one_defect:
     )
 
 
-def test_ids_as_text_stay_text(tmp_path: Path) -> None:
+def test_image_ids_written_as_text_stay_text(tmp_path: Path) -> None:
     content = coco_content()
     for entry in (*content["images"], *content["categories"]):
         entry["id"] = str(entry["id"])
@@ -455,7 +463,7 @@ def test_ids_as_text_stay_text(tmp_path: Path) -> None:
     ]
 
 
-def test_a_list_of_images_without_annotations(tmp_path: Path) -> None:
+def test_annotations_may_be_missing_from_a_file_of_test_images(tmp_path: Path) -> None:
     content = {"info": {}, "licenses": [], **coco_content()}
     del content["annotations"]
     dataset = open_dataset(write_coco(tmp_path, content))
@@ -463,7 +471,7 @@ def test_a_list_of_images_without_annotations(tmp_path: Path) -> None:
     assert "no list of annotations" in dataset.defects[0].message
 
 
-def test_a_list_that_is_there_twice(tmp_path: Path) -> None:
+def test_a_repeated_list_is_an_error(tmp_path: Path) -> None:
     file = write_coco(tmp_path, coco_content())
     text = file.read_text()
     start, end = text.index('"annotations"'), text.index('"categories"')
@@ -472,7 +480,7 @@ def test_a_list_that_is_there_twice(tmp_path: Path) -> None:
     assert (defect.severity, defect.message) == ("error", "2 lists of annotations: only the last is read")
 
 
-def test_a_number_of_thousands_of_digits(tmp_path: Path) -> None:
+def test_an_integer_with_thousands_of_digits_is_refused(tmp_path: Path) -> None:
     file = write_coco(tmp_path, coco_content())
     file.write_text(file.read_text().replace('"id": 2', '"id": 2' + "0" * 5000))
     line = next(i for i, text in enumerate(file.read_text().splitlines(), 1) if "000000" in text)

@@ -1,4 +1,4 @@
-"""Keypoints are no polygons: by kpt_shape, and by their look where that is missing."""
+"""Keypoints in YOLO labels, with kpt_shape and without."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TWISTED = "0.45 0.45 0.55 0.45 0.1 0.1 0.9 0.9"
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (17, 3), (1, 3), (5, 3)])
-def test_with_kpt_shape_the_first_four_numbers_are_the_box(shape: tuple[int, int], tmp_path: Path) -> None:
+def test_with_kpt_shape_only_the_box_of_a_row_is_read(shape: tuple[int, int], tmp_path: Path) -> None:
     points = " 0.1" * (shape[0] * shape[1])
     labels = f"1 0.5 0.5 0.2 0.4{points}\n0 0.5 0.5 0.1 0.1\n0 0.5 0.5 0.1 0.1 0.1 0.1\n"
     yaml = f"val: images/val\nnames: [a, b]\nkpt_shape: [{shape[0]}, {shape[1]}]\n"
@@ -39,7 +39,7 @@ def test_with_kpt_shape_the_first_four_numbers_are_the_box(shape: tuple[int, int
         ("0.3 0.3 0.4 0.4 0.35 0.35 1 0.25 0.35 1", "[3, 2] or [2, 3]"),
     ],
 )
-def test_without_it_rows_that_look_like_keypoints_are_said(
+def test_without_kpt_shape_polygons_that_look_like_keypoints_are_reported(
     row: str, shape: str, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     dataset = open_dataset(write_yolo(tmp_path, {"a": f"0 0.1 0.1 0.1 0.1\n0 {row}\n"}))
@@ -50,7 +50,7 @@ def test_without_it_rows_that_look_like_keypoints_are_said(
 
 
 @pytest.mark.parametrize(("points", "message"), [(3, "14 columns, where"), (2, "and visibilities")])
-def test_visibilities_are_refused_with_a_hint(
+def test_rows_with_visibilities_are_dropped_with_a_hint_at_kpt_shape(
     points: int, message: str, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     row = "0 0.5 0.5 0.4 0.4" + " 0.35 0.45 2" * points + "\n0 0.1 0.1 0.1 0.1\n"
@@ -60,7 +60,7 @@ def test_visibilities_are_refused_with_a_hint(
 
 
 def test_polygons_are_not_suspected(rng: np.random.Generator) -> None:
-    """Quadrilaterals, which all have the same count of numbers, and outlines of many points, anywhere."""
+    """Also quadrilaterals, all of which have equally many numbers, as keypoints do."""
     for points in (3, 4, 12):
         suspected = 0
         for _ in range(200):

@@ -1,4 +1,4 @@
-"""Recognising data sets, choosing splits, matching classes."""
+"""Recognition of data sets and their splits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_formats_are_recognised(tmp_path: Path) -> None:
         assert open_dataset(str(tmp_path / kind)).path == tmp_path / kind
 
 
-def test_what_is_no_data_set(tmp_path: Path) -> None:
+def test_paths_without_a_data_set_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no such file or folder"):
         open_dataset(tmp_path / "gone")
     with pytest.raises(DataError, match=r"no data set here\s+expected: a COCO json file"):
@@ -37,7 +37,7 @@ def test_what_is_no_data_set(tmp_path: Path) -> None:
         open_dataset(write(tmp_path / "notes.txt", "hello"))
 
 
-def test_an_xml_file_of_another_kind_does_not_make_it_voc(tmp_path: Path) -> None:
+def test_a_foreign_xml_file_does_not_make_a_folder_voc(tmp_path: Path) -> None:
     write_coco(tmp_path, coco_content())
     write(tmp_path / "annotations.xml", "<cvat/>")
     assert open_dataset(tmp_path).kind == "coco"
@@ -53,7 +53,7 @@ def test_several_json_files_are_splits(tmp_path: Path) -> None:
         open_dataset(tmp_path, "test")
 
 
-def test_a_folder_of_images_is_for_coco_alone(tmp_path: Path) -> None:
+def test_an_image_folder_is_accepted_for_coco_only(tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2"})
     with pytest.raises(DataError, match="given for COCO json only"):
         open_dataset(file, images=tmp_path / "images")

@@ -1,4 +1,4 @@
-"""Damaged data sets of every format: read as far as possible, or refused with a DataError; nothing else."""
+"""Randomly damaged data sets of every format: read as far as possible, or refused with a DataError."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def voc(root: Path) -> Path:
     ),
     keep=st.sampled_from([1, 1, 1, 0.7, 0]),
 )
-def test_damage(make: Callable[[Path], Path], changes: list[tuple[float, bytes, int]], keep: float) -> None:
+def test_damaged_data_sets_are_read_or_refused(
+    make: Callable[[Path], Path], changes: list[tuple[float, bytes, int]], keep: float
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = make(Path(folder))
         data = file.read_bytes()

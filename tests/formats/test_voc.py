@@ -1,4 +1,4 @@
-"""Pascal VOC: the devkit's folders and loose ones, every defect with its line, xml not to be trusted."""
+"""Pascal VOC: the devkit's folders, xml files beside images, every defect with its line, hostile xml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yolov7.errors import DataError
 from yolov7.formats.opening import open_dataset
 
 
-def test_devkit(tmp_path: Path) -> None:
+def test_splits_of_a_devkit_are_read(tmp_path: Path) -> None:
     xmls = {
         "a": voc_xml(voc_object("dog"), voc_object("cat", (1, 2, 30.5, 40))),
         "b": voc_xml(voc_object("bird")),
@@ -36,7 +36,7 @@ def test_devkit(tmp_path: Path) -> None:
         open_dataset(tmp_path, "test")
 
 
-def test_loose_folders(tmp_path: Path) -> None:
+def test_xml_files_beside_the_images_are_read(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for name in ("1", "2"):
             write_image(tmp_path / f"images/{split}/{name}.JPG")
@@ -50,7 +50,7 @@ def test_loose_folders(tmp_path: Path) -> None:
     assert alone.names == ("test",)
 
 
-def test_lower_case_folders(tmp_path: Path) -> None:
+def test_folders_in_lower_case_are_recognised(tmp_path: Path) -> None:
     write_image(tmp_path / "images/a.png")
     write(tmp_path / "annotations/a.xml", voc_xml(voc_object()))
     assert len(open_dataset(tmp_path).images[0]) == 1
@@ -73,7 +73,7 @@ BAD_OBJECTS = [
 
 
 @pytest.mark.parametrize(("bad", "severity", "message"), BAD_OBJECTS)
-def test_defects_of_objects(
+def test_an_invalid_object_is_one_defect_with_its_line(
     bad: str, severity: str, message: str, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     xml = voc_xml(voc_object(), bad, voc_object("cat"))
@@ -82,7 +82,7 @@ def test_defects_of_objects(
     assert len(dataset.images[0]) == 2 + (message == "reaches outside")
 
 
-def test_another_size_than_the_image_has(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_a_wrong_image_size_is_a_warning(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object(), size=(80, 60))}))
     one_defect(
         dataset.defects, "warning", f"{tmp_path}/Annotations/a.xml:2", "listed as 60 x 80, but is 80 x 60"
@@ -107,7 +107,7 @@ FILE_ENTITY = """<!DOCTYPE annotation [<!ENTITY a SYSTEM "file:///etc/hostname">
         ("<annotation>\n" + "<a>" * 200, ":2", "nested deeper than 100"),
     ],
 )
-def test_xml_that_cannot_be(
+def test_an_image_with_invalid_xml_is_left_out(
     xml: str | bytes, line: str, message: str, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     dataset = open_dataset(write_voc(tmp_path, {"a": xml, "b": voc_xml(voc_object())}))
@@ -115,7 +115,7 @@ def test_xml_that_cannot_be(
     assert [image.image_id for image in dataset.images] == ["b"], "what is in a is not known"
 
 
-def test_encodings(tmp_path: Path) -> None:
+def test_declared_and_undeclared_encodings_are_decoded(tmp_path: Path) -> None:
     declared = '<?xml version="1.0" encoding="{}"?>\n'
     xmls = {
         "gbk": voc_xml(voc_object("狗"), head=declared.format("gbk")).encode("gbk"),
@@ -132,7 +132,7 @@ def test_encodings(tmp_path: Path) -> None:
     assert "not punycode: read as utf-8" in dataset.defects[0].message
 
 
-def test_missing_images(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_missing_images_are_errors(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     write_voc(tmp_path, {"a": voc_xml(voc_object())}, {"val": "a gone"})
     one_defect(
         open_dataset(tmp_path).defects, "error", f"{tmp_path}/ImageSets/Main/val.txt:2", "no image for gone"
@@ -143,7 +143,7 @@ def test_missing_images(tmp_path: Path, one_defect: Callable[..., None]) -> None
     one_defect(open_dataset(tmp_path / "loose").defects, "error", lonely, "no image for b")
 
 
-def test_unreadable_image(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_an_unreadable_image_is_left_out(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     write_voc(tmp_path, {"a": voc_xml(voc_object()), "b": voc_xml(voc_object())})
     broken = tmp_path / "JPEGImages/b.jpg"
     broken.write_bytes(broken.read_bytes()[:50])
@@ -152,8 +152,8 @@ def test_unreadable_image(tmp_path: Path, one_defect: Callable[..., None]) -> No
     one_defect(dataset.defects, "error", broken, "truncated")
 
 
-def test_pictures_of_kinds_that_are_not_read(tmp_path: Path, one_defect: Callable[..., None]) -> None:
-    """Only with labels is such a picture a loss, and not beside its JPEG."""
+def test_images_of_unsupported_formats_are_left_out(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+    """It is an error only if the image has labels and no readable copy."""
     write_voc(tmp_path / "devkit", {"a": voc_xml(voc_object()), "b": voc_xml(voc_object())})
     write_voc(tmp_path / "lists", {"a": voc_xml(voc_object())}, {"val": "a b", "train": "a"})
     for name in ("a.xml", "b.xml"):
@@ -175,7 +175,9 @@ def test_pictures_of_kinds_that_are_not_read(tmp_path: Path, one_defect: Callabl
     assert not open_dataset(tmp_path / "lists", "train").defects
 
 
-def test_names_with_spaces_and_lists_of_other_tools(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_lists_may_have_spaces_paths_suffixes_and_flags(
+    tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
     names = ("IMG 1", "IMG 2", "IMG 3", "IMG 4")
     write_voc(tmp_path, {name: voc_xml(voc_object()) for name in names})
     lines = ["IMG 1", "IMG 2  -1", "D:\\voc\\JPEGImages\\IMG 3.jpg", "IMG 4.jpg", "IMG 1"]
@@ -186,7 +188,7 @@ def test_names_with_spaces_and_lists_of_other_tools(tmp_path: Path, one_defect: 
 
 
 @pytest.mark.parametrize(("named", "taken"), [("a.png", "a.png"), ("a.jpg", "a.jpg"), ("b.bmp", "a.jpg")])
-def test_images_that_differ_in_their_ending(
+def test_the_xml_chooses_between_images_of_one_stem(
     named: str, taken: str, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     xml = voc_xml(voc_object()).replace("<annotation>", f"<annotation><filename>{named}</filename>")
@@ -198,13 +200,13 @@ def test_images_that_differ_in_their_ending(
     assert [(group.count, group.first) for group in dataset.left_out] == [(1, str(other))]
 
 
-def test_where_nothing_can_be_read_the_first_reason_is_told(tmp_path: Path) -> None:
+def test_if_no_xml_is_readable_the_error_has_the_first_reason(tmp_path: Path) -> None:
     write_voc(tmp_path, dict.fromkeys("ab", voc_xml(voc_object(), head=f"<!-- -->\n{BOMB}")))
     with pytest.raises(DataError, match=r"a\.xml:2: no object.*2 of 2 .*document types are not accepted"):
         open_dataset(tmp_path)
 
 
-def test_ten_thousand_names_and_text_between_elements(tmp_path: Path) -> None:
+def test_ten_thousand_classes_and_stray_text_are_read(tmp_path: Path) -> None:
     names = [f"c{number:05}" for number in range(10_000)]
     random.Random(0).shuffle(names)
     dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(*map(voc_object, names), *["x<b/>"] * 50_000)}))
@@ -218,12 +220,12 @@ def test_defects_beyond_a_limit_are_counted(tmp_path: Path) -> None:
     assert dataset.defects[-1].message == f"4,000 more errors in {tmp_path}/JPEGImages/a.jpg"
 
 
-def test_no_object_anywhere(tmp_path: Path) -> None:
+def test_a_data_set_without_objects_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no object in any xml file"):
         open_dataset(write_voc(tmp_path, {"a": voc_xml()}))
 
 
-def test_xml_files_in_labels_or_in_folders_of_their_own(tmp_path: Path) -> None:
+def test_xml_files_may_lie_in_labels_or_in_subfolders(tmp_path: Path) -> None:
     for xml, image in (
         ("labels/a.xml", "images/a.png"),
         ("Annotations/site/a.xml", "JPEGImages/site/a.png"),
@@ -238,7 +240,7 @@ def test_xml_files_in_labels_or_in_folders_of_their_own(tmp_path: Path) -> None:
         assert not dataset.defects
 
 
-def test_names_without_images_are_counted_where_they_are_many(tmp_path: Path) -> None:
+def test_missing_images_beyond_the_limit_are_counted(tmp_path: Path) -> None:
     names = "\n".join(["a", *(f"gone{number}" for number in range(1500))])
     dataset = open_dataset(write_voc(tmp_path, {"a": voc_xml(voc_object())}, {"val": names}))
     assert len(dataset.defects) == 1001

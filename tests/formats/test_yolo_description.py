@@ -1,4 +1,4 @@
-"""What data.yaml and its like say: names as they are written, keys that are slips, everything bounded."""
+"""Descriptions of YOLO data sets: data.yaml and Darknet's .data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOX = "0 0.5 0.5 0.25 0.5\n"
         ("names: [a]\nroboflow: {x: y}\nversion: 1e3\nval2: null", ("a",)),
     ],
 )
-def test_class_names(yaml: str, names: tuple[str, ...], tmp_path: Path) -> None:
+def test_class_names_are_read_as_written(yaml: str, names: tuple[str, ...], tmp_path: Path) -> None:
     write(tmp_path / "my.names", "cat\n\nhot dog\n")
     file = write_yolo(tmp_path, {"a": BOX}, yaml=f"{yaml}\nval: images/val\n")
     assert open_dataset(file).names == names
@@ -71,14 +71,16 @@ def test_class_names(yaml: str, names: tuple[str, ...], tmp_path: Path) -> None:
         ("names: [a]\npath: [a]", "yaml:2: invalid path"),
     ],
 )
-def test_what_a_data_yaml_may_not_say(yaml: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_data_yaml_is_refused_with_its_line(yaml: str, message: str, tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": BOX}, yaml=f"{yaml}\nval: images/val\n")
     with pytest.raises(DataError, match=message) as refused:
         inspect_dataset(file)
     assert len(str(refused.value)) < 1000
 
 
-def test_what_is_odd_but_clear_is_a_warning(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_repeated_names_and_unknown_keys_are_warnings(
+    tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
     file = write_yolo(tmp_path, {"a": BOX})
     for names, message in (
         ("a, b, a", "1 class name is repeated: a"),
@@ -90,7 +92,7 @@ def test_what_is_odd_but_clear_is_a_warning(tmp_path: Path, one_defect: Callable
     one_defect(open_dataset(file).defects, "warning", f"{file}:3", "keys that are not read: workers")
 
 
-def test_a_data_yaml_in_another_encoding_is_said_once(
+def test_another_encoding_of_data_yaml_is_one_warning(
     tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     file = write_yolo(tmp_path, {"a": BOX})
@@ -102,7 +104,7 @@ def test_a_data_yaml_in_another_encoding_is_said_once(
     assert not open_dataset(file).defects
 
 
-def test_darknet(tmp_path: Path) -> None:
+def test_a_darknet_data_file_is_read(tmp_path: Path) -> None:
     write_yolo(tmp_path, {"a": BOX})
     (tmp_path / "data.yaml").unlink()
     write(tmp_path / "train.txt", "data/images/val/a.png\n")

@@ -1,4 +1,4 @@
-"""Which images a YOLO data set has, wherever they are, and what is left out."""
+"""Images of YOLO data sets: folders, lists, globs and paths of other machines; what is left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from yolov7.inspection import inspect_dataset
 BOX = "0 0.5 0.5 0.25 0.5\n"
 
 
-def test_hidden_files_and_what_systems_make_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_hidden_and_system_files_are_left_out_and_counted(tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": BOX, "b": BOX})
     for name in (".ipynb_checkpoints/a-checkpoint.png", "__MACOSX/a.png", "@eaDir/a.png", "._a.png"):
         write_image(tmp_path / "images/val" / name)
@@ -39,7 +39,7 @@ def test_hidden_files_and_what_systems_make_are_left_out_and_counted(tmp_path: P
     assert "left out: hidden or made by the system: 4" in inspect_dataset(file).splits[0].summary
 
 
-def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     write_yolo(tmp_path / "other", {"b": BOX, "c": BOX})
     file = write_yolo(tmp_path / "set", {"a": BOX})
     images, labels = tmp_path / "set/images/val", tmp_path / "set/labels/val"
@@ -84,7 +84,7 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
         ("val: list.txt", 1),
     ],
 )
-def test_paths_of_other_machines_and_folders_with_brackets(yaml: str, warnings: int, tmp_path: Path) -> None:
+def test_paths_of_other_machines_and_globs_find_the_images(yaml: str, warnings: int, tmp_path: Path) -> None:
     root = tmp_path / "set [v2]"
     file = write_yolo(root, {"a": BOX, "b": BOX}, yaml=f"{yaml}\nnames: [x]\n")
     write(root / "list.txt", "# of May\n/kaggle/input/images/val/a.png\ndata\\images\\val\\b.png\n")
@@ -94,7 +94,7 @@ def test_paths_of_other_machines_and_folders_with_brackets(yaml: str, warnings: 
     assert [defect.severity for defect in dataset.defects] == ["warning"] * warnings
 
 
-def test_a_single_folder_of_another_machine_is_not_taken_for_any_split(tmp_path: Path) -> None:
+def test_a_folder_name_alone_does_not_stand_for_another_split(tmp_path: Path) -> None:
     write_yolo(tmp_path, {"a": BOX}, split="train")
     file = write_yolo(tmp_path, {"b": BOX}, yaml="train: /x/images\nval: /x/images/val\nnames: [x]\n")
     with pytest.raises(DataError, match=r"data.yaml:1: train: /x/images does not exist\s+expected: one of"):
@@ -102,7 +102,7 @@ def test_a_single_folder_of_another_machine_is_not_taken_for_any_split(tmp_path:
     assert len(open_dataset(file, "val")) == 1
 
 
-def test_a_list_of_nothing_that_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_of_missing_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_yolo(tmp_path, {"a": BOX}, yaml="names: [x]\nval: list.txt\n")
     write(tmp_path / "list.txt", "# x\ndata/obj/a.jpg\ndata/obj/b.jpg\n")
     with pytest.raises(
@@ -115,9 +115,7 @@ def test_a_list_of_nothing_that_is_here(tmp_path: Path, monkeypatch: pytest.Monk
         open_dataset(file)
 
 
-def test_the_folders_that_are_gone_through_are_bounded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_number_of_searched_folders_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yolo_images, "MAX_FOLDERS", 3)
     write(tmp_path / "list.txt", "images/val\n" * 3)
     file = write_yolo(tmp_path, {"a": BOX}, yaml="names: [x]\nval: list.txt\n")
@@ -127,9 +125,7 @@ def test_the_folders_that_are_gone_through_are_bounded(
         open_dataset(file)
 
 
-def test_lists_may_name_folders_and_what_is_hidden_in_them_is_left_out(
-    tmp_path: Path, one_defect: Callable[..., None]
-) -> None:
+def test_lists_may_name_folders(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     file = write_yolo(tmp_path, {"a": BOX, "b": BOX}, yaml="names: [x]\nval: list.txt\n")
     write_image(tmp_path / "images/val/.ipynb_checkpoints/a-checkpoint.png")
     lines = (
@@ -143,13 +139,13 @@ def test_lists_may_name_folders_and_what_is_hidden_in_them_is_left_out(
 
 
 @pytest.mark.parametrize("entry", ["/", "~/", "//", "/../", "/**/*.png"])
-def test_the_whole_disk_is_not_walked(entry: str, tmp_path: Path) -> None:
+def test_a_whole_disk_is_not_searched(entry: str, tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": BOX}, yaml=f"names: [x]\nval: '{entry}'\n")
     with pytest.raises(DataError, match="a whole disk or home folder is not a folder of images"):
         open_dataset(file)
 
 
-def test_a_folder_of_very_many_other_files_is_given_up(
+def test_a_folder_of_very_many_other_files_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write_yolo(tmp_path, {"a": BOX}, yaml="names: [x]\nval: .\n")
@@ -177,14 +173,16 @@ def test_a_folder_of_very_many_other_files_is_given_up(
         "a/" * 100_000,
     ],
 )
-def test_odd_globs_are_no_crash(entry: str, tmp_path: Path) -> None:
+def test_pathological_globs_are_refused(entry: str, tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": BOX}, yaml="names: [x]\nval: x\n")
     write(file, f'names: [x]\nval: "{entry}"\n')
     with pytest.raises(DataError, match=r"data.yaml:2: (val: |no images)"):
         open_dataset(file)
 
 
-def test_label_files_whatever_their_case_and_accents(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_label_files_are_found_despite_case_and_unicode_form(
+    tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
     file = write_yolo(tmp_path, {"a": None, "b.c": BOX})
     write(tmp_path / "labels/val/a.TXT", BOX)
     write_image(tmp_path / "images/val/cafe\u0301.png")
@@ -213,9 +211,7 @@ def test_label_files_of_a_folder_without_images_are_errors(
     assert "11 more label files without an image" in defects[-1].message
 
 
-def test_labels_of_a_picture_that_is_not_read_are_lost(
-    tmp_path: Path, one_defect: Callable[..., None]
-) -> None:
+def test_labels_of_an_unsupported_image_are_an_error(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     file = write_yolo(tmp_path, {"a": BOX})
     for name in ("b.heic", "c.dng", "a.heic"):
         write(tmp_path / "images/val" / name, "")
@@ -228,7 +224,9 @@ def test_labels_of_a_picture_that_is_not_read_are_lost(
     one_defect(dataset.defects, "error", labels, "whose image has an unsupported format")
 
 
-def test_a_raw_file_in_a_list_is_not_its_preview(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_a_camera_raw_file_is_not_read_as_its_preview(
+    tmp_path: Path, one_defect: Callable[..., None]
+) -> None:
     file = write_yolo(tmp_path, {"a": BOX})
     raw = tmp_path / "images/val/b.dng"
     Image.new("RGB", (20, 10)).save(raw, "TIFF")
@@ -239,7 +237,7 @@ def test_a_raw_file_in_a_list_is_not_its_preview(tmp_path: Path, one_defect: Cal
     one_defect(dataset.defects, "error", raw, "camera raw files are not supported; convert them")
 
 
-def test_of_an_animation_the_first_frame_is_used_and_said_once(tmp_path: Path) -> None:
+def test_the_first_frame_of_an_animation_is_used_with_a_warning(tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": BOX})
     first, second = (Image.new("L", (40, 30), level) for level in (0, 255))
     several = [tmp_path / "images/val" / f"{name}.{name}" for name in ("gif", "png", "webp", "tiff")]

@@ -1,4 +1,4 @@
-"""What labelling tools write is opened, or the message says what is missing."""
+"""Recognition of YOLO data sets by their files and folders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def put(root: Path, images: str, labels: str, name: str = "a") -> None:
         ({"train": "train", "test": "test"}, "train/_darknet.labels", ("test", "train")),
     ],
 )
-def test_folders_with_a_file_of_class_names(
+def test_folders_with_a_file_of_class_names_are_recognised(
     folders: dict[str, str], names: str, splits: tuple[str, ...], tmp_path: Path
 ) -> None:
     for images, labels in folders.items():
@@ -51,7 +51,7 @@ def test_folders_with_a_file_of_class_names(
         assert not dataset.defects
 
 
-def test_without_class_names_it_is_said_that_they_are_missing(tmp_path: Path) -> None:
+def test_missing_class_names_are_named_in_the_error(tmp_path: Path) -> None:
     put(tmp_path, "train/images", "train/labels")
     put(tmp_path, "valid/images", "valid/labels")
     message = (
@@ -61,7 +61,7 @@ def test_without_class_names_it_is_said_that_they_are_missing(tmp_path: Path) ->
         find_layout(tmp_path)
 
 
-def test_several_yaml_files_are_named(tmp_path: Path) -> None:
+def test_several_yaml_files_are_refused(tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": BOX})
     text = file.read_text()
     file.rename(tmp_path / "a.yaml")
@@ -74,7 +74,7 @@ def test_several_yaml_files_are_named(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
-def test_a_folder_around_data_sets(tmp_path: Path) -> None:
+def test_a_data_set_in_a_subfolder_is_found_if_it_is_the_only_one(tmp_path: Path) -> None:
     write_voc(tmp_path / "VOCdevkit/VOC2007", {"a": voc_xml(voc_object())})
     for root in (tmp_path, tmp_path / "VOCdevkit"):
         if root == tmp_path:

@@ -1,4 +1,4 @@
-"""YOLO data sets: every way to name images, every defect of a label."""
+"""YOLO labels: boxes, polygons and every defect with its line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yolov7.formats.opening import open_dataset
 DOG = "1 0.5 0.5 0.25 0.5\n"
 
 
-def test_boxes_and_polygons(tmp_path: Path) -> None:
+def test_boxes_and_polygons_are_read(tmp_path: Path) -> None:
     polygon = "0 0.1 0.1 0.6 0.2 0.3 0.9\n"
     dataset = open_dataset(write_yolo(tmp_path, {"a": DOG + "\n" + polygon, "b": "", "c": None}))
     assert dataset.kind == "yolo"
@@ -65,7 +65,7 @@ def test_boxes_and_polygons(tmp_path: Path) -> None:
         (DOG.strip(), "warning", "repeats"),
     ],
 )
-def test_defects_of_labels(
+def test_an_invalid_label_is_one_defect_with_its_line(
     label: str, severity: str, message: str, tmp_path: Path, one_defect: Callable[..., None]
 ) -> None:
     dataset = open_dataset(write_yolo(tmp_path, {"a": f"{DOG}\n{label}\n0 0.2 0.2 0.1 0.1\n"}))
@@ -91,7 +91,7 @@ def test_defects_of_labels(
         (DOG.encode() + b"1e400 0.1 0.1 0.1 0.1", 1),
     ],
 )
-def test_encodings_and_rubbish(data: bytes, count: int, tmp_path: Path) -> None:
+def test_other_encodings_and_binary_data_are_defects_at_most(data: bytes, count: int, tmp_path: Path) -> None:
     dataset = open_dataset(write_yolo(tmp_path, {"a": data, "b": DOG}))
     assert len(dataset.defects) == count
     assert all(defect.file.endswith("a.txt") for defect in dataset.defects)
@@ -103,7 +103,7 @@ def test_encodings_and_rubbish(data: bytes, count: int, tmp_path: Path) -> None:
 def test_the_tolerance_is_the_same_below_zero_and_above_one(
     number: int, beyond: float, sound: bool, tmp_path: Path
 ) -> None:
-    """A centre of -1e-7 is no more of an error than one of 1.0000001; nor is a width."""
+    """Centres and sizes of -1e-7 are as valid as those of 1.0000001."""
     for fraction in (-beyond, 1 + beyond):
         fields = ["0.5", "0.5", "0.25", "0.5"]
         fields[number] = f"{fraction:.7f}"
@@ -116,7 +116,7 @@ def test_the_tolerance_is_the_same_below_zero_and_above_one(
         assert (box <= (WIDTH, HEIGHT, WIDTH, HEIGHT)).all()
 
 
-def test_rounding_is_no_defect(tmp_path: Path) -> None:
+def test_values_rounded_beyond_the_edge_are_no_defect(tmp_path: Path) -> None:
     dataset = open_dataset(write_yolo(tmp_path, {"a": "0 0.5 0.5 1.0001 1.0\n1 0.90001 0.5 0.2 0.2\n"}))
     assert not dataset.defects
     assert len(dataset.images[0]) == 2
@@ -131,14 +131,14 @@ def test_an_unreadable_image_is_left_out(tmp_path: Path, one_defect: Callable[..
     assert [image.image_id for image in dataset.images] == ["a"]
 
 
-def test_labels_without_an_image_are_reported(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_a_label_file_without_an_image_is_an_error(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     file = write_yolo(tmp_path, {"a": DOG})
     stray = write(tmp_path / "labels/val/gone.txt", DOG)
     write(tmp_path / "labels/val/classes.txt", "cat\ndog\n")
     one_defect(open_dataset(file).defects, "error", stray, "without an image")
 
 
-def test_no_label_at_all_is_an_error_that_says_where_one_would_be(tmp_path: Path) -> None:
+def test_without_any_label_file_the_error_names_the_expected_one(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=rf"data.yaml:1: none of the 1 images.*\s+expected: .*{tmp_path}/labels/val/a.txt"
     ):
@@ -159,7 +159,7 @@ def test_no_label_at_all_is_an_error_that_says_where_one_would_be(tmp_path: Path
         "[images/val/1.png, images/val/02.png]",
     ],
 )
-def test_ways_to_name_images(entry: str, tmp_path: Path) -> None:
+def test_images_may_be_named_as_folder_list_or_glob(entry: str, tmp_path: Path) -> None:
     (tmp_path / "images/more").mkdir(parents=True)
     write(tmp_path / "list.txt", "./images/val/1.png\n\nimages\\val\\02.png\n")
     file = write_yolo(
@@ -174,7 +174,7 @@ def test_ways_to_name_images(entry: str, tmp_path: Path) -> None:
         assert not dataset.unlabelled
 
 
-def test_path_is_the_root(tmp_path: Path) -> None:
+def test_path_is_the_base_of_relative_paths(tmp_path: Path) -> None:
     write_yolo(tmp_path / "data", {"a": DOG})
     file = write(tmp_path / "set.yaml", "path: data\nval: images/val\nnames: {0: cat, 1: dog}\nnc: 2\n")
     assert len(open_dataset(file)) == 1
@@ -187,7 +187,7 @@ def test_images_named_twice_are_taken_once(tmp_path: Path, one_defect: Callable[
     one_defect(dataset.defects, "warning", f"{file}:2", "more than once")
 
 
-def test_a_list_with_missing_images(tmp_path: Path, one_defect: Callable[..., None]) -> None:
+def test_missing_images_of_a_list_are_errors(tmp_path: Path, one_defect: Callable[..., None]) -> None:
     listed = write(tmp_path / "val.txt", f"images/val/a.png\nimages/val/gone.png\n{'x' * 5000}\n")
     dataset = open_dataset(write_yolo(tmp_path, {"a": DOG}, yaml="val: val.txt\nnames: [a, b]\n"))
     assert len(dataset) == 1
@@ -195,7 +195,7 @@ def test_a_list_with_missing_images(tmp_path: Path, one_defect: Callable[..., No
     assert dataset.defects[1].line == 3
 
 
-def test_labels_beside_the_images(tmp_path: Path) -> None:
+def test_label_files_may_lie_beside_the_images(tmp_path: Path) -> None:
     write_image(tmp_path / "images/a.png")
     write(tmp_path / "images/a.txt", DOG)
     dataset = open_dataset(write(tmp_path / "data.yaml", "val: images\nnames: [a, b]\n"))
@@ -203,7 +203,7 @@ def test_labels_beside_the_images(tmp_path: Path) -> None:
     assert not dataset.defects
 
 
-def test_equal_stems_in_several_folders_have_ids_of_their_own(tmp_path: Path) -> None:
+def test_image_ids_are_unique_despite_equal_stems(tmp_path: Path) -> None:
     write_yolo(tmp_path, {"1": DOG}, split="x")
     file = write_yolo(tmp_path, {"1": DOG}, split="y", yaml="val: images\nnames: [a, b]\n")
     assert len({image.image_id for image in open_dataset(file).images}) == 2
@@ -232,13 +232,13 @@ def test_equal_stems_in_several_folders_have_ids_of_their_own(tmp_path: Path) ->
         ("names: [a]\n", "no split"),
     ],
 )
-def test_a_data_yaml_that_cannot_be(yaml: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_data_yaml_is_refused(yaml: str, message: str, tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": DOG}, yaml=yaml)
     with pytest.raises(DataError, match=message):
         open_dataset(file, "test" if "'test'" in message else "val")
 
 
-def test_names_may_be_numbers_or_only_counted(tmp_path: Path) -> None:
+def test_class_names_may_be_numbers_or_only_counted(tmp_path: Path) -> None:
     file = write_yolo(tmp_path, {"a": DOG}, yaml="val: images/val\nnc: 2\n")
     assert open_dataset(file).names == ("0", "1")
     file = write_yolo(tmp_path, {"a": DOG}, yaml="val: images/val\nnames: [7, 8]\n")
