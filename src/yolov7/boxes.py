@@ -1,7 +1,7 @@
 """Boxes as tensors: conversions, area, overlap.
 
-Inside this package a box is absolute-pixel ``xyxy`` unless its name says otherwise (``boxes_cxcywh``).
-All functions take any leading shape ``(..., 4)`` and keep dtype and device.
+A box is ``xyxy`` in pixels unless its name says otherwise (``boxes_cxcywh``). All functions take any leading
+shape ``(..., 4)`` and keep dtype and device.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from torch import Tensor
 
 
 def cxcywh_to_xyxy(boxes_cxcywh: Tensor) -> Tensor:
-    """Centre, width, height -> corners. ``(..., 4) -> (..., 4)``."""
+    """Convert centre, width, height to corners. ``(..., 4) -> (..., 4)``.
+
+    >>> cxcywh_to_xyxy(torch.tensor([5.0, 5, 4, 2]))
+    tensor([3., 4., 7., 6.])
+    """
     centre, half = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
     return torch.cat((centre - half, centre + half), dim=-1)
 
 
 def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
-    """Corners -> centre, width, height. ``(..., 4) -> (..., 4)``."""
+    """Convert corners to centre, width, height. ``(..., 4) -> (..., 4)``."""
     top_left, bottom_right = boxes[..., :2], boxes[..., 2:]
     return torch.cat(((top_left + bottom_right) / 2, bottom_right - top_left), dim=-1)
 
@@ -32,7 +36,7 @@ def area(boxes: Tensor) -> Tensor:
 
 def intersection(a: Tensor, b: Tensor) -> Tensor:
     """Area shared by boxes whose leading shapes broadcast. ``(..., 4), (..., 4) -> (...)``."""
-    # Coordinate by coordinate is faster than on pairs of them: memory is read in one direction.
+    # Faster by single coordinates than by pairs: memory is read in one direction.
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.unbind(-1), b.unbind(-1)
     width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
     height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
@@ -50,14 +54,14 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def complete_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU, less how far centres and aspect ratios are apart: CIoU, in (-1.5, 1], for training.
+    """Complete IoU (CIoU), in (-1.5, 1]: IoU minus penalties for distance of centres and aspect ratios.
 
-    ``(..., 4), (..., 4) -> (...)``; leading shapes broadcast. Boxes that do not overlap have a gradient, too;
-    the weight of the aspect ratio counts as a constant in it.
+    ``(..., 4), (..., 4) -> (...)``; leading shapes broadcast. Boxes that do not overlap have a gradient too.
+    The weight of the aspect ratio is a constant in it.
 
     Source: Zheng et al., Distance-IoU loss (arXiv 1911.08287), Sec. 3.
     """
-    tiny = 1e-7  # no division by zero, and the published recipe's own value
+    tiny = 1e-7  # against division by zero; the value of the published recipe
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.unbind(-1), b.unbind(-1)
     a_width, a_height, b_width, b_height = ax2 - ax1, ay2 - ay1 + tiny, bx2 - bx1, by2 - by1 + tiny
     shared = intersection(a, b)

@@ -1,20 +1,20 @@
-"""One tree for everything that can go wrong on a user's side.
+"""Hierarchy of the errors that users see.
 
     Yolov7Error
-    ├── UsageError                  an argument that cannot be: an unknown class name, a size of 0
+    ├── UsageError                  an invalid argument: an unknown class name, a size of 0
     │   └── MissingDependencyError  an optional library is not installed; the message has the pip command
     ├── ArchitectureError           networks: unknown variant, widths that do not fit, an odd input size
     ├── CheckpointError             a weight file
-    │   ├── UnsafeCheckpointError   it asks to run code or to import what no checkpoint needs; nothing ran
-    │   ├── DamagedCheckpointError  truncated, bit-flipped, absurd sizes, not a checkpoint at all
-    │   └── MismatchedCheckpointError  its tensors are not those of the network; lists both sets
+    │   ├── UnsafeCheckpointError   it would run code or import modules that no checkpoint needs; nothing ran
+    │   ├── DamagedCheckpointError  truncated, bit-flipped, absurd sizes, not a checkpoint
+    │   └── MismatchedCheckpointError  its tensors are not those of the network; both sets are listed
     ├── DataError                   a data set: file and line of each defect
-    ├── TrainingError               a run that cannot go on, such as a loss of NaN; what was good is kept
+    ├── TrainingError               a run that cannot go on, such as a loss of NaN; good weights are kept
     ├── SourceError                 an image, a video or a stream that cannot be read
     ├── OutputError                 a result that cannot be written
-    └── DownloadError               a file that cannot be fetched, or is not what it should be
+    └── DownloadError               a file that cannot be fetched, or has another checksum
 
-Each says what was expected and what was found, so that a person can act on the message alone.
+Each says what was expected and what was found, so that the message alone is enough to act on.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from yolov7.text import printable
 
 
 class Yolov7Error(Exception):
-    """Base of every error that this package raises on purpose.
+    """Base class of the errors that users see.
 
     Args:
-        message: what is wrong, in one sentence.
-        file: the file that it is about.
-        line: line in that file, counted from 1.
-        expected: what would have been right.
-        found: what was there instead.
+        message: problem, in one sentence.
+        file: file with the problem.
+        line: line in that file, from 1.
+        expected: valid values.
+        found: actual value.
 
     >>> print(Yolov7Error("no such class", file="data.yaml", line=3, expected="car, person", found="cat"))
     data.yaml:3: no such class
@@ -57,7 +57,7 @@ class Yolov7Error(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        """The message, with whatever would steer a terminal escaped."""
+        """Message with place, expected and found; control characters are escaped."""
         place = ""
         if self.file is not None:
             place = f"{self.file}: " if self.line is None else f"{self.file}:{self.line}: "
@@ -80,11 +80,11 @@ class Yolov7Error(Exception):
 
 
 class UsageError(Yolov7Error):
-    """An argument that cannot be."""
+    """Invalid argument."""
 
 
 class MissingDependencyError(UsageError):
-    """An optional library is not installed."""
+    """Optional library that is not installed."""
 
     def __init__(self, library: str, *, purpose: str, extra: str | None = None) -> None:
         install = f"open-yolov7[{extra}]" if extra else library
@@ -92,40 +92,40 @@ class MissingDependencyError(UsageError):
 
 
 class ArchitectureError(Yolov7Error):
-    """A network that cannot be built, or an input that it cannot take."""
+    """Network that cannot be built, or an input of the wrong size for it."""
 
 
 class CheckpointError(Yolov7Error):
-    """A weight file that cannot be used."""
+    """Weight file that cannot be used."""
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """The file asks to run code or to import what no checkpoint needs. Nothing of it was run."""
+    """Weight file that would run code or import modules that no checkpoint needs. Nothing was run."""
 
 
 class DamagedCheckpointError(CheckpointError):
-    """The file is truncated, altered, absurd in its sizes, or no checkpoint at all."""
+    """Weight file that is truncated, altered, of absurd sizes, or not a checkpoint."""
 
 
 class MismatchedCheckpointError(CheckpointError):
-    """The tensors of the file are not those of the network."""
+    """Weight file whose tensors are not those of the network."""
 
 
 class DataError(Yolov7Error):
-    """A data set that cannot be read as it stands."""
+    """Data set that cannot be read."""
 
 
 class TrainingError(Yolov7Error):
-    """A training run that cannot go on, or cannot be continued."""
+    """Training run that cannot go on, or cannot be resumed."""
 
 
 class SourceError(Yolov7Error):
-    """An image, a video or a stream that cannot be read."""
+    """Image, video or stream that cannot be read."""
 
 
 class OutputError(Yolov7Error):
-    """A result that cannot be written."""
+    """Result that cannot be written."""
 
 
 class DownloadError(Yolov7Error):
-    """A file that cannot be fetched, or is not what it should be."""
+    """File that cannot be fetched, or has another checksum than expected."""

@@ -1,9 +1,8 @@
 """Write files so that a name never stands for half a file.
 
-Every file of this package is written under a partial name and renamed when it is complete: by
-:func:`write_file` from memory, by :func:`replacing` from a block of code. A file that is open for long, such
-as a video or a csv, is written at :func:`partial_path` and renamed by :func:`complete`, so that what there
-was up to a crash can still be found.
+Every file is written under a partial name and renamed when it is complete: by :func:`write_file` from memory,
+by :func:`replacing` from a block of code. A file that stays open, such as a video or a csv, is written at
+:func:`partial_path` and renamed by :func:`complete`, so that it can still be found after a crash.
 """
 
 from __future__ import annotations
@@ -19,31 +18,31 @@ from pathlib import Path
 from yolov7.errors import OutputError
 
 MAX_NAME_BYTES = 255
-"""Longest file name that common file systems take."""
+"""Longest file name on common file systems."""
 PARTIAL = ".partial"
 
 _ROOM = 55
-"""Bytes that a name from elsewhere leaves for a number, an ending and the partial name."""
+"""Bytes of a name that `safe_name` reserves for a number, a suffix and the partial name."""
 _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
-"""Names that Windows takes for a device."""
+"""Device names of Windows."""
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether there is such a file; no, where its name cannot be one: too long, or with a NUL in it."""
+    """Test for a file; False if the name is invalid: too long, or with a NUL in it."""
     with suppress(OSError, ValueError):
         return Path(path).is_file()
     return False
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether there is such a folder; no, where its name cannot be one."""
+    """Test for a folder; False if the name is invalid."""
     with suppress(OSError, ValueError):
         return Path(path).is_dir()
     return False
 
 
 def exists(path: str | os.PathLike[str]) -> bool:
-    """Whether there is anything of that name; no, where none can be."""
+    """Test for a file, a folder or anything else; False if the name is invalid."""
     with suppress(OSError, ValueError):
         return Path(path).exists()
     return False
@@ -51,36 +50,33 @@ def exists(path: str | os.PathLike[str]) -> bool:
 
 @contextmanager
 def explained(path: str | os.PathLike[str], *others: type[Exception]) -> Iterator[None]:
-    """Turn whatever keeps a file from being written into an OutputError that names it.
+    """Turn an exception of the block into an OutputError that names the file.
 
     Args:
         path: the file.
-        others: exceptions of a library that mean the same as OSError.
+        others: exceptions, besides OSError, that mean that the file cannot be written.
     """
+    kinds: tuple[type[Exception], ...] = (OSError, *others)
     try:
         yield
-    except _kinds(others) as error:
+    except kinds as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot be written: {reason}", file=path) from error
 
 
-def _kinds(others: tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
-    return (OSError, *others)
-
-
 @contextmanager
 def replacing(path: str | os.PathLike[str], *others: type[Exception], sync: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, which becomes ``path`` when the block ends.
+    """Yield a temporary path, which is renamed to ``path`` when the block ends.
 
-    After any exception, Ctrl-C included, the temporary file is removed and ``path`` is as it was.
+    After any exception, Ctrl-C included, the temporary file is removed and ``path`` is unchanged.
 
     Args:
         path: the file to write; its folder is made.
-        others: exceptions of a library that mean the same as OSError.
-        sync: wait until the disk has it, so that not even a power failure leaves half a file.
+        others: exceptions, besides OSError, that mean that the file cannot be written.
+        sync: flush to the disk first, so that a power failure leaves no partial file.
 
     Raises:
-        OutputError: no permission, no space, ...
+        OutputError: the file cannot be written.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -107,17 +103,17 @@ def replacing(path: str | os.PathLike[str], *others: type[Exception], sync: bool
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = False) -> None:
-    """Write a whole file; it appears when it is complete.
+    """Write a file by way of a temporary one; see :func:`replacing`.
 
     Raises:
-        OutputError: no permission, no space, ...
+        OutputError: the file cannot be written.
     """
     with replacing(path, sync=sync) as partial:
         partial.write_bytes(content)
 
 
 def partial_path(path: Path) -> Path:
-    """Path of a file that is open for long, before it is complete."""
+    """Path at which a file that stays open is written until it is complete."""
     return path.with_name(_cut(path.name, MAX_NAME_BYTES - len(PARTIAL)) + PARTIAL)
 
 
@@ -125,17 +121,17 @@ def complete(path: Path) -> None:
     """Rename a file that was written at :func:`partial_path`.
 
     Raises:
-        OutputError: it cannot be renamed.
+        OutputError: the file cannot be renamed.
     """
     with explained(path):
         partial_path(path).replace(path)
 
 
 def new_run_directory(wanted: Path) -> Path:
-    """Make a directory for a run's results: the wanted one if it is new or empty, else wanted-2, ...
+    """Make a directory for a run's results: ``wanted`` if that is new or empty, else ``wanted-2``, ...
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: the directory cannot be made.
     """
     for number in itertools.count(1):
         directory = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
@@ -150,7 +146,7 @@ def new_run_directory(wanted: Path) -> Path:
 
 
 def safe_name(name: str, otherwise: str) -> str:
-    """Name that every file system takes and that leads nowhere else; cut where it is too long.
+    """Make a name valid on every file system and free of path separators, cut where it is too long.
 
     >>> safe_name("a/b:c", "image")
     'a_b_c'
@@ -163,5 +159,4 @@ def safe_name(name: str, otherwise: str) -> str:
 
 
 def _cut(name: str, limit: int) -> str:
-    """The beginning of a name, of at most so many bytes, without half a character."""
     return os.fsencode(name)[:limit].decode(errors="ignore") if len(os.fsencode(name)) > limit else name

@@ -1,24 +1,24 @@
-"""Layout of the rows that heads give: box, objectness, classes, extras, in this order."""
+"""Layout of a head's rows: box, objectness, classes, extras."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 BOX = slice(0, 4)
-"""Columns of x, y, w, h."""
+"""Columns of the box: x, y, w, h."""
 OBJECTNESS = 4
 """Column of the objectness."""
 FIRST_CLASS = 5
-"""Column of the first class, and so the number of columns that do not depend on the classes."""
+"""Column of the first class; the number of columns before the classes."""
 
 
 @dataclass(frozen=True)
 class RowLayout:
-    """Columns of a row of logits, or of a decoded row: FIRST_CLASS + classes + extras.
+    """Columns of a row of logits or of a decoded row.
 
     Attributes:
         classes: number of classes C.
-        extras: number of columns after the classes: mask coefficients or keypoints.
+        extras: number of columns after the classes, such as mask coefficients or keypoints.
 
     >>> layout = RowLayout(classes=80, extras=32)
     >>> layout.size, layout.class_columns, layout.extra_columns
@@ -30,7 +30,7 @@ class RowLayout:
 
     @classmethod
     def of_size(cls, size: int, extras: int = 0) -> RowLayout:
-        """Layout of rows of a given size; without a class where that is too small.
+        """Layout of rows with a given number of columns; without classes if there are too few.
 
         >>> RowLayout.of_size(85)
         RowLayout(classes=80, extras=0)

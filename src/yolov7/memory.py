@@ -1,11 +1,11 @@
-"""Memory that does not suffice, told as such, whichever library found out."""
+"""Errors for too little memory, whichever library runs out of it."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from yolov7.errors import UsageError, Yolov7Error
 
@@ -15,12 +15,12 @@ _ALLOCATION = re.compile(
     re.IGNORECASE,
 )
 
-_BYTES_A_PIXEL = 15
-"""Least memory for an input of the network: a pixel of three bytes, and the same as three floats."""
+_BYTES_PER_PIXEL = 15
+"""Lower bound for an input of the network: three bytes, and three floats."""
 
 
 def is_allocation(error: BaseException) -> bool:
-    """Whether an error of Python, numpy, OpenCV, torch or a runtime says that memory does not suffice.
+    """Test if an error of Python, numpy, OpenCV, torch or a runtime is a failed allocation.
 
     >>> is_allocation(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     True
@@ -31,7 +31,7 @@ def is_allocation(error: BaseException) -> bool:
 
 
 def installed_memory() -> int | None:
-    """Bytes of memory of this machine; None where the system does not say."""
+    """Memory of this machine in bytes; None if the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -39,37 +39,33 @@ def installed_memory() -> int | None:
 
 
 @contextmanager
-def enough_memory(purpose: str, needed: int) -> Iterator[None]:
-    """Refuse what the machine cannot hold, and explain an allocation that fails inside.
+def enough_for_images(height: int, width: int, count: int = 1, *, what: str = "images") -> Iterator[None]:
+    """Refuse images that the machine's memory cannot hold, and explain an allocation that fails in the block.
 
     Args:
-        purpose: what it is for, such as "images of 640 x 640 pixels".
-        needed: bytes that it takes at least.
+        height, width: pixels of an image.
+        count: images in memory at the same time.
+        what: plural noun for the message.
 
     Raises:
-        UsageError: memory does not suffice; it says how much is needed.
+        UsageError: too little memory; the message says how much is needed.
     """
+    needed = _BYTES_PER_PIXEL * height * width * count
+    together = f", {count} at a time" if count > 1 else ""
+
+    def too_little(found: str) -> UsageError:
+        return UsageError(
+            f"not enough memory for {what} of {width} x {height} pixels{together}",
+            expected=f"{needed / 1e9:.1f} GB or more",
+            found=found,
+        )
+
     installed = installed_memory()
     if installed is not None and needed > installed:
-        raise _too_little(purpose, needed, f"{installed / 1e9:.1f} GB in this machine")
+        raise too_little(f"{installed / 1e9:.1f} GB in this machine")
     try:
         yield
     except Exception as error:
         if not is_allocation(error):
             raise
-        raise _too_little(purpose, needed, "less than that is free, or allowed to this process") from error
-
-
-def enough_for_images(
-    height: int, width: int, count: int = 1, *, what: str = "images"
-) -> AbstractContextManager[None]:
-    """The same for images of so many pixels on their way into a network, `count` at a time."""
-    together = f", {count} at a time" if count > 1 else ""
-    purpose = f"{what} of {width} x {height} pixels{together}"
-    return enough_memory(purpose, _BYTES_A_PIXEL * height * width * count)
-
-
-def _too_little(purpose: str, needed: int, found: str) -> UsageError:
-    return UsageError(
-        f"not enough memory for {purpose}", expected=f"{needed / 1e9:.1f} GB or more", found=found
-    )
+        raise too_little("less than that is free, or allowed to this process") from error

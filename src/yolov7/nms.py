@@ -1,19 +1,19 @@
 """Exact non-maximum suppression (NMS), on any device, without a Python loop over boxes.
 
-The definition, box by box: visit the candidates best score first (of equal scores the earlier candidate
-first); keep one unless its IoU with an already kept box of its class is above the threshold; stop when as
-many as wanted are kept. ``suppress`` gives the same boxes, but visits many candidates at once::
+By definition, NMS visits candidates by descending score (of equal scores the earlier candidate first), keeps
+one unless its IoU with a kept box of its class is above the threshold, and stops at the wanted number.
+``suppress`` keeps the same boxes, but visits many candidates at once::
 
     candidates, best first   [ block | block  block | block  block  block  block | ...
                                window    window                window
     a window, twice as large as the one before:
-        drop what the boxes kept so far suppress, the best of them first: they suppress most
-        until the window is empty: settle its first block among itself (_greedy), keep what survives,
-                                   drop from the rest of the window what that suppresses
+        remove the candidates that the kept boxes suppress, with the best boxes first: they suppress most
+        until the window is empty: run NMS within its first block (_greedy), keep the survivors,
+                                   remove the candidates that they suppress from the rest of the window
 
-So no more candidates are visited than about twice what the wanted number needs, most are compared with a few
-boxes only, and memory is a window's length times ``CHUNK``, or ``BLOCK`` squared. Classes are compared as
-numbers: shifting each class's boxes to a place of its own, the usual way, makes boxes collide in float32.
+At most about twice the necessary candidates are visited, most are compared with a few boxes only, and memory
+is a window's length times ``CHUNK``, or ``BLOCK`` squared. Labels are compared as numbers: the usual offset
+of boxes by class makes boxes collide in float32.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from yolov7.layout import BOX, OBJECTNESS, RowLayout
 from yolov7.thresholds import check_fraction, check_whole
 
 BLOCK = 256
-"""Candidates that are compared among themselves at once: their overlaps stay in a processor's cache."""
+"""Candidates that are compared with each other at once: their overlaps fit into a processor's cache."""
 CHUNK = 32
-"""Kept boxes that others are compared with at once: more are wasted on what the first few suppress."""
+"""Kept boxes that candidates are compared with at once: the first few suppress most."""
 
 
 class ScoredBoxes(NamedTuple):
-    """Boxes of one image, best first: boxes float32 (N, 4), scores float32 (N,), labels int64 (N,)."""
+    """Scored boxes of one image, best first: boxes float32 (N, 4), scores float32 (N,), labels int64 (N,)."""
 
     boxes: Tensor
     scores: Tensor
@@ -56,17 +56,17 @@ def non_max_suppression(
     max_detections: int = 300,
     layout: RowLayout | None = None,
 ) -> list[ScoredBoxes]:
-    """Suppress the duplicates in a batch's decoded rows: the detections of each image, on the same device.
+    """Detections of each image of a batch, from decoded rows, on the same device.
 
     Args:
         rows: (B, N, 5 + C), or per image its (N, 5 + C); see ``select_candidates``.
         conf: confidence threshold of objectness and score, in [0, 1].
         iou: IoU threshold above which the box with the lower score is removed, in [0, 1].
-        multi_label: a row may become a candidate of each of its classes (evaluation), not of its best alone.
-        classes: the only labels wanted; all by default.
-        agnostic: boxes suppress those of other classes too.
-        max_candidates: number of candidates per image at most, best first.
-        max_detections: number of detections per image at most, best first over all classes.
+        multi_label: whether a row is a candidate of each of its classes (evaluation), not of the best alone.
+        classes: wanted labels; all by default.
+        agnostic: whether boxes of different classes suppress each other.
+        max_candidates: maximum number of candidates per image, best first.
+        max_detections: maximum number of detections per image, best first over all classes.
         layout: columns of the rows; without extras by default.
 
     Raises:
@@ -102,11 +102,11 @@ def select_candidates(
     max_candidates: int = 30_000,
     layout: RowLayout | None = None,
 ) -> ScoredBoxes:
-    """Select the boxes of one image by score, best first; of equal scores the earlier row, then class.
+    """Candidates of one image, best first; of equal scores the earlier row, then the lower class, first.
 
     A row whose objectness exceeds ``conf`` has for each class the score objectness x class probability (with
-    one class: objectness alone), which must exceed ``conf`` too. A box or score that is not finite is no
-    candidate, and harms no other.
+    one class: objectness alone), which must exceed ``conf`` too. Rows with a NaN or infinite box or score are
+    left out.
 
     Args:
         rows: (N, 5 + C) of any float dtype: cx, cy, w, h in pixels, objectness, class probabilities.
@@ -127,7 +127,7 @@ def select_candidates(
     boxes = cxcywh_to_xyxy(rows[:, BOX])
     objectness, probabilities = rows[:, OBJECTNESS, None], rows[:, layout.class_columns]
     scores = objectness if num_classes == 1 else objectness * probabilities  # (N, C)
-    # 0 never exceeds a threshold: it marks what is no candidate.
+    # A score of 0 never exceeds a threshold.
     scores = scores.nan_to_num(nan=0, posinf=0) * boxes.isfinite().all(dim=1, keepdim=True)
 
     if multi_label:
@@ -156,15 +156,15 @@ def suppress(
     agnostic: bool = False,
     max_detections: int = 300,
 ) -> Tensor:
-    """Indices (K,) of the boxes that greedy NMS keeps, best first; of equal scores the earlier first.
+    """Indices (K,) of the boxes that NMS keeps, best first; of equal scores the earlier first.
 
     Args:
         boxes: (N, 4) finite ``xyxy``.
         scores: (N,) finite, in any order.
         labels: (N,) integers; only boxes of one label suppress each other.
         iou: IoU threshold above which the box with the lower score is removed, in [0, 1].
-        agnostic: boxes suppress those of other labels too.
-        max_detections: number of indices at most.
+        agnostic: whether boxes of different labels suppress each other.
+        max_detections: maximum number of indices.
 
     Raises:
         UsageError: a threshold outside [0, 1] or a limit below 1.
@@ -174,12 +174,12 @@ def suppress(
     boxes = boxes.float()
 
     def overlaps(a: Tensor, b: Tensor) -> Tensor:
-        """Mask (N, M) of the boxes a (N,) and b (M,) of which one must go."""
+        """Mask (N, M): boxes a (N,) and b (M,) that suppress each other."""
         close = pairwise_iou(boxes[a], boxes[b]) > iou
         return close if agnostic else close & (labels[a].unsqueeze(1) == labels[b])
 
     def not_suppressed(group: Tensor, kept: Tensor) -> Tensor:
-        """Remainder (K,) of a group (N,) of boxes with lower scores."""
+        """Rest (K,) of a group (N,) that the kept boxes (M,) do not suppress."""
         for start in range(0, len(kept), CHUNK):
             if len(group) == 0:
                 break
@@ -199,12 +199,12 @@ def suppress(
 
 
 def _greedy(overlaps: Tensor) -> Tensor:
-    """Mask of the boxes that survive among themselves, best first: bool (N, N) -> bool (N,).
+    """Mask of the boxes that survive NMS within a block, best first: bool (N, N) -> bool (N,).
 
-    Box i survives unless a better box that survives overlaps it. The rule is applied to all boxes at once,
-    from any guess, until nothing changes. Round 1 is right for the first box, each later round for at least
-    those that depend on right ones alone; as boxes depend on better ones only, the fixed point is the
-    sequential answer. It takes as many rounds as the longest chain of suppressions, seldom more than ten:
+    Box i survives unless a better box that survives overlaps it. The rule is applied to all boxes at once
+    until nothing changes. Round 1 is right for the first box, and each later round for at least those that
+    depend on right ones alone; as boxes depend on better ones only, the fixed point is the sequential answer.
+    There are as many rounds as the longest chain of suppressions, seldom more than ten:
 
         a overlaps b, b overlaps c       guess 1 1 1 -> 1 0 0 -> 1 0 1 -> 1 0 1
     """
@@ -218,12 +218,12 @@ def _greedy(overlaps: Tensor) -> Tensor:
 
 
 def _best_above(scores: Tensor, conf: float, limit: int) -> Tensor:
-    """Indices (K,) of the ``limit`` best scores (N,) above conf, best first; of equal ones the earlier."""
+    """Indices (K,) of the ``limit`` best scores (N,) above conf, best first, then the earlier."""
     above = scores > conf
     if len(scores) > limit:
-        # Sorting millions is slow: a histogram finds a threshold that keeps the best ``limit`` and at most
-        # a bin more. A bin is the upper half of a float's bits, 1 % wide. (topk takes ten times as long, and
-        # its ties differ between devices.)
+        # Sorting millions is slow: a histogram gives a threshold that keeps the best ``limit`` and at most a
+        # bin more. A bin is the upper half of a float's bits, 1 % wide. (topk takes ten times as long, and
+        # breaks ties differently on each device.)
         bins = torch.where(above, scores, 0).view(torch.int32) >> 16  # (N,)
         counts = bins.bincount()  # by bin
         at_least = counts.flip(0).cumsum(0).flip(0)  # by bin: number of scores in it or in a higher one
@@ -234,7 +234,7 @@ def _best_above(scores: Tensor, conf: float, limit: int) -> Tensor:
 
 
 def _wanted(classes: Sequence[int], num_classes: int, device: torch.device) -> Tensor:
-    """Mask (C,) of the labels that are wanted."""
+    """Mask (C,) of the wanted labels."""
     wrong = [label for label in classes if not 0 <= label < num_classes]
     if wrong:
         raise UsageError("unknown class", expected=f"labels 0 to {num_classes - 1}", found=wrong)

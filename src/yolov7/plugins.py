@@ -1,7 +1,7 @@
-"""Classes and functions of a user's own that files may refer to by their import path.
+"""User-defined classes and functions, to which files refer by import path.
 
 A checkpoint or a recipe says ``my_blocks:Gated``. Nothing is ever imported because a file says so: the path
-is looked up among the parts that this process was given by :func:`register`, by making or training a network
+is looked up among the parts that the user registered, by :func:`register`, by making or training a network
 with them, or by the environment variable YOLOV7_PARTS.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from yolov7.errors import UsageError
 
 ENVIRONMENT = "YOLOV7_PARTS"
-"""Modules, or .py files, with parts of a user's own, separated by commas: for the command line."""
+"""Environment variable with modules or .py files to register, separated by commas."""
 
 Part = TypeVar("Part")
 
@@ -29,14 +29,14 @@ _imported: set[str] = set()
 
 
 def register(part: Part) -> Part:
-    """Let checkpoints and recipes refer to a class or function of your own; usable as a decorator.
+    """Register a class or function so that checkpoints and recipes can refer to it; usable as a decorator.
 
     Args:
         part: a block, transition, pooling, output, activation or head of an Architecture, or a guidance or a
             loss of a Recipe; defined at the top of a module.
 
     Raises:
-        UsageError: it has no import path.
+        UsageError: the part has no import path.
 
     >>> from yolov7.models.blocks import ELAN
     >>> @register
@@ -48,27 +48,27 @@ def register(part: Part) -> Part:
 
 
 def adopt(*parts: Any) -> None:
-    """Register parts that a user passed by value, where they have an import path."""
+    """Register those of the parts that have an import path."""
     for part in parts:
         if has_import_path(part):
             register(part)
 
 
 def has_import_path(part: Any) -> bool:
-    """Whether a class or function is defined at the top of a module."""
+    """Test if a class or function is defined at the top of a module."""
     name = getattr(part, "__qualname__", "<none>")
     return "<" not in name and bool(getattr(part, "__module__", None))
 
 
 def import_path(part: Any) -> str:
-    """Name of a class or function in files: ``my_blocks:Gated``; a script's is called as its file.
+    """Name of a class or function in files: ``my_blocks:Gated``; the module of a script is its file name.
 
     Raises:
-        UsageError: it is a lambda, a partial, or defined inside of a function.
+        UsageError: a lambda, a partial, or a local function or class.
     """
     if not has_import_path(part):
         raise UsageError(
-            "a part of one's own that no file can refer to",
+            "no import path: files cannot refer to this part",
             expected="a class or function defined at the top of a module",
             found=getattr(part, "__qualname__", repr(part)),
         )
@@ -76,7 +76,7 @@ def import_path(part: Any) -> str:
 
 
 def registered(path: str) -> Any:
-    """The part that a file names, None if this process was not given it.
+    """Look up a part by import path; None if it is not registered.
 
     Raises:
         UsageError: YOLOV7_PARTS names a module that fails to import.
@@ -89,7 +89,7 @@ def registered(path: str) -> Any:
 
 
 def how_to_register(path: str) -> str:
-    """Advice for a path that :func:`registered` does not know."""
+    """Advice for a part that is not registered."""
     module, _, name = path.partition(":")
     return (
         f"`from {module} import {name.partition('.')[0]}; yolov7.register({name})` before, "
@@ -98,7 +98,7 @@ def how_to_register(path: str) -> str:
 
 
 def assignment_for(parts: Iterable[Any]) -> str:
-    """Words before a command that give it some parts: ``YOLOV7_PARTS=my_blocks ``; none for ours."""
+    """Shell prefix that registers parts for a command: ``YOLOV7_PARTS=my_blocks ``; empty if built-in."""
     paths = [import_path(part) for part in parts if has_import_path(part)]
     modules = dict.fromkeys(path.partition(":")[0] for path in paths)
     own = [name for name in modules if name.partition(".")[0] not in ("yolov7", "torch")]
@@ -123,7 +123,7 @@ def _import(entry: str) -> ModuleType:
         module = module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a module of somebody's raises
+    except Exception as error:  # a user's module may raise anything
         raise UsageError(
             f"{ENVIRONMENT} names a module that fails to import", found=f"{entry}: {error!r}"
         ) from error

@@ -1,4 +1,4 @@
-"""Other libraries, heard for their errors alone."""
+"""Silence log messages and warnings of other libraries; errors still get through."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def errors_only(library: str, *, warned_by: str = "") -> Iterator[None]:
-    """While it lasts, a library tells of choices that were made here on purpose to nobody; its errors pass.
+    """Silence a library's log messages and warnings inside the block; errors still get through.
 
-    Its own logger alone is touched, and set back: a library's handlers may be those of the whole process.
+    Only the level of its own logger changes: its handlers may be those of the whole process.
 
     Args:
-        library: name of its logger.
-        warned_by: pattern of the modules whose Python warnings are not wanted; by default all.
+        library: name of the logger.
+        warned_by: pattern of the modules whose Python warnings are silenced; by default all.
     """
     logger = logging.getLogger(library)
     level = logger.level
@@ -30,6 +30,6 @@ def errors_only(library: str, *, warned_by: str = "") -> Iterator[None]:
 
 
 def ignore_damage_warnings() -> None:
-    """For a process of ours: Pillow does not tell of damage in images, which is an error or did no harm."""
+    """Silence Pillow's warnings about damaged images in this process: serious damage raises an error."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

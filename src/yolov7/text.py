@@ -1,4 +1,4 @@
-"""Make text that came from a file, a network or an argument safe to show."""
+"""Text for messages: safe to print, counted, listed, or with a suggestion."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterable, Sequence
 
 _STEERING = re.compile(
     "["
-    "\x00-\x1f\x7f-\x9f"  # control characters, ESC among them
-    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # invisible, or turn the direction
-    "\ud800-\udfff\ufff9-\uffff"  # halves of characters, and what is no character
+    "\x00-\x1f\x7f-\x9f"  # control characters, such as ESC
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # invisible, or right to left
+    "\ud800-\udfff\ufff9-\uffff"  # surrogates, and code points without a character
     "\U000e0000-\U000e0fff"  # tags, invisible
     "]"
 )
-"""Without the joiners U+200C and U+200D: Persian words and emoji need them."""
+"""Characters to escape. The joiners U+200C and U+200D are allowed: Persian words and emoji need them."""
 
 
 def printable(text: object, limit: int | None = None, *, keep: str = "") -> str:
-    r"""Escape every character that steers a terminal, hides, or cannot be encoded.
+    r"""Escape characters that control a terminal, are invisible, or cannot be encoded.
 
     Args:
-        text: anything; its ``str`` is taken.
-        limit: longest result in characters; what is longer ends in ``...``.
-        keep: characters that stay as they are, such as ``"\n"``.
+        text: value, converted by ``str``.
+        limit: longest result in characters; a longer one is cut and ends in ``...``.
+        keep: characters that are not escaped, such as ``"\n"``.
 
     >>> printable("dog\x1b[2J")
     'dog\\x1b[2J'
@@ -33,20 +33,12 @@ def printable(text: object, limit: int | None = None, *, keep: str = "") -> str:
     shown = str(text)
     if limit is not None:
         shown = shown[: limit + 1]
-    shown = _STEERING.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), shown)
+    shown = _STEERING.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], shown)
     return shown if limit is None or len(shown) <= limit else shown[: limit - 3] + "..."
 
 
-def _begins(one: str, other: str) -> bool:
-    return one.startswith(other) or other.startswith(one)
-
-
-def _escape(character: str) -> str:
-    return ascii(character)[1:-1]
-
-
 def plural(count: int, one: str, many: str | None = None) -> str:
-    """A number with its noun, which may have further words before it.
+    """Number with its noun in singular or plural.
 
     >>> plural(1, "image"), plural(2000, "class", "classes")
     ('1 image', '2,000 classes')
@@ -55,7 +47,7 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def listed(words: Sequence[str], limit: int = 12) -> str:
-    """Words with commas between them; those beyond `limit` are counted.
+    """Words separated by commas; those beyond `limit` are counted.
 
     >>> listed(["cat", "dog", "cow"], limit=2)
     'cat, dog and 1 more'
@@ -65,7 +57,7 @@ def listed(words: Sequence[str], limit: int = 12) -> str:
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """The choice that was probably meant, as an addition to a message; nothing where none is near.
+    """Suggestion of the most similar choice, to append to a message; empty if none is similar.
 
     >>> did_you_mean("persn", ["car", "person"])
     '; did you mean person?'
@@ -76,12 +68,13 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     typed = word.casefold()[:100]
     near = difflib.get_close_matches(typed, by_lower, n=1)
     if not near and len(typed) > 2:  # a shorter or longer form, such as conf and confidence
-        near = [choice for choice in by_lower if len(choice) > 2 and _begins(choice, typed)][:1]
+        longer = (choice for choice in by_lower if len(choice) > 2)
+        near = [choice for choice in longer if choice.startswith(typed) or typed.startswith(choice)][:1]
     return f"; did you mean {printable(by_lower[near[0]], 100)}?" if near else ""
 
 
 def first_line(error: BaseException) -> str:
-    """First line of an error of a library, or the error's type if it says nothing.
+    """First line of an error's message, or its type if it has none.
 
     >>> first_line(ValueError("bad shape\\n  in node 7")), first_line(MemoryError())
     ('bad shape', 'MemoryError')

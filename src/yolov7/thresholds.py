@@ -1,4 +1,4 @@
-"""Thresholds that decide which candidates become detections, and the checks of numbers that users give."""
+"""Thresholds of NMS, and checks of numbers that users give."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, TypedDict
 
 from yolov7.errors import UsageError
-from yolov7.text import did_you_mean
+from yolov7.text import did_you_mean, listed
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_SHOWN_NAMES = 20
-"""Class names that an error lists at most."""
+_MAX_LISTED_NAMES = 20  # class names in an error
 
 
 def check_fraction(name: str, value: object) -> None:
@@ -24,27 +23,27 @@ def check_fraction(name: str, value: object) -> None:
 
 
 def check_whole(name: str, value: object, least: int = 1) -> None:
-    """Raise a UsageError unless the value is a whole number that is large enough."""
+    """Raise a UsageError unless the value is a whole number, at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise UsageError(f"invalid {name}", expected=f"a whole number, at least {least}", found=_shown(value))
 
 
 def _shown(value: object) -> str:
-    """A number as it is; of anything else the type too, for "0.3" and 0.3 look alike."""
+    """Value as text, with its type if it is not a number: "0.3" and 0.3 look alike."""
     bare = isinstance(value, Real) and not isinstance(value, bool)
     return str(value) if bare else f"{value!r:.100} ({type(value).__name__})"
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Settings of non-maximum suppression (NMS), for one call or for all calls of a predictor.
+    """Settings of non-maximum suppression (NMS).
 
     Attributes:
         conf: confidence that a detection must exceed, in [0, 1].
         iou: IoU above which the lower-scoring of two boxes is dropped, in [0, 1].
         max_detections: most detections per image, best first, at least 1.
-        classes: names or labels of the only classes wanted; all where None. A single one may be given bare.
-        agnostic: boxes suppress those of other classes too.
+        classes: names or labels of the wanted classes, or a single one; None for all.
+        agnostic: whether boxes of different classes suppress each other.
 
     Raises:
         UsageError: a value outside its range or of another type.
@@ -69,10 +68,10 @@ class Thresholds:
             object.__setattr__(self, "classes", (self.classes,))
 
     def but(self, **changes: Unpack[ThresholdChanges]) -> Thresholds:
-        """Return a copy in which some values are others.
+        """Return a copy with some values changed.
 
         Raises:
-            UsageError: there is no such threshold, or an invalid value.
+            UsageError: unknown threshold or invalid value.
         """
         known = [field.name for field in fields(self)]
         for name in changes:
@@ -82,15 +81,15 @@ class Thresholds:
         return replace(self, **changes)
 
     def labels(self, names: Sequence[str]) -> list[int] | None:
-        """Labels of the classes that are wanted, ascending; None for all.
+        """Labels of the wanted classes, ascending; None for all.
 
-        A name that several classes have stands for all of them.
+        A name that several classes share selects all of them.
 
         Args:
             names: class names by label.
 
         Raises:
-            UsageError: there is no such class.
+            UsageError: unknown class.
         """
         if self.classes is None:
             return None
@@ -99,7 +98,7 @@ class Thresholds:
 
 
 class ThresholdChanges(TypedDict, total=False):
-    """Keyword arguments that replace single thresholds."""
+    """Keyword arguments of `Thresholds.but`."""
 
     conf: float
     iou: float
@@ -109,9 +108,9 @@ class ThresholdChanges(TypedDict, total=False):
 
 
 PREDICTION = Thresholds()
-"""Defaults for finding objects."""
+"""Thresholds for prediction."""
 COCO = Thresholds(conf=0.001, iou=0.65)
-"""Thresholds of the paper's evaluation."""
+"""Thresholds for evaluation, as in the paper."""
 
 
 def _labels_of(wanted: object, names: Sequence[str]) -> list[int]:
@@ -123,10 +122,9 @@ def _labels_of(wanted: object, names: Sequence[str]) -> list[int]:
     if found:
         return found
     in_a_list = any(str(wanted) in map(str.strip, name.split(",")) for name in names if "," in name)
-    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
     raise UsageError(
         f"no such class{did_you_mean(wanted, names) if isinstance(wanted, str) else ''}",
-        expected=(", ".join(names[:_SHOWN_NAMES]) + more or "no class at all")
+        expected=(listed(names, _MAX_LISTED_NAMES) or "no class at all")
         + (r"; a comma inside of a name is written \, on the command line" if in_a_list else ""),
         found=wanted,
     )

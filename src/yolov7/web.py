@@ -1,4 +1,4 @@
-"""http and https as this package uses them: nothing else is followed, and failures are told in words."""
+"""Access to http and https alone, with deadlines and plain words for failures."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _SAFE = "%/:=&?~#+!$,;'@()*[]|"
 
 
 def parsed(url: str) -> SplitResult:
-    """The parts of an http, https, rtsp or rtmp URL.
+    """Split an http, https, rtsp or rtmp URL.
 
     Raises:
-        UsageError: it is not a valid one.
+        UsageError: invalid URL.
     """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
         if not host or re.search(r"[\s\x00-\x1f\\^`{|}<>\"%]", host):
-            raise ValueError("no valid name of a server")
+            raise ValueError("invalid server name")
         host.encode("idna")
     except (ValueError, UnicodeError) as error:
         raise UsageError(
@@ -42,34 +42,27 @@ def parsed(url: str) -> SplitResult:
 
 
 def without_login(url: str) -> str:
-    """A URL as it may be shown and written down: without user and password, even if it is not valid."""
+    """Remove user and password from a URL, valid or not, so that it may be shown and stored."""
     return re.sub(r"(?<=//)[^/?#\s]*@", "", url)
 
 
 def quoted(url: str) -> str:
-    """The URL without its login, in ASCII: a space is %20, a server's name in letters of its own is IDNA."""
+    """Encode a URL in ASCII, without its login: percent-encoded, with IDNA for the server's name."""
     parts = parsed(url)
     server = parts.netloc.rpartition("@")[2]
     if not server.isascii():
         server = parts.hostname.encode("idna").decode() if parts.hostname else ""
         server += f":{parts.port}" if parts.port else ""
-    return urlunsplit(
-        (
-            parts.scheme,
-            server,
-            quote(parts.path, _SAFE),
-            quote(parts.query, _SAFE),
-            quote(parts.fragment, _SAFE),
-        )
-    )
+    others = (quote(part, _SAFE) for part in (parts.path, parts.query, parts.fragment))
+    return urlunsplit((parts.scheme, server, *others))
 
 
 class Deadline:
-    """One moment until which everything of an exchange has to be done.
+    """End of the time for an exchange: connecting, redirections, headers and body together.
 
     Args:
-        seconds: from now.
-        silence: seconds without any data after which it is over sooner.
+        seconds: time from now.
+        silence: seconds without any data after which the exchange fails sooner.
     """
 
     def __init__(self, seconds: float, silence: float) -> None:
@@ -77,10 +70,10 @@ class Deadline:
         self._silence = silence
 
     def patience(self) -> float:
-        """Seconds to wait for what comes next.
+        """Seconds to wait for the next data.
 
         Raises:
-            TimeoutError: none.
+            TooSlowError: the time is over.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -89,11 +82,11 @@ class Deadline:
 
 
 class TooSlowError(TimeoutError):
-    """Data came all the time, but not enough."""
+    """Data kept coming, but too slowly."""
 
 
 class _TimedReader(io.RawIOBase):
-    """What comes out of a socket, until the deadline."""
+    """Reader of a socket that keeps to a deadline."""
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket, deadline: Deadline) -> None:
         self._raw, self._socket, self._deadline = raw, connection, deadline
@@ -106,7 +99,7 @@ class _TimedReader(io.RawIOBase):
         try:
             return self._raw.readinto(buffer)
         except TimeoutError:
-            self._deadline.patience()  # it may be the deadline that came
+            self._deadline.patience()  # raises if this was the deadline
             raise
 
     def close(self) -> None:
@@ -115,7 +108,7 @@ class _TimedReader(io.RawIOBase):
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """A response whose lines, headers and chunks are all read within the deadline."""
+    """Response whose lines, headers and chunks are all read within a deadline."""
 
     def __init__(self, sock: socket.socket, *args: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(sock, *args, **options)
@@ -130,7 +123,9 @@ def _timed(
     return connection
 
 
-class _TimedHTTPHandler(request.HTTPHandler):
+class _TimedHandler(request.HTTPHandler, request.HTTPSHandler):
+    """Handler of http and https whose connections keep to a deadline."""
+
     def __init__(self, deadline: Deadline) -> None:
         super().__init__()
         self._deadline = deadline
@@ -138,18 +133,12 @@ class _TimedHTTPHandler(request.HTTPHandler):
     def http_open(self, req: request.Request) -> http.client.HTTPResponse:
         return self.do_open(partial(_timed, http.client.HTTPConnection, self._deadline), req)
 
-
-class _TimedHTTPSHandler(request.HTTPSHandler):
-    def __init__(self, deadline: Deadline) -> None:
-        super().__init__()
-        self._deadline = deadline
-
     def https_open(self, req: request.Request) -> http.client.HTTPResponse:
         return self.do_open(partial(_timed, http.client.HTTPSConnection, self._deadline), req)
 
 
 class RedirectHandler(request.HTTPRedirectHandler):
-    """Follows a redirection, but never away from encryption."""
+    """Handler of redirections that never leave https for http."""
 
     def redirect_request(
         self,
@@ -160,9 +149,9 @@ class RedirectHandler(request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> request.Request | None:
-        fp.close()  # urllib would read all of a page that nobody wants
+        fp.close()  # urllib would read the whole page
         try:
-            target = quoted(newurl)  # a login in it would be shown in messages
+            target = quoted(newurl)  # without a login, which messages would show
         except UsageError:
             raise URLError(f"it leads to {without_login(newurl)}, which is not a valid URL") from None
         if req.type == "https" and urlsplit(target).scheme != "https":
@@ -171,16 +160,19 @@ class RedirectHandler(request.HTTPRedirectHandler):
 
 
 def opener(deadline: Deadline | None = None) -> request.OpenerDirector:
-    """urllib for http and https alone: any other kind of URL finds no handler.
+    """Make an opener of urllib that handles http and https alone.
 
     Args:
-        deadline: of everything that is done with it: connecting, headers, redirections, bodies.
+        deadline: end of the time for everything that is done with the opener.
     """
     director = request.OpenerDirector()
     for handler in (
         request.ProxyHandler(),
-        request.HTTPHandler() if deadline is None else _TimedHTTPHandler(deadline),
-        request.HTTPSHandler() if deadline is None else _TimedHTTPSHandler(deadline),
+        *(
+            (request.HTTPHandler(), request.HTTPSHandler())
+            if deadline is None
+            else (_TimedHandler(deadline),)
+        ),
         request.HTTPDefaultErrorHandler(),
         request.HTTPErrorProcessor(),
         request.UnknownHandler(),
@@ -191,7 +183,12 @@ def opener(deadline: Deadline | None = None) -> request.OpenerDirector:
 
 
 def failure(error: BaseException, timeout: float) -> str:
-    """What went wrong, for a person."""
+    """Explain a failed exchange in plain words.
+
+    Args:
+        error: exception of urllib.
+        timeout: seconds that it waited.
+    """
     if isinstance(error, HTTPError):
         return f"the server answers {error.code} {error.reason}"
     if isinstance(error, URLError):
