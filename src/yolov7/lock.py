@@ -37,16 +37,19 @@ def held(file: Path) -> Iterator[str | None]:
     Raises:
         OSError: the file cannot be written.
     """
-    place = file.resolve()
+    place, me = file.resolve(), f"process {os.getpid()} on {platform.node()}"
+    if place in _HELD:  # not even opened: closing it again would release this process's lock
+        yield me
+        return
     with file.open("a+b") as stream:
-        if place in _HELD or not _try_to_own(stream):
+        if not _try_to_own(stream):
             stream.seek(0)
             yield stream.read(200).decode(errors="replace") or "another process"
             return
         _HELD.add(place)
         try:
             stream.truncate(0)
-            stream.write(f"process {os.getpid()} on {platform.node()}".encode())
+            stream.write(me.encode())
             stream.flush()
             yield None
         finally:

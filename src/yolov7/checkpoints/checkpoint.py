@@ -1,4 +1,4 @@
-"""Any weight file that people have, as one thing: a network with what is known about it."""
+"""Checkpoint: a network with everything that its file says about it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ Form = Literal["training", "deployed"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network with trained weights, and everything its file says about it.
+    """A network with trained weights, and everything that its file says about it.
 
     Attributes:
-        model: float32, in evaluation mode, in the form that the file has.
-        names: class names, C of them.
-        size: the image size it is meant for, pixels.
-        naming: whose names its tensors have: ``open-yolov7``, ``released`` or ``MIT rewrite``.
-        precision: type of the weights in the file, such as ``float16``.
-        container: kind of file; ``none`` for a network that comes from none.
-        training: what is left of its training: epoch, whether an optimizer state is there...
-        about: licence, provenance and whatever else a file of ours remembers.
-        notes: what a user should know: parts that were left out, choices that were made.
+        model: network, float32, in evaluation mode, in the form that the file has.
+        names: C class names.
+        size: image size that the network is meant for, pixels.
+        naming: naming of the tensors in the file: ``open-yolov7``, ``released`` or ``MIT rewrite``.
+        precision: dtype of the weights in the file, such as ``float16``.
+        container: kind of file; ``none`` for a network that does not come from a file.
+        training: facts about the training: epoch, presence of an optimizer state...
+        about: licence, provenance and other facts from a file of ours.
+        notes: remarks for the user: parts that were left out, choices that were made.
 
     >>> checkpoint = load_checkpoint("best.pt")
     >>> checkpoint.names, checkpoint.size, checkpoint.form
@@ -57,9 +57,9 @@ class Checkpoint:
 
     @property
     def form(self) -> Form:
-        """``training`` while there are implicit vectors or auxiliary heads, which no deployed network has.
+        """``training`` with implicit vectors or auxiliary heads, which no deployed network has.
 
-        Networks that never had them (yolov7-tiny-silu, yolov4-csp) are in it while batch norms are apart.
+        yolov7-tiny-silu and yolov4-csp never had them: they are in it until batch norms are folded.
         """
         model = self.model
         if model.auxiliary is not None or isinstance(model.lead, ImplicitHead):
@@ -69,7 +69,7 @@ class Checkpoint:
 
     @property
     def folded(self) -> tuple[str, ...]:
-        """Parts of the network in training form that are folded into convolutions, or left out."""
+        """Parts of the training form that are folded into convolutions, or left out."""
         model = self.model
         modules = list(model.modules())
         folded = []
@@ -82,18 +82,18 @@ class Checkpoint:
         return tuple(folded)
 
     def deployed(self) -> Checkpoint:
-        """The same with everything folded."""
+        """Copy with everything folded."""
         return replace(self, model=fuse(self.model))
 
     def save(self, path: str | os.PathLike[str], *, half: bool = False) -> None:
-        """Write it in our own format.
+        """Write the checkpoint in our own format.
 
         Args:
-            path: an existing file is replaced once the new one is complete.
-            half: store float16.
+            path: file to write; an existing one is replaced once the new one is complete.
+            half: store weights as float16.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: no permission, no space, ...
         """
         document = {
             "names": list(self.names),
@@ -105,7 +105,7 @@ class Checkpoint:
         native.write(path, self.model, document, half=half)
 
     def describe(self) -> dict[str, Any]:
-        """Everything but the weights, as JSON types: what ``yolov7 doctor`` prints."""
+        """Describe everything but the weights in JSON types, as ``yolov7 doctor`` prints it."""
         model = self.model
         to_fold = sum(isinstance(part, Reparameterizable) for part in model.modules())
         return {
@@ -135,10 +135,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a weight file without running anything in it: see the list in docs/checkpoints.md.
 
     Raises:
-        UnsafeCheckpointError: it asks to run code.
-        DamagedCheckpointError: it is no checkpoint, or not a whole one.
-        MismatchedCheckpointError: its tensors are those of no YOLOv7 network.
-        CheckpointError: it cannot be opened.
+        UnsafeCheckpointError: the file asks to run code.
+        DamagedCheckpointError: the file is not a checkpoint, or not a whole one.
+        MismatchedCheckpointError: the tensors are not those of a YOLOv7 network.
+        CheckpointError: the file cannot be opened or read.
 
     >>> load_checkpoint("best.pt").model.strides
     (8, 16, 32)
@@ -155,7 +155,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def _checked(found: Found, container: str) -> Checkpoint:
-    """The checkpoint that a file holds, once everything that the file says is what it should be."""
+    """Make the checkpoint after checks of everything that the file says."""
     model, naming, choices = found.recovered
     model.float()
     border.check_network(model)

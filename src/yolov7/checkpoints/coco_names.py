@@ -1,4 +1,4 @@
-"""Names of COCO's 80 classes in the order of the released weights, for files that hold weights alone."""
+"""Names of COCO's 80 classes in the order of the released weights, for files without names."""
 
 # fmt: off
 COCO_NAMES: tuple[str, ...] = (

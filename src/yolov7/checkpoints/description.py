@@ -1,4 +1,4 @@
-"""Architectures as JSON: the part of a file of ours that says which network its tensors belong to."""
+"""Architectures as JSON, which a file of ours has in its metadata."""
 
 from __future__ import annotations
 
@@ -47,14 +47,13 @@ def architecture_from(described: Mapping[str, Any]) -> Architecture:
     then this version can read whatever it can build.
 
     Raises:
-        CheckpointError: it has a field that this version does not know.
-        DamagedCheckpointError: it names a part that does not exist, or a number beyond all sense.
+        CheckpointError: a field that this version does not know, or a user-defined part, not registered.
+        DamagedCheckpointError: a part that does not exist, or a number beyond all sense.
     """
     return _rebuilt(Architecture, described)
 
 
 def _rebuilt(kind: type[Any], described: Mapping[str, Any]) -> Any:
-    """The dataclass of that kind, each field by its reader."""
     known = [field.name for field in fields(kind)]
     if unknown := [printable(name, 40) for name in described if name not in known]:
         raise CheckpointError(

@@ -1,12 +1,12 @@
-"""Fetch a checkpoint over http(s): once, whole, and checked.
+"""Download of a checkpoint over http(s): once, whole, and checked.
 
-    another process at it?   wait, then take what it fetched
+    another process at it?   wait, then take its file
     a part of it is here?    ask the server for the rest, unless its file has changed since
-    the connection is cut?   connect again; what still lacks is left to the next call
-    all of it has come?      check it, then move it to its place in one step
+    the connection is cut?   connect again; the next call goes on with the part
+    all of it is here?       check it, then move it to its place in one step
 
-Checks: the number of bytes that the server promises, always; then the SHA-256 where it is known; else that it
-is a whole zip file, as torch writes it, whose records have their checksums, or torch's older format.
+Checks: the number of bytes that the server promises, always; then the SHA-256 if it is known; else that it is
+a whole zip file, as torch writes it, whose records have their checksums, or torch's older format.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from yolov7.tensor_files.archive import Archive
 from yolov7.web import failure, opener
 
 Progress = Callable[[int, int | None], object]
-"""Told now and then how many bytes are here, and how many there will be (None: the server does not say)."""
+"""Called now and then with the number of bytes so far, and of all (None: the server does not say)."""
 
 TIMEOUT = 30.0
-"""Seconds without any data after which a connection is given up."""
+"""Longest silence of a server, seconds."""
 CONNECTIONS = 4
-"""At most, for one file in one call."""
+"""Most connections for one file in one call."""
 _CHUNK = 1 << 18
 
 
@@ -48,20 +48,20 @@ def download(
     progress: Progress | None = None,
     timeout: float = TIMEOUT,
 ) -> None:
-    """Fetch a checkpoint to where it should be; a file that is there already is left alone.
+    """Download a checkpoint, unless the file is there already.
 
     Safe with several threads or processes at once: one works, the others wait for it.
 
     Args:
         url: http or https; redirections are followed, but not away from https.
-        target: the file to make, its folders too.
-        sha256: of the file, where known, in hexadecimal.
-        progress: told about bytes as they come.
-        timeout: seconds without any data after which a connection is given up.
+        target: file to write; its folder is made.
+        sha256: SHA-256 of the file in hexadecimal; None if unknown.
+        progress: called with the bytes as they come.
+        timeout: longest silence of the server, seconds.
 
     Raises:
-        DownloadError: it cannot be fetched, or is not what it should be. What has come so far stays beside
-            the target, for the next call to go on with; what turned out to be wrong is deleted.
+        DownloadError: no whole file came (the next call goes on with its part, which stays beside the
+            target), or another file, which is deleted.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise not_downloaded(url, target, "this is no http or https address")
@@ -86,25 +86,25 @@ def download(
 def not_downloaded(
     url: str, target: Path, reason: str, *, expected: object = None, found: object = None
 ) -> DownloadError:
-    """The error for a file that should have come from a URL; it names the place to put it by hand."""
+    """Error of a download, which names the place to put the file by hand."""
     message = f"not downloaded from {url}: {reason}. It can also be put in this place by hand"
     return DownloadError(message, file=target, expected=expected, found=found)
 
 
 class _CutOffError(DownloadError):
-    """The connection ended before the file did: another may bring the rest."""
+    """Connection that ended before the file did; another one may bring the rest."""
 
 
 @dataclass(frozen=True)
 class _Version:
-    """Which file a server has, as far as it tells: its size, and its ETag or else its date."""
+    """Version of a server's file: its size, and its ETag or else its date, as far as the server says."""
 
     total: int | None
     validator: str | None
 
 
 class _Part:
-    """What has come of a file so far, and of which version of it: two files beside the target."""
+    """Part of a file that is here, and a note of its version: two files beside the target."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.part")
@@ -116,13 +116,13 @@ class _Part:
 
     @property
     def version(self) -> _Version | None:
-        """None where nothing is here to go on with."""
+        """Version of the part; None without a part to go on with."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             return _Version(**json.loads(self._note.read_text())) if self.size else None
         return None
 
     def start(self, version: _Version) -> None:
-        """Have nothing yet, of that version."""
+        """Begin a part of that version."""
         self.forget()
         self._note.write_text(json.dumps(asdict(version)))
 
@@ -132,7 +132,7 @@ class _Part:
 
 
 def _receive_all(url: str, part: _Part, progress: Progress | None, timeout: float) -> None:
-    """Bring the part to the size that the server promises, over several connections where need be."""
+    """Bring the part to the size that the server promises, over several connections if necessary."""
     for left in reversed(range(CONNECTIONS)):
         try:
             _receive(url, part, progress, timeout)
@@ -142,14 +142,14 @@ def _receive_all(url: str, part: _Part, progress: Progress | None, timeout: floa
                 raise
         except HTTPError as error:
             error.close()
-            # 416: the server has nothing behind the part, so this is no part of its file.
+            # The server has nothing behind the part, so this is not a part of its file.
             if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not left:
                 raise
             part.forget()
 
 
 def _receive(url: str, part: _Part, progress: Progress | None, timeout: float) -> None:
-    """One connection: the whole file, or what the part lacks of it."""
+    """Receive the whole file, or the rest of it, over one connection."""
     known, have = part.version, part.size
     if known and have == known.total:
         return
@@ -193,7 +193,7 @@ def _copy(
     total: int | None,
     progress: Progress | None,
 ) -> None:
-    """Write what comes behind the bytes that are here."""
+    """Append the bytes of a response."""
     cause: Exception | None = None
     chunk = b"first"
     while chunk:
@@ -218,7 +218,7 @@ def _check_space(path: Path, total: int | None, have: int) -> None:
 
 
 def _check(part: _Part, sha256: str | None) -> None:
-    """Raises: DownloadError: this is not the file; it is deleted then."""
+    """Check a complete part. Raises: DownloadError: it is another file, and is deleted."""
     try:
         if sha256 is None:
             _check_form(part.path)

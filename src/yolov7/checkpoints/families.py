@@ -1,7 +1,4 @@
-"""What a file of torch holds that is no YOLOv7 detector: other families of networks, by their traits.
-
-Asked only after a file was refused, for a better message.
-"""
+"""Other families of networks, by their traits, for a better message about a file that was refused."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from yolov7.text import printable
 
 _YOLOV7 = "a checkpoint of YOLOv7, or of its baselines YOLOR and YOLOv4-CSP"
 
-# Lines about a file ("class ...", "yaml ...", "key ...", "tensor ...") -> what it is; the first one counts.
+# Line about a file ("class ...", "yaml ...", "key ...", "tensor ...") -> its family; the first one counts.
 _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"class .*\.(IKeypoint|Keypoint\w*)|tensor .*\.m_kpt\.", "YOLOv7 pose"),
     (r"class .*\.RTDETR\w*|tensor .*\.(dec_score_head|enc_score_head)\.", "RT-DETR"),
@@ -52,10 +49,10 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
 
 
 def mistaken_for(tree: object) -> CheckpointError | None:
-    """The error for a file of another family; None where nothing is known about it.
+    """Error for a file of another family; None if the family is unknown.
 
     Args:
-        tree: what the file holds; tensors by name are a tree, too.
+        tree: contents of the file; tensors by name are a tree, too.
     """
     lines = list(_evidence(tree))
     for pattern, family in _FAMILIES:
@@ -81,7 +78,7 @@ def mistaken_for(tree: object) -> CheckpointError | None:
 
 
 def _evidence(tree: object) -> Iterator[str]:
-    """Lines about a file: top keys, classes, the yaml that a network was made from, names of tensors."""
+    """Lines about a file: top keys, classes, names of a network's yaml files, names of tensors."""
     if isinstance(tree, dict):
         yield from (f"key {printable(key, 200)}" for key in tree if isinstance(key, str))
     for node in walk(tree):
@@ -97,7 +94,6 @@ def _evidence(tree: object) -> Iterator[str]:
 
 
 def _yaml_files(node: Foreign) -> Iterator[str]:
-    """Names of the descriptions that a network was made from."""
     attributes = attributes_of(node)
     described = attributes.get("yaml")
     inner = described.get("yaml_file") if isinstance(described, dict) else None

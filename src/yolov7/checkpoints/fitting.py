@@ -1,4 +1,4 @@
-"""Networks lined up with the tensors of a file, and the search for the network that they fit."""
+"""Networks lined up with the tensors of a file, and the search for the network that fits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from yolov7.tensor_files.storages import separate
 from yolov7.text import printable
 
 MAX_ANCHORS = 64
-"""Most anchors of a level; released networks have 3."""
+"""Most anchors per level; released networks have 3."""
 _LISTED = 5
 """Tensors that a message lists; the others are counted."""
 _COUNTER = "num_batches_tracked"
 
 
 class Recovered(NamedTuple):
-    """A network with the tensors of a file in it, as they were (precision included).
+    """A network with the tensors of a file, in their own precision.
 
     Attributes:
         model: detector in the form that the file has, in evaluation mode.
@@ -38,7 +38,7 @@ class Recovered(NamedTuple):
 
 
 class Fit:
-    """A network lined up with the tensors of a file: each tensor of both has its place or is listed.
+    """A network lined up with the tensors of a file: each tensor of either has its place or is a misfit.
 
     Args:
         model: network with the form of the file.
@@ -85,15 +85,15 @@ class Fit:
                 yield ours.shape[0], found.shape[0]
 
     def mismatch(self) -> MismatchedCheckpointError:
-        """The error that lists what is missing and what has no place."""
+        """Error that lists the misfits."""
         name = self.model.architecture.name
         return mismatch(f"the tensors are not those of {name}", self.missing, self.unexpected)
 
     def load(self) -> Detector:
-        """The network with the file's tensors in it, in evaluation mode.
+        """Load the tensors of the file into the network, in evaluation mode.
 
         Raises:
-            MismatchedCheckpointError: a tensor is missing, too many, or of another shape.
+            MismatchedCheckpointError: a tensor is missing, unexpected, or of another shape.
         """
         if self.misfits:
             raise self.mismatch()
@@ -109,14 +109,14 @@ class Fit:
 def fitting(
     candidates: Iterable[tuple[Architecture, tuple[str, ...]]], lined_up: Callable[[Architecture], Fit]
 ) -> tuple[Detector, tuple[str, ...]] | None:
-    """The network that fits a file, at any width, and what to note; None without candidates.
+    """Find the network that fits a file, at any width; returns it with notes, or None without candidates.
 
     Args:
-        candidates: networks to try in this order, with what is to be noted of each.
+        candidates: networks to try, in this order, with notes on each.
         lined_up: lines a network up with the file.
 
     Raises:
-        MismatchedCheckpointError: none fits; lists the misfits of the nearest.
+        MismatchedCheckpointError: none fits; the error lists the misfits of the nearest.
     """
     nearest: Fit | None = None
     for architecture, notes in candidates:
@@ -134,7 +134,7 @@ def fitting(
 
 
 def fold(model: Detector, path: str) -> nn.Module:
-    """Put the module at ``path`` into its deployed form, in place."""
+    """Fold the module at ``path`` in place, and return its deployed form."""
     parent, _, name = path.rpartition(".")
     module = model.get_submodule(path)
     assert isinstance(module, Reparameterizable)
@@ -144,7 +144,7 @@ def fold(model: Detector, path: str) -> nn.Module:
 
 
 def check_anchors(pixels: Tensor) -> None:
-    """Raises: MismatchedCheckpointError: they are not (levels, anchors, 2) positive numbers of pixels."""
+    """Check anchors (levels, anchors, 2) in pixels. Raises: MismatchedCheckpointError: invalid ones."""
     expected = f"for each level up to {MAX_ANCHORS} pairs of positive numbers"
     if (
         not pixels.is_floating_point()
@@ -164,7 +164,7 @@ def check_anchors(pixels: Tensor) -> None:
 
 
 def mismatch(message: str, missing: list[str], unexpected: list[str]) -> MismatchedCheckpointError:
-    """An error that names the first tensors a network lacks and the first that have no place, and counts."""
+    """Error with the first tensors that are missing and the first that are unexpected, and their numbers."""
     return MismatchedCheckpointError(
         message,
         expected=f"{len(missing):,} tensors that are not there: {listed(missing)}",
@@ -173,18 +173,18 @@ def mismatch(message: str, missing: list[str], unexpected: list[str]) -> Mismatc
 
 
 def listed(texts: list[str]) -> str:
-    """The first few texts, and how many more there are."""
+    """First few texts, and the number of the others."""
     shown = ", ".join(printable(text, 120) for text in texts[:_LISTED]) or "none"
     return shown + (f", and {len(texts) - _LISTED:,} more" if len(texts) > _LISTED else "")
 
 
 def _alike(ours: Tensor, found: Tensor) -> bool:
-    """Whether a tensor of a file fits: weights in any precision; some files have counters in floats, too."""
+    """True if a tensor of a file fits: weights in any precision; some files have counters in floats, too."""
     counter = not ours.is_floating_point() and found.dtype == ours.dtype
     return found.shape == ours.shape and (found.is_floating_point() or counter)
 
 
 def _kind(tensor: Tensor) -> str:
-    """Shape, and the dtype where it is none of weights."""
+    """Shape, and the dtype if it is not a floating one."""
     shape = str(tuple(tensor.shape))
     return shape if tensor.is_floating_point() else f"{shape} {tensor.dtype}"

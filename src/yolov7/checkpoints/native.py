@@ -1,4 +1,4 @@
-"""Our own format: safetensors, with everything that is needed to rebuild the network in its metadata.
+"""Our own format: safetensors, with a description of the network in the metadata.
 
 Tensors have our names (``Detector.state_dict()``). The metadata has ``format`` (``open-yolov7``), ``version``
 and ``checkpoint``, a JSON document: architecture, class names, size, licence. Nothing in it is code.
@@ -33,16 +33,17 @@ _classes = whole(65_536)
 def write(
     path: str | os.PathLike[str], model: Detector, document: Mapping[str, Any], *, half: bool = False
 ) -> None:
-    """Write a network with what describes it; the file appears under its name once it is complete.
+    """Write a network with its description; the file appears under its name once it is complete.
 
     Args:
-        path: where; an existing file is replaced.
-        model: the network, in any form.
-        document: what else to remember, JSON types only: names, size, licence...
+        path: file to write; an existing one is replaced.
+        model: network in any form.
+        document: other facts in JSON types: names, size, licence...
         half: store weights as float16; anchors keep their precision.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: no permission, no space, ...
+        CheckpointError: a part of the network has no import path.
     """
     described = {"architecture": describe(model.architecture), "classes": model.classes, **document}
     metadata = {"format": FORMAT, "version": str(VERSION), "checkpoint": json.dumps(described)}
@@ -54,11 +55,11 @@ def write(
 
 
 def rebuild(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[Detector, dict[str, Any]]:
-    """The network that :func:`write` wrote, and the document with it.
+    """Rebuild the network that :func:`write` wrote, and the document with it.
 
     Raises:
-        CheckpointError: a later version of this package wrote it, with what this one does not know.
-        DamagedCheckpointError: the metadata make no sense.
+        CheckpointError: a later version of this package wrote it, with fields that this one does not know.
+        DamagedCheckpointError: invalid metadata.
         MismatchedCheckpointError: the tensors are not those of the architecture.
     """
     if metadata.get("version") != str(VERSION):
@@ -83,7 +84,7 @@ def rebuild(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple
             model = Detector(architecture, classes, anchors)
     except CheckpointError:
         raise
-    except Exception as error:  # whatever is wrong with a document that somebody else wrote
+    except Exception as error:  # somebody else wrote the document
         deep = isinstance(error, RecursionError)
         found = "nested too deeply" if deep else printable(f"{type(error).__name__}: {error}", 200)
         raise DamagedCheckpointError("its description makes no sense", found=found) from error
@@ -91,6 +92,6 @@ def rebuild(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple
 
 
 def _convolutions(architecture: Architecture) -> int:
-    """Convolutions of a network, at least."""
+    """Lower bound of a network's number of convolutions."""
     blocks = (*(stage.block for stage in architecture.stages), *architecture.neck)
     return len(architecture.stem) + sum(block.depth for block in blocks) * architecture.cardinality

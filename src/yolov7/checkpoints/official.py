@@ -1,4 +1,4 @@
-"""Checkpoints in the released naming: which network a file holds, and where each of its tensors belongs.
+"""Checkpoints in the released naming: the network of a file, and the place of each tensor in it.
 
 A released file numbers the operations of its network: ``model.<row>.<rest>``. Rows with tensors come in
 drawing order, which is the order in which our modules are created (but for the outputs of some networks, see
@@ -6,8 +6,7 @@ drawing order, which is the order in which our modules are created (but for the 
 need a table. The last row is the head.
 
 Each convolution may be folded or not, RepConv may be a plain convolution, auxiliary rows and implicit vectors
-may be there or not: all combinations are in the wild. Every tensor must find its place, or the file is
-refused.
+may be there or not: all combinations are in the wild.
 
 Source of the names: docs/provenance.md.
 """
@@ -47,18 +46,18 @@ ACTIVATIONS: dict[str, Activation] = {
     "Hardswish": nn.Hardswish,
     "Mish": nn.Mish,
 }
-"""Activations of a pickled network: class, and slope where it is not YOLOv7-tiny's -> what makes it."""
+"""Class of an activation in a pickled network, with its slope if not YOLOv7-tiny's -> its factory."""
 
 
 def recover(tensors: Mapping[str, Tensor], activations: frozenset[str] = frozenset()) -> Recovered:
-    """The network that tensors in released naming belong to, with the tensors in their places.
+    """Find the network that tensors in released naming belong to, and load them into it.
 
     Args:
-        tensors: by name: ``model.<row>.<rest>``, or the MIT rewrite's ``<row>.<rest>``, any prefix.
+        tensors: tensors by name: ``model.<row>.<rest>``, or the MIT rewrite's ``<row>.<rest>``, any prefix.
         activations: names of the activation classes in a pickled network, such as ``SiLU``.
 
     Raises:
-        MismatchedCheckpointError: no network has these tensors; lists what is missing and what is left over.
+        MismatchedCheckpointError: no network has these tensors; the error lists the misfits of the nearest.
     """
     rows = Rows.of(tensors)
     classes, left_out = rows.drop_mask_branch()
@@ -81,13 +80,13 @@ def recover(tensors: Mapping[str, Tensor], activations: frozenset[str] = frozens
 
 
 def _one_factor(candidate: Architecture, rows: Rows) -> bool:
-    """Whether one number gives the widths of a file's first convolution and of what its head reads."""
+    """True if one factor gives the widths of a file's first convolution and of its head's inputs."""
     ours = (candidate.stem[0][0], *candidate.outputs)
     return bool(widened(candidate, zip(ours, (rows.stem_width, *rows.head_widths), strict=True))[1])
 
 
 def _beginnings() -> str:
-    """How the networks begin that a file can hold: "3 levels and 32 or 40 channels...", for a message."""
+    """Beginnings of all networks, for a message: "3 levels and 32 or 40 channels..."."""
     widths: dict[int, set[int]] = {}
     for candidate in CANDIDATES:
         widths.setdefault(len(candidate.neck), set()).add(candidate.stem[0][0])
@@ -95,13 +94,10 @@ def _beginnings() -> str:
     return ", or ".join(ways) + " in the first convolution"
 
 
-# -- the network as the file has it ---------------------------------------------------------------------
-
-
 def _as_in_file(
     variant: Architecture, rows: Rows, activations: frozenset[str]
 ) -> tuple[Architecture, tuple[str, ...]]:
-    """The variant with the output convolutions, heads and activation of the file; and what to note."""
+    """Give a variant the output convolutions, heads and activation of the file; returns it with notes."""
     notes = []
     branched = any(name.startswith("rbr_") for tensors in rows.by_row.values() for name in tensors)
     if branched != (variant.output is RepConv):
@@ -136,7 +132,7 @@ def _as_in_file(
 
 
 def _lined_up(architecture: Architecture, rows: Rows, classes: int) -> Fit:
-    """The network lined up with the file, row by row; what is folded in the file is folded in it."""
+    """Line a network up with the file, row by row; parts that are folded in the file are folded."""
     anchors = rows.anchors(architecture)
     with torch.device("meta"):
         model = Detector(architecture, max(classes, 1), anchors)
@@ -173,7 +169,7 @@ def _units(model: Detector) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _parts(model: Detector) -> Iterator[tuple[str, nn.Module]]:
-    """The detector in pieces, in the order of the rows; paths as in ``named_modules``."""
+    """Split the detector into parts in the order of the rows; paths as in ``named_modules``."""
     if model.architecture.name not in OUTPUTS_BY_LEVEL:
         yield "", model
         return

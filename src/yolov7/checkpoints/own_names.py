@@ -1,4 +1,4 @@
-"""Tensors under our own names (``Detector.state_dict()``), without a word about the network they are of."""
+"""Tensors under our own names (``Detector.state_dict()``), without a description of their network."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NAMING = "open-yolov7"
 
 
 def recover(tensors: Mapping[str, Tensor]) -> Recovered:
-    """The network whose ``state_dict()`` this is: one of the paper's or of its baselines, at any width.
+    """Find the network whose ``state_dict()`` this is: one of the paper's or a baseline, at any width.
 
     Raises:
-        MismatchedCheckpointError: it is none of them.
+        MismatchedCheckpointError: no network has these tensors; the error lists the misfits of the nearest.
     """
     outputs, anchors = tensors.get("lead.convs.0.bias"), tensors.get("anchors")
     if outputs is None or outputs.dim() != 1 or anchors is None or anchors.dim() != 3 or not anchors.numel():
@@ -59,7 +59,7 @@ def recover(tensors: Mapping[str, Tensor]) -> Recovered:
 
 
 def fit(model: Detector, tensors: Mapping[str, Tensor]) -> Fit:
-    """Line a network up with tensors of its own names; what is folded in the file is folded in place."""
+    """Line a network up with tensors of its own names; parts that are folded in the file are folded."""
     for path, module in list(model.named_modules()):
         if isinstance(module, Reparameterizable) and _is_folded(module, path, tensors):
             fold(model, path)

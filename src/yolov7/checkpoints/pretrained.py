@@ -1,8 +1,8 @@
-"""The released checkpoints by name, and where they are kept once downloaded.
+"""Released checkpoints by name, and the cache that they are downloaded into.
 
-The authors publish no checksums: those below are what several unrelated people who check their download have
-published. Where none or only one did, it is None, and the form of the file is checked instead (see
-``download.py``). Reading a file is safe in any case (see ``unpickle.py``).
+The authors publish no checksums: those below were published by several unrelated people who check their
+downloads. Without one, the form of the file is checked instead (see ``download.py``). Reading a file is safe
+in any case (see ``tensor_files``).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Released:
     """A checkpoint that others trained and published.
 
     Attributes:
-        name: of the file.
+        name: name of the file.
         variant: name of the network.
-        licence: of the weights, by SPDX; the user is to be told it, and ``url``, before the file is fetched.
-        url: where it comes from.
-        sha256: of the file, where known.
+        licence: SPDX name of the weights' licence; users are told it, and ``url``, before the download.
+        url: address of the file.
+        sha256: SHA-256 of the file; None if unknown.
     """
 
     name: str
@@ -66,11 +66,11 @@ RELEASED: Mapping[str, Released] = MappingProxyType(
         )
     }
 )
-"""By file name, the one under a permissive licence first. All were trained on COCO 2017."""
+"""Released checkpoints by file name, the permissively licensed one first. All were trained on COCO 2017."""
 
 
 def cache_directory() -> Path:
-    """Where downloads are kept: $YOLOV7_CACHE, else ``open-yolov7`` in the platform's cache directory."""
+    """Directory of downloads: $YOLOV7_CACHE, else ``open-yolov7`` in the platform's cache directory."""
     if own := os.environ.get("YOLOV7_CACHE"):
         return Path(own)
     base = os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME")
@@ -78,19 +78,19 @@ def cache_directory() -> Path:
 
 
 def is_offline() -> bool:
-    """Whether $YOLOV7_OFFLINE forbids downloads: anything but empty, 0, no and false does."""
+    """True if $YOLOV7_OFFLINE forbids downloads: any value but empty, 0, no and false does."""
     return os.environ.get("YOLOV7_OFFLINE", "").lower() not in ("", "0", "no", "false")
 
 
 def fetch(released: Released, *, progress: Progress | None = None) -> Path:
-    """Path of a released checkpoint in the cache, downloaded first where it is not there yet.
+    """Find a released checkpoint in the cache, or download it there; returns its path.
 
     Args:
-        released: an entry of ``RELEASED``.
-        progress: told about bytes as they come; not called where nothing is downloaded.
+        released: entry of ``RELEASED``.
+        progress: called with the bytes as they come; not called without a download.
 
     Raises:
-        DownloadError: it is not in the cache and cannot be fetched, or is not what it should be.
+        DownloadError: the download fails, is forbidden, or brings another file.
     """
     target = cache_directory() / released.name
     if not target.is_file():

@@ -60,7 +60,7 @@ def find_network(contents: Contents) -> Found:
 
 
 def _recovered(contents: Contents, tensors: dict[str, Tensor], network: object, key: str) -> Found:
-    """The network that tensors of a file without a description belong to."""
+    """Find the network of a file without a description of ours."""
     recovered = (
         own_names.recover(tensors)
         if any(name.startswith("backbone.stem.") for name in tensors)
@@ -124,6 +124,6 @@ def _precision(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _trained_size(options: object) -> object:
-    """The image size among the options of a training run, under the names they had."""
+    """Image size among the options of a training run, under the names that it had."""
     values = attributes_of(options) if isinstance(options, Foreign) else options
     return values.get("imgsz", values.get("img_size")) if isinstance(values, dict) else None

@@ -15,7 +15,7 @@ from yolov7.models.blocks import SPPCSPC, ConvBNAct, DownC
 from yolov7.models.csp import CSPA, CSPC, DarkBlock
 from yolov7.models.reparam import RepConv
 
-# Modules that fill one row of a released file: our name inside the module -> the released one inside the row.
+# Module that fills one row of a released file -> our name inside the module -> the released one in the row.
 ROW_NAMES: dict[type[nn.Module], dict[str, str]] = {
     ConvBNAct: {"": ""},
     RepConv: {"": ""},
@@ -76,7 +76,7 @@ MIT_HEAD_NAMES = {"head_conv": "m", "implicit_a": "ia", "implicit_m": "im"}
 
 
 def names_in_row(unit: nn.Module) -> dict[str, str]:
-    """Convolutions of a module that fills a row: our name inside the module -> the one inside the row."""
+    """Names of a module's convolutions: ours inside the module -> the released one inside the row."""
     names = next(names for kind, names in ROW_NAMES.items() if isinstance(unit, kind))
     if not isinstance(unit, CSPA):
         return names
@@ -89,12 +89,12 @@ def names_in_row(unit: nn.Module) -> dict[str, str]:
 
 
 def is_mit_head(name: str) -> bool:
-    """Whether a tensor of the last row is named as in the MIT rewrite."""
+    """True if a tensor of the last row is named as in the MIT rewrite."""
     return MIT_HEAD.fullmatch(name) is not None
 
 
 def from_mit(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of one row under their released names."""
+    """Rename the tensors of one row from the MIT rewrite's names to the released ones."""
     translated = {}
     for name, tensor in tensors.items():
         if match := MIT_HEAD.fullmatch(name):

@@ -1,4 +1,4 @@
-"""The tensors of a released checkpoint by row, and the facts that its head shows."""
+"""Tensors of a released checkpoint by row, and the facts that its head shows."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Rows:
 
     Attributes:
         by_row: row -> name -> tensor.
-        naming: whose names they were: ``released`` or ``MIT rewrite``; inside they are the released ones.
-        prefix: what stood before the row's number.
+        naming: naming in the file, ``released`` or ``MIT rewrite``; here, names are the released ones.
+        prefix: text before the number of the row.
     """
 
     by_row: dict[int, dict[str, Tensor]]
@@ -33,10 +33,10 @@ class Rows:
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> Rows:
-        """The rows of a state dict.
+        """Sort a state dict by row.
 
         Raises:
-            MismatchedCheckpointError: its names are not numbered by row, or the last row is no head.
+            MismatchedCheckpointError: names are not numbered by row, or the last row is not a head.
         """
         by_row: dict[int, dict[str, Tensor]] = {}
         prefixes, strangers = set[str](), list[str]()
@@ -78,19 +78,19 @@ class Rows:
 
     @property
     def stem_width(self) -> int:
-        """Channels of the first convolution; 0 where there is none."""
+        """Channels of the first convolution; 0 without one."""
         first = self.by_row[min(self.by_row)].get("conv.weight")
         return 0 if first is None or first.dim() != 4 else first.shape[0]
 
     @property
     def head_widths(self) -> list[int]:
-        """Channels that the head reads at each level; 0 where they are not shown."""
+        """Input channels of the head by level; 0 if they are unknown."""
         weights = [self.head.get(f"m.{level}.weight") for level in range(self.levels)]
         return [0 if weight is None or weight.dim() != 4 else weight.shape[1] for weight in weights]
 
     @property
     def anchors_per_level(self) -> int:
-        """Anchors of a level: 3 where the file has none."""
+        """Number of anchors per level; 3 if the file has none."""
         if "anchors" in self.head:
             count = self._head_tensor("anchors", (self.levels, None, 2)).shape[1]
         else:
@@ -103,7 +103,7 @@ class Rows:
         return count
 
     def has(self, part: str) -> bool:
-        """Whether the head has this part: ``m2`` (auxiliary), ``ia`` and ``im`` (implicit vectors)."""
+        """True if the head has this part: ``m2`` (auxiliary), ``ia`` or ``im`` (implicit vectors)."""
         return f"{part}.0.weight" in self.head or f"{part}.0.implicit" in self.head
 
     def full_name(self, row: int, rest: str) -> str:
@@ -112,7 +112,7 @@ class Rows:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors by full name, but for the anchors, which need to be converted."""
+        """Tensors by full name, without the anchors, which need to be converted."""
         anchors = {self.full_name(max(self.by_row), name) for name in ("anchors", "anchor_grid")}
         named = {
             self.full_name(row, rest): tensor
@@ -122,10 +122,10 @@ class Rows:
         return {name: tensor for name, tensor in named.items() if name not in anchors}
 
     def anchors(self, architecture: Architecture) -> Anchors:
-        """Pixels: the file's own where it has them; stored as pixels, and again in cells.
+        """Anchors in pixels: the file's own, which are stored in pixels or cells; else the architecture's.
 
         Raises:
-            MismatchedCheckpointError: they are not positive numbers, as many as the levels need.
+            MismatchedCheckpointError: not positive, or another number than the levels need.
         """
         per_level = self.anchors_per_level
         if "anchor_grid" in self.head:
@@ -145,12 +145,12 @@ class Rows:
         return tuple(tuple((float(w), float(h)) for w, h in level) for level in pixels)
 
     def drop_mask_branch(self) -> tuple[int, list[str]]:
-        """The number of classes; what an instance-segmentation head has on top is taken out and noted.
+        """Drop the additions of an instance-segmentation head; returns the number of classes, and notes.
 
-        Its head gives each anchor 5 + C channels and then mask coefficients, as many as the prototypes have.
+        Such a head has 5 + C channels per anchor, then mask coefficients, as many as the prototypes have.
 
         Raises:
-            MismatchedCheckpointError: the channels of the head make no classes.
+            MismatchedCheckpointError: the channels of the head are not those of whole classes.
         """
         outputs, per_level = (
             self._head_tensor("m.0.weight", (None, None, 1, 1)).shape[0],
@@ -191,7 +191,7 @@ class Rows:
         return classes, [f"{kind}, its mask branch is left out ({left_out})"]
 
     def _head_tensor(self, name: str, shape: tuple[int | None, ...]) -> Tensor:
-        """A tensor of the head, which must be of a floating type and of this shape (None: any but 0)."""
+        """Tensor of the head with a floating dtype and this shape (None: any size but 0)."""
         tensor = self.head.get(name)
         if (
             tensor is None

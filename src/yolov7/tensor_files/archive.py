@@ -1,8 +1,8 @@
-"""The zip file that ``torch.save`` writes: records, each of which is where it says and what it was.
+"""Zip file of ``torch.save``: records, each checked for its place, size and checksum.
 
 torch stores weights without compression, in one folder, and so must every file read here; the code of a
 TorchScript archive may be deflated. Python's ``zipfile`` is not used: it makes an object for each entry
-before anybody can ask how many there are, and lets entries overlap.
+before the entries can be counted, and lets them overlap.
 
 Format: PKWARE's APPNOTE, sections 4.3 and 4.5.3.
 """
@@ -21,7 +21,7 @@ from yolov7.errors import DamagedCheckpointError
 from yolov7.text import printable
 
 MAX_RECORDS = 65_535
-"""More than the largest network has tensors, optimiser included, by a factor of ten."""
+"""Ten times the tensors of the largest network with its optimiser."""
 _MAX_NAME = 512
 _MAX_COMMENT = 65_535
 _CHUNK = 2**20
@@ -41,11 +41,11 @@ class Record:
     """One file inside the zip file.
 
     Attributes:
-        size: bytes.
-        crc: CRC-32 of them.
-        stored: bytes that they take in the file.
-        method: 0 where they are stored as themselves, 8 where they are deflated, -1 for anything else.
-        header: where its header starts; its bytes come behind that.
+        size: number of bytes.
+        crc: CRC-32 of the bytes.
+        stored: number of bytes in the zip file.
+        method: 0 if the bytes are stored as they are, 8 if they are deflated, -1 for anything else.
+        header: position of the header, which the bytes follow.
     """
 
     size: int
@@ -56,13 +56,13 @@ class Record:
 
 
 class Archive:
-    """The directory of a zip file, and checked access to what it lists.
+    """Directory of a zip file, and checked access to its records.
 
     Args:
         file: open for reading bytes.
 
     Raises:
-        DamagedCheckpointError: the directory is missing, lies outside of the file, or makes no sense.
+        DamagedCheckpointError: the directory is missing, outside of the file, or invalid.
     """
 
     def __init__(self, file: BufferedIOBase) -> None:
@@ -75,14 +75,14 @@ class Archive:
         self._has_checksums = any(record.crc for record in self.records.values())
 
     def check(self, *, deflated: bool = False, folder: bool = True) -> None:
-        """Make sure that this is laid out as torch does: stored, in one folder, nothing on top of another.
+        """Check the layout: torch stores records as they are, in one folder, and none overlaps another.
 
         Args:
-            deflated: whether records may be deflated.
-            folder: whether there has to be one folder.
+            deflated: True if records may be deflated.
+            folder: True if all records must be in one folder.
 
         Raises:
-            DamagedCheckpointError: it is not.
+            DamagedCheckpointError: another layout.
         """
         for name, record in self.records.items():
             parts = name.split("/")
@@ -117,10 +117,10 @@ class Archive:
                 )
 
     def check_contents(self) -> None:
-        """Make sure that every record is what was saved, by its checksum. `check` comes first.
+        """Check every record by its checksum, after `check`.
 
         Raises:
-            DamagedCheckpointError: one is not.
+            DamagedCheckpointError: a checksum differs.
         """
         for name, record in self.records.items():
             self._file.seek(self._starts[name])
@@ -134,14 +134,14 @@ class Archive:
 
     @property
     def folder(self) -> str:
-        """The folder that all records are in."""
+        """Folder of all records."""
         return next(iter(self.records)).split("/")[0]
 
     def read(self, name: str, limit: int) -> bytes:
-        """The bytes of a record, checked. `check` comes first.
+        """Read the bytes of a record, after `check`.
 
         Raises:
-            DamagedCheckpointError: there is no such record, it is larger than `limit`, or not what it was.
+            DamagedCheckpointError: no such record, more than `limit` bytes, or a checksum that differs.
         """
         record = self._find(name)
         if record.size > limit:
@@ -157,10 +157,10 @@ class Archive:
         return content
 
     def read_tensor(self, name: str, size: int) -> Tensor:
-        """The bytes of a record as a new tensor (size,) uint8, checked. `check` comes first.
+        """Read the bytes of a record into a new tensor (size,) uint8, after `check`.
 
         Raises:
-            DamagedCheckpointError: there is no such record, it has another size, or is not what it was.
+            DamagedCheckpointError: no such record, another size, or a checksum that differs.
         """
         record = self._find(name)
         if record.size != size or record.method == _DEFLATED:
@@ -179,7 +179,7 @@ class Archive:
         return buffer
 
     def _inflated(self, name: str, record: Record, content: bytes) -> bytes:
-        """The bytes of a deflated record: as many as its size, and no more."""
+        """Inflate a record to its size and no further."""
         try:
             inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, record.size + 1)
         except zlib.error:
@@ -209,7 +209,7 @@ class Archive:
         return content
 
     def _find_directory(self) -> tuple[int, int, int]:
-        """Where the directory starts, its size, and how many entries it has."""
+        """Position and size of the directory, and its number of entries."""
         tail_start = max(0, self.size - _END.size - _MAX_COMMENT)
         tail = self._at(tail_start, self.size - tail_start)
         at = len(tail)
@@ -268,24 +268,20 @@ class Archive:
         return records
 
     def _wide(self, extra: bytes, *numbers: int) -> list[int]:
-        """The numbers, those that did not fit into 32 bits taken from the extra field for them."""
-        wide: tuple[int, ...] = ()
-        at = 0
-        while at + 4 <= len(extra):
-            kind, size = struct.unpack_from("<2H", extra, at)
-            if kind == 1:
-                body = extra[at + 4 : at + 4 + size]
-                wide = struct.unpack(f"<{len(body) // 8}Q", body[: len(body) // 8 * 8])
-                break
-            at += 4 + size
-        rest = iter(wide)
-        found = [next(rest, -1) if number == 0xFFFFFFFF else number for number in numbers]
+        """Replace numbers that did not fit into 32 bits by those in the extra field."""
+        body = b""
+        while len(extra) >= 4 and not body:
+            kind, size = struct.unpack_from("<2H", extra)
+            body = extra[4 : 4 + size] if kind == 1 else b""
+            extra = extra[4 + size :]
+        wide = (int.from_bytes(body[at : at + 8], "little") for at in range(0, len(body) - 7, 8))
+        found = [next(wide, -1) if number == 0xFFFFFFFF else number for number in numbers]
         if any(number < 0 for number in found):
             raise DamagedCheckpointError("has a damaged directory" + _AGAIN)
         return found
 
     def _check_header(self, name: str, record: Record) -> int:
-        """Where the bytes of a record start."""
+        """Position of the bytes of a record."""
         if record.header + _HEADER.size > self._directory:
             raise DamagedCheckpointError("a record lies outside of the file" + _AGAIN, found=printable(name))
         header = _HEADER.unpack(self._at(record.header, _HEADER.size))

@@ -29,7 +29,7 @@ _PLAIN_TYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SU][1-9][0-9]{0,
 
 
 class ArrayType:
-    """What ``numpy.dtype`` is in a pickle: made from a short name, told its byte order afterwards."""
+    """A ``numpy.dtype`` in a pickle: made from a short name; its byte order follows as its state."""
 
     __slots__ = ("dtype",)
 
@@ -41,7 +41,7 @@ class ArrayType:
         self.dtype = np.dtype(name)
 
     def fill(self, state: object) -> None:
-        """Take the byte order out of what numpy saved; the rest of it follows from the name."""
+        """Take the byte order from the state that numpy saved; the rest follows from the name."""
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if order not in ("<", ">", "|", "="):
             raise DamagedCheckpointError("holds an impossible numpy type", found=describe(state))
@@ -49,7 +49,7 @@ class ArrayType:
 
 
 def _filled(shape: object, kind: object, data: object, order: str) -> Array:
-    """The array of that shape, in this machine's byte order; a copy."""
+    """Copy the data into an array of that shape, in this machine's byte order."""
     dimensions = whole_numbers(shape, "shape of a numpy array")
     size = len(data) if isinstance(data, bytes | bytearray) else -1
     if not isinstance(kind, ArrayType) or math.prod(dimensions) * kind.dtype.itemsize != size:
@@ -63,26 +63,26 @@ def _filled(shape: object, kind: object, data: object, order: str) -> Array:
 
 
 def scalar(kind: object, data: object = b"") -> object:
-    """``numpy.core.multiarray.scalar``: as Python's own number or text."""
+    """Stand-in for ``numpy.core.multiarray.scalar``: a number or text of Python's own."""
     return _filled((), kind, data, "C").item()
 
 
 def from_buffer(data: object, kind: object, shape: object, order: object, axes: object = None) -> Array:
-    """``numpy.core.numeric._frombuffer``, of protocol 5."""
+    """Stand-in for ``numpy.core.numeric._frombuffer``, of protocol 5."""
     if axes is not None:
         raise DamagedCheckpointError("holds a numpy array with permuted axes", found=describe(axes))
     return _filled(shape, kind, data, "F" if order == "F" else "C")
 
 
 def empty(cls: object, _shape: object, _kind: object) -> Array:
-    """``numpy.core.multiarray._reconstruct``: an array that is filled afterwards."""
+    """Stand-in for ``numpy.core.multiarray._reconstruct``: an array that is filled afterwards."""
     if name_of(cls) != "numpy.ndarray":
         raise DamagedCheckpointError("holds an unknown kind of numpy array", found=describe(cls))
     return np.empty(0, np.uint8)
 
 
 def fill(array: Array, state: object) -> None:
-    """What numpy saved about an array: version, shape, type, whether columns come first, bytes."""
+    """Fill an array from the state that numpy saved: version, shape, type, Fortran order, bytes."""
     if not isinstance(state, tuple) or len(state) != 5 or array.size:
         raise DamagedCheckpointError("holds a damaged numpy array", found=describe(state))
     _, shape, kind, columns_first, data = state

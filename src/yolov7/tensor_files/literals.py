@@ -46,7 +46,7 @@ def _bytes(machine: Machine, raw: bytes) -> bytes:
 
 
 def _python2_string(machine: Machine, raw: bytes) -> str | bytes:
-    """Python 2 wrote text and bytes alike."""
+    """Decode a string of Python 2, where text and bytes were written alike."""
     try:
         return _text(machine, raw)
     except UnicodeDecodeError:

@@ -50,7 +50,7 @@ class Machine:
         self.memo: dict[int, object] = {}
 
     def spend(self, amount: int) -> None:
-        """Take something off the budget. Raises: DamagedCheckpointError: it is used up."""
+        """Take an amount off the budget. Raises: DamagedCheckpointError: the budget is used up."""
         self.left -= amount
         if self.left < 0:
             raise DamagedCheckpointError(
@@ -67,18 +67,18 @@ class Machine:
                 self.spend(_PER_ITEM * len(value))
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
+        """Read the next `count` bytes."""
         if count > len(self.data) - self.position:
             raise DamagedCheckpointError("is truncated", expected=f"{count} more bytes")
         self.position += count
         return self.data[self.position - count : self.position]
 
     def number(self, width: int) -> int:
-        """The next `width` bytes as an unsigned integer."""
+        """Read the next `width` bytes as an unsigned integer."""
         return int.from_bytes(self.take(width), "little")
 
     def line(self, limit: int = MAX_LINE) -> bytes:
-        """The rest of a line, without its end."""
+        """Read the rest of a line, without its end."""
         end = self.data.find(b"\n", self.position, self.position + limit)
         if end < 0:
             raise DamagedCheckpointError("a line has no end")
@@ -98,7 +98,7 @@ class Machine:
         self.stack = []
 
     def pop_mark(self) -> list[object]:
-        """The values since the last mark; paid for, since they are about to be copied."""
+        """Pop the values since the last mark; paid for, since they are about to be copied."""
         items = self.stack
         self.stack = self.outer.pop()
         self.spend(8 * len(items))

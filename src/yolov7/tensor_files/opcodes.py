@@ -247,4 +247,4 @@ _BY_BYTE: dict[bytes, Handler] = {
     b"\x98": _outside,
 }
 HANDLERS: dict[int, Handler] = {code[0]: handler for code, handler in _BY_BYTE.items()}
-"""By opcode, without STOP, which is the machine's own."""
+"""Handlers by opcode, without STOP, which is the reader's own."""

@@ -1,4 +1,4 @@
-"""Any file of tensors, from its bytes to what it holds."""
+"""Contents of any file of tensors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Contents(NamedTuple):
 
 
 def read_file(file: BufferedReader) -> Contents:
-    """Contents of an open file, without running or importing anything of it.
+    """Read an open file without running or importing anything of it.
 
     Weights are CPU tensors of the type they are stored in, without gradients, tied where they were tied.
     Models are `Foreign` objects; `state_dict_of` has their tensors. Values are not looked at: NaN passes.
@@ -37,7 +37,7 @@ def read_file(file: BufferedReader) -> Contents:
         file: written by ``torch.save``, in any version since 0.2, or a safetensors file.
 
     Raises:
-        UnsafeCheckpointError: it asks to run or import what no checkpoint needs.
+        UnsafeCheckpointError: it asks to run or import something.
         DamagedCheckpointError: it is truncated or altered, or no checkpoint at all.
     """
     kind, archive = sniff(file)

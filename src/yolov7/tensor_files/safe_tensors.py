@@ -1,11 +1,11 @@
-"""Safetensors files: a header that says where each tensor lies, then the bytes of all.
+"""Safetensors files: a header with the place of each tensor, then the bytes of all.
 
     8 bytes   size of the header, little-endian
     header    JSON: {"__metadata__": {text: text}, name: {"dtype", "shape", "data_offsets": [begin, end]}...}
     rest      the tensors one behind the other, without gaps
 
-The format's own library opens a path by itself, and makes an object for each entry before anybody can ask how
-many there are; here the file that was looked at is the one that is read, and all sizes are bounded first.
+The format's own library opens a path by itself, and makes an object for each entry before the entries can be
+counted; here the file that was sniffed is the one that is read, and all sizes are bounded first.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from yolov7.errors import DamagedCheckpointError
-from yolov7.tensor_files.storages import typed, whole, whole_numbers
+from yolov7.tensor_files.storages import typed, whole_numbers, whole_shape
 from yolov7.tensor_files.tree import MAX_NAME, check_count, describe
 from yolov7.text import printable
 
 MAX_HEADER = 4 * 2**20
-"""Bytes; our largest network's has 0.2 MB."""
+"""Bytes of a header; that of our largest network has 0.2 MB."""
 
 _DTYPES = {
     "F64": torch.float64,
@@ -43,10 +43,10 @@ _DTYPES = {
 
 
 def read_safetensors(file: BufferedReader) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of an open safetensors file.
+    """Read the tensors and the metadata of an open safetensors file.
 
     Raises:
-        DamagedCheckpointError: it is not one, not a whole one, or out of all proportion.
+        DamagedCheckpointError: not a whole safetensors file, or sizes out of all proportion.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -78,7 +78,6 @@ def read_safetensors(file: BufferedReader) -> tuple[dict[str, Tensor], dict[str,
 
 
 def _parsed(header: bytes) -> dict[str, Any]:
-    """The JSON object in the header. Raises: DamagedCheckpointError: it is none."""
     try:
         parsed = json.loads(header.decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -104,9 +103,7 @@ def _entry(name: str, entry: object) -> tuple[int, int, str, tuple[int, ...], st
     dtype, place = entry.get("dtype"), whole_numbers(entry.get("data_offsets"), f"place of {shown}")
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise _damaged(f"the dtype of {shown}", ", ".join(_DTYPES), describe(dtype))
-    shape = whole_numbers(entry.get("shape"), f"shape of {shown}")
-    # What torch multiplies: an empty dimension does not save the others from overflowing.
-    whole(math.prod(max(n, 1) for n in shape), f"shape of {shown}")
+    shape = whole_shape(entry.get("shape"), f"shape of {shown}")
     if len(place) != 2 or place[1] - place[0] != math.prod(shape) * _DTYPES[dtype].itemsize:
         raise _damaged(
             f"the size of {shown}", f"as its shape {shape} and dtype {dtype} want", f"place {place}"

@@ -1,4 +1,4 @@
-"""Kind of a file by its first bytes; and for a file that is no checkpoint, what to do about it."""
+"""Kind of a file by its first bytes; advice on a file that is no checkpoint."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Sniffed(NamedTuple):
 
 @contextmanager
 def open_file(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
-    """Open a file for reading, once; every CheckpointError inside of the block names it.
+    """Open a file for reading; a CheckpointError inside of the block gets its name.
 
     Raises:
-        CheckpointError: it is no file, or cannot be opened or read.
+        CheckpointError: not a file, or an error of the system while it is opened or read.
     """
     with ExitStack() as stack:
         try:
@@ -67,13 +67,13 @@ def _require_file(path: Path) -> None:
 
 
 def sniff(file: BufferedReader) -> Sniffed:
-    """Kind of an open checkpoint, judged by its content and never by its name.
+    """Find the kind of an open checkpoint by its content, never by its name.
 
-    The readers go on with the open file: between the two nobody can swap it.
+    Readers go on with the same open file, so that nobody can exchange it in between.
 
     Raises:
-        DamagedCheckpointError: it is no checkpoint; the message says what it is instead.
-        UnsafeCheckpointError: it is a bare pickle, and asks for what no checkpoint needs.
+        DamagedCheckpointError: no checkpoint; the message says what the file is instead.
+        UnsafeCheckpointError: a bare pickle with a name that no checkpoint needs.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -99,7 +99,7 @@ def sniff(file: BufferedReader) -> Sniffed:
 
 
 def _check_zip(archive: Archive) -> None:
-    """Tell torch's zip files from others."""
+    """Check that a zip file is one of ``torch.save``."""
     inside = {name.partition("/")[2] for name in archive.records}
     if any(name.startswith("code/") for name in inside) and "constants.pkl" in inside:
         raise _no_checkpoint(
@@ -121,7 +121,7 @@ def _check_zip(archive: Archive) -> None:
 
 
 def _about_pickle(file: BufferedReader) -> CheckpointError:
-    """The error for a pickle that ``torch.save`` did not write."""
+    """Error for a pickle that ``torch.save`` did not write."""
     file.seek(0)
     try:
         tree = Unpickler(file.read(MAX_PICKLE)).load()

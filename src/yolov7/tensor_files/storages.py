@@ -1,6 +1,6 @@
 """Storages of torch: a run of elements in a file, and the tensors that are views of it.
 
-All arithmetic on sizes is done in Python's own integers, before torch sees a single one of them.
+All arithmetic on sizes is done in Python's integers, before torch sees any of them.
 """
 
 from __future__ import annotations
@@ -34,42 +34,45 @@ STORAGE_TYPES: dict[str, torch.dtype] = {
     "torch.storage.UntypedStorage": torch.uint8,
     "torch.storage._UntypedStorage": torch.uint8,
 }
-"""Every class of storage that a detector's checkpoint needs, and its elements."""
+"""Class of storage -> dtype of its elements, for every class that a detector's checkpoint needs."""
 
 DTYPES = (
     *_ELEMENTS.values(),
     *(torch.uint16, torch.uint32, torch.uint64),
     *(torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz),
 )
-"""Every dtype that a tensor may have. Of torch's others some can be neither converted nor copied."""
+"""Dtypes that a tensor may have. Some of torch's others can be neither converted nor copied."""
 
 MAX_DIMENSIONS = 32
-_SHOWN_PER_STORED = 4  # a tensor may be in a file under several names, but not under thousands
-_SHOWN_FREELY = 16 * 2**20
+_VIEWED_PER_STORED = 4  # a tensor may be in a file under several names, but not under thousands
+_VIEWED_FREELY = 16 * 2**20
 
 
 class ViewAllowance:
-    """How many bytes all tensors of a file may show together, so that small files stay small when copied.
+    """Limit on the bytes of all tensors of a file together, so that small files stay small when copied.
 
     A storage of one element, expanded to a million times a million, or ten thousand names for one large
-    tensor, cost nothing until somebody converts them.
+    tensor, cost nothing until they are converted.
+
+    Args:
+        stored: bytes of the file.
     """
 
     def __init__(self, stored: int) -> None:
-        self.left = _SHOWN_PER_STORED * stored + _SHOWN_FREELY
+        self.left = _VIEWED_PER_STORED * stored + _VIEWED_FREELY
 
-    def show(self, size: int) -> None:
-        """Take `size` bytes. Raises: DamagedCheckpointError where they are not left."""
+    def spend(self, size: int) -> None:
+        """Take `size` bytes. Raises: DamagedCheckpointError: fewer are left."""
         self.left -= size
         if self.left < 0:
             raise DamagedCheckpointError(
                 "its tensors repeat the same stored values far too often",
-                expected=f"tensors of at most {_SHOWN_PER_STORED} times the size of the file",
+                expected=f"tensors of at most {_VIEWED_PER_STORED} times the size of the file",
             )
 
 
 class Storage:
-    """The elements of one storage, (N,), of which tensors are views."""
+    """Elements (N,) of one storage, of which tensors are views."""
 
     __slots__ = ("allowance", "elements")
 
@@ -78,34 +81,32 @@ class Storage:
         self.allowance = allowance
 
     def view(self, offset: object, size: object, stride: object, dtype: torch.dtype | None = None) -> Tensor:
-        """The tensor of that shape, which shares memory with every other view of this storage.
+        """Make a tensor of that shape, which shares memory with all other views of this storage.
 
         Raises:
-            DamagedCheckpointError: it would reach outside the storage, or the numbers are none.
+            DamagedCheckpointError: it would reach outside of the storage, or a number is invalid.
         """
         elements = self.elements
         if dtype is not None and dtype != elements.dtype:
             if elements.dtype != torch.uint8 or dtype == torch.bool or elements.numel() % dtype.itemsize:
                 raise DamagedCheckpointError(f"a storage of {elements.dtype} is read as {dtype}")
             elements = elements.view(dtype)
-        shape, steps = whole_numbers(size, "shape"), whole_numbers(stride, "stride")
+        shape, steps = whole_shape(size, "shape"), whole_numbers(stride, "stride")
         start = whole(offset, "offset")
         numel = math.prod(shape)
-        # What torch multiplies: an empty dimension does not save the others from overflowing.
-        extent = math.prod(max(n, 1) for n in shape)
         last = sum((n - 1) * step for n, step in zip(shape, steps, strict=False)) if numel else -1
-        if len(shape) != len(steps) or extent >= 2**63 or start + last >= elements.numel():
+        if len(shape) != len(steps) or start + last >= elements.numel():
             raise DamagedCheckpointError(
                 "a tensor does not fit into its storage",
                 expected=f"at most {elements.numel()} elements",
                 found=printable(f"shape {shape}, stride {steps}, offset {start}", 200),
             )
-        self.allowance.show(numel * elements.element_size())
+        self.allowance.spend(numel * elements.element_size())
         return elements.as_strided(shape, steps, elements.storage_offset() + start)
 
 
 def separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, each contiguous and in memory of its own, so that all can be trained and written."""
+    """Give each tensor contiguous memory of its own, so that all can be trained and written."""
     found, used = {}, set[int]()
     for name, tensor in tensors.items():
         memory = tensor.untyped_storage()
@@ -118,14 +119,14 @@ def separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def whole(value: object, what: str) -> int:
-    """A whole number that torch can hold, 0 or more; else DamagedCheckpointError."""
+    """Check a whole number that torch can hold, 0 or more. Raises: DamagedCheckpointError: it is none."""
     if type(value) is not int or not 0 <= value < 2**63:
         raise DamagedCheckpointError(f"impossible {what}", expected="a whole number", found=describe(value))
     return value
 
 
 def whole_numbers(value: object, what: str) -> tuple[int, ...]:
-    """A shape or a stride; else DamagedCheckpointError."""
+    """Check a few whole numbers, such as a stride. Raises: DamagedCheckpointError: they are none."""
     if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS:
         raise DamagedCheckpointError(
             f"impossible {what}", expected=f"at most {MAX_DIMENSIONS} numbers", found=describe(value)
@@ -133,18 +134,30 @@ def whole_numbers(value: object, what: str) -> tuple[int, ...]:
     return tuple(whole(n, what) for n in value)
 
 
+def whole_shape(value: object, what: str) -> tuple[int, ...]:
+    """Check a shape. Raises: DamagedCheckpointError: it is none, or too large for torch to multiply."""
+    shape = whole_numbers(value, what)
+    whole(math.prod(max(n, 1) for n in shape), what)  # an empty dimension does not stop torch's overflow
+    return shape
+
+
 def element_type(symbol: object) -> torch.dtype:
-    """The elements of a class of storage; else DamagedCheckpointError."""
+    """Dtype of a class of storage. Raises: DamagedCheckpointError: an unknown class."""
     if (dtype := STORAGE_TYPES.get(name_of(symbol))) is None:
         raise DamagedCheckpointError("names an unknown kind of storage", found=describe(symbol))
     return dtype
 
 
 def typed(buffer: Tensor, dtype: torch.dtype, *, swap: bool = False) -> Tensor:
-    """The bytes (N,) uint8 as elements of `dtype`, bytes of each reversed on demand (in place).
+    """View bytes (N,) uint8 as elements of `dtype`.
+
+    Args:
+        buffer: the bytes.
+        dtype: type of the elements.
+        swap: reverse the bytes of each element, in place.
 
     Raises:
-        DamagedCheckpointError: a truth value that is neither 0 nor 1.
+        DamagedCheckpointError: a boolean that is neither 0 nor 1.
     """
     if swap and dtype.itemsize > 1:
         part = dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize

@@ -1,8 +1,8 @@
-"""What the names in a pickle mean to us: a closed table.
+"""Names in a pickle, by a closed table.
 
 A pickle mentions classes and functions by name. None of them is imported. A name is one of
 
-    called     in `CALLS`: what it would do, done by our own code here, on plain data only
+    called     in `CALLS`: its effect is reproduced by our own code, on plain data only
     a value    torch's dtypes
     recorded   classes of other people's networks, and a few of the standard library: objects of them become
                `Foreign`, which remembers and does nothing
@@ -32,7 +32,7 @@ _MAX_TUPLE_KEY = 16
 _MAX_TUPLE_KEYS = 64
 _MAX_PATH = 4096
 
-# The same things under the names that they had in older versions of Python, numpy and torch.
+# Names in other versions of Python, numpy and torch -> the one used here.
 _RENAMED = {
     "__builtin__": "builtins",
     "copy_reg": "copyreg",
@@ -41,10 +41,10 @@ _RENAMED = {
     "numpy._core.numeric": "numpy.core.numeric",
 }
 
-# Of the rest of a package that can run things, nothing; `sys.stdlib_module_names` is Python itself.
+# Packages that can run things: nothing of them but the names listed below.
 _GUARDED = frozenset({*sys.stdlib_module_names, "builtins", "torch", "numpy"})
 
-# Python's and torch's own classes whose objects we merely record.
+# Classes of Python and torch whose objects are recorded.
 _RECORDED = frozenset(
     {"argparse.Namespace"}
     | {f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")}
@@ -66,7 +66,7 @@ _OTHER_DTYPES = frozenset(
 
 
 def resolve(module: str, name: str) -> Symbol | torch.dtype:
-    """What a name in a pickle stands for.
+    """Look up a name of a pickle.
 
     Raises:
         UnsafeCheckpointError: a name that no checkpoint of a network needs.
@@ -90,7 +90,7 @@ def resolve(module: str, name: str) -> Symbol | torch.dtype:
 
 
 def refusal(verb: str, name: str) -> UnsafeCheckpointError:
-    """The error about a name that is not on the list."""
+    """Error about a name that is not in the table."""
     return UnsafeCheckpointError(
         f"{verb} {printable(name)}, which no checkpoint needs; nothing of the file was run",
         expected="tensors, plain data, and objects of network classes",
@@ -99,7 +99,7 @@ def refusal(verb: str, name: str) -> UnsafeCheckpointError:
 
 
 def _is_recorded(symbol: Symbol) -> bool:
-    """Whether objects of this class are remembered without being made."""
+    """True if objects of this class are recorded without being made."""
     package = symbol.module.split(".")[0]
     if package not in _GUARDED:
         return True
@@ -108,11 +108,11 @@ def _is_recorded(symbol: Symbol) -> bool:
 
 
 def call(function: object, args: tuple[object, ...]) -> object:
-    """What calling a name with these arguments would give, by our own means.
+    """Reproduce the call of a name.
 
     Raises:
-        UnsafeCheckpointError: it is not in the table. Classes of networks are not called either: what
-            pickle does with objects is `new`.
+        UnsafeCheckpointError: it is not in the table. Classes of networks are not called either: pickle
+            makes their objects by `new`.
     """
     if isinstance(function, Symbol) and "." not in function.name:
         if (known := CALLS.get(str(function))) is not None:
@@ -123,10 +123,10 @@ def call(function: object, args: tuple[object, ...]) -> object:
 
 
 def new(cls: object, args: tuple[object, ...]) -> object:
-    """An object of a class as `pickle` makes them, before its state is filled in.
+    """Record an object of a class, as `pickle` makes it before its state is filled in.
 
     Raises:
-        UnsafeCheckpointError: objects of that class are none of a checkpoint's business.
+        UnsafeCheckpointError: objects of that class have no place in a checkpoint.
     """
     if isinstance(cls, Symbol) and _is_recorded(cls) and "." not in cls.name and str(cls) not in CALLS:
         return Foreign(cls, args)
@@ -134,12 +134,10 @@ def new(cls: object, args: tuple[object, ...]) -> object:
 
 
 def checked_key(key: object) -> object:
-    """A key of a dict or member of a set, as it is.
-
-    Only plain ones: to hash a tuple of tuples of ... takes time and stack without limit.
+    """Check a key of a dict or member of a set: only plain ones, because nested tuples hash without limit.
 
     Raises:
-        DamagedCheckpointError: it is none.
+        DamagedCheckpointError: another kind of key.
     """
     if isinstance(key, str | bytes | bool | float | Symbol | Foreign | torch.dtype) or key is None:
         return key
@@ -150,11 +148,11 @@ def checked_key(key: object) -> object:
     raise DamagedCheckpointError("a dict or set has an impossible key", found=describe(key))
 
 
-# What the names in the table do. Arguments come from the file: each is checked for its type before use.
+# Effects of the names in the table. Arguments come from the file: each is checked for its type before use.
 
 
 def _as(kind: type[T], value: object) -> T:
-    """The value, which has to be of that type."""
+    """Check the type of a value."""
     if not isinstance(value, kind):
         raise DamagedCheckpointError(
             "wrong argument for something to rebuild", expected=kind.__name__, found=describe(value)
@@ -163,12 +161,11 @@ def _as(kind: type[T], value: object) -> T:
 
 
 def _items(value: object) -> Collection[object]:
-    """The members of a list, tuple or set."""
     return value if isinstance(value, tuple | set | frozenset) else _as(list, value)
 
 
 def _keys(values: Collection[object]) -> Collection[object]:
-    """The values, fit to be hashed. Tuples are kept few, since their hashes can be made to collide."""
+    """Check values that are to be hashed: few tuples, because their hashes can be made to collide."""
     if sum(isinstance(checked_key(value), tuple) for value in values) > _MAX_TUPLE_KEYS:
         raise DamagedCheckpointError(
             "holds a set of tuples", expected=f"at most {_MAX_TUPLE_KEYS} in one call"
@@ -227,7 +224,7 @@ def _complex(real: object, imaginary: object) -> complex:
 
 
 def _encode(text: object, encoding: object) -> bytes:
-    """How protocols 0 to 2 write bytes: as the text whose code points they are."""
+    """Bytes in protocols 0 to 2: the text whose code points they are."""
     if encoding not in ("latin1", "latin-1"):
         raise refusal("asks to encode with", describe(encoding))
     return _as(str, text).encode("latin-1")
@@ -248,9 +245,9 @@ def _path(kind: type[PurePath]) -> Callable[..., str]:
 
 
 def _attribute(owner: object, name: object) -> Symbol:
-    """A method that somebody replaced another by, as in ``self.forward = self.forward_fused``.
+    """Name of a method that replaces another, as in ``self.forward = self.forward_fused``.
 
-    Only its name is kept, and only of network classes: it cannot be called.
+    Only of network classes; it cannot be called.
     """
     if (
         not isinstance(owner, Symbol | Foreign)

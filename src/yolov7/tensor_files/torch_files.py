@@ -1,4 +1,4 @@
-"""Files that ``torch.save`` wrote, as trees of plain data and tensors (``tree.py``).
+"""Files of ``torch.save``, read as trees of plain data and tensors (``tree.py``).
 
     since torch 1.6                            before
     a zip file, one folder:                    pickles and bytes, one after the other:
@@ -29,13 +29,13 @@ _PROTOCOL_VERSION = 1001
 
 
 class _StorageId(NamedTuple):
-    """What a pickle says about a storage that it refers to."""
+    """Description of a storage in a pickle that refers to it."""
 
     type_name: str
     dtype: torch.dtype
     key: str
     numel: int
-    view: object  # before torch 0.4: which part of it
+    view: object  # before torch 0.4: the part of the storage that is meant
 
     @classmethod
     def parse(cls, pid: object, length: int) -> _StorageId:
@@ -48,7 +48,7 @@ class _StorageId(NamedTuple):
         return cls(name_of(pid[1]), element_type(pid[1]), pid[2], numel, view)
 
     def check_same(self, elements: Tensor) -> None:
-        """Every mention of a storage has to agree with the first."""
+        """Check that a mention of a storage agrees with the first."""
         if (elements.dtype, elements.numel()) != (self.dtype, self.numel):
             raise DamagedCheckpointError(
                 "a storage is described in two ways",
@@ -61,13 +61,13 @@ class _StorageId(NamedTuple):
 
 
 def read_zip(archive: Archive) -> object:
-    """The tree of a file that torch wrote since 1.6."""
+    """Read the tree of a file that torch wrote since 1.6."""
     archive.check()
     return read_pickle(archive)
 
 
 def read_pickle(archive: Archive, part: str = "data") -> object:
-    """A pickle of a checked archive as a tree (``tree.py``): PART.pkl, its storages in the folder PART.
+    """Read PART.pkl of a checked archive as a tree (``tree.py``); its storages are in the folder PART.
 
     Raises:
         UnsafeCheckpointError: it asks to run or import what no checkpoint needs.
@@ -79,7 +79,7 @@ def read_pickle(archive: Archive, part: str = "data") -> object:
 
 
 class _ZipStorages:
-    """The storages of a zip file, each read when the pickle refers to it for the first time."""
+    """Storages of a zip file, each read when the pickle first refers to it."""
 
     def __init__(self, archive: Archive, part: str) -> None:
         self._archive = archive
@@ -112,7 +112,7 @@ class _ZipStorages:
 
 
 def read_legacy(file: BufferedReader) -> object:
-    """The tree of a file that torch wrote before 1.6."""
+    """Read the tree of a file that torch wrote before 1.6."""
     size = file.seek(0, 2)
     file.seek(0)
     storages = _LegacyStorages(size)
@@ -135,7 +135,7 @@ def read_legacy(file: BufferedReader) -> object:
 
 
 class _LegacyStorages:
-    """The storages of a file before torch 1.6: announced by the pickle, filled from what comes behind it."""
+    """Storages of a file before torch 1.6: announced by the pickle, filled from the bytes behind it."""
 
     def __init__(self, size: int) -> None:
         self._allowance = ViewAllowance(size)
@@ -160,7 +160,7 @@ class _LegacyStorages:
         return storage if wanted.view is None else self._part(storage, wanted.view)
 
     def _part(self, storage: Storage, view: object) -> Storage:
-        """The part of a storage that was a storage of its own."""
+        """Part of a storage that was a storage of its own."""
         if not isinstance(view, tuple) or len(view) != 3:
             raise DamagedCheckpointError("impossible part of a storage", found=describe(view))
         offset, size = whole(view[1], "offset"), whole(view[2], "size")

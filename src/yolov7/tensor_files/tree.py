@@ -1,4 +1,4 @@
-"""What is left of a pickle once nothing of it is run: plain data, tensors, and `Foreign` objects.
+"""Contents of a pickle of which nothing was run: plain data, tensors, and `Foreign` objects.
 
 tree = None | bool | int | float | complex | str | bytes | bytearray | slice | torch.dtype
      | Tensor | numpy array | Symbol
@@ -18,20 +18,20 @@ from yolov7.errors import DamagedCheckpointError
 from yolov7.text import printable
 
 MAX_DEPTH = 100
-"""Deepest nesting of containers, and of modules; real checkpoints need about 10."""
+"""Deepest nesting of containers and of modules; real checkpoints need about 10."""
 MAX_VALUES = 4_000_000
-"""Containers and leaves that a value may consist of once everything it shares is written out."""
+"""Most containers and leaves of a value when everything it shares is written out."""
 MAX_VISITS = 200_000
-"""Modules and tensors that a walk over a network may meet."""
+"""Most modules and tensors in a walk over a network."""
 MAX_TENSORS = 20_000
 """Most tensors of a network; the largest of ours has 1,489."""
 MAX_NAME = 512
-"""Longest name of a tensor, in characters, the names of the modules around it included."""
+"""Longest name of a tensor, in characters, with the names of the modules around it."""
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """A class or a function that the file names. Only the name: nothing was imported."""
+    """Name of a class or a function in a file; nothing was imported."""
 
     module: str
     name: str
@@ -41,13 +41,13 @@ class Symbol:
 
 
 class Foreign:
-    """An object of a class that is not ours to run: how it was made is recorded, and that is all.
+    """Record of an object whose class is not run.
 
     Attributes:
-        module, name: its class, such as ``models.yolo`` and ``Model``.
-        args: what its constructor would have been given.
-        state: what it would have been filled with, most often its ``__dict__``; None without.
-        contents: items, where the class is a kind of dict or list; None without.
+        module, name: class of the object, such as ``models.yolo`` and ``Model``.
+        args: arguments of its constructor.
+        state: its state, most often its ``__dict__``; None without one.
+        contents: its items, if the class is a kind of dict or list; None without.
     """
 
     __slots__ = ("args", "contents", "module", "name", "state")
@@ -64,12 +64,12 @@ class Foreign:
 
 
 def name_of(value: object) -> str:
-    """The dotted name that a symbol is; nothing for any other value, whose text could be endless."""
+    """Dotted name of a symbol; empty for any other value, whose text could be endless."""
     return str(value) if isinstance(value, Symbol) else ""
 
 
 def describe(value: object) -> str:
-    """What a value is, in a few words, however large or twisted it may be."""
+    """Describe a value in a few words, however large or nested it may be."""
     if isinstance(value, Symbol):
         return printable(value)
     if isinstance(value, Foreign):
@@ -86,7 +86,7 @@ def describe(value: object) -> str:
 
 
 def children(node: object) -> Collection[object]:
-    """The trees directly inside a tree. Keys of dicts and members of sets are leaves."""
+    """Trees directly inside a tree. Keys of dicts and members of sets are leaves."""
     if isinstance(node, dict):
         return node.values()
     if isinstance(node, list | tuple):
@@ -97,7 +97,7 @@ def children(node: object) -> Collection[object]:
 
 
 def walk(root: object) -> Iterator[object]:
-    """Every object of a tree once, nearest first, whatever it shares and wherever it refers back to."""
+    """Visit every object of a tree once, nearest first, even if it shares objects or contains itself."""
     seen = {id(root)}
     queue = deque([root])
     while queue:
@@ -176,7 +176,7 @@ def _measure(
 
 
 def is_module(node: object) -> bool:
-    """Whether this is the remains of a ``torch.nn.Module``."""
+    """True if this is the record of a ``torch.nn.Module``."""
     state = node.state if isinstance(node, Foreign) else None
     return isinstance(state, dict) and all(
         isinstance(state.get(part), dict) for part in ("_parameters", "_buffers", "_modules")
@@ -184,14 +184,14 @@ def is_module(node: object) -> bool:
 
 
 def state_dict_of(node: object) -> dict[str, Tensor] | None:
-    """The named tensors of a module, or of a plain state dict; None where `node` is neither.
+    """Tensors by name of a module or of a plain state dict; None if `node` is neither.
 
-    For a module the names and their order are those of ``Module.state_dict()``: parameters, persistent
-    buffers, then the same of each submodule, in the order in which they were registered.
+    Names and order of a module's tensors are those of ``Module.state_dict()``: parameters, persistent
+    buffers, then those of each submodule, in the order of registration.
 
     Raises:
-        DamagedCheckpointError: modules that contain themselves, entries that are no tensors, more tensors or
-            longer names than any network has.
+        DamagedCheckpointError: a module that contains itself, an entry that is not a tensor, or more tensors
+            or longer names than any network has.
     """
     if isinstance(node, dict):
         if not node or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in node.items()):
@@ -234,7 +234,7 @@ def state_dict_of(node: object) -> dict[str, Tensor] | None:
 
 
 def check_count(tensors: Collection[object]) -> None:
-    """Raises: DamagedCheckpointError: no network has so many tensors."""
+    """Check the number of tensors. Raises: DamagedCheckpointError: no network has so many."""
     if len(tensors) > MAX_TENSORS:
         raise DamagedCheckpointError(
             "holds more tensors than any network",
@@ -244,7 +244,7 @@ def check_count(tensors: Collection[object]) -> None:
 
 
 def _parts(module: Foreign) -> tuple[dict[object, object], dict[object, object], dict[object, object]]:
-    """Parameters, buffers that belong to a state dict, and submodules."""
+    """Parameters, persistent buffers and submodules of a module."""
     state = module.state
     assert isinstance(state, dict)  # is_module
     temporary = state.get("_non_persistent_buffers_set")
@@ -265,10 +265,9 @@ def _joined(prefix: str, name: object) -> str:
 
 
 def attributes_of(foreign: Foreign) -> dict[str, object]:
-    """What the author of a class kept in it: ``names``, ``yaml``, ``nc``, ``stride``, ...
+    """Attributes that the author of a class gave an object: ``names``, ``yaml``, ``nc``, ``stride``, ...
 
-    torch's own book-keeping (parameters, buffers, submodules, hooks: names that begin with an underscore)
-    is left out.
+    torch's own (parameters, buffers, submodules, hooks: names that begin with an underscore) are left out.
     """
     state = foreign.state
     if isinstance(state, tuple) and len(state) == 2:  # a class with __slots__: (__dict__ or None, slots)

@@ -17,7 +17,7 @@ from yolov7.tensor_files.tree import check_finite
 from yolov7.text import printable
 
 MAX_PICKLE = 64 * 2**20
-"""Bytes of one; those of real checkpoints have some 100 KB, the weights being elsewhere."""
+"""Bytes of a pickle; those of real checkpoints have some 100 KB, since the weights are elsewhere."""
 
 _STEP = 32
 _STOP = ord(".")
@@ -46,11 +46,11 @@ class Unpickler(Machine):
         self._part = part
 
     def load(self) -> object:
-        """The next pickle as a tree (``tree.py``); `position` is then behind it.
+        """Read the next pickle as a tree (``tree.py``); `position` is then behind it.
 
         Raises:
-            UnsafeCheckpointError: it asks for what no checkpoint needs; the message names it.
-            DamagedCheckpointError: it makes no sense, or is out of all proportion.
+            UnsafeCheckpointError: a name that no checkpoint needs; the message has it.
+            DamagedCheckpointError: an invalid pickle, or one out of all proportion.
         """
         try:
             self._run()
