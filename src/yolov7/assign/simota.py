@@ -52,8 +52,8 @@ def simota(head: HeadOutput, targets: Targets, reach: float, q: int = 20) -> Ass
         )
         owner = _owners(head, candidates, sorted_targets, q)
         (taken,) = (owner >= 0).nonzero(as_tuple=True)
-        positives = Assignment(**vars(candidates[taken]), target=by_image[owner[taken]], order=taken)
-        return positives[positives.level.argsort(stable=True)]
+        taken = taken[candidates.level[taken].argsort(stable=True)]
+        return Assignment(**vars(candidates[taken]), target=by_image[owner[taken]], order=taken)
 
 
 def _owners(head: HeadOutput, candidates: Places, targets: Targets, q: int) -> Tensor:

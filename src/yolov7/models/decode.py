@@ -72,8 +72,8 @@ def logits_at(levels: Sequence[Tensor], places: Places) -> Tensor:
     rows = levels[0].new_zeros((len(places), levels[0].shape[-1]), dtype=torch.float32)
     for index, level in enumerate(levels):
         (here,) = (places.level == index).nonzero(as_tuple=True)
-        p = places[here]
-        rows.index_copy_(0, here, by_cell(level)[p.image, p.row, p.column, p.anchor].float())
+        place = (p[here] for p in (places.image, places.row, places.column, places.anchor))
+        rows.index_copy_(0, here, by_cell(level)[tuple(place)].float())
     return rows
 
 

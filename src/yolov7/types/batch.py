@@ -72,8 +72,8 @@ class Places:
     column: Tensor
 
     def __post_init__(self) -> None:
-        values = vars(self)
-        if any(v.dtype != torch.int64 or v.shape != (len(self.level),) for v in values.values()):
+        values, shape = vars(self), (len(self.level),)
+        if any(v.dtype != torch.int64 or v.shape != shape for v in values.values()):
             raise UsageError(
                 f"the fields of {type(self).__name__} do not fit together",
                 expected="int64 tensors of one shape (P,)",
