@@ -7,7 +7,7 @@ import torch
 
 import yolov7
 from yolov7.inference.backend import TorchBackend
-from yolov7.inference.graphs import IMAGES, SHAPES, GraphedNetwork
+from yolov7.inference.graphs import MAX_BATCH, MAX_GRAPHS, GraphedNetwork
 
 
 class Doubling:
@@ -51,12 +51,12 @@ def test_large_batches_and_many_shapes_are_not_recorded():
     doubling = Doubling()
     graphed = GraphedNetwork(doubling, doubling.record)
     for _ in range(4):
-        graphed(images(IMAGES + 1))
+        graphed(images(MAX_BATCH + 1))
     assert doubling.replays == 0
-    for side in range(1, SHAPES + 3):
+    for side in range(1, MAX_GRAPHS + 3):
         for _ in range(3):
             graphed(images(side=side))
-    assert doubling.replays == 2 * SHAPES
+    assert doubling.replays == 2 * MAX_GRAPHS
 
 
 @pytest.mark.parametrize("error", [0.1, float("nan")])

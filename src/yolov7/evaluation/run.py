@@ -1,4 +1,4 @@
-"""A network and a data set -> metrics. Images are read and prepared while the network computes."""
+"""Evaluation of a network on a data set. Images are read and prepared while the network computes."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from yolov7.prefetch import prefetch
 from yolov7.thresholds import COCO, Thresholds
 from yolov7.types import Detections
 
-_BATCHES_AHEAD = 3
 PIXELS = 32 * 640 * 640
-"""In a batch, where nothing else is asked for."""
+"""Pixels per batch, by default."""
+_BATCHES_AHEAD = 3
 
 
 @dataclass(frozen=True)
 class Evaluation(Metrics):
-    """The COCO metrics of the images that could be read, and what they were computed from.
+    """COCO metrics of the images that could be read, and the detections that they were computed from.
 
     Attributes:
-        by_image: image id -> detections, in pixels of the image, with labels of the data set.
-        defects: images whose pixels could not be decoded; they and their objects are left out of the metrics.
-        precision_recall: the curves that the metrics are means of.
-        dataset: the ground truth.
+        by_image: detections by image id, in pixels of the image, with labels of the data set.
+        defects: images that could not be decoded. They and their objects are left out of the metrics.
+        precision_recall: curves whose means are the metrics.
+        dataset: ground truth.
     """
 
     by_image: dict[int | str, Detections] = field(repr=False, compare=False)
@@ -56,7 +56,7 @@ class Evaluation(Metrics):
 
     @property
     def metrics(self) -> Metrics:
-        """The numbers alone."""
+        """Metrics alone."""
         return Metrics(**{one.name: getattr(self, one.name) for one in fields(Metrics)})
 
     def judgements(self, conf: float) -> list[Judgement]:
@@ -85,21 +85,21 @@ def evaluate_network(
 ) -> Evaluation:
     """Detect objects in every image of a data set, and measure by the COCO protocol.
 
-    Images have their long side scaled to `size` and share a rectangle with others of similar shape. A box may
-    keep several classes. An image that cannot be decoded is reported and left out, with its objects: what it
-    would have scored says nothing about the network.
+    The long side of images is scaled to `size`, and images of similar shape share a rectangle. A box may have
+    several classes. An image that cannot be decoded is reported and left out together with its objects: its
+    score would say nothing about the network.
 
     Args:
-        backend: the network.
-        dataset: the ground truth; its classes are matched to the network's by name.
-        names: the network's class names by label.
+        backend: network.
+        dataset: ground truth; its classes are matched to the network's by name.
+        names: class names of the network by label.
         size: long side of the images, pixels.
-        thresholds: of NMS.
+        thresholds: thresholds of NMS.
         batch_size: images per batch; by default as many as have the pixels of 32 at 640.
         shape: (height, width) that all images are padded to; the backend's own by default.
         augment: test-time augmentation.
         released_mapping: map boxes back as the released evaluation does (`released_way_back`).
-        progress: called with the number of images done and of all.
+        progress: called with the number of images done and of all images.
 
     Raises:
         DataError: the data set has boxes of classes that the network does not know.
@@ -144,7 +144,7 @@ def _prepare_ahead(
     batches: Sequence[RectangularBatch],
     views: Callable[[LabelledImage, tuple[int, int]], list[View]],
 ) -> Iterator[list[tuple[LabelledImage, list[View] | Defect]]]:
-    """Images of each batch with their views, or why they have none; threads read a few batches ahead."""
+    """Yield the images of each batch with their views, or with a defect; threads read batches ahead."""
 
     def prepare(item: tuple[int, tuple[int, int]]) -> tuple[LabelledImage, list[View] | Defect]:
         image = images[item[0]]

@@ -1,1 +1,1 @@
-"""From pictures to boxes: the network as a backend, and the predictor."""
+"""Inference: backends, the pipeline from images to detections, and the predictor."""

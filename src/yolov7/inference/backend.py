@@ -1,4 +1,4 @@
-"""What runs a network: one small protocol, and torch as the first that fulfils it."""
+"""Backends: the protocol of everything that runs a network, and torch as the first backend."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ class Backend(Protocol):
     """A network on some runtime, from pixels to decoded rows."""
 
     stride: int
-    """Sides of the images are multiples of this."""
+    """Height and width of images must be multiples of this."""
     layout: RowLayout
-    """Columns of its rows."""
+    """Columns of the rows."""
     shape: tuple[int, int] | None
-    """(height, width) of the only images that it takes; None where it takes all."""
+    """(height, width) of the only images that it takes; None if it takes all."""
     variant: str
     """Name of the network."""
     runtime: str
-    """What runs it, and how, in words."""
+    """Runtime, device and precision, as text."""
 
     def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
-        """Rows that a detection can come from.
+        """Decode the rows whose objectness exceeds a threshold.
 
         Args:
             images: (B, 3, H, W), uint8, or float in [0, 1].
-            objectness: only rows above this are wanted.
+            objectness: threshold.
 
         Returns:
-            For each image float32 (n, 5 + C): cx, cy, w, h in pixels, objectness, class probabilities.
+            Per image float32 (N, 5 + C): cx, cy, w, h in pixels, objectness, class probabilities.
         """
         ...
 
@@ -46,13 +46,13 @@ class TorchBackend:
     """The fused network on a torch device, in the memory format that is fastest there.
 
     Args:
-        model: any form; a fused copy is made.
+        model: network in any form, which is copied and fused.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``...
         half: 16 bits: float16 on a GPU, bfloat16 on a CPU, where float16 is slow.
-        graphs: on an NVIDIA GPU replay recorded launches: see :mod:`yolov7.inference.graphs`.
+        graphs: replay CUDA graphs on an NVIDIA GPU: see :mod:`yolov7.inference.graphs`.
 
     Raises:
-        UsageError: torch does not know the device, or it is not there.
+        UsageError: an unknown or missing device.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class TorchBackend:
         self.dtype = torch.float32
         if half:
             self.dtype = torch.bfloat16 if self.device.type == "cpu" else torch.float16
-        # Convolutions prefer channels next to each other: docs/performance.md has the ratios.
-        # torch's stubs do not know the argument.
+        # Convolutions are faster with channels last: docs/performance.md has the ratios.
+        # The stubs of torch lack the argument.
         self.model = fuse(model).to(self.device, self.dtype)
         self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Anchors keep their precision: rounding 459 to 16 bits would move boxes.
@@ -84,24 +84,27 @@ class TorchBackend:
             return self.model.decode_above(Predictions(tuple(self._graphed(images))), objectness)
 
     def to_input(self, images: Tensor) -> Tensor:
-        """Images on the device, in the network's precision and memory format, in [0, 1]."""
+        """Move images (B, 3, H, W) to the device, in the network's dtype, scaled to [0, 1]."""
         scale = 255 if images.dtype == torch.uint8 else 1
         if self.device.type == "cuda" and not images.is_cuda:
-            images = images.pin_memory()  # else the copy waits for what the GPU is doing
+            images = images.pin_memory()  # or else the copy waits for the GPU
         images = images.to(self.device, non_blocking=True).to(self.dtype)
         return images.div_(scale) if scale != 1 else images
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """A device by its name: what torch calls it, or a GPU's number.
+    """Find a device by its torch name or GPU number.
 
     Raises:
-        UsageError: torch does not know it, or it is not there.
+        UsageError: an unknown or missing device.
+
+    >>> find_device("cpu")
+    device(type='cpu')
     """
     try:
         found = torch.device(f"cuda:{device}" if isinstance(device, str) and device.isdecimal() else device)
         torch.empty(0, device=found)
-    # In turn: no such name or number; torch was built without it; it has no kernels.
+    # In this order: no such name or number; torch was built without it; it has no kernels.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
             "this device cannot be used", expected=", ".join(_available()), found=f"{device} ({error})"
@@ -115,12 +118,12 @@ def _available() -> list[str]:
 
 
 def default_device() -> str:
-    """The best device here: a GPU where there is one."""
+    """Name of the first GPU of this machine, or ``cpu``."""
     return _available()[1] if len(_available()) > 1 else "cpu"
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor computes in bfloat16 rather than imitating it."""
+    """Whether this processor has bfloat16 instructions, instead of emulating them."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older torch
     if not capabilities and Path("/proc/cpuinfo").is_file():
         flags = Path("/proc/cpuinfo").read_text()

@@ -1,6 +1,6 @@
-"""CUDA graphs: a network's hundreds of launches recorded once, and replayed as one.
+"""CUDA graphs: the hundreds of kernel launches of a network, recorded once and replayed as one.
 
-What a GPU does for one image takes about as long as telling it what to do, kernel by kernel.
+For a single image, launching the kernels one by one takes about as long as running them.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from torch import Tensor
 Network = Callable[[Tensor], Sequence[Tensor]]
 """Images (B, 3, H, W) -> outputs."""
 
-SHAPES = 8
-"""So many are recorded: each keeps memory for its layers."""
-IMAGES = 4
-"""In larger batches the GPU is busy for longer than the launches take."""
+MAX_GRAPHS = 8
+"""Number of shapes that are recorded; each graph keeps memory for its activations."""
+MAX_BATCH = 4
+"""Largest batch that is recorded. In larger ones running the kernels takes longer than launching them."""
 TOLERANCE = 1e-2
-"""Of a replay from the network itself, relative to the largest output: kernels may be chosen anew."""
+"""Largest difference of a replay from the network, relative to the largest output. Kernels may differ."""
 
 _LOG = logging.getLogger(__name__)
 
 
 class GraphedNetwork:
-    """A network that is replayed where a graph of it agrees with it, and called where there is none.
+    """A network that replays a graph for shapes that have one, and runs as usual for others.
 
-    Shapes are recorded when they come for the second time. Outputs are valid until the next call: a caller
-    holds `lock` for as long as it needs them.
+    A shape is recorded at its second occurrence, and its graph is used if it agrees with the network. Outputs
+    are valid until the next call: callers hold `lock` for as long as they need them.
 
     Args:
-        network: the same kernels for the same shape, and nothing that waits for the device.
-        record: the network for images like these, as one launch; CUDA's by default.
+        network: must run the same kernels for the same shape, and never wait for the device.
+        record: function that records the network for images of one shape; by CUDA by default.
     """
 
     def __init__(self, network: Network, record: Callable[[Network, Tensor], Network] | None = None) -> None:
         self.lock = threading.Lock()
         self._network = network
-        self._record = record or _recorded
+        self._record = record or _record
         self._seen: Counter[torch.Size] = Counter()
         self._graphs: dict[torch.Size, Network] = {}
 
@@ -49,12 +49,12 @@ class GraphedNetwork:
             return graph(images)
         outputs = self._network(images)
         self._seen[images.shape] += 1
-        if self._seen[images.shape] == 2 and len(images) <= IMAGES and len(self._graphs) < SHAPES:
+        if self._seen[images.shape] == 2 and len(images) <= MAX_BATCH and len(self._graphs) < MAX_GRAPHS:
             self._try_to_record(images)
         return outputs
 
     def _try_to_record(self, images: Tensor) -> None:
-        mirrored = images.flip(-1)  # of what it was recorded with, even an empty graph has the right outputs
+        mirrored = images.flip(-1)  # other than recorded: even an empty graph has those outputs
         try:
             graph = self._record(self._network, images)
             replayed = graph(mirrored)
@@ -65,26 +65,26 @@ class GraphedNetwork:
         if all(_close(*pair) for pair in zip(replayed, expected, strict=True)):
             self._graphs[images.shape] = graph
         else:
-            _LOG.warning("a CUDA graph disagrees with its network, and is not used")
+            _LOG.warning("a CUDA graph disagrees with its network and is not used")
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
     largest = expected.abs().max().float()
-    # "Not at most" instead of "greater than": NaN is not close.
+    # NaN compares as not close.
     return bool((found.float() - expected.float()).abs().max() <= TOLERANCE * largest)
 
 
-def _recorded(network: Network, images: Tensor) -> Network:
-    kept = images.clone()  # a graph reads and writes where it did when it was recorded
+def _record(network: Network, images: Tensor) -> Network:
+    kept = images.clone()  # a graph always reads and writes the memory that it was recorded with
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(images.device):  # streams are of the current device: else nothing is recorded
+    with torch.cuda.device(images.device):  # streams belong to the current device
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
-            for _ in range(3):  # libraries choose their kernels and take their workspaces
+            for _ in range(3):  # warm-up: libraries choose kernels and allocate workspaces
                 network(kept)
         torch.cuda.current_stream().wait_stream(aside)
-        # What other threads do with the device in the meantime is no fault of this one.
+        # thread_local: other threads may use the device meanwhile.
         with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
             outputs = network(kept)
 

@@ -1,4 +1,4 @@
-"""From whatever a user has to boxes in its pixels: read ahead, letterbox, network, NMS, and back."""
+"""The predictor: images of any source, read ahead, become detections in pixels of the image."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -32,21 +31,24 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 READERS = 2
-"""Threads that decode images ahead of the network: one large photo then does not hold up the next."""
+"""Threads that decode images ahead of the network, so that one large photo does not delay the next."""
 
 
 class Predictor:
     """A network, ready for images.
 
     Args:
-        backend: what runs the network.
-        names: class names.
+        backend: network on some runtime.
+        names: class names by label.
         size: longest side that images are scaled to, pixels.
-        thresholds: for all calls that are not given others.
-        centred: pad images on all sides, as the released tool does, not on the right and below only.
-        augment: test-time augmentation: each image three times, mirrored and scaled.
-        parallel: images that are worked on at the same time, each from file to boxes by one thread: more
-            images a second, though each takes longer. The backend must allow as many calls at once.
+        thresholds: defaults for all calls.
+        centred: pad images on all sides, as the released tool does, instead of right and below.
+        augment: test-time augmentation: three views of each image, mirrored and scaled.
+        parallel: number of images in progress at the same time, each from file to boxes in one thread: higher
+            throughput, higher latency. The backend must allow as many calls at once.
+
+    Raises:
+        UsageError: invalid size, number or class; or augmentation on a backend that takes one shape only.
 
     >>> from yolov7 import load
     >>> predictor = load("best.pt")
@@ -76,7 +78,7 @@ class Predictor:
         self.names = tuple(names)
         self.size = whole_strides(size, backend.stride) if backend.shape is None else size
         self.thresholds = thresholds
-        thresholds.labels(self.names)  # a class that does not exist is known now, not at the first image
+        thresholds.labels(self.names)  # an unknown class is an error now, not at the first image
         self.centred = centred
         self.augment = augment
         self.parallel = parallel
@@ -86,7 +88,7 @@ class Predictor:
         """The fused network.
 
         Raises:
-            UsageError: it runs on something other than torch.
+            UsageError: the backend is not torch.
         """
         if not isinstance(self.backend, TorchBackend):
             raise UsageError("this predictor does not run on torch", found=type(self.backend).__name__)
@@ -104,12 +106,12 @@ class Predictor:
         """Find objects in one image: a path, a URL, numpy (H, W, 3) RGB, PIL or a tensor.
 
         Args:
-            image: one image. Arrays are RGB; OpenCV's are BGR and want ``image[..., ::-1]``.
+            image: one image. Arrays are RGB; convert OpenCV's BGR by ``image[..., ::-1]``.
             thresholds, changes: as in :meth:`predict`.
 
         Raises:
-            SourceError: it cannot be read.
-            UsageError: it is not one image, or an invalid threshold.
+            SourceError: the image cannot be read.
+            UsageError: not exactly one image, or an invalid threshold.
         """
         results = self.predict(image, thresholds=thresholds, on_error=_raise, **changes)
         found = list(islice(results, 2))
@@ -126,27 +128,26 @@ class Predictor:
         thresholds: Thresholds | None = None,
         **changes: Unpack[ThresholdChanges],
     ) -> Results:
-        """Find objects in each image of a source, one after the other, in constant memory.
+        """Find objects in each image of a source, in order and in constant memory.
 
         Args:
             source: path, list, glob, folder, video, webcam index, URL, RTSP, numpy (H, W, 3) RGB, PIL,
-                tensor, or an open :class:`~yolov7.sources.opening.Source`. Arrays are RGB; OpenCV's are BGR
-                and want ``image[..., ::-1]``.
+                tensor, or an open :class:`~yolov7.sources.opening.Source`. Arrays are RGB; convert OpenCV's
+                BGR by ``image[..., ::-1]``.
             batch_size: images that go through the network together.
-            on_error: called with each frame that cannot be read (``frame.error``), of which there is then no
-                result. Where not given, its result has an ``error`` and no detections, and a warning is
-                logged: each image has its result, in order.
-            thresholds: for this call; the predictor's own where not given.
+            on_error: called with each frame that cannot be read (``frame.error``), which then has no result.
+                By default a warning is logged, and its result has an ``error`` and no detections.
+            thresholds: thresholds of this call; the predictor's own by default.
             changes: any of conf, iou, classes, agnostic, max_detections, for this call.
 
         Raises:
-            SourceError: nothing is there to be read.
+            SourceError: there is nothing to read.
             UsageError: an invalid threshold or batch size.
         """
         check_whole("batch size", batch_size)
         limits = (thresholds or self.thresholds).but(**changes)
         limits.labels(self.names)
-        # Opened here, not when the first result is asked for: a wrong path is known at once.
+        # Opened here, not at the first result, so that a wrong path is an error at once.
         return Results(self._results(open_source(source), limits, batch_size, on_error))
 
     def _results(
@@ -156,49 +157,32 @@ class Predictor:
         batch_size: int,
         on_error: Callable[[Frame], None] | None,
     ) -> Iterator[Result]:
-        if self.parallel > 1 and batch_size == 1:
-            yield from self._results_in_parallel(source, limits, on_error)
-            return
-        frames = source.read_ahead(self._prepare, depth=batch_size + 3, workers=READERS)
-        while batch := list(islice(frames, batch_size)):
-            prepared = [frame for frame in batch if isinstance(frame, _Prepared)]
-            results = self._detect(prepared, limits) if prepared else iter(())
-            for frame in batch:
-                if isinstance(frame, _Prepared):
-                    yield next(results)
-                else:
-                    yield from self._failed(frame, on_error)
-
-    def _results_in_parallel(
-        self, source: Source, limits: Thresholds, on_error: Callable[[Frame], None] | None
-    ) -> Iterator[Result]:
-        """Each image by one thread, from file to boxes."""
-
-        def detect(frame: Frame) -> Result | Frame:
-            prepared = self._prepare(frame)
-            return next(self._detect([prepared], limits)) if isinstance(prepared, _Prepared) else prepared
-
-        for found in source.read_ahead(detect, depth=2 * self.parallel, workers=self.parallel):
-            if isinstance(found, Result):
-                yield found
+        for result in chain.from_iterable(self._batches(source, limits, batch_size)):
+            if result.error is None:
+                yield result
+            elif on_error is not None:
+                on_error(result.frame)
             else:
-                yield from self._failed(found, on_error)
+                _LOG.warning("cannot be read: %s", result.error)
+                yield result
 
-    def _failed(self, frame: Frame, on_error: Callable[[Frame], None] | None) -> Iterator[Result]:
-        """The result of an image that cannot be read, unless somebody is told of it otherwise."""
-        if on_error is not None:
-            on_error(frame)
+    def _batches(self, source: Source, limits: Thresholds, batch_size: int) -> Iterator[list[Result]]:
+        if self.parallel > 1 and batch_size == 1:  # each image in one thread, from file to boxes
+            yield from source.read_ahead(
+                lambda frame: self._detect([self._prepare(frame)], limits),
+                depth=2 * self.parallel,
+                workers=self.parallel,
+            )
             return
-        _LOG.warning("cannot be read: %s", frame.error)
-        timings = Timings(frame.read_ms, 0, 0, 0)
-        nothing = np.zeros((0, 0, 3), np.uint8)
-        yield Result(Detections.empty(self.names), nothing, frame.source, frame.index, timings, frame)
+        prepared = source.read_ahead(self._prepare, depth=batch_size + 3, workers=READERS)
+        while batch := list(islice(prepared, batch_size)):
+            yield self._detect(batch, limits)
 
-    def _prepare(self, frame: Frame) -> _Prepared | Frame:
-        """Letterbox a frame, in the background; one that could not be read stays what it is."""
-        if frame.image is None:
-            return frame
+    def _prepare(self, frame: Frame) -> _Prepared:
+        """Letterbox a frame, in the background."""
         start = time.perf_counter()
+        if frame.image is None:
+            return _Prepared(frame, (), 0)
         backend = self.backend
         with self._enough_memory(frame.image):
             view = prepare(frame.image, self.size, backend.stride, backend.shape, centred=self.centred)
@@ -206,34 +190,37 @@ class Predictor:
             views = augmented(view, backend.stride) if self.augment else [view]
         return _Prepared(frame, views, 1000 * (time.perf_counter() - start))
 
-    def _enough_memory(self, *images: Image) -> AbstractContextManager[None]:
-        """Explain a size that memory does not suffice for."""
-        height, width = self.backend.shape or long_side_size(images[0].shape[:2], self.size)
-        return enough_for_images(height, width, len(images))
+    def _enough_memory(self, image: Image, count: int = 1) -> AbstractContextManager[None]:
+        """Explain running out of memory by the size of the images."""
+        height, width = self.backend.shape or long_side_size(image.shape[:2], self.size)
+        return enough_for_images(height, width, count)
 
-    def _detect(self, batch: Sequence[_Prepared], limits: Thresholds) -> Iterator[Result]:
-        start = time.perf_counter()
-        images = [one.views for one in batch]
-        with self._enough_memory(*(views[0].canvas for views in images)):
-            rows = infer(self.backend, images, limits.conf, centred=self.centred)
-        network = time.perf_counter()
-        found = select(rows, limits, self.names, self.backend.layout)
-        end = time.perf_counter()
-        for one, detections in zip(batch, found, strict=True):
-            timings = Timings(
-                read=one.frame.read_ms,
-                prepare=one.milliseconds,
-                network=1000 * (network - start) / len(batch),
-                nms=1000 * (end - network) / len(batch),
-            )
-            image = one.frame.image
-            assert image is not None
-            yield Result(detections, image, one.frame.source, one.frame.index, timings, one.frame)
+    def _detect(self, batch: Sequence[_Prepared], limits: Thresholds) -> list[Result]:
+        """Results of a batch; an image that cannot be read has no detections and no pixels (0, 0, 3)."""
+        images = [one.views for one in batch if one.views]
+        found: Iterator[Detections] = iter(())
+        network_ms = nms_ms = 0.0  # per image
+        if images:
+            start = time.perf_counter()
+            with self._enough_memory(images[0][0].canvas, len(images)):
+                rows = infer(self.backend, images, limits.conf, centred=self.centred)
+            network = time.perf_counter()
+            found = iter(select(rows, limits, self.names, self.backend.layout))
+            network_ms = 1000 * (network - start) / len(images)
+            nms_ms = 1000 * (time.perf_counter() - network) / len(images)
+        results = []
+        for frame, views, prepare_ms in batch:
+            if views:
+                detections, timings = next(found), Timings(frame.read_ms, prepare_ms, network_ms, nms_ms)
+            else:
+                detections, timings = Detections.empty(self.names), Timings(frame.read_ms, 0, 0, 0)
+            image = np.zeros((0, 0, 3), np.uint8) if frame.image is None else frame.image
+            results.append(Result(detections, image, frame.source, frame.index, timings, frame))
+        return results
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A frame on its way to the network."""
+class _Prepared(NamedTuple):
+    """A frame on its way to the network; without views if it cannot be read."""
 
     frame: Frame
     views: Sequence[View]

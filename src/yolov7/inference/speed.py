@@ -1,4 +1,4 @@
-"""How long a network takes: images as prediction prepares them, and calls that are timed one by one."""
+"""Timing of networks: inputs as prediction prepares them, and seconds per call."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from yolov7.types import Image
 
 
 def inputs_for(backend: Backend, photos: Sequence[Image], size: int, batch: int = 1) -> list[Tensor]:
-    """Photos as a network gets them in prediction, `batch` at a time: uint8 (B, 3, H, W), ready.
+    """Prepare photos as prediction does, in batches of uint8 (B, 3, H, W).
 
     Args:
-        backend: that is to run on them.
+        backend: network that they are for.
         photos: uint8 (H, W, 3) RGB.
-        size: longest side, pixels, where the backend takes any.
-        batch: images of each input; of the last one what is left.
+        size: longest side, pixels; ignored if the backend takes one shape only.
+        batch: images per input; the last may have fewer.
     """
     views = [prepare(photo, size, backend.stride, backend.shape) for photo in photos]
     return [batched(views[start : start + batch])[0] for start in range(0, len(views), batch)]
@@ -29,7 +29,7 @@ def inputs_for(backend: Backend, photos: Sequence[Image], size: int, batch: int 
 def call_seconds(
     call: Callable[[Tensor], object], inputs: Sequence[Tensor], device: torch.device
 ) -> list[float]:
-    """Seconds of each call, until the device has done all of it."""
+    """Seconds of each call, until the device has finished."""
     _wait(device)
     seconds = []
     for images in inputs:
@@ -41,7 +41,7 @@ def call_seconds(
 
 
 def _wait(device: torch.device) -> None:
-    """For what was only put in the device's queue."""
+    """Wait for the queue of the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
