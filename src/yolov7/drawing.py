@@ -1,8 +1,8 @@
-"""Boxes on pictures, with the name of what is in them.
+"""Drawing of boxes with their labels.
 
-Lines and letters grow with the picture, and each class has a colour of its own. Labels stay inside the
-picture and never lie on each other: one that finds no room at its box moves away, with a line to the box, and
-one that finds no room near it is left out, the least important first.
+Lines and letters grow with the picture, and each class has its own colour. Labels stay inside the picture and
+never overlap: a label without room at its box moves away, with a line to the box; a label without room nearby
+is left out, the least important first.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Box = tuple[int, int, int, int]
 """Left, top, right and bottom pixel."""
 
 _GOLDEN_ANGLE = 137.508
-"""Degrees between the hues of successive classes: no two of the first dozens come close."""
+"""Degrees between the hues of successive classes, which keeps the first dozens apart."""
 _TONES = ((0.72, 0.17), (0.60, 0.19), (0.82, 0.13))
-"""Lightness and chroma (OKLCH) of a class's colour; neighbours in number differ in tone as well."""
-_LEAST_HEIGHT_FOR_LABELS = 60
-_CELLS, _LEAST_CELL = 8, 4
-"""Cells along the long side of a blurred box, and the least pixels that one has."""
-_REACH = 4
-"""Label heights that a label may be away from its box."""
-_LONGEST_TEXT = 200
-_WIDEST_LINE = 100
+"""Lightness and chroma (OKLCH) of class colours, in turn, so that successive classes differ in both."""
+_MIN_HEIGHT_FOR_LABELS = 60  # pixels
+_CELLS, _MIN_CELL = 8, 4
+"""Cells along the long side of a blurred box, and their minimum size in pixels."""
+_MAX_DISTANCE = 4
+"""Maximum distance of a label from its box, in label heights."""
+_MAX_TEXT = 200  # characters
+_MAX_LINE_WIDTH = 100  # pixels
 _WHITE: Colour = (255, 255, 255)
 _BLACK: Colour = (0, 0, 0)
 _WIDE_FONTS = (
@@ -48,18 +48,21 @@ _WIDE_FONTS = (
     "msyh.ttc",
     "arial.ttf",
 )
-"""System fonts for names that are not ASCII, where OpenCV (before 5) does not bring one along."""
+"""System fonts for names that are not ASCII, for OpenCV before 5, which has none."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How boxes are drawn.
+    """Appearance of boxes in pictures.
 
     Attributes:
-        line_width: pixels; grows with the picture where None.
-        labels: write class names.
-        scores: write confidences.
-        blur: make what is inside the boxes unrecognisable first (`pixelate`).
+        line_width: line width in pixels; by the size of the picture if None.
+        labels: whether to write class names.
+        scores: whether to write confidences.
+        blur: whether to pixelate the inside of the boxes.
+
+    Raises:
+        UsageError: invalid line width.
     """
 
     line_width: float | None = None
@@ -68,12 +71,9 @@ class Style:
     blur: bool = False
 
     def __post_init__(self) -> None:
-        if self.line_width is not None and not 0 < self.line_width <= _WIDEST_LINE:
-            raise UsageError(
-                "invalid line width",
-                expected=f"more than 0, at most {_WIDEST_LINE} pixels",
-                found=self.line_width,
-            )
+        if self.line_width is not None and not 0 < self.line_width <= _MAX_LINE_WIDTH:
+            expected = f"more than 0, at most {_MAX_LINE_WIDTH} pixels"
+            raise UsageError("invalid line width", expected=expected, found=self.line_width)
 
 
 def draw_boxes(
@@ -86,20 +86,23 @@ def draw_boxes(
     blur: bool = False,
     under: Sequence[Callable[[Image, Sequence[Colour], float], None]] = (),
 ) -> Image:
-    """A copy of the picture with boxes and labels.
+    """Draw boxes and labels on a copy of a picture.
 
     Args:
         image: uint8 (H, W, 3) RGB.
         boxes: (N, 4) ``xyxy`` pixels, most important first: it is drawn on top.
-        texts: what to write at each box, in any script; empty for none. Pictures of fewer than 60 pixels in
-            height get none: the labels would hide what is on them.
-        classes: number of each box's class; chooses the colour.
-        width: pixels of the lines; grows with the picture where not given.
-        blur: make what is inside the boxes unrecognisable first (`pixelate`).
-        under: functions that draw something below the boxes: of canvas, colours (N,) and line width.
+        texts: label of each box, in any script; empty for none. Pictures less than 60 pixels high get no
+            labels, which would hide too much.
+        classes: class of each box, for the colour.
+        width: line width in pixels; by the size of the picture if None.
+        blur: whether to pixelate the inside of the boxes.
+        under: functions that draw below the boxes, of canvas, colours (N,) and line width.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
 
     Raises:
-        UsageError: not such an image, or boxes, texts and classes of different number.
+        UsageError: another kind of image, or boxes, texts and classes of different number.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise UsageError("not an image", expected="uint8 (H, W, 3)", found=f"{image.dtype} {image.shape}")
@@ -117,16 +120,16 @@ def draw_boxes(
         draw(canvas, colours, line)
     for corner, colour in zip(corners[::-1], colours[::-1], strict=True):
         _draw_frame(canvas, corner, colour, line)
-    if canvas.shape[0] >= _LEAST_HEIGHT_FOR_LABELS and any(texts):
+    if canvas.shape[0] >= _MIN_HEIGHT_FOR_LABELS and any(texts):
         _draw_labels(canvas, corners, texts, colours, line)
     return canvas
 
 
 def pixelate(image: Image, boxes: npt.NDArray[np.floating[Any]]) -> Image:
-    """A copy of the picture with square cells of one colour inside the boxes: 8 along a box's long side.
+    """Pixelate the inside of boxes in a copy of a picture: 8 square cells along a box's long side.
 
-    All pixels that a box touches are covered; all others are as they were. Cells have 4 pixels at least, so
-    that small boxes lose their detail as well.
+    All pixels that a box touches are changed, and no others. Cells are at least 4 pixels wide, so that small
+    boxes lose their detail too.
 
     Args:
         image: uint8 (H, W, 3) RGB.
@@ -140,7 +143,7 @@ def pixelate(image: Image, boxes: npt.NDArray[np.floating[Any]]) -> Image:
         height, width = part.shape[:2]
         if not part.size:
             continue
-        cell = max(max(height, width) / _CELLS, _LEAST_CELL)
+        cell = max(max(height, width) / _CELLS, _MIN_CELL)
         columns, rows = max(1, round(width / cell)), max(1, round(height / cell))
         cells = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
         part[:] = cv2.resize(cells, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -148,14 +151,14 @@ def pixelate(image: Image, boxes: npt.NDArray[np.floating[Any]]) -> Image:
 
 
 def touched_pixels(boxes: npt.NDArray[np.floating[Any]], height: int, width: int) -> list[Box]:
-    """Pixels that each box touches: first column and row, and those behind the last; inside the picture."""
+    """Pixels that each box touches inside the picture: first column and row, and last ones plus 1."""
     corners = np.sort(np.nan_to_num(np.asarray(boxes, np.float64)).reshape(-1, 2, 2), axis=1)
     inside = np.stack([np.floor(corners[:, 0]), np.ceil(corners[:, 1])], 1).clip(0, (width, height))
     return [tuple(box) for box in inside.reshape(-1, 4).astype(int).tolist()]
 
 
 def caption(image: Image, text: str, colour: Colour) -> Image:
-    """A copy of the picture with a line of text at its top left, as high as there is room for."""
+    """Write a line of text at the top left of a copy of the picture; smaller in low pictures."""
     canvas = np.array(image, order="C")
     letters = min(letter_size(*canvas.shape[:2]), int(canvas.shape[0] / 1.4))
     if letters > 0:
@@ -166,18 +169,18 @@ def caption(image: Image, text: str, colour: Colour) -> Image:
 
 
 def line_width(height: int, width: int) -> float:
-    """Pixels of a box's line on a picture of this size; edges between two pixels are soft."""
+    """Line width in pixels for a picture of this size; edges between two pixels are soft."""
     return max(1.0, math.sqrt(height * width) / 300)
 
 
 def letter_size(height: int, width: int) -> int:
-    """Pixels of a label's letters on a picture of this size; never too small to be read."""
+    """Font size in pixels for a picture of this size, at least 9."""
     return max(9, round(min(math.sqrt(height * width) / 42, 7 + math.sqrt(height * width) / 80)))
 
 
 @lru_cache(maxsize=1024)
 def class_colour(number: int) -> Colour:
-    """A colour (RGB) for a class: bright, and far from those of its neighbours."""
+    """Colour (RGB) of a class: bright, and far from those of its neighbours."""
     lightness, chroma = _TONES[number % len(_TONES)]
     return _oklch_to_rgb(lightness, chroma, math.radians(20 + _GOLDEN_ANGLE * number))
 
@@ -202,21 +205,21 @@ def _gamma(linear: float) -> float:
 
 
 def _is_dark(colour: Colour) -> bool:
-    """Whether white reads better on it than black: by the contrast ratio of WCAG 2."""
+    """Test if white text has more contrast than black, by the contrast ratio of WCAG 2."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05
 
 
 def _corners(boxes: npt.NDArray[np.float64], height: int, width: int) -> list[Box]:
-    """Pixels that the boxes begin and end with, inside the picture."""
+    """First and last pixels of boxes (N, 4), clipped to the picture."""
     limit = np.array((width, height, width, height)) - 1
     inside = np.clip(np.nan_to_num(boxes), 0, limit).round().astype(int).reshape(-1, 2, 2)
     return [tuple(box) for box in np.sort(inside, axis=1).reshape(-1, 4).tolist()]
 
 
 def _draw_frame(canvas: Image, box: Box, colour: Colour, line: float) -> None:
-    """The outline of a box, its line centred on the box's edge pixels."""
+    """Draw the frame of a box, with lines centred on its edge pixels."""
     (x1, y1, x2, y2), half = box, line / 2
     left, top, right, bottom = x1 + 0.5 - half, y1 + 0.5 - half, x2 + 0.5 + half, y2 + 0.5 + half
     if right - left <= 2 * line or bottom - top <= 2 * line:
@@ -229,7 +232,7 @@ def _draw_frame(canvas: Image, box: Box, colour: Colour, line: float) -> None:
 
 
 def _fill(canvas: Image, area: tuple[float, float, float, float], colour: Colour) -> None:
-    """Paint a rectangle; pixels that it covers in part are mixed."""
+    """Fill a rectangle; partly covered pixels are blended."""
     height, width = canvas.shape[:2]
     across, covered_x = _cover(area[0], area[2], width)
     down, covered_y = _cover(area[1], area[3], height)
@@ -239,7 +242,7 @@ def _fill(canvas: Image, area: tuple[float, float, float, float], colour: Colour
 
 
 def _cover(begin: float, end: float, limit: int) -> tuple[slice, npt.NDArray[np.float32]]:
-    """Pixels of a row that an interval touches, and the share of each that it covers."""
+    """Pixels of a row that an interval touches, and the covered fraction of each."""
     begin, end = max(0.0, begin), min(float(limit), end)
     first, last = math.floor(begin), math.ceil(end)
     places = np.arange(first, last, dtype=np.float32)
@@ -277,7 +280,7 @@ def _draw_labels(
 
 
 def _leader(box: Box, label: Box, line: float) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """Ends of the line from a label to the nearest point of its box; None where the label is at the box."""
+    """Ends of the line from a label to the nearest point of its box; None if the label is at the box."""
     (x1, y1, x2, y2), (left, top, right, bottom) = box, label
     near = line + 2
     apart = max(x1 - right, left - x2, y1 - bottom, top - y2)
@@ -293,25 +296,25 @@ def _leader(box: Box, label: Box, line: float) -> tuple[tuple[int, int], tuple[i
 def _place_label(
     box: Box, size: tuple[int, int], gap: int, taken: npt.NDArray[np.bool_], busy: npt.NDArray[np.bool_]
 ) -> tuple[int, int] | None:
-    """Left and top of a label: where it hides no other label, and the least of what is in boxes.
+    """Place of a label: on no other label, and on as few pixels of boxes as possible.
 
-    First above the box, below it, and inside; then farther and farther away.
+    Places above, below and inside the box come first, then those farther and farther away.
 
     Args:
         box: corners of the box.
         size: height and width of the label; at most those of the picture.
-        gap: pixels by which the box's line goes beyond its corners.
-        taken: (H, W) where other labels are.
-        busy: (H, W) where boxes are.
+        gap: pixels by which the box's line extends beyond its corners.
+        taken: mask (H, W) of other labels.
+        busy: mask (H, W) of boxes.
 
     Returns:
-        None where everything near is taken.
+        Left and top; None if there is no room nearby.
     """
     (x1, y1, x2, y2), (height, width) = box, size
     left, right = x1 - gap, x2 + gap + 1 - width
     above, below = y1 - gap - height, y2 + gap + 1
     inside, lowest = y1 - gap, y2 + gap + 1 - height
-    for away in range(_REACH + 1):
+    for away in range(_MAX_DISTANCE + 1):
         if away == 0:
             places = [(x, y) for y in (above, below, inside, lowest) for x in (left, right)]
         else:
@@ -337,25 +340,25 @@ def _place_label(
 
 @lru_cache(maxsize=1024)
 def _label_ramp(colour: Colour) -> Image:
-    """Colours between a label's ground and its letters, (256, 3)."""
+    """Colours from a label's background to its letters, (256, 3)."""
     ink = _WHITE if _is_dark(colour) else _BLACK
     return np.linspace(colour, ink, 256).round().astype(np.uint8)
 
 
 def _one_line(text: str) -> str:
-    """The text as it can be drawn: class names may hold anything."""
-    return " ".join(text.encode(errors="replace").decode().split())[:_LONGEST_TEXT]
+    """Text in one line, without surrogates, cut where it is too long."""
+    return " ".join(text.encode(errors="replace").decode().split())[:_MAX_TEXT]
 
 
 @lru_cache(maxsize=128)
 def _text_mask(text: str, letters: int) -> npt.NDArray[np.uint8]:
-    """How much of each pixel the text covers, 0..255: (h, w), with h the same for all texts of one size."""
+    """Coverage of pixels by a text, uint8 (h, w); h depends on the size alone."""
     import cv2
     import PIL.Image
     import PIL.ImageDraw
 
     height, baseline, margin = round(1.4 * letters), round(1.05 * letters), max(2, round(0.3 * letters))
-    if not text.isascii() and hasattr(cv2, "FontFace"):  # OpenCV 5 brings letters of most scripts along
+    if not text.isascii() and hasattr(cv2, "FontFace"):  # OpenCV 5 has fonts for most scripts
         font = cv2.FontFace("sans")
         _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, letters, 400)
         mask = np.zeros((height, width + 2 * margin), np.uint8)
@@ -369,7 +372,7 @@ def _text_mask(text: str, letters: int) -> npt.NDArray[np.uint8]:
 
 @lru_cache(maxsize=16)
 def _font(letters: int, *, wide: bool) -> PIL.ImageFont.FreeTypeFont:
-    """Pillow's own font, which has ASCII alone, or a wide one of the system."""
+    """Pillow's own font, which has ASCII only, or one of the system for other characters."""
     from PIL import ImageFont
 
     for name in _WIDE_FONTS if wide else ():

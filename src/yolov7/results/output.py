@@ -1,7 +1,4 @@
-"""Where results go.
-
-Directories are never overwritten, names never clash, and a file has its name when it is complete.
-"""
+"""Base class of sinks, and the names and encodings of their files."""
 
 from __future__ import annotations
 
@@ -26,26 +23,26 @@ _LOSSLESS_SUFFIXES = frozenset({".png", ".bmp", ".dib", ".tif", ".tiff", ".pbm",
 
 
 class Names:
-    """Relative paths for results of frames, no two the same even where upper and lower case are one."""
+    """Unique relative paths for results of frames, also on file systems that ignore case."""
 
     def __init__(self) -> None:
         self._uses: dict[str, int] = {}
-        self._last: Frame | None = None  # the last one of a video, and what that video is called
+        self._last: Frame | None = None  # latest frame of a video, and the name of that video
         self._video = ""
 
     def path(self, frame: Frame, suffix: str) -> str:
-        """photos/a.jpg -> a.txt, then a-2.txt; a frame of clip.mp4 -> clip/000012.txt."""
+        """Path of a result: a.txt for photos/a.jpg, then a-2.txt; clip/000012.txt for a frame of clip.mp4."""
         if frame.video is None:
             return self._free(self._stem(frame), suffix)
         return f"{self.video(frame)}/{frame.video.number:06d}{suffix}"
 
     def video(self, frame: Frame) -> str:
-        """One name for all frames of a video, without ending."""
+        """Name for all frames of a video, without suffix."""
         assert frame.video is not None
         last, self._last = self._last, replace(frame, image=None)
         if last is None or last.video is None or frame.source != last.source:
             begins = True
-        else:  # it may be the same video once more
+        else:  # the same video may be read again
             begins = frame.index != last.index and frame.video.number <= last.video.number
         if begins:
             self._video = self._free(self._stem(frame), "")
@@ -68,7 +65,7 @@ class Names:
 
 
 def picture_suffix(frame: Frame) -> str:
-    """Ending for pictures made of a frame: its own if that is .jpg or .jpeg; .png for other lossless ones."""
+    """Suffix for pictures made of a frame: that of its name if .jpg, .jpeg or .png, else .png if lossless."""
     suffix = Path(frame.name).suffix
     if suffix.lower() in (".jpg", ".jpeg", ".png"):
         return suffix
@@ -76,10 +73,14 @@ def picture_suffix(frame: Frame) -> str:
 
 
 def encoded(image: Image, suffix: str) -> bytes:
-    """The content of an image file: PNG, or JPEG of high quality.
+    """Encode an image as PNG, or as JPEG of quality 92.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        suffix: suffix of the file name.
 
     Raises:
-        OutputError: too large for the format.
+        OutputError: image too large for the format.
     """
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     jpeg = suffix.lower() in (".jpg", ".jpeg")
@@ -94,11 +95,11 @@ def encoded(image: Image, suffix: str) -> bytes:
 
 @dataclass(frozen=True)
 class SinkOptions:
-    """What pictures look like, and which there are.
+    """Appearance and choice of pictures.
 
     Attributes:
-        style: lines and labels of pictures and videos, and whether these and crops are blurred.
-        only_found: no pictures of images in which nothing was found.
+        style: lines and labels of pictures and videos; blur for crops too.
+        only_found: whether images without detections get no picture.
     """
 
     style: Style = field(default_factory=Style)
@@ -106,28 +107,23 @@ class SinkOptions:
 
 
 class Sink(ABC):
-    """Takes frames with their detections, in order.
+    """Writer of frames with their detections, in order.
 
-    As a context manager it is closed at the end; after an exception (Ctrl-C too) it is abandoned.
+    A context manager: closed at the end of the block, abandoned after an exception such as Ctrl-C.
 
     Args:
-        directory: the run's directory, which exists.
+        directory: existing directory of the run.
         names: class names by label.
-        options: for those that draw.
+        options: appearance of pictures.
 
     Raises:
-        OutputError: there are such results already, or it cannot be written.
+        OutputError: the directory has such results already, or cannot be written.
     """
 
     result: ClassVar[str]
-    """The file or folder in the run's directory."""
+    """File or folder in the run's directory."""
 
-    def __init__(
-        self,
-        directory: Path,
-        names: Sequence[str],
-        options: SinkOptions = SinkOptions(),
-    ) -> None:
+    def __init__(self, directory: Path, names: Sequence[str], options: SinkOptions) -> None:
         self.path = directory / self.result
         self.names = tuple(names)
         self.options = options
@@ -137,21 +133,21 @@ class Sink(ABC):
 
     @abstractmethod
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Take one frame; of one with an error the detections are empty.
+        """Write one frame; an unreadable one has an error and no detections.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the result cannot be written.
         """
 
     def close(self) -> None:  # noqa: B027 - most have nothing left to complete
-        """Complete what is open.
+        """Complete open files.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: a file cannot be written.
         """
 
     def abandon(self) -> list[Path]:
-        """Leave what is open as usable as it can be, under its partial name. Returns these files."""
+        """Close open files, as usable as possible, under their partial names. Returns their paths."""
         return []
 
     def __enter__(self) -> Sink:
@@ -164,4 +160,4 @@ class Sink(ABC):
             self.close()
         else:
             for path in self.abandon():
-                _LOG.warning("broken off; what there is up to then: %s", path)
+                _LOG.warning("aborted; partial result: %s", path)

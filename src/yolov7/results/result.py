@@ -1,4 +1,4 @@
-"""What a predictor gives for each image."""
+"""Result of a predictor for one image."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     import pandas
 
 NOTEBOOK_SIDE = 1280
-"""Long side in pixels of the picture that a notebook shows: a page of large photos stays light."""
+"""Long side in pixels of pictures in notebooks, so that pages with large photos stay small."""
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Milliseconds that an image spent in each stage; its share where several went through together.
+    """Milliseconds per image in each stage; of a batch its share.
 
-    ``read`` (decode) and ``prepare`` (letterbox) happen in the background while the network works on earlier
+    ``read`` (decoding) and ``prepare`` (letterbox) run in the background while the network works on earlier
     images.
     """
 
@@ -47,15 +47,15 @@ class Result:
     """Detections in one image.
 
     Attributes:
-        detections: in pixels of the image.
+        detections: detections in pixels of the image.
         image: uint8 (H, W, 3) RGB.
-        source: where it came from.
+        source: path or URL.
         index: number of the image in this run, from 0.
         timings: milliseconds by stage.
-        frame: the image with all that its source knows, such as its place in a video.
+        frame: the image with what its source knows, such as the position in a video.
 
-    An image that cannot be read has a result too: `error` says why, there are no detections, and `image` is
-    empty, (0, 0, 3).
+    An unreadable image has a result too: with an `error`, without detections, and with an empty `image`
+    (0, 0, 3).
 
     >>> from yolov7 import load
     >>> result = next(load("best.pt").predict("photos/0.jpg"))
@@ -73,32 +73,32 @@ class Result:
 
     @property
     def error(self) -> Yolov7Error | None:
-        """Why the image cannot be read; None where it was."""
+        """Reason why the image is unreadable, or None."""
         return self.frame.error
 
     def plot(self, *, blur: bool = False) -> Image:
-        """Return a copy of the image with boxes, names and scores drawn on it, uint8 (H, W, 3) RGB.
+        """Draw boxes, names and scores on a copy of the image, uint8 (H, W, 3) RGB.
 
         Args:
-            blur: make what is inside the boxes unrecognisable.
+            blur: whether to pixelate the inside of the boxes.
 
         Raises:
-            SourceError: there is no image, for this reason.
+            SourceError: the image is unreadable.
         """
         if self.error is not None:
             raise self.error
         return self.detections.plot(self.image, Style(blur=blur))
 
     def save(self, path: str | os.PathLike[str], *, blur: bool = False) -> None:
-        """Write the image with its boxes as a JPEG or PNG file, by the ending of the path.
+        """Write the image with its boxes as a JPEG or PNG file, by the suffix of the path.
 
         Args:
-            path: never partial: what was there stays until the new file is complete.
-            blur: make what is inside the boxes unrecognisable.
+            path: path of the file, which is replaced only when the new one is complete.
+            blur: whether to pixelate the inside of the boxes.
 
         Raises:
-            OutputError: it cannot be written.
-            UsageError: another ending.
+            OutputError: the file cannot be written.
+            UsageError: another suffix.
         """
         suffix = Path(path).suffix.lower()
         if suffix not in (".jpg", ".jpeg", ".png"):
@@ -108,8 +108,8 @@ class Result:
     def to_json(self) -> str:
         """Return a JSON object: source, index, width, height and a list of detections.
 
-        Each detection has label, name, score and box (x1, y1, x2, y2 in pixels). An image that cannot be read
-        has an error too, a text.
+        Each detection has label, name, score and box (x1, y1, x2, y2 in pixels). An unreadable image has an
+        error too, as text.
         """
         height, width = self.image.shape[:2]
         return json.dumps(
@@ -124,7 +124,7 @@ class Result:
         )
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a table with one row per detection: x1, y1, x2, y2, score, label, name.
+        """Return a table with one row per detection: see `Detections.to_pandas`.
 
         Raises:
             MissingDependencyError: pandas is not installed.
@@ -138,7 +138,7 @@ class Result:
         return f"<Result {printable(self.source, 80)}, {width} x {height}: {self.detections.summary()}>"
 
     def _repr_png_(self) -> bytes | None:
-        """Picture for notebooks, at most ``NOTEBOOK_SIDE`` pixels; none where there is no image."""
+        """Picture for notebooks, at most ``NOTEBOOK_SIDE`` pixels; None for an unreadable image."""
         if self.error is not None:
             return None
         picture = self.plot()
@@ -149,7 +149,7 @@ class Result:
         return encoded(picture, ".png")
 
     def _repr_html_(self) -> str:
-        """Caption and table for notebooks, which show the picture beside them."""
+        """Caption and table for notebooks, beside the picture."""
         rows = "".join(
             f"<tr><td>{html.escape(printable(one.name))}</td><td>{one.score:.2f}</td>"
             f"<td>{', '.join(f'{value:.0f}' for value in one.box)}</td></tr>"
@@ -160,7 +160,7 @@ class Result:
 
 
 class Results(Iterator[Result]):
-    """Results one after the other, as images are read: iterate, or make a list."""
+    """Iterator of results, as images are read."""
 
     def __init__(self, results: Iterator[Result]) -> None:
         self._results = results
@@ -173,7 +173,7 @@ class Results(Iterator[Result]):
 
     def __getitem__(self, index: object) -> Result:
         raise UsageError(
-            "results come one by one, so that memory does not grow with their number",
+            "results are an iterator, so that memory does not grow with their number",
             expected="for result in predictor.predict(...), or list(predictor.predict(...))[0]",
             found=f"[{index!r:.40}]",
         )

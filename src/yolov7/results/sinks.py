@@ -1,18 +1,19 @@
-"""What is done with detections: pictures, text, json, csv, crops, video.
+"""Files about detections: pictures, text, json, csv, crops, video.
 
-Every kind has a file or a folder of its own in the run's directory. A file has its name when it is complete;
-until then, and for good when a run is broken off, it ends in ``.partial`` and can be read all the same.
-Nothing is kept in memory.
+Every kind has its own file or folder in the run's directory. A file gets its name when it is complete; until
+then, and for good if the run is aborted, it ends in ``.partial`` and can be read nevertheless. No result is
+kept in memory.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from yolov7.types.columns import rounded
 
 
 class _FilesSink(Sink):
-    """Files of their own for each image, named after it."""
+    """One file or more per image, named after it."""
 
     def __init__(self, directory: Path, names: Sequence[str], options: SinkOptions) -> None:
         super().__init__(directory, names, options)
@@ -35,7 +36,7 @@ class _FilesSink(Sink):
 
 
 class PictureSink(_FilesSink):
-    """pictures/NAME.jpg or .png: each image with its boxes; a video's frames in a folder of its name."""
+    """pictures/NAME.jpg or .png: images with their boxes; the frames of a video in a folder of its name."""
 
     result = "pictures"
 
@@ -48,7 +49,7 @@ class PictureSink(_FilesSink):
 
 
 class TextSink(_FilesSink):
-    """txt/NAME.txt: a line for each box, as data sets have it, and its score; empty without boxes.
+    """txt/NAME.txt: a line per box as in YOLO label files, and its score; empty without boxes.
 
     ``label centre_x centre_y width height score``, the box in fractions of the image.
     """
@@ -65,7 +66,7 @@ class TextSink(_FilesSink):
 
 
 class CropSink(_FilesSink):
-    """crops/CLASS/NAME-0.jpg or .png: what is inside each box, by class."""
+    """crops/CLASS/NAME-0.jpg or .png: the inside of each box, by class."""
 
     result = "crops"
 
@@ -82,10 +83,33 @@ class CropSink(_FilesSink):
                 write_file(self.path / folder / f"{path}-{number}{suffix}", crop)
 
 
-class CsvSink(Sink):
+class _OneFileSink(Sink):
+    """One file for all images, at its partial path until the run is complete."""
+
+    _file: IO[Any]
+
+    def close(self) -> None:
+        if not self._file.closed:
+            with explained(self.path):
+                self._finish()
+            complete(self.path)
+
+    def abandon(self) -> list[Path]:
+        if self._file.closed:
+            return []
+        with suppress(OSError, Yolov7Error):
+            self._finish()
+        return [partial_path(self.path)]
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Write what is left to the partial path, and close the file."""
+
+
+class CsvSink(_OneFileSink):
     """detections.csv: a row per box, in pixels. Its header is that of the first image with detections.
 
-    A source or a name that a spreadsheet would take for a formula has an apostrophe before it.
+    A source or a name that a spreadsheet would take for a formula begins with an apostrophe.
     """
 
     result = "detections.csv"
@@ -100,23 +124,10 @@ class CsvSink(Sink):
 
     def write(self, frame: Frame, detections: Detections) -> None:
         number = "" if frame.video is None else frame.video.number
-        with explained(self.path, ValueError):  # a column that the header lacks is a ValueError
+        with explained(self.path, ValueError):  # ValueError: a column that the header lacks
             if len(detections):
                 self._write_rows(frame.source, number, detections)
-            self._file.flush()  # what is there after a kill ends with a whole row
-
-    def close(self) -> None:
-        if not self._file.closed:
-            with explained(self.path):
-                self._finish()
-            complete(self.path)
-
-    def abandon(self) -> list[Path]:
-        if self._file.closed:
-            return []
-        with suppress(OSError):
-            self._finish()
-        return [partial_path(self.path)]
+            self._file.flush()  # after a kill the file ends with a complete row
 
     def _write_rows(self, source: str, number: int | str, detections: Detections) -> None:
         cells = {"source": [_no_formula(source)] * len(detections), "frame": [number] * len(detections)}
@@ -144,19 +155,19 @@ def _cell(value: Any, decimals: int) -> str:
 
 
 def _no_formula(text: str) -> str:
-    """The text, which no spreadsheet computes."""
+    """Text that no spreadsheet takes for a formula."""
     begins = text[:1] in ("\t", "\r", "\n") or text.lstrip()[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
     return f"'{text}" if len(text) > 1 and begins else text
 
 
-class JsonSink(Sink):
+class JsonSink(_OneFileSink):
     """detections.json: a COCO document that accounts for every image.
 
-    ``images`` (also those where nothing was found), ``annotations`` (with ``score``), ``categories`` (ids are
-    labels, from 0), and ``skipped``: what could not be read, and why.
+    ``images`` (those without detections too), ``annotations`` (with ``score``), ``categories`` (ids are
+    labels, from 0), and ``skipped``: unreadable images, with the reason.
 
-    Until the end detections.json.partial is a JSON list, closed after each image, with an entry a line:
-    ``{"image": ..., "annotations": [...]}`` or ``{"skipped": ...}``. A process that is killed leaves that.
+    Until the end detections.json.partial is a JSON list, complete after each image, with one entry per line:
+    ``{"image": ..., "annotations": [...]}`` or ``{"skipped": ...}``. A killed process leaves that.
     """
 
     result = "detections.json"
@@ -185,28 +196,12 @@ class JsonSink(Sink):
         self._add({"image": image, "annotations": annotations})
         self._images, self._annotations = self._images + 1, self._annotations + len(annotations)
 
-    def close(self) -> None:
-        if not self._file.closed:
-            with explained(self.path):
-                self._file.close()
-            self._assemble(self.path)
-            with explained(self.path):
-                partial_path(self.path).unlink()
-
-    def abandon(self) -> list[Path]:
-        if self._file.closed:
-            return []
-        with suppress(OSError, Yolov7Error):
-            self._file.close()
-            self._assemble(partial_path(self.path))
-        return [partial_path(self.path)]
-
     def _add(self, entry: dict[str, Any]) -> None:
         with explained(self.path):
             self._put((",\n" if self._end > 1 else "\n").encode() + json.dumps(entry).encode())
 
     def _put(self, content: bytes) -> None:
-        """Write over the closing bracket, and close again; what does not fit leaves no trace."""
+        """Overwrite the closing bracket with content and a new one; on failure restore the list."""
         try:
             self._write(content + b"\n]\n")
         except OSError:
@@ -220,10 +215,11 @@ class JsonSink(Sink):
         while content:
             content = content[self._file.write(content) :]
 
-    def _assemble(self, path: Path) -> None:
-        """Write the COCO document; nothing of it is in memory but one image."""
+    def _finish(self) -> None:
+        """Replace the list by the COCO document, with one line in memory at a time."""
+        self._file.close()
         categories = [{"id": label, "name": name} for label, name in enumerate(self.names)]
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        with replacing(partial_path(self.path)) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.write("{")
             for key, kind in (("images", "image"), ("annotations",) * 2, ("skipped",) * 2):
                 file.write(f'"{key}": [')
@@ -248,16 +244,15 @@ SINKS: dict[str, type[Sink]] = {
     "crops": CropSink,
     "video": VideoSink,
 }
-"""What `open_sinks` knows, by the names that users type."""
+"""Kinds of sinks, by the names that users type."""
 
 
 class Sinks(Sink):
-    """Several sinks as one: what one cannot write, the others still can.
+    """Several sinks as one: an error of one does not keep the others from writing.
 
     Args:
-        sinks: in the order in which they write.
-        on_error: called with each error, after which all goes on; where not given the first one is raised
-            when all had their turn.
+        sinks: sinks, in the order in which they write.
+        on_error: called with each error; if None, the first one is raised after all sinks have written.
     """
 
     def __init__(self, sinks: Sequence[Sink], on_error: Callable[[Yolov7Error], None] | None = None) -> None:
@@ -293,18 +288,18 @@ def open_sinks(
     options: SinkOptions = SinkOptions(),  # noqa: B008 - frozen
     on_error: Callable[[Yolov7Error], None] | None = None,
 ) -> Sinks:
-    """Sinks of the given kinds, which write into a directory.
+    """Open sinks of the given kinds.
 
     Args:
-        kinds: of `SINKS`, as a list or separated by commas; none is fine.
-        directory: of this run; made if need be. See `new_run_directory`.
+        kinds: keys of `SINKS`, as a list or separated by commas; may be empty.
+        directory: directory of this run, made if it does not exist. See `new_run_directory`.
         names: class names by label.
-        options: for those that draw.
+        options: appearance of pictures.
         on_error: see :class:`Sinks`.
 
     Raises:
-        UsageError: no such kind.
-        OutputError: the directory cannot be written, or holds results already.
+        UsageError: unknown kind.
+        OutputError: the directory cannot be written, or has results already.
     """
     named = (kind.strip() for kind in (kinds.split(",") if isinstance(kinds, str) else kinds))
     wanted = list(dict.fromkeys(kind for kind in named if kind))

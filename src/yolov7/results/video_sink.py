@@ -1,4 +1,4 @@
-"""Videos with their boxes."""
+"""Sink for videos with boxes."""
 
 from __future__ import annotations
 
@@ -22,28 +22,23 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
 
 _TICK = Fraction(1, 60_000)
-"""Unit of time in the videos: whole numbers for the usual rates, and MPEG-4 takes none below 1/65,535."""
+"""Time base in seconds: whole numbers for the usual frame rates; MPEG-4 allows none below 1/65,535."""
 _FRAGMENTS = (
     {"movflags": "hybrid_fragmented", "frag_duration": "1000000"}
     if av.library_versions["libavformat"] >= (61, 7, 100)
     else {}
 )
-"""With FFmpeg 7.1 or later what was written can be played though the process was killed: the file consists of
-fragments of a second until it is complete, and is an ordinary MP4 then."""
+"""From FFmpeg 7.1 on, the file of a killed process can be played: it consists of fragments of one second until
+it is complete, when it becomes an ordinary MP4."""
 _BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
 
 
 class VideoSink(Sink):
-    """video/NAME.mp4: each video with its boxes, at its own speed. Pictures give none."""
+    """video/NAME.mp4: videos with their boxes, at their own speed; nothing for single images."""
 
     result = "video"
 
-    def __init__(
-        self,
-        directory: Path,
-        names: Sequence[str],
-        options: SinkOptions = SinkOptions(),  # noqa: B008 - frozen
-    ) -> None:
+    def __init__(self, directory: Path, names: Sequence[str], options: SinkOptions) -> None:
         super().__init__(directory, names, options)
         self._names = Names()
         self._path: Path | None = None
@@ -66,7 +61,7 @@ class VideoSink(Sink):
         video_frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
             format="yuv420p", dst_colorspace="ITU709"
         )
-        # The time of each frame is kept, for the rate may vary; but encoders want it to grow.
+        # Frames keep their times, as the rate may vary; but encoders require increasing times.
         self._last = max(self._last + 1, round(frame.video.time / _TICK))
         video_frame.pts, video_frame.time_base = self._last, _TICK
         with explained(path, av.FFmpegError):
@@ -106,7 +101,7 @@ class VideoSink(Sink):
         self._last = -1
 
     def _fitted(self, picture: Image) -> Image:
-        """The picture in the video's size: even, as the format wants, and that of its first frame."""
+        """Fit a picture to the video's size: that of the first frame, made even as the format requires."""
         height, width = picture.shape[:2]
         down, right = self._stream.height - height, self._stream.width - width
         if (down, right) == (0, 0):

@@ -1,4 +1,4 @@
-"""Batches, the logits that a detector gives for them, and the places in these that training assigns."""
+"""Batches, a detector's logits for them, and the places in the logits that training assigns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Targets:
-    """Ground truth of a batch, flat: image_index int64 (T,), boxes float32 (T, 4) pixels, labels (T,)."""
+    """Ground truth of a batch.
+
+    Attributes:
+        image_index: int64 (T,), index of the image in the batch.
+        boxes: float32 (T, 4) ``xyxy`` pixels.
+        labels: int64 (T,).
+    """
 
     image_index: Tensor
     boxes: Tensor
@@ -25,11 +31,12 @@ class Targets:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (B, 3, H, W), float in [0, 1] or uint8 until they are on the device.
+    """Images of one size, with their ground truth.
 
     Attributes:
-        targets: ground truth, where there is one.
-        image_ids: what the data set calls each image, of a mosaic its first; empty where that is not known.
+        images: (B, 3, H, W), float in [0, 1], or uint8 until they are on the device.
+        targets: ground truth, or None.
+        image_ids: id of each image in the data set, of a mosaic that of its first image; empty if unknown.
     """
 
     images: Tensor
@@ -39,9 +46,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Raw output of a detector: for each level (fine to coarse) logits (B, A, H, W, 5 + C).
+    """Logits of a detector by level, fine to coarse: (B, A, H, W, 5 + C).
 
-    The last axis is x, y, w, h, objectness, classes. ``aux`` is empty where there are no auxiliary heads.
+    The last axis is x, y, w, h, objectness, classes.
+
+    Attributes:
+        lead: logits of the lead head.
+        aux: logits of the auxiliary head; empty without one.
     """
 
     lead: tuple[Tensor, ...]
@@ -50,7 +61,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Places:
-    """Places in a head's logits, in any order; one may occur several times. All fields are int64 (P,).
+    """Places in a head's logits, in any order, repeated or not. All fields are int64 (P,).
 
     Attributes:
         level: index of the level, from the finest.
@@ -84,18 +95,18 @@ class Places:
         return len(self.level)
 
     def __getitem__(self, index: Tensor) -> Self:
-        """Some of them, by a mask or by their positions."""
+        """Select places by a mask (P,) or by indices."""
         return type(self)(*(values[index] for values in vars(self).values()))
 
 
 @dataclass(frozen=True)
 class Assignment(Places):
-    """Positives: which prediction of a head is to find which ground truth.
+    """Positives: places in a head's logits, each with the target assigned to it.
 
     Attributes:
         target: index into the batch's :class:`Targets`.
-        order: of positives that share a cell and an anchor, the one with the highest number decides about the
-            objectness. By default each positive's position in the list, so that the last one does.
+        order: priority of a positive: of those that share a cell and an anchor, the highest one sets the
+            objectness. Default: position in the list.
     """
 
     target: Tensor
@@ -107,7 +118,7 @@ class Assignment(Places):
         super().__post_init__()
 
     def in_order(self) -> Assignment:
-        """The same positives sorted by level; within a level by `order`, then by target."""
+        """Sort the positives by level, within a level by `order`, then by target."""
         assert self.order is not None
         index = self.target.argsort(stable=True)
         for key in (self.order, self.level):

@@ -1,4 +1,4 @@
-"""Detections of one image, and their forms: COCO, json, pandas, supervision, pictures."""
+"""Detections of one image, and conversions: COCO, json, pandas, supervision, pictures."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Detections:
         return f"<{type(self).__name__} {len(self)}: {self.summary()}>"
 
     def __eq__(self, other: object) -> bool:
-        """Whether names and all columns are the same, number by number."""
+        """Test if names and all values are equal."""
         if not isinstance(other, Detections):
             return NotImplemented
         mine, theirs = self._values(), other._values()
@@ -174,12 +174,12 @@ class Detections:
         return ", ".join(f"{count} {printable(name)}" for name, count in counts) or "nothing"
 
     def name_of(self, label: int) -> str:
-        """Name of a class, or its number where names are not known."""
+        """Name of a class, or its label as text if the name is not known."""
         return self.names[label] if 0 <= label < len(self.names) else str(label)
 
     @property
     def class_names(self) -> list[str]:
-        """Name of each detection's class, (N,)."""
+        """Class name of each detection."""
         return class_names(self.labels, self.names)
 
     def to_source(self, letterbox: Letterbox) -> Detections:
@@ -197,7 +197,7 @@ class Detections:
 
         Args:
             image_id: id of the image in the data set.
-            category_ids: the data set's id of each label; label itself where not given.
+            category_ids: category id of each label; by default the label itself.
         """
         found = self
         if category_ids is not None:
@@ -236,14 +236,14 @@ class Detections:
         """Draw boxes, names and scores on a copy of the image.
 
         Args:
-            image: uint8 (H, W, 3) RGB, or a Pillow image: the one that the boxes are of.
-            style: lines, labels and blur; what suits the image's size where None.
+            image: the detections' image: uint8 (H, W, 3) RGB, or a Pillow image.
+            style: lines, labels and blur; by default according to the image's size.
 
         Returns:
             uint8 (H, W, 3) RGB.
 
         Raises:
-            UsageError: not such an image, or none.
+            UsageError: no image, or another kind.
         """
         if image is not None and not isinstance(image, np.ndarray) and hasattr(image, "convert"):
             image = np.asarray(image.convert("RGB"))
@@ -264,11 +264,11 @@ class Detections:
 
 
 class Detection(Detections):
-    """One detection: Detections of length one, with its values at hand."""
+    """One detection: Detections of length 1, with its values as plain numbers."""
 
     @property
     def box(self) -> FloatArray:
-        """float32 (4,): x1, y1, x2, y2 in pixels."""
+        """Corners x1, y1, x2, y2 in pixels, float32 (4,)."""
         return self.boxes.reshape(4)
 
     @property
@@ -278,12 +278,12 @@ class Detection(Detections):
 
     @property
     def label(self) -> int:
-        """Label of its class."""
+        """Label of the class."""
         return int(self.labels[0])
 
     @property
     def name(self) -> str:
-        """Name of its class."""
+        """Name of the class."""
         return self.name_of(self.label)
 
 

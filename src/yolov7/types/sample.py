@@ -8,22 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
-"""A picture: uint8, (height, width, 3), RGB."""
+"""Image: uint8 (H, W, 3), RGB."""
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image, as a data set gives it.
+    """Labelled image of a data set.
 
     Attributes:
         image: uint8 (H, W, 3) RGB.
         boxes: float32 (N, 4) pixels of the image.
         labels: int64 (N,), contiguous from 0.
-        polygons: for each box its outline, float32 (K, 2) pixels, or None; empty when there are no outlines.
-        crowds: bool (N,): boxes around a group, which evaluation neither rewards nor punishes (COCO).
-        image_id: what the data set calls the image.
+        polygons: polygon of each box, float32 (K, 2) pixels, or None; empty if there are none.
+        crowds: bool (N,), True for boxes around a crowd, which evaluation ignores (COCO).
+        image_id: id of the image in the data set.
     """
 
     image: Image
@@ -36,13 +36,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How an image was scaled and padded, so that boxes find their way back.
+    """Scale and padding of a letterboxed image, to map boxes back to the source image.
 
     Attributes:
-        source_size: (height, width) before.
-        size: (height, width) after, padding included.
-        scale: (x, y) target pixels per source pixel.
-        padding: (left, top) grey pixels before the image.
+        source_size: (height, width) of the source image.
+        size: (height, width) of the letterboxed image, padding included.
+        scale: (x, y) letterboxed pixels per source pixel.
+        padding: (left, top) padding in pixels.
+
+    >>> letterbox = Letterbox(source_size=(480, 640), size=(320, 320), scale=(0.5, 0.5), padding=(0, 40))
+    >>> letterbox.to_source(np.array([[10, 50, 100, 400]], np.float32)).tolist()
+    [[20.0, 20.0, 200.0, 480.0]]
     """
 
     source_size: tuple[int, int]
@@ -51,7 +55,7 @@ class Letterbox:
     padding: tuple[float, float]
 
     def of_source(self, size: tuple[int, int]) -> Letterbox:
-        """The same for an image of (height, width), of which a smaller copy was letterboxed."""
+        """Letterbox for a source of another size (height, width), of which a smaller copy was letterboxed."""
         if size == self.source_size:
             return self
         (height, width), (own_height, own_width) = size, self.source_size
@@ -59,10 +63,7 @@ class Letterbox:
         return replace(self, source_size=size, scale=scale)
 
     def to_source(self, points: FloatArray) -> FloatArray:
-        """Map x, y pairs from the letterboxed image to the source, clipped to it: (..., 2 * K) -> same.
-
-        The last axis holds pairs: boxes (N, 4), or points (N, K, 2).
-        """
+        """Map boxes (N, 4) or points (N, K, 2) (x, y pairs in the last axis) to the source, clipped to it."""
         pairs = points.shape[-1] // 2
         height, width = self.source_size
         offset = np.array(self.padding * pairs, dtype=np.float32)
