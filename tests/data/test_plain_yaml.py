@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from yolov7.data.plain_yaml import MAX_CHARACTERS, MAX_NODES, read_yaml
+from yolov7.data.plain_yaml import MAX_CHARACTERS, MAX_DEPTH, MAX_NODES, read_yaml
 from yolov7.errors import DataError
 
 FILE = Path("data.yaml")
@@ -41,6 +41,8 @@ def test_scalars_stay_text() -> None:
         "c": ["d"],
     }
     assert read_yaml("", FILE).content is None
+    assert read_yaml("- a: 1\n", FILE).lines == {}
+    assert read_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH, FILE).content
 
 
 def test_aliases_and_merge_keys_are_resolved() -> None:
@@ -88,6 +90,7 @@ def test_nested_aliases_are_not_copied() -> None:
         ("a: &a [*a]\n", 1, r"the alias \*a has no anchor"),
         ("? [a, b]\n: c\n", 1, "invalid key: not text"),
         ("a: {<<: b}\n", 1, "<< can merge mappings only"),
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), 1, "more than 32 nested lists"),
         ("a: " + "[" * 6000, 1, "more than 32 nested lists"),
         ("- " * 6000 + "x", 1, "more than 32 nested lists"),
         ("? " * 6000 + "x", 1, "more than 32 nested lists"),

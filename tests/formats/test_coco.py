@@ -151,6 +151,7 @@ BAD_IMAGES: list[tuple[Any, str, str]] = [
     ({"id": 7, "file_name": "5.png"}, "error", "image id 7 is given twice"),
     ({"id": 8, "file_name": "8.png", "height": 80, "width": 60}, "warning", "listed as 60 x 80, but"),
     ({"id": 8, "file_name": "7.png"}, "warning", "is also image 7: both are kept"),
+    ({"id": 8, "file_name": "./7.png"}, "warning", "is also image 7: both are kept"),
 ]
 
 

@@ -74,6 +74,7 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
         ("val: images/**/?.png", 0),
         ("val: 'images/**/**/[a-c].png'", 0),
         ("path: .\nval: images/val", 0),
+        ("path: other\nval: images/val", 0),
         ("path: /content/drive/My Drive/set [v2]\nval: images/val", 1),
         ("path: D:\\data\\gone\nval: images/val", 1),
         ("path: ~nobody/x\nval: images/val", 1),
@@ -87,6 +88,7 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
 def test_paths_of_other_machines_and_globs_find_the_images(yaml: str, warnings: int, tmp_path: Path) -> None:
     root = tmp_path / "set [v2]"
     file = write_yolo(root, {"a": BOX, "b": BOX}, yaml=f"{yaml}\nnames: [x]\n")
+    (root / "other").mkdir()
     write(root / "list.txt", "# of May\n/kaggle/input/images/val/a.png\ndata\\images\\val\\b.png\n")
     dataset = open_dataset(file)
     assert [image.path.name for image in dataset.images] == ["a.png", "b.png"]
@@ -100,6 +102,23 @@ def test_a_folder_name_alone_does_not_stand_for_another_split(tmp_path: Path) ->
     with pytest.raises(DataError, match=r"data.yaml:1: train: /x/images does not exist\s+expected: one of"):
         open_dataset(file, "train")
     assert len(open_dataset(file, "val")) == 1
+
+
+def test_a_list_may_mix_moved_and_missing_images(tmp_path: Path) -> None:
+    file = write_yolo(tmp_path, {"a": BOX}, yaml="names: [x]\nval: list.txt\n")
+    write(tmp_path / "list.txt", "/kaggle/input/images/val/a.png\nb.png\n")
+    dataset = open_dataset(file)
+    assert [image.path for image in dataset.images] == [tmp_path / "images/val/a.png"]
+    missing, moved = dataset.defects
+    assert str(missing) == f"{tmp_path}/list.txt:2: no such image: b.png: left out"
+    assert moved.message.startswith("1 path from another machine: found by the end, such as /kaggle/input")
+
+
+def test_a_list_need_not_name_every_image(tmp_path: Path) -> None:
+    file = write_yolo(tmp_path, {"a": BOX, "b": BOX}, yaml="names: [x]\nval: [images/val/a.png]\n")
+    write(tmp_path / "images/val/c.heic", "")
+    write(tmp_path / "labels/val/c.txt", BOX)
+    assert not open_dataset(file).defects
 
 
 def test_a_list_of_missing_images_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def _parse(text: str) -> Element:
 
     def characters(content: str) -> None:
         element = stack[-1]
-        if not len(element) and len(element.text or "") < _MAX_TEXT:  # only leaves have text
+        if len(element.text or "") < _MAX_TEXT:
             element.text = (element.text or "") + content[:_MAX_TEXT]
 
     def refuse(*_: object) -> None:
