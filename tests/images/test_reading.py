@@ -438,6 +438,19 @@ def test_frames_of_an_animation(kind: str, colours: np.ndarray, tmp_path: Path) 
     np.testing.assert_array_equal(read_image(path), frames[0])
 
 
+@pytest.mark.parametrize("kind", ["WEBP", "PNG"])
+def test_exif_orientation_of_an_animation(kind: str, colours: np.ndarray, tmp_path: Path) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    options = {"lossless": True} if kind == "WEBP" else {}
+    first, second = Pillow.fromarray(colours), Pillow.fromarray(255 - colours)
+    path = tmp_path / "moves"
+    path.write_bytes(encode(first, kind, save_all=True, append_images=[second], exif=exif, **options))
+    assert image_size(path) == (WIDTH, HEIGHT)
+    for (pixels, _), frame in zip(read_frames(path), (colours, 255 - colours), strict=True):
+        np.testing.assert_array_equal(pixels, np.rot90(frame, -1))
+
+
 def test_tiff_pages_are_counted_without_overviews(colours: np.ndarray, tmp_path: Path) -> None:
     image = Pillow.fromarray(colours)
     path = tmp_path / "scan.tif"

@@ -24,11 +24,11 @@ from tests.formats.small_sets import write_yolo
 from tests.samples.drawn_images import Drawn, disc_image
 from yolov7.data.cache import open_cache
 from yolov7.data.dataset import Dataset
-from yolov7.errors import DataError, TrainingError, UsageError
+from yolov7.errors import DataError, SourceError, TrainingError, UsageError
 from yolov7.formats.opening import open_dataset
 from yolov7.samples.augment import training_sample
 from yolov7.samples.augmentation import Augmentation
-from yolov7.samples.loader import TrainingLoader, collate, explaining_lost_workers
+from yolov7.samples.loader import TrainingLoader, _ReadableSource, collate, explaining_lost_workers
 from yolov7.samples.sampling import EpochSampler, scales
 from yolov7.types import Batch, Image
 
@@ -215,6 +215,17 @@ def test_unreadable_images_are_replaced_and_reported_once(
     assert len(caplog.records) == 3
     expected = make(dataset, augmentation=augmentation)
     assert contents(make(dataset, augmentation=augmentation, workers=0), 1) == contents(expected, 1)
+
+
+def test_an_unreadable_image_is_never_a_replacement(dataset: Dataset) -> None:
+    for name in "de":
+        dataset.images[NAMES.index(name)].path.unlink()
+    source = _ReadableSource(dataset)
+    for index in (4, 3):
+        with pytest.raises(SourceError):
+            source.pixels(index)
+    assert [image.image_id for image in source.images] == list("abcfffghij")
+    np.testing.assert_array_equal(source.pixels(3), dataset.pixels(5))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
