@@ -1,4 +1,4 @@
-"""Which head's predictions decide which labels each head learns from: Figure 5, (c) to (e).
+"""Guidance: the head whose predictions decide about the labels of each head. Figure 5, (c) to (e).
 
 (c) independent           (d) lead guided            (e) coarse to fine
 
@@ -58,7 +58,7 @@ def coarse_to_fine(
 
 @dataclass(frozen=True)
 class Assigner:
-    """Rule that decides which predictions are to find which ground truth.
+    """Assigner of ground truths to the predictions that learn to find them.
 
     Attributes:
         anchors: (L, A, 2) width and height in pixels.
@@ -76,7 +76,7 @@ class Assigner:
         """Assign the positives of the lead head and, where there is one, of the auxiliary head.
 
         Raises:
-            UsageError: a guidance of one's own returns something else.
+            UsageError: invalid result of a user-defined guidance.
         """
         lead, aux = head_outputs(predictions, self.anchors, self.strides, self.upper_bound)
         if aux is None:

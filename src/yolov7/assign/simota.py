@@ -25,7 +25,7 @@ from yolov7.types import Assignment, Places, Targets
 
 IOU_WEIGHT = 3.0
 PAIRS_AT_ONCE = 2**22
-"""Pairs of a ground truth and a candidate that are compared at once: some 300 MB of working memory."""
+"""Maximum number of pairs that are compared at once: some 300 MB of working memory."""
 INDEX_BITS = 32
 NEVER = torch.iinfo(torch.int64).max
 """Key of a pair that must not be taken."""
@@ -39,9 +39,9 @@ def simota(head: HeadOutput, targets: Targets, reach: float, q: int = 20) -> Ass
     earlier candidate, or the earlier ground truth, counts as the cheaper, on every device.
 
     Args:
-        head: the predictions that decide.
+        head: predictions that decide.
         targets: ground truths, in any order of images.
-        reach: of the candidates, see :func:`yolov7.assign.candidates.find_candidates`.
+        reach: reach of a cell, see :func:`yolov7.assign.candidates.find_candidates`.
         q: dynamic k is the sum of a ground truth's q highest IoUs.
     """
     with torch.autocast(head.logits[0].device.type, enabled=False):
@@ -57,7 +57,7 @@ def simota(head: HeadOutput, targets: Targets, reach: float, q: int = 20) -> Ass
 
 
 def _owners(head: HeadOutput, candidates: Places, targets: Targets, q: int) -> Tensor:
-    """The ground truth that each candidate belongs to, -1 for none: (P,). Both lists are sorted by image."""
+    """Index of each candidate's ground truth, -1 for none: (P,). Both lists are sorted by image."""
     owner = torch.full_like(candidates.level, -1)
     if not len(candidates):
         return owner
@@ -86,7 +86,7 @@ def _owners(head: HeadOutput, candidates: Places, targets: Targets, q: int) -> T
         by_truth = with_index(keys, rows[:, None])
         cheapest_truth.scatter_reduce_(0, columns.flatten(), by_truth.flatten(), "amin")
 
-    # What several claim goes to the ground truth of the image with the least cost, be it one of them or not.
+    # A candidate that several claim goes to the ground truth of its image with the lowest cost, any of them.
     return torch.where(claims > 1, index_of(cheapest_truth[: len(owner)]), owner)
 
 
@@ -110,10 +110,10 @@ def index_of(keys: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Pairs:
-    """IoU and cost of ground truths with candidates, from what is known of each alone.
+    """IoU and cost of ground truths and candidates, from tables of each.
 
-    The class cost is a BCE summed over classes, -log(1 - score) but for the right one's -log(score). So it is
-    the sum as if no class were right, less the logit of the one that is.
+    The class cost is a BCE summed over classes: -log(score) of the ground truth's class, -log(1 - score) of
+    the others. It equals the sum of -log(1 - score) over all classes, minus the logit of the right one.
     """
 
     target_boxes: Tensor  # (T, 4)
@@ -124,7 +124,7 @@ class Pairs:
 
     @classmethod
     def between(cls, targets: Targets, candidates: Places, head: HeadOutput, room: int) -> Pairs:
-        """All pairs of two lists, with room for windows that run over the end of the candidates."""
+        """Pair two lists, with room for windows that run over the end of the candidates."""
         logits = logits_at(head.logits, candidates)  # (P, 5 + C)
         probabilities = logits.sigmoid()
         objectness, classes = probabilities[:, OBJECTNESS, None], probabilities[:, FIRST_CLASS:]

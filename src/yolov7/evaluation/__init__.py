@@ -1,1 +1,1 @@
-"""How good the detections are: the COCO protocol, on any data set."""
+"""Quality of detections by the COCO protocol, for any data set."""

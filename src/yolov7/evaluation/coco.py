@@ -1,7 +1,7 @@
-"""Detections -> COCO metrics, by the official protocol and nothing else.
+"""COCO metrics of detections.
 
-101 recall points, IoU 0.50 to 0.95 in steps of 0.05, at most 1, 10 and 100 detections an image, crowds
-neither rewarded nor punished. The protocol is faster-coco-eval's, whose numbers are those of pycocotools.
+101 recall points, IoU 0.50 to 0.95 in steps of 0.05, at most 1, 10 and 100 detections per image, crowds
+ignored. faster-coco-eval computes them, with the same numbers as pycocotools.
 """
 
 from __future__ import annotations
@@ -26,12 +26,19 @@ from yolov7.types import Detections
 COCO_CATEGORY_IDS = tuple(
     number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 )
-"""COCO's own number of each of its 80 classes."""
+"""COCO's category id of each of its 80 classes, by label."""
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How well one class is found: fractions, NaN where there is none of it; `boxes` counts its objects."""
+    """Average precision of one class, as a fraction; NaN without an object.
+
+    Attributes:
+        name: class name.
+        AP: average precision, mean over IoU thresholds 0.50:0.95.
+        AP50: average precision at IoU 0.50.
+        boxes: number of objects of the class, without crowds.
+    """
 
     name: str
     AP: float
@@ -41,18 +48,18 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The COCO metrics, as fractions; NaN where there is nothing to measure (no small object, say).
+    """COCO metrics as fractions; NaN if there is nothing to measure, such as no small object.
 
     Attributes:
         AP: average precision, mean over IoU thresholds 0.50:0.95 and classes.
-        AP50, AP75: at one IoU threshold.
-        APs, APm, APl: of objects smaller than 32 x 32 pixels, between, and larger than 96 x 96.
-        AR1, AR10, AR100: average recall with so many detections an image.
-        ARs, ARm, ARl: with 100, by size.
-        per_class: in order of the labels.
-        images: how many were evaluated.
-        boxes: objects in them, crowds not counted.
-        detections: how many were made.
+        AP50, AP75: AP at one IoU threshold.
+        APs, APm, APl: AP of objects smaller than 32 x 32 pixels, between, and larger than 96 x 96.
+        AR1, AR10, AR100: average recall with at most 1, 10 and 100 detections per image.
+        ARs, ARm, ARl: AR100 by size of the objects.
+        per_class: metrics of each class, by label.
+        images: number of evaluated images.
+        boxes: number of objects in them, without crowds.
+        detections: number of detections.
     """
 
     AP: float
@@ -73,7 +80,7 @@ class Metrics:
     detections: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, which has no NaN: None instead."""
+        """Metrics as values for JSON, with None instead of NaN."""
         plain: dict[str, Any] = {one.name: getattr(self, one.name) for one in dataclasses.fields(Metrics)}
         plain["per_class"] = [dataclasses.asdict(one) for one in self.per_class]
         return {key: _without_nan(value) for key, value in plain.items()}
@@ -82,13 +89,13 @@ class Metrics:
 def coco_metrics(
     images: Sequence[LabelledImage], detections: Mapping[int | str, Detections], names: Sequence[str]
 ) -> tuple[Metrics, PrecisionRecall]:
-    """The metrics, and the curves that they are means of.
+    """Compute the COCO metrics, and the precision-recall curves whose means they are.
 
     Coordinates and scores are rounded as in a results file: pycocotools gives the same numbers for that file.
 
     Args:
-        images: the ground truth.
-        detections: by image id, in pixels of the image; images without an entry are left out.
+        images: ground truth.
+        detections: detections by image id, in pixels of the image; images without an entry are left out.
         names: class names by label.
     """
     # The protocol breaks ties of scores by the order of the image ids.
@@ -107,7 +114,7 @@ def coco_metrics(
     objects = np.bincount(
         [entry["category_id"] for entry in truth if not entry["iscrowd"]], minlength=len(names)
     )
-    # Time and memory of the protocol grow with the classes; those without an object have no number.
+    # Time and memory grow with the number of classes; those without an object have no metrics.
     measured = np.flatnonzero(objects).tolist() or [0]
     truth, found = (
         [entry for entry in entries if objects[entry["category_id"]]] for entries in (truth, found)
@@ -149,11 +156,11 @@ def _accumulated(
     images: int,
     categories: Mapping[int, str],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Precision and recall by the COCO protocol, -1 where a class has no object.
+    """Precision and recall by the COCO protocol; -1 if a class has no object.
 
     Returns:
-        precision (thresholds, recalls, classes, areas, limits), recall (thresholds, classes, areas, limits):
-        areas are all, small, medium and large, limits 1, 10 and 100 detections per image.
+        Precision (T, R, C, A, L) and recall (T, C, A, L), by IoU threshold, recall point, class, area (all,
+        small, medium, large) and limit (1, 10, 100 detections per image).
     """
     common = {
         "images": [{"id": number} for number in range(1, images + 1)],
@@ -171,11 +178,11 @@ def _accumulated(
 
 
 def coco_results(detections: Mapping[int | str, Detections], dataset: Dataset) -> list[dict[str, Any]]:
-    """Entries of a COCO results file, as its evaluation server takes them.
+    """Entries of a COCO results file, as the evaluation server accepts them.
 
     Args:
-        detections: by image id, labels of the data set.
-        dataset: its category ids are used; where a format without ids holds COCO's 80 classes, COCO's own.
+        detections: detections by image id, with labels of the data set.
+        dataset: source of the category ids; for COCO's 80 classes in a format without ids, COCO's own.
     """
     is_coco = dataset.kind != "coco" and dataset.names == COCO_NAMES
     category_ids = COCO_CATEGORY_IDS if is_coco else dataset.category_ids
@@ -200,7 +207,7 @@ def _truth(image: LabelledImage, number: int) -> Iterable[dict[str, Any]]:
 def _class_metrics(
     name: str, precision: npt.NDArray[np.float64], place: int | None, objects: int
 ) -> ClassMetrics:
-    """One class; `place` is its place among those measured, None where it has no object."""
+    """Metrics of a class; `place` is its index in the curves, None without an object."""
     if place is None:
         return ClassMetrics(name, math.nan, math.nan, 0)
     return ClassMetrics(
@@ -209,7 +216,7 @@ def _class_metrics(
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:
-    """Mean of what could be measured: the protocol marks the rest with -1."""
+    """Mean of the valid values; the protocol marks the others with -1."""
     measured = values[values > -1]
     return float(measured.mean()) if measured.size else math.nan
 
@@ -223,4 +230,4 @@ def _without_nan(value: Any) -> Any:
 
 
 def _silent(*_: object) -> None:
-    """The library reports every step; this takes the place of print."""
+    """Stand in for print, with which the library reports every step."""

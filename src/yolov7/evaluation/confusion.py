@@ -1,4 +1,4 @@
-"""What objects were taken for: truth against detection, with the background as a class of its own."""
+"""Confusion matrix: true against predicted classes, with the background as a further class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True)
 class Confusion:
-    """So many objects of one class that were taken for another; `share` of the class's objects."""
+    """Objects of one class that were detected as another.
+
+    Attributes:
+        truth: true class.
+        found: predicted class.
+        count: number of such objects.
+        share: fraction of the true class's objects.
+    """
 
     truth: str
     found: str
@@ -26,12 +33,12 @@ class Confusion:
 
 @dataclass(frozen=True, eq=False)
 class ConfusionMatrix:
-    """How often an object of a class was found as another.
+    """Counts of true and predicted classes.
 
     Attributes:
-        names: class names by label, C of them.
-        counts: int64 (C + 1, C + 1): rows are the truth, columns what was found; the last row is background
-            that was taken for an object, the last column objects that were missed.
+        names: names of the C classes, by label.
+        counts: int64 (C + 1, C + 1): true class by predicted class; the last row counts false detections on
+            the background, the last column missed objects.
     """
 
     names: tuple[str, ...]
@@ -44,12 +51,12 @@ class ConfusionMatrix:
 
     @property
     def shares(self) -> npt.NDArray[np.float64]:
-        """Each row as fractions of its sum; rows of nothing are 0."""
+        """Counts divided by the sum of their row; 0 in empty rows."""
         total = self.counts.sum(axis=1, keepdims=True)
         return self.counts / np.maximum(total, 1)
 
     def most_frequent(self, limit: int = 10) -> list[Confusion]:
-        """Classes that are taken for one another, most frequent first; the background left out."""
+        """Most frequent confusions of two classes, without the background."""
         between = self.counts[:-1, :-1].copy()
         np.fill_diagonal(between, 0)
         order = np.argsort(-between, axis=None, kind="stable")[:limit]
@@ -63,7 +70,7 @@ class ConfusionMatrix:
 
 
 def confusion_matrix(judgements: Iterable[Judgement], names: Sequence[str]) -> ConfusionMatrix:
-    """Count what became of every object and every detection; crowds and detections on them are left out."""
+    """Count all objects and detections, except crowds and detections on them."""
     background = len(names)
     truth: list[IntArray] = []
     found: list[IntArray] = []

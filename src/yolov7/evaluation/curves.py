@@ -1,4 +1,4 @@
-"""Precision, recall and F1: against each other, and against the confidence that one asks for."""
+"""Precision against recall, and precision, recall and F1 against the confidence threshold."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from yolov7.types import Detections
 Curve = npt.NDArray[np.float64]
 
 IOUS = np.linspace(0.5, 0.95, 10)
-"""The protocol's IoU thresholds."""
+"""IoU thresholds of the COCO protocol."""
 RECALLS = np.linspace(0, 1, 101)
-"""The protocol's recall points."""
+"""Recall points of the COCO protocol."""
 CONFIDENCES = np.linspace(0, 1, 501)
+"""Confidence thresholds of the confidence curves."""
 
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecall:
-    """Precision that is reached at each recall or beyond, as the COCO protocol measures it.
+    """Highest precision at each recall or above, as in the COCO protocol.
 
     Attributes:
         names: names of the C classes that have an object; the first class where none has.
-        precision: (10, 101, C), by :data:`IOUS`, :data:`RECALLS` and class; NaN where a class has no object.
+        precision: (10, 101, C), by :data:`IOUS`, :data:`RECALLS` and class; NaN for a class without object.
     """
 
     names: tuple[str, ...]
     precision: Curve
 
     def at(self, iou: float) -> Curve:
-        """Each class at one of the protocol's IoU thresholds, (101, C)."""
+        """Precision (101, C) of each class at one of the protocol's IoU thresholds."""
         return self.precision[int(np.abs(IOUS - iou).argmin())]
 
     def mean(self, iou: float | None = None) -> Curve:
-        """Mean over the classes that have objects, (101,): at one IoU threshold, or over all of them."""
+        """Mean precision (101,) over the classes with objects, at one IoU threshold or over all of them."""
         curves = np.moveaxis(self.precision, 1, 0) if iou is None else self.at(iou)
         return _mean(curves.reshape(len(RECALLS), -1), axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class ConfidenceCurves:
-    """What remains when detections below a confidence are dropped, at one IoU threshold.
+    """Precision, recall and F1 of the detections above each confidence threshold, at one IoU threshold.
 
     Attributes:
-        names: class names by label.
-        confidence: (K,) rising from 0 to 1; detections with a higher score count.
-        precision: (C, K) share of the detections that are right; NaN where there is none.
-        recall: (C, K) share of the objects that are found; NaN where a class has none.
-        f1: (C, K) harmonic mean of both; NaN where a class has no object.
+        names: names of the C classes, by label.
+        confidence: (K,) thresholds, rising from 0 to 1; detections with a higher score count.
+        precision: (C, K) fraction of the detections that are right; NaN without detections.
+        recall: (C, K) fraction of the objects that are found; NaN for a class without objects.
+        f1: (C, K) harmonic mean of both; NaN for a class without objects.
     """
 
     names: tuple[str, ...]
@@ -64,24 +65,24 @@ class ConfidenceCurves:
 
     @property
     def mean_precision(self) -> Curve:
-        """(K,) over the classes that have objects and detections."""
+        """Mean precision (K,) over the classes with objects and detections."""
         return _mean(np.where(np.isnan(self.recall), np.nan, self.precision), axis=0)
 
     @property
     def mean_recall(self) -> Curve:
-        """(K,) over the classes that have objects."""
+        """Mean recall (K,) over the classes with objects."""
         return _mean(self.recall, axis=0)
 
     @property
     def mean_f1(self) -> Curve:
-        """(K,) over the classes that have objects."""
+        """Mean F1 (K,) over the classes with objects."""
         return _mean(self.f1, axis=0)
 
     @property
     def best(self) -> tuple[float, float]:
-        """The confidence of the best mean F1, and that F1; NaN without any object.
+        """Confidence with the highest mean F1, and that F1; NaN without objects.
 
-        Where several confidences do equally well, the middle of the first run of them.
+        Of several equally good confidences in a row, the middle one.
         """
         mean = self.mean_f1
         if np.isnan(mean).all():
@@ -105,14 +106,12 @@ def confidence_curves(
     Detections are matched within their class, as in the COCO protocol; those on crowds do not count.
 
     Args:
-        images: the ground truth.
-        detections: by image id; images without an entry are left out.
+        images: ground truth.
+        detections: detections by image id; images without an entry are left out.
         names: class names by label.
-        iou: overlap from which a detection can stand for an object.
+        iou: lowest IoU of a detection with its object.
     """
-    scores: list[npt.NDArray[np.float32]] = []
-    labels: list[npt.NDArray[np.int64]] = []
-    right: list[npt.NDArray[np.bool_]] = []
+    scores, labels, right = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)], [np.zeros(0, np.bool_)]
     objects = np.zeros(len(names), np.int64)
     for image, found in evaluated(images, detections):
         taken = match(image, found, iou=iou)
@@ -121,9 +120,7 @@ def confidence_curves(
         labels.append(found.labels[counted])
         right.append(taken[counted] >= 0)
         objects += np.bincount(image.labels[~image.crowds], minlength=len(names))
-    all_scores = np.concatenate(scores) if scores else np.zeros(0, np.float32)
-    all_labels = np.concatenate(labels) if labels else np.zeros(0, np.int64)
-    all_right = np.concatenate(right) if right else np.zeros(0, np.bool_)
+    all_scores, all_labels, all_right = np.concatenate(scores), np.concatenate(labels), np.concatenate(right)
     found_count, right_count = np.zeros((2, len(names), len(CONFIDENCES)))
     for label in range(len(names)):
         mine = all_labels == label
@@ -142,13 +139,13 @@ def confidence_curves(
 
 
 def _count_above(scores: npt.NDArray[np.float32]) -> Curve:
-    """How many scores exceed each confidence, (K,)."""
+    """Number of scores above each confidence, (K,)."""
     ordered = np.sort(scores.astype(np.float64))
     return len(ordered) - np.searchsorted(ordered, CONFIDENCES, side="right").astype(np.float64)
 
 
 def _mean(values: Curve, axis: int) -> Curve:
-    """Mean of what is not NaN; NaN where all is."""
+    """Mean of the values that are not NaN; NaN if all are."""
     known = ~np.isnan(values)
     count = known.sum(axis=axis)
     total = np.where(known, values, 0).sum(axis=axis)

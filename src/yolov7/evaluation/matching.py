@@ -1,4 +1,4 @@
-"""Which detection stands for which object: the greedy matching that curves, confusions and mistakes share."""
+"""Greedy matching of detections to objects, for confidence curves, confusion matrix and worst images."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from yolov7.data.labels import LabelledImage
 from yolov7.types import Detections, IntArray
 
 UNMATCHED = -1
-"""The detection stands for no object: it is false."""
+"""Target of a false detection, which has no object."""
 IGNORED = -2
-"""The detection lies on a group (crowd) of its class: neither right nor false."""
+"""Target of a detection on a crowd of its class, which is neither right nor false."""
 
 
 def match(
     image: LabelledImage, detections: Detections, *, iou: float = 0.5, across_classes: bool = False
 ) -> IntArray:
-    """The object that each detection takes: int64 (N,), an index, UNMATCHED or IGNORED.
+    """Match detections to objects: index of each detection's object, UNMATCHED or IGNORED; int64 (N,).
 
-    Best score first, each detection takes the free object that it overlaps most, if by `iou` at least. As in
-    the COCO protocol, a detection left over is ignored where `iou` of its own area lies on a crowd.
+    In the order of their scores, detections take the free object with the highest IoU. As in the COCO
+    protocol, an unmatched detection is ignored if a share `iou` of its area lies on a crowd of its class.
 
     Args:
-        image: the ground truth.
-        detections: pixels of the image, labels of the data set.
-        iou: overlap from which a detection can stand for an object.
-        across_classes: objects of other classes may be taken too, where none of the detection's own is free.
+        image: ground truth.
+        detections: detections in pixels of the image, with labels of the data set.
+        iou: lowest IoU of a detection with its object.
+        across_classes: True to match objects of other classes if no object of its own class is free.
     """
     taken = np.full(len(detections), UNMATCHED, np.int64)
     if not len(detections) or not len(image):
@@ -47,7 +47,7 @@ def match(
     for index in np.argsort(-detections.scores, kind="stable"):
         options = np.flatnonzero(eligible[index] & free)
         if options.size:
-            # Of equal ones the last, as pycocotools has it.
+            # The last of equal ones, as in pycocotools.
             best = options[::-1][preference[index, options[::-1]].argmax()]
             taken[index], free[best] = best, False
     if image.crowds.any():
@@ -58,7 +58,7 @@ def match(
 
 
 def as_shown(detections: Detections, conf: float) -> Detections:
-    """What a person would see: scores above `conf`, and of a box with several classes the best only."""
+    """Detections with a score above `conf`, best first, and only the best class of each box."""
     shown = detections[detections.scores > conf]
     shown = shown[np.argsort(-shown.scores, kind="stable")]
     _, first = np.unique(shown.boxes, axis=0, return_index=True)
@@ -67,12 +67,12 @@ def as_shown(detections: Detections, conf: float) -> Detections:
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """One image: what was right, taken for something else, invented, or missed.
+    """Right, confused, false and missed boxes of an image.
 
     Attributes:
-        image: the ground truth.
-        detections: those that a person would see, best first.
-        target: (N,) the object that each detection takes, whatever its class; UNMATCHED or IGNORED.
+        image: ground truth.
+        detections: detections above a confidence, best first: :func:`as_shown`.
+        target: (N,) index of each detection's object, of any class; UNMATCHED or IGNORED.
     """
 
     image: LabelledImage
@@ -81,12 +81,12 @@ class Judgement:
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
-        """Detections on an object of their class, (N,)."""
+        """Mask (N,) of detections on an object of their class."""
         return (self.target >= 0) & ~self.confused
 
     @property
     def confused(self) -> npt.NDArray[np.bool_]:
-        """Detections on an object of another class, (N,)."""
+        """Mask (N,) of detections on an object of another class."""
         if not len(self.image):
             return np.zeros(len(self.target), np.bool_)
         other: npt.NDArray[np.bool_] = self.image.labels[self.target] != self.detections.labels
@@ -94,19 +94,19 @@ class Judgement:
 
     @property
     def false(self) -> npt.NDArray[np.bool_]:
-        """Detections on no object, (N,)."""
+        """Mask (N,) of detections without an object."""
         return np.equal(self.target, UNMATCHED)
 
     @property
     def missed(self) -> npt.NDArray[np.bool_]:
-        """Objects that no detection takes, (M,); crowds are none."""
+        """Mask (M,) of objects without a detection, except crowds."""
         missed = ~self.image.crowds
         missed[self.target[self.target >= 0]] = False
         return missed
 
     @property
     def cost(self) -> float:
-        """A missed object costs 1, a false detection its score, an object taken for another both."""
+        """Rank among the worst: 1 per missed object, its score per false detection, both per confusion."""
         wrong = self.false | self.confused
         return float(self.missed.sum() + self.confused.sum() + self.detections.scores[wrong].sum())
 
@@ -118,7 +118,7 @@ def judge(
     conf: float = 0.25,
     iou: float = 0.5,
 ) -> list[Judgement]:
-    """Each image that has detections (images that could not be read have none), in the given order."""
+    """Judge each image with an entry in `detections`, in order; images that could not be read have none."""
     judgements = []
     for image, found in evaluated(images, detections):
         shown = as_shown(found, conf)
@@ -129,7 +129,7 @@ def judge(
 def evaluated(
     images: Sequence[LabelledImage], detections: Mapping[int | str, Detections]
 ) -> Iterator[tuple[LabelledImage, Detections]]:
-    """The images that were evaluated, with what was found in them."""
+    """Yield each evaluated image with its detections."""
     for image in images:
         found = detections.get(image.image_id)
         if found is not None:

@@ -1,1 +1,1 @@
-"""Losses of a detector: what its training minimises."""
+"""Losses of a detector."""

@@ -1,4 +1,4 @@
-"""The assistant loss of auxiliary heads, and the bound that keeps them the lesser ones.
+"""The assistant loss of auxiliary heads, and the upper bound of their objectness.
 
 Coarse labels lie up to half a cell beyond the reach of the lead head's decoder. An auxiliary head with that
 decoder cannot fit them: the IoU of its best box, which is the label of its objectness, falls with the

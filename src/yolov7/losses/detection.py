@@ -18,7 +18,7 @@ from yolov7.types import Assignment, Predictions, Targets
 
 @dataclass(frozen=True)
 class Gains:
-    """Weight of each term; those of a recipe are for 3 levels, 80 classes and 640 pixels.
+    """Weights of the loss terms; a recipe's are for 3 levels, 80 classes and 640 pixels.
 
     >>> Gains(box=0.05, objectness=0.7, classes=0.3).scaled(levels=3, classes=40, size=1280)
     Gains(box=0.05, objectness=2.8, classes=0.15)
@@ -87,7 +87,7 @@ class LossMaker(Protocol):
 
 
 def one_process(counts: Tensor) -> Tensor:
-    """Mean over processes where there is only this one."""
+    """Mean over a single process."""
     return counts
 
 
@@ -98,8 +98,8 @@ class DetectionLoss:
     Attributes:
         anchors: (L, A, 2) width and height in pixels.
         strides: pixels per cell of each level.
-        gains: already scaled for the detector.
-        auxiliary: how auxiliary heads are trained.
+        gains: weights of the terms, scaled for the detector.
+        auxiliary: settings of auxiliary heads.
         label_smoothing: e; class targets become 1 - e/2 and e/2.
         mean_over_processes: averages numbers of positives, float (L,), over all processes that train
             together, so that the mean of their gradients is the gradient of one process with all their
@@ -119,7 +119,7 @@ class DetectionLoss:
     def __post_init__(self) -> None:
         if len(self.strides) not in OBJECTNESS_BALANCE:
             raise ArchitectureError(
-                "how to balance the objectness of these levels is not known",
+                "no objectness weights for this number of levels",
                 expected="3 or 4 levels",
                 found=len(self.strides),
             )
@@ -127,9 +127,9 @@ class DetectionLoss:
     def __call__(
         self, predictions: Predictions, assignments: tuple[Assignment, Assignment | None], targets: Targets
     ) -> Losses:
-        """Weigh the lead head's positives and, where there is one, the auxiliary head's.
+        """Compute the loss of the lead head and, if there is one, of the auxiliary head.
 
-        In float32 under autocast, too. Every logit gets a gradient, if only 0, even without any positive.
+        The loss is float32 under autocast, too. Every logit gets a gradient, even without any positive.
 
         Raises:
             UsageError: positives outside of the predictions or ground truths, or of a head that is not there.

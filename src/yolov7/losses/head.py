@@ -33,14 +33,14 @@ def head_losses(
         classes     BCE, mean over the level's positives and classes; 0 where there is one class only
 
     Args:
-        head: its logits, and how they are decoded.
-        positives: which of them are to find which ground truth, in any order.
-        targets: the ground truths.
+        head: logits, with the settings that decode them.
+        positives: places in the logits and their ground truths, in any order.
+        targets: ground truths.
         label_smoothing: e; class targets become 1 - e/2 and e/2.
         mean_over_processes: see :class:`yolov7.losses.detection.DetectionLoss`.
 
     Raises:
-        UsageError: positives lie outside of the logits or of the ground truths.
+        UsageError: positives outside of the logits or of the ground truths.
     """
     _require_inside(head.logits, positives, targets)
     p = positives.in_order()

@@ -219,7 +219,7 @@ class EELAN(nn.Module):
         self.groups = nn.ModuleList(elans)
 
     def expand(self, x: Tensor) -> list[Tensor]:
-        """Each group's output, before the merge."""
+        """Outputs of the groups, before the merge."""
         return [group(x) for group in self.groups]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""From a head's logits to boxes, for detection, assignment and losses alike."""
+"""Decoding of a head's logits to boxes, for detection, assignment and losses alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yolov7.types import Places, Predictions
 
 @dataclass(frozen=True)
 class HeadOutput:
-    """Logits of one head, and what it takes to read them. All tensors are on one device.
+    """Logits of one head, with the settings that decode them. All tensors are on one device.
 
     Attributes:
         logits: (B, A, H, W, 5 + C) for each level.
@@ -42,10 +42,10 @@ class HeadOutput:
 def head_outputs(
     predictions: Predictions, anchors: Tensor, strides: Sequence[int], upper_bound: bool = True
 ) -> tuple[HeadOutput, HeadOutput | None]:
-    """Output of the lead head and, where there is one, of the auxiliary head.
+    """Outputs of the lead head and of the auxiliary head, None without one.
 
     Args:
-        predictions: of a detector.
+        predictions: output of a detector.
         anchors: (L, A, 2) width and height in pixels, on any device.
         strides: pixels per cell of each level.
         upper_bound: decoder of the auxiliary head.
@@ -61,7 +61,7 @@ def logits_at(levels: Sequence[Tensor], places: Places) -> Tensor:
 
     Args:
         levels: (B, A, H, W, 5 + C) for each level.
-        places: inside of them.
+        places: places inside the levels.
 
     >>> levels = torch.arange(4.0).view(1, 1, 2, 2, 1), torch.tensor([9.0]).view(1, 1, 1, 1, 1)
     >>> zero = torch.tensor([0, 0, 0])
@@ -86,7 +86,7 @@ def decode_levels(levels: Sequence[Tensor], strides: Sequence[int], anchors: Ten
     """Decode logits (B, A, H, W, 5 + C) of each level to rows (B, N, 5 + C): see :meth:`Detector.decode`.
 
     Args:
-        levels: from the finest.
+        levels: logits by level, from the finest.
         strides: pixels per cell of each level.
         anchors: (L, A, 2) width and height in pixels.
     """
@@ -122,7 +122,7 @@ def decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tenso
     """Decode logits (..., 5 + C) of one level to cx, cy, w, h in pixels and probabilities, float32.
 
     Args:
-        logits: of any float type.
+        logits: logits of any float dtype.
         cells: (..., 2) column and row.
         stride: pixels per cell.
         anchors: (..., 2) width and height in pixels.
@@ -144,8 +144,8 @@ def decode_in_cells(s: Tensor, anchors: Tensor, upper_bound: bool = True) -> Ten
 
     Args:
         s: (..., 4) sigmoids of the logits x, y, w, h, float32.
-        anchors: (..., 2) width and height, in the unit that the size is to have.
-        upper_bound: the detector's own decoder.
+        anchors: (..., 2) width and height, in the unit of the result's size.
+        upper_bound: True for the detector's own decoder.
 
     Paper: Sec. 4.2, Table 7.
 

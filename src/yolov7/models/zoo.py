@@ -1,4 +1,4 @@
-"""All named networks: the paper's variants, baselines and ablations."""
+"""Named networks: the paper's variants, baselines and ablations."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def _require_as_many_images(count: int, past: Past) -> None:
 
 
 def _advice(keeper: Keeper) -> str:
-    """How to continue an unfinished run."""
+    """Number of finished epochs, and the command that continues the run."""
     run = keeper.run
     command = f'train(TrainConfig(resume="{keeper.directory}"), recipe) from Python, with the same recipe'
     if can_be_stored(run.recipe):
