@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need inside, so that --help is quick.
+"""The command line. Commands import their dependencies inside, so that --help is quick.
 
 Results go to standard output, everything else to standard error. Exit status: 0 done, 1 an error of
 ``yolov7.errors`` (or images that had to be skipped), 2 wrong usage, 130 interrupted.
@@ -27,7 +27,7 @@ from yolov7.quiet import ignore_damage_warnings
 
 app = App(
     name="yolov7",
-    help="YOLOv7 detectors: find objects in images and videos, measure, convert, inspect.",
+    help="YOLOv7 detectors: detect objects in images and videos, train, evaluate, export, inspect.",
     version_flags=["--version"],
     version=lambda: _version(),
 )
@@ -43,7 +43,7 @@ def _version() -> str:
 for command in (models, doctor, convert, val, export, benchmark, demo, reproduce):
     app.command(command)
 app.command(predict, usage="Usage: yolov7 predict WEIGHTS SOURCE... [OPTIONS]")
-# Lists of a run's configuration are options that are repeated, without a switch to empty them.
+# A list in a run's configuration is a repeated option, without a switch that empties it.
 app.command(train, default_parameter=Parameter(negative_iterable=()))
 
 
@@ -60,16 +60,11 @@ def _launch(
 ) -> Any:
     """Run a command.
 
-    Parameters
-    ----------
-    quiet:
-        Print results and errors only.
-    verbose:
-        Print notes too.
-    offline:
-        Download nothing.
-    debug:
-        Show where an error came from.
+    Args:
+        quiet: print results and errors only.
+        verbose: print notes too.
+        offline: download nothing.
+        debug: show the traceback of an error.
     """
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -110,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _wrong_usage(error: CycloptsError, tokens: Sequence[str]) -> str:
-    """What is wrong, what was probably meant, and where to read on."""
+    """Message with a suggestion and the command's --help."""
     message, hint = str(error), ""
     if isinstance(error, UnknownOptionError):
         option = error.token.keyword or error.token.value

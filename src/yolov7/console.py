@@ -1,7 +1,7 @@
-"""How the command line speaks to people: results on standard output, the rest on standard error.
+"""Output of the command line: results on standard output, messages and errors on standard error.
 
-Everything that is printed goes through :func:`show`, :func:`say` or :func:`complain`, which escape what would
-steer a terminal: names and paths come from files. Nothing is markup.
+Everything is printed by :func:`show`, :func:`say` or :func:`complain`, which escape control characters: names
+and paths come from files. Nothing is markup.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _GAP = 2
-"""Columns between those of a table."""
+"""Spaces between the columns of a table."""
 _SHOWN, _CONFUSIONS = 0.25, 5
-"""Confidence of the detections that can be mistakes, and how many pairs of confused classes are told."""
+"""Confidence threshold for confusions, and most pairs of confused classes that are printed."""
 
 
 def is_quiet() -> bool:
-    """Whether results and errors alone are wanted."""
+    """Whether only results and errors are printed (--quiet)."""
     return not _LOG.isEnabledFor(logging.WARNING)
 
 
 def show(text: object = "") -> None:
-    """Print a result."""
+    """Print a result on standard output."""
     print(printable(text, keep="\n\t"))
 
 
 def say(text: object) -> None:
-    """Tell a person what happens, unless results and errors alone are wanted."""
+    """Print a message on standard error, unless quiet."""
     if not is_quiet():
         print(printable(text, keep="\n\t"), file=sys.stderr)
 
 
 def complain(text: object) -> None:
-    """Print an error."""
+    """Print an error on standard error."""
     print(printable(text, keep="\n\t"), file=sys.stderr)
 
 
 def progress_bar() -> Progress:
-    """A progress bar; none where nobody looks."""
+    """Progress bar on a terminal; hidden elsewhere, and if quiet."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -75,13 +75,13 @@ def progress_bar() -> Progress:
 
 
 def counted(detections: Detections) -> str:
-    """Two cats and a dog -> "2 cat, 1 dog", the most frequent first."""
+    """Detections per class, most frequent first: "2 cat, 1 dog"."""
     counts = Counter(detections.class_names).most_common()
     return ", ".join(f"{count} {name}" for name, count in counts) or "nothing"
 
 
 def models_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Networks with what was counted and what the paper says; blank where it says nothing."""
+    """Print counts of networks beside the paper's numbers, if it has any."""
     table = _Table(
         *("network", "size", "parameters,\ntraining", "parameters,\ndeployed", "convolutions,\nGFLOPs"),
         *(
@@ -109,7 +109,7 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def reproduction_table(result: Reproduction) -> None:
-    """A table of the paper, a column for each quantity and source; notes below."""
+    """Print a table of the paper with a column per quantity and source, and notes."""
     columns = result.columns
     headings = (f"{_HEADINGS.get(name, name)}\n{source}" for name, source in columns)
     table = _Table(result.name, "size", *headings, keys=2)
@@ -151,7 +151,7 @@ def _number(number: Number | None, places: int) -> str:
 
 
 def checkpoint_facts(described: Mapping[str, Any]) -> None:
-    """What a checkpoint is, a line a fact; notes last."""
+    """Print facts of a checkpoint or artefact, one per line, and notes."""
     for key, value in described.items():
         if key == "notes" or value in ({}, []):
             continue
@@ -161,7 +161,7 @@ def checkpoint_facts(described: Mapping[str, Any]) -> None:
 
 
 def metrics_table(outcome: Evaluation, *, per_class: bool) -> None:
-    """The COCO metrics in percent, defects, on demand a row for each class, and the most confused ones."""
+    """Print COCO metrics in percent, defects, a row per class on demand, and the most confused classes."""
     table = _Table("metric", "%")
     for name in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"):
         table.add(name, _percent(getattr(outcome, name)))
@@ -186,7 +186,7 @@ def metrics_table(outcome: Evaluation, *, per_class: bool) -> None:
 
 
 def export_table(results: Sequence[Exported]) -> None:
-    """What became of each format; below it what is wrong, and what is not known."""
+    """Print the comparison of each exported format with torch, and what is wrong or unknown."""
     from yolov7.artefacts.documents import verdict
 
     table = _Table(
@@ -222,7 +222,7 @@ def export_table(results: Sequence[Exported]) -> None:
 
 
 def benchmark_table(result: Benchmark) -> None:
-    """A table for each size and batch, with what is to be known of it; what the columns mean last."""
+    """Print a table with notes per size and batch size, and a legend."""
     from yolov7.benchmark import documents
 
     show(documents.subject(result))
@@ -242,7 +242,7 @@ def benchmark_table(result: Benchmark) -> None:
 
 
 def data_report(report: DataReport) -> None:
-    """What is in a data set, and what is wrong with it."""
+    """Print the content and the defects of a data set."""
     show(f"{report.path}: {report.kind}, {plural(len(report.names), 'class', 'classes')}\n")
     splits = _Table(
         "split", "images", "unlabelled", "empty", "boxes", "crowds", "polygons", "small", "medium", "large"
@@ -295,14 +295,14 @@ def _fact(key: str, value: Any) -> str:
 
 
 class _Table:
-    """A table whose first column is text and whose others are numbers, but for `texts`.
+    """A table with a column of text, then columns of right-aligned numbers.
 
-    One that is too wide for the terminal goes on below: nothing is cut.
+    Columns that do not fit the terminal continue in a second table below: nothing is cut.
 
     Args:
-        headings: of one line or two.
-        texts: headings of further columns of text.
-        keys: first columns that are repeated where the table goes on.
+        headings: headings of one line or two.
+        texts: headings of further text columns.
+        keys: number of first columns that are repeated in the second table.
     """
 
     def __init__(self, *headings: str, texts: Sequence[str] = (), keys: int = 1) -> None:
@@ -359,7 +359,7 @@ def _terminal() -> Console:
 
 
 def _width() -> int:
-    """Columns of the terminal, or what COLUMNS says; where the output is a file nothing is broken."""
+    """Width of the terminal, or $COLUMNS; a file is wide enough for any line."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns) > 0:
         return int(columns)
@@ -372,13 +372,13 @@ def _width() -> int:
 
 
 _FILE_WIDTH = 1000
-"""Columns where the output is no terminal."""
+"""Width of output that is not a terminal."""
 _PROSE_WIDTH = 110
-"""Columns of a note at most."""
+"""Largest width of notes."""
 
 
 def _note(text: str) -> None:
-    """Print sentences, broken between words; line breaks stay."""
+    """Print sentences wrapped between words; line breaks are kept."""
     for line in text.split("\n"):
         show(textwrap.fill(line, min(_width(), _PROSE_WIDTH), break_on_hyphens=False, break_long_words=False))
 

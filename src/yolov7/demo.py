@@ -1,4 +1,4 @@
-"""The main job on an embedded default: real weights find objects on real photos."""
+"""Detection demo: real weights find objects in real photos."""
 
 from __future__ import annotations
 

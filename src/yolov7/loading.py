@@ -1,4 +1,4 @@
-"""A predictor from a weight file, an exported artefact, or the name of a network."""
+"""Load a weight file, an exported artefact or a network by name as a predictor."""
 
 from __future__ import annotations
 
@@ -48,35 +48,31 @@ def load(
 ) -> Predictor:
     """Make any checkpoint, or an artefact of ``yolov7 export``, ready for images.
 
-    Nothing in the file is run, whatever it is called: what could act is refused, or needs ``trust``.
+    Nothing in the file is executed: what could act is refused, or needs ``trust``.
 
     Args:
-        weights: path of any YOLOv7 checkpoint or artefact; the folder of a training run; or the name of a
-            released checkpoint such as ``yolov7.pt``, which is downloaded once.
-        fresh: ``weights`` is the name of a network such as ``yolov7-tiny``, with fresh weights, which find
-            nothing.
-        runtime: what runs the network: ``torch`` where not given; the name of a format, such as ``openvino``,
-            into which a checkpoint is converted once; or ``auto``, the fastest that is installed here and was
-            seen to agree with torch, in 16 bits where the processor has them; or in 8 bits, where such an
-            artefact with a certificate that passed lies beside the file. An artefact has its own.
-        parallel: images that are worked on at the same time, each by one thread; not on torch. As many as
-            there are processors give the most images per second, and are what the command ``predict`` takes
-            for several images, at most 8. 1 answers soonest, because one image then has all processors.
-        size: longest side that images are scaled to, pixels; the checkpoint's own where not given.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; a GPU where there is one.
-        half: 16 bits: float16 on a GPU; on a CPU bfloat16, where runtimes have it.
-        augment: look at each image three times, mirrored and scaled.
-        conf, iou, classes, agnostic, max_detections: see :class:`~yolov7.thresholds.Thresholds`. They can be
-            changed for each call of the predictor.
+        weights: a YOLOv7 checkpoint or artefact, the folder of a training run, or the name of a released
+            checkpoint such as ``yolov7.pt``, which is downloaded once.
+        fresh: ``weights`` is the name of a network such as ``yolov7-tiny``, with fresh weights.
+        runtime: ``torch`` (default); the name of a format, such as ``openvino``, into which a checkpoint is
+            converted once; or ``auto``, the fastest installed one that agrees with torch, in 16 bits if the
+            processor has them, or in INT8 if an artefact whose certificate passed lies beside the file.
+        parallel: images in flight, each on one thread; not on torch. More raise throughput and latency.
+        size: longest side of the scaled images, pixels; default: the checkpoint's.
+        device: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; default: a GPU if there is one.
+        half: 16 bits: float16 on a GPU, bfloat16 on a CPU if the runtime has it.
+        augment: test-time augmentation, three views per image.
+        conf, iou, classes, agnostic, max_detections: see :class:`~yolov7.thresholds.Thresholds`; each call of
+            the predictor can change them.
         centred: see :class:`Predictor`.
-        trust: you know who made this artefact, and its own runtime may run whatever is in it: for TensorRT's
-            engines, and for TorchScript and torch.export programs with more than a network in them.
+        trust: let an artefact's runtime execute whatever is in it, because you know who made it: for TensorRT
+            engines, and for TorchScript and torch.export programs that contain more than a network.
 
     Raises:
-        UnsafeCheckpointError: it could act, and is not trusted.
-        CheckpointError: the file cannot be used, or is not there.
+        UnsafeCheckpointError: the file could act, and is not trusted.
+        CheckpointError: the file is missing or cannot be used.
         DownloadError: a released checkpoint cannot be fetched.
-        UsageError: an argument that cannot be.
+        UsageError: an invalid argument.
 
     >>> predictor = load("best.pt", conf=0.4)
     >>> [result.source for result in predictor.predict("photos/")]
@@ -85,31 +81,35 @@ def load(
     thresholds = Thresholds(conf, iou, max_detections, classes, agnostic)
     if size is not None:
         check_whole("image size in pixels", size)
-    artefact = None if isinstance(weights, Checkpoint) or fresh else find_artefact(Path(weights))
-    if artefact is not None and not isinstance(weights, Checkpoint):
-        network = _artefact(artefact, Path(weights), runtime, size, parallel, half, trust)
-    else:
-        file = None if isinstance(weights, Checkpoint) or fresh else find_weights(weights)
-        checkpoint = (
-            weights if isinstance(weights, Checkpoint) else open_checkpoint(file or weights, fresh=fresh)
-        )
-        size = checkpoint.size if size is None else size
-        network = _network(checkpoint, file, runtime or "torch", size, device, parallel, half)
-    return Predictor(
-        network.backend,
-        network.names,
-        network.size,
-        thresholds,
-        centred=centred,
-        augment=augment,
-        parallel=1 if isinstance(network.backend, TorchBackend) else parallel,
-    )
+    network = _open(weights, fresh, runtime, size, device, parallel, half, trust)
+    in_flight = 1 if isinstance(network.backend, TorchBackend) else parallel
+    return Predictor(*network, thresholds, centred=centred, augment=augment, parallel=in_flight)
 
 
 class _Network(NamedTuple):
     backend: Backend
     names: tuple[str, ...]
     size: int
+
+
+def _open(
+    weights: str | os.PathLike[str] | Checkpoint,
+    fresh: bool,
+    runtime: str | None,
+    size: int | None,
+    device: str | torch.device | None,
+    parallel: int,
+    half: bool,
+    trust: bool,
+) -> _Network:
+    if isinstance(weights, Checkpoint):
+        return _network(weights, None, runtime, size, device, parallel, half)
+    if fresh:
+        return _network(open_checkpoint(weights, fresh=True), None, runtime, size, device, parallel, half)
+    if (artefact := find_artefact(Path(weights))) is not None:
+        return _artefact(artefact, Path(weights), runtime, size, parallel, half, trust)
+    file = find_weights(weights)
+    return _network(open_checkpoint(file), file, runtime, size, device, parallel, half)
 
 
 def _artefact(
@@ -121,10 +121,10 @@ def _artefact(
     half: bool,
     trust: bool,
 ) -> _Network:
-    """An exported artefact on its own runtime.
+    """Open an exported artefact on its own runtime.
 
     Raises:
-        UsageError: another runtime or size is wanted than it has.
+        UsageError: it has another runtime or size.
     """
     if wanted not in (None, "auto", found.name):
         raise UsageError("an artefact has a runtime of its own", expected=found.name, found=wanted)
@@ -141,15 +141,16 @@ def _artefact(
 def _network(
     checkpoint: Checkpoint,
     file: Path | None,
-    wanted: str,
-    size: int,
+    wanted: str | None,
+    size: int | None,
     device: str | torch.device | None,
     parallel: int,
     half: bool,
 ) -> _Network:
-    """A checkpoint on the runtime that is wanted."""
+    """Open a checkpoint on a runtime."""
     backend: Backend
-    if wanted == "torch":
+    size = checkpoint.size if size is None else size
+    if wanted in (None, "torch"):
         backend = TorchBackend(checkpoint.model, device or default_device(), half=half)
     elif wanted == "auto":
         where = find_device(device or default_device())
@@ -161,10 +162,10 @@ def _network(
 
 
 def find_artefact(path: Path) -> Runtime | None:
-    """The format of an artefact; None where the path is that of something else.
+    """Format of an artefact; None if the path is something else.
 
     Raises:
-        CheckpointError: it is called an artefact and not there; or damaged.
+        CheckpointError: the path has the name of an artefact and does not exist; or the artefact is damaged.
     """
     if exists(path):
         return artefact_at(path)
@@ -174,16 +175,16 @@ def find_artefact(path: Path) -> Runtime | None:
 
 
 def open_checkpoint(weights: str | os.PathLike[str], *, fresh: bool = False) -> Checkpoint:
-    """Open what :func:`load` takes for weights, as a checkpoint.
+    """Open a checkpoint by any name that :func:`load` takes, and log its notes.
 
     Args:
         weights: a weight file, the folder of a run, or the name of a released checkpoint.
-        fresh: ``weights`` is the name of a network, which gets fresh weights.
+        fresh: ``weights`` is the name of a network, with fresh weights.
 
     Raises:
-        CheckpointError: the file cannot be used, or is not there.
+        CheckpointError: the file is missing or cannot be used.
         DownloadError: a released checkpoint cannot be fetched.
-        ArchitectureError: fresh weights are wanted of a network that there is not.
+        ArchitectureError: there is no network of this name.
     """
     if fresh:
         network = find_architecture(os.fspath(weights))

@@ -1,4 +1,4 @@
-"""Three photos that are always at hand, for whoever has brought none."""
+"""Three photos of scikit-image, for use without images of one's own."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from yolov7.errors import MissingDependencyError
 from yolov7.types import Image
 
 _NAMES = {"cat": "chelsea", "coffee": "coffee", "astronaut": "astronaut"}
-"""Names of ours -> names of scikit-image's photos, all in the public domain."""
+"""Our names -> scikit-image's names; all are in the public domain."""
 
 
 def photos(*, purpose: str) -> dict[str, Image]:
-    """A cat, a cup of coffee and an astronaut, by name: uint8 (H, W, 3) RGB.
+    """Read photos of a cat, a cup of coffee and an astronaut: name -> uint8 (H, W, 3) RGB.
 
     Args:
-        purpose: what they are for, should they not be there.
+        purpose: feature that needs them, for the message.
 
     Raises:
-        MissingDependencyError: scikit-image, which has them, is not installed.
+        MissingDependencyError: scikit-image is not installed.
     """
     try:
         from skimage import data

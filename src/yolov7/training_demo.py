@@ -1,4 +1,4 @@
-"""Training on an embedded default: a small network learns shapes from nothing, in a few minutes."""
+"""Training demo: a small network learns drawn shapes from scratch, in a few minutes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from yolov7.training.fit import TrainResult, train
 
 SIZE, EPOCHS, SHOWN = 192, 30, 8
 RECIPE = ("nominal_batch=8", "learning_rate=0.02")
-"""A step for each small batch: the recipe's nominal 64 would leave a run this short a hundred steps."""
+"""A step per batch: the recipe's nominal batch of 64 would leave so short a run a hundred steps."""
 
 
 def run(out: Path, *, epochs: int = EPOCHS, say: Callable[[str], None], progress: bool = True) -> TrainResult:
-    """Draw a data set, train yolov7-tiny on it, measure, and show what it finds.
+    """Draw a data set, train yolov7-tiny on it, evaluate it, and draw detections.
 
     Args:
-        out: directory for the data set, the run and the pictures, made new.
+        out: directory of the data set, the run and the pictures; a new one beside it if it is not empty.
         epochs: passes over the data.
-        say: told what happens.
-        progress: show a bar and a line for each epoch.
+        say: called with progress messages.
+        progress: show a bar, and a line per epoch.
 
     Raises:
-        Yolov7Error: anything that training can raise.
+        Yolov7Error: training failed.
     """
     directory = new_run_directory(out)
     data = write_shapes(directory / "shapes", train=240, val=40, size=SIZE)

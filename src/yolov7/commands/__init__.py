@@ -1,1 +1,1 @@
-"""What users type: one function for each command, typed and documented, by theme."""
+"""The commands: one typed, documented function each."""

@@ -1,4 +1,4 @@
-"""Commands that use a trained network: on pictures and videos, and on labelled images to measure it."""
+"""Commands that run a trained network: `predict` and `val`."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def predict(
 def _predict(
     predictor: Predictor, source: Source, kinds: list[str], out: Path, options: SinkOptions, batch_size: int
 ) -> int:
-    """Work through a source, tell what is found, and count. Exit status: 1 where something was left out."""
+    """Detect in every frame and print what is found. -> exit status, 1 if something was left out"""
     from yolov7.results.sinks import open_sinks
     from yolov7.results.tally import RunTally
     from yolov7.types import Detections
@@ -197,7 +197,7 @@ def _predict(
 
 @contextmanager
 def _interruptible(source: Source, tally: RunTally) -> Iterator[None]:
-    """End by Ctrl-C or SIGTERM: for a camera, which has no other end, as for a file at its last frame."""
+    """Let Ctrl-C or SIGTERM end a live source like the last frame of a file."""
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
         raise Terminated

@@ -1,4 +1,4 @@
-"""What was probably meant by words that other tools use, and by lists without commas."""
+"""Suggestions for words of other tools, typing errors and lists without commas."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "--vid-stride": ("--every",),
     "--weights": (_WEIGHTS,),
 }
-"""Options of similar tools -> ours, the first that the command has; or what to do instead."""
+"""Options of other tools -> candidates of ours, or advice."""
 
 COMMANDS = {
     "detect": "predict",
@@ -69,18 +69,18 @@ COMMANDS = {
     "export.py": "export",
     "validate": "val",
 }
-"""Names that others give to commands -> ours."""
+"""Command names of other tools -> ours."""
 
 LISTS = frozenset({"--batches", "--classes", "--format", "--runtimes", "--save", "--sizes", "--weights"})
-"""Options whose values stand between commas."""
+"""Options with comma-separated values."""
 
 
 def option_hint(option: str, known: Collection[str]) -> str:
-    """What to type instead of an option that a command does not have; nothing where that is not known.
+    """Suggest a replacement for an unknown option; "" if there is none.
 
     Args:
-        option: as it was typed; what stands behind ``=`` does not count.
-        known: the options that the command has.
+        option: option as typed; a value after ``=`` is ignored.
+        known: options of the command.
 
     >>> option_hint("--conf-thres", ["--conf", "--iou"])
     'did you mean --conf?'
@@ -99,14 +99,14 @@ def option_hint(option: str, known: Collection[str]) -> str:
 
 
 def command_hint(word: str, known: Collection[str]) -> str:
-    """The command that was probably meant; nothing where none is near."""
+    """Suggest a command; "" if none is similar."""
     word = word.lower()
     near = [COMMANDS[word]] if word in COMMANDS else difflib.get_close_matches(word, known, n=1)
     return f"did you mean yolov7 {near[0]}?" if near else ""
 
 
 def comma_hint(tokens: Sequence[str]) -> str:
-    """That values of an option want commas, where words that are no files stand behind its value.
+    """Suggest commas if several words that are not files follow an option; "" otherwise.
 
     >>> comma_hint(["predict", "best.pt", "--classes", "person", "no-such-car"])
     'several values take commas: --classes person,no-such-car'

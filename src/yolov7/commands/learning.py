@@ -1,4 +1,4 @@
-"""Commands that train a network, and the one that shows everything at once."""
+"""Commands that train a network: `train`, and `demo` on drawn shapes or with real weights."""
 
 from __future__ import annotations
 

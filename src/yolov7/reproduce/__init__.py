@@ -1,1 +1,1 @@
-"""The paper's tables and figures, computed or measured here beside what is printed there."""
+"""The paper's tables and figures, computed or measured here beside the printed numbers."""

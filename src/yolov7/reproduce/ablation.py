@@ -1,7 +1,6 @@
-"""The rows of an ablation, trained under equal settings: one run for each row and seed.
+"""Rows of an ablation, trained under equal settings: one run per row and seed.
 
-A run's directory is ``OUT/<row>/seed-<k>``. One that is complete is not trained again, one that was
-interrupted goes on where it stopped.
+A run's directory is ``OUT/<row>/seed-<k>``. A complete run is not repeated, an interrupted one continues.
 """
 
 from __future__ import annotations
@@ -41,14 +40,13 @@ MEASURED = ("AP", "AP50", "AP75")
 
 @dataclass(frozen=True)
 class Settings:
-    """What all rows of an ablation share.
+    """Settings that all rows of an ablation share.
 
     Attributes:
-        base: the runs' configuration: data, epochs, size, width, batch size and all else, but for what a row
-            changes.
-        seeds: runs of each row; their seeds are 0, 1, 2...
-        processes: runs at a time; on GPUs one for each, on a processor they share its cores.
-        out: directory.
+        base: configuration of every run, apart from the changes of its row.
+        seeds: runs per row; their seeds are 0, 1, 2...
+        processes: runs at a time; default: one per GPU. On a CPU they share its cores.
+        out: directory of all runs.
     """
 
     base: TrainConfig
@@ -59,7 +57,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a row."""
+    """A training run of a row."""
 
     row: Row
     seed: int
@@ -67,7 +65,7 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, str]]:
-        """What metrics.csv says, an entry an epoch; empty where there is none."""
+        """Rows of metrics.csv, one per epoch; empty if there is no file."""
         try:
             with (self.directory / METRICS).open(newline="") as file:
                 return list(csv.DictReader(file))
@@ -78,12 +76,11 @@ class Run:
 def train_ablation(table: Table, settings: Settings, *, say: Say, progress: bool = True) -> Reproduction:
     """Train every row with every seed, and report mean and spread beside the paper's numbers.
 
-    The AP of a run is that of its last epoch: choosing the best epoch on the images that are measured would
-    flatter.
+    The AP of a run is that of its last epoch: the best epoch, chosen on the validation set, would be biased.
 
     Raises:
-        UsageError: the table is no ablation, or settings differ from those of runs that are there already.
-        TrainingError: runs failed; the others are complete, and stay.
+        UsageError: the table is not an ablation, or existing runs have other settings.
+        TrainingError: runs failed; the others are complete.
     """
     if not table.ablation:
         raise UsageError(f"{table.name} compares finished networks: there is nothing to train")
@@ -116,12 +113,12 @@ def train_ablation(table: Table, settings: Settings, *, say: Say, progress: bool
 
 
 def slug(label: str) -> str:
-    """A row's label as the name of a folder."""
+    """Name of a row's folder."""
     return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
 
 
 def _config(run: Run, settings: Settings) -> TrainConfig:
-    """That of a row: to go on, where the run was interrupted."""
+    """Configuration of a run, which continues if it was interrupted."""
     config = replace(
         settings.base,
         model=run.row.architecture.name,
@@ -133,7 +130,7 @@ def _config(run: Run, settings: Settings) -> TrainConfig:
 
 
 def _require_same_settings(run: Run, config: TrainConfig) -> None:
-    """A directory holds one ablation: to change it half-way would compare what was not trained alike."""
+    """Raise a UsageError if the run exists with other settings: it would not be comparable."""
     with suppress(OSError):
         there = json.loads((run.directory / CONFIG).read_text())
         assert config.data is not None
@@ -153,12 +150,12 @@ def _require_same_settings(run: Run, config: TrainConfig) -> None:
 
 
 def _processes() -> int:
-    """One for each GPU; a processor's cores are best left to one run at a time."""
+    """Runs at a time: one per GPU, or one on the CPU."""
     return max(1, torch.cuda.device_count())
 
 
 def _train_at_once(unfinished: Sequence[tuple[Run, TrainConfig]], processes: int, say: Say) -> None:
-    """A process a run, so many at a time: each has a GPU of its own, or its share of the cores."""
+    """Train runs in processes, each on its own GPU or its share of the cores."""
     context = get_context("spawn")
     waiting, total, failures = list(unfinished), len(unfinished), []
     running: dict[int, tuple[Run, BaseProcess, Connection]] = {}
@@ -184,7 +181,7 @@ def _train_at_once(unfinished: Sequence[tuple[Run, TrainConfig]], processes: int
                     failures.append(f"{run.row.label}, seed {run.seed} {outcome}")
                 done = total - len(waiting) - len(running)
                 say(f"{done} of {total}: {run.row.label}, seed {run.seed}: {outcome}")
-    finally:  # after Ctrl-C, which they got too: they write down where they are, and end
+    finally:  # after Ctrl-C, which the processes receive too: they save their state and end
         for _, process, _ in running.values():
             process.join()
     if failures:
@@ -199,11 +196,11 @@ def _error(process: BaseProcess, answer: Connection) -> str:
 
 
 def _train_in_place(config: TrainConfig, place: int, places: int, answer: Connection) -> None:
-    """Train on a GPU of one's own, or on a share of the cores."""
+    """Train on one GPU, or on a share of the cores; entry point of a process."""
     gpus = torch.cuda.device_count()
     if gpus and config.accelerator in ("auto", "gpu"):
         config = replace(config, devices=f"{place % gpus},")
-    with suppress(AttributeError):  # not every system lets a process choose its cores
+    with suppress(AttributeError):  # only on Linux can a process choose its cores
         cores = sorted(os.sched_getaffinity(0))
         mine = cores[place::places] or cores
         os.sched_setaffinity(0, mine)
@@ -249,12 +246,12 @@ def _report(
     width = f", {base.width:g} of the width" if base.width != 1 else ""
     notes = [table.note] if table.note else []
     notes.append(
-        f"measured: {data}, {base.epochs} epochs at {lines[0].size}{width}, {seeds}; "
-        "AP of the average after the last epoch (IoU of suppression 0.6), mean and half of the spread."
+        f"measured: {data}, {plural(base.epochs or 0, 'epoch')} at {lines[0].size}{width}, {seeds}; "
+        "AP of the averaged weights after the last epoch (NMS IoU 0.6), mean and half of the spread."
     )
-    notes.append("The paper's numbers are of the whole networks on COCO.")
+    notes.append("The paper's numbers: the whole networks on COCO.")
     notes.append(
-        f"{len(runs)} runs, {sum(map(_hours, runs)):.2f} hours of training in all; "
+        f"{plural(len(runs), 'run')}, {sum(map(_hours, runs)):.2f} hours of training in all; "
         f"{seconds / 60:.0f} minutes now, {processes} at a time."
     )
     shown, explained = with_improvements(table.name, lines)
@@ -266,6 +263,6 @@ def _hours(run: Run) -> float:
 
 
 def last_weights(table: Table, settings: Settings) -> Iterator[tuple[Row, Path]]:
-    """The last weights of each row's first seed."""
+    """Last weights of each row's first seed."""
     for row in table.rows:
         yield row, settings.out / slug(row.label) / "seed-0" / LAST

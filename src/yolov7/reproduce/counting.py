@@ -30,7 +30,7 @@ GRAPHS: dict[str, Graph] = {
     "yolov7-x-width-only": "unfolded",
     "yolov7-x-depth-only": "unfolded",
 }
-"""Rows that count another network than the deployed one. The paper does not say so; the numbers do."""
+"""Rows that count another network than the deployed one. The paper does not say so; its numbers do."""
 
 
 PRINTED: dict[str, tuple[float, float]] = {"yolov7-tiny": (6.2, 13.8)} | {

@@ -1,4 +1,4 @@
-"""Figure 8: where the lead and the auxiliary head of networks that were trained differently see objects."""
+"""Figure 8: objectness of the lead and auxiliary heads of differently trained networks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def draw_figure_8(
     out: Path,
     size: int | None = None,
 ) -> list[Path]:
-    """A picture for each photo: the networks below each other, lead heads above auxiliary ones.
+    """Draw a picture per photo: the networks below each other, lead heads above auxiliary ones.
 
     Args:
-        weights: (label, checkpoint); auxiliary heads are in checkpoints in training form only.
+        weights: (label, checkpoint) of each network; only the training form has auxiliary heads.
         photos: uint8 (H, W, 3) RGB.
         out: directory for figure8-1.jpg, figure8-2.jpg...
-        size: long side of the photos for the networks, pixels; each checkpoint's own where not given.
+        size: longest side of the scaled photos, pixels; default: the checkpoint's.
 
     Raises:
         CheckpointError: a checkpoint cannot be read.

@@ -1,4 +1,4 @@
-"""Rows of a table that say by how much one network is better than another."""
+"""Rows of a table with the improvement of one network over another."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Improvement:
     """An ``improvement`` row of the paper.
 
     Attributes:
-        row: index of the row that it stands below.
-        over: index of the row that this is compared with, or the printed numbers of a network not built here.
+        row: index of the improved row, which it follows.
+        over: index of the row it is compared with, or the printed numbers of a network not built here.
         label: name of that network.
-        printed: percent, where the paper prints any: parameters_m, gflops.
+        printed: the paper's percentages, if any: parameters_m, gflops.
     """
 
     row: int
@@ -64,10 +64,10 @@ TABLE_IMPROVEMENTS: dict[str, tuple[Improvement, ...]] = {
 
 
 def with_improvements(table: str, lines: Sequence[Line]) -> tuple[tuple[Line, ...], tuple[str, ...]]:
-    """Put the paper's improvement rows among the lines of a table. -> lines, notes that explain them
+    """Insert the paper's improvement rows into the lines of a table. -> lines, notes
 
-    All numbers that both lines have from one source are compared. A network that is not built here has the
-    paper's alone, with which those that are computed are then compared too.
+    Numbers of the same source are compared. A network that is not built here has only the paper's numbers;
+    computed ones are compared with those.
     """
     improvements = {one.row: one for one in TABLE_IMPROVEMENTS.get(table, ())}
     shown: list[Line] = []

@@ -1,4 +1,4 @@
-"""Table 10: the same weights, measured in both precisions and with both thresholds of suppression."""
+"""Table 10: the same weights, evaluated in two precisions and with two NMS thresholds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reproduce_table_10(
     released_mapping: bool = False,
     say: Callable[[str], None],
 ) -> Reproduction:
-    """Precision and IoU threshold; the paper's rows alone where there are no weights and data.
+    """Evaluate weights by precision and IoU threshold; without weights and data, return the paper's rows.
 
     Raises:
         UsageError: weights without data, or data without weights.
@@ -54,7 +54,7 @@ def reproduce_table_10(
     notes = ["The paper's numbers are YOLOv7-X on COCO val2017."]
     if weights is not None and data is not None:
         on_gpu = (device or default_device()).startswith("cuda")
-        kind = "float16" if on_gpu else "bfloat16, for this is a processor"
+        kind = "float16" if on_gpu else "bfloat16, on a CPU"
         notes.append(f"measured: {Path(weights).name} on {Path(data).name}; half is {kind}.")
     shown, explained = with_improvements("table10", lines)
     return Reproduction("table10", "Comparison of different setting", shown, (*notes, *explained))

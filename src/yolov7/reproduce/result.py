@@ -1,4 +1,4 @@
-"""What a reproduction says: numbers with their source, line by line."""
+"""Results of a reproduction: numbers with their source, line by line."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Source = Literal["paper", "computed", "measured"]
-"""Printed in the paper; computed here, the same on any machine; or measured here, on this machine."""
+"""Origin: printed in the paper; computed here, equal on any machine; or measured on this machine."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """One number of a line.
+    """A number of a line.
 
     Attributes:
-        quantity: its column, such as ``AP50``.
-        source: where it comes from.
+        quantity: column, such as ``AP50``.
+        source: origin of the number.
         value: the number.
-        each: where it is a mean, what it is the mean of.
+        each: numbers that `value` is the mean of, if any.
     """
 
     quantity: str
@@ -27,7 +27,7 @@ class Number:
 
     @property
     def spread(self) -> float | None:
-        """Half of the distance between the largest and the smallest; None where there are no two."""
+        """Half of the range of `each`; None for fewer than two."""
         return (max(self.each) - min(self.each)) / 2 if len(self.each) > 1 else None
 
 
@@ -36,11 +36,11 @@ class Line:
     """A row of the table.
 
     Attributes:
-        label: as the paper prints it.
+        label: as printed.
         network: name of the architecture.
         size: side of the input, pixels.
-        numbers: in the order of their columns.
-        note: what a reader should know.
+        numbers: numbers in the order of their columns.
+        note: remark for the reader.
     """
 
     label: str
@@ -55,10 +55,10 @@ class Reproduction:
     """A table of the paper, with our numbers in it.
 
     Attributes:
-        name: what users type.
-        title: the paper's.
-        lines: its rows.
-        notes: what holds for all of them, and how ours were measured.
+        name: name on the command line.
+        title: as printed.
+        lines: rows.
+        notes: remarks on all rows and on the measurement.
     """
 
     name: str
@@ -68,13 +68,13 @@ class Reproduction:
 
     @property
     def columns(self) -> tuple[tuple[str, Source], ...]:
-        """(quantity, source) of every column, by first appearance, sources of a quantity together."""
+        """(quantity, source) of every column, in order of appearance, grouped by quantity."""
         seen = dict.fromkeys((n.quantity, n.source) for line in self.lines for n in line.numbers)
         quantities = dict.fromkeys(quantity for quantity, _ in seen)
         return tuple(column for wanted in quantities for column in seen if column[0] == wanted)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON types: each quantity of a line by its source."""
+        """The table as JSON types: quantities of each line by source."""
         lines = []
         for line in self.lines:
             numbers: dict[str, dict[str, Any]] = {}

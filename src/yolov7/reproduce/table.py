@@ -1,4 +1,4 @@
-"""Tables 1 to 9 without training: networks are counted; weights and speed are measured on demand."""
+"""Tables 1 to 9 without training: networks are counted; AP and speed are measured on demand."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def reproduce_table(
     released_mapping: bool = False,
     say: Say,
 ) -> Reproduction:
-    """A table with parameters and operations counted here.
+    """Count parameters and operations of a table's networks, and measure AP and speed on demand.
 
     Args:
-        table: which one.
-        weights: checkpoints of its networks, whose AP is measured on `data`.
-        data: labelled images, read as by ``yolov7 val``.
-        photos: uint8 (H, W, 3) RGB, for frames per second of every network with fresh weights, batch 1.
+        table: one of Tables 1 to 9.
+        weights: checkpoints of its networks, to evaluate on `data`.
+        data: data set, as for ``yolov7 val``.
+        photos: uint8 (H, W, 3) RGB, to measure frames per second of each network on, fresh weights, batch 1.
+        device: device of torch; default: a GPU if there is one.
         released_mapping: map boxes back as the published numbers were measured, half a pixel off.
-        device: to measure on; a GPU where there is one.
-        say: told what is being measured.
+        say: called with progress messages.
 
     Raises:
-        UsageError: weights without data, data without weights, or weights of a network that is in no row.
+        UsageError: weights without data, data without weights, or weights of a network without a row.
         CheckpointError, DataError: with file, line, expected and found.
     """
     require_both(weights, data)
@@ -87,17 +87,17 @@ def reproduce_table(
 
 
 def require_both(weights: object, data: object) -> None:
-    """Raise a UsageError where there are weights without data to measure them on, or the other way round."""
+    """Raise a UsageError if only one of weights and data is given."""
     if bool(weights) != (data is not None):
         raise UsageError(
-            "AP is measured of weights on labelled images",
+            "AP needs weights and labelled images",
             expected="--weights and --data together",
             found="--weights" if weights else "--data",
         )
 
 
 def from_paper(row: Row) -> tuple[Number, ...]:
-    """What the paper says of a row."""
+    """The paper's numbers of a row."""
     return tuple(Number(name, "paper", value) for name, value in row.paper.items())
 
 
@@ -129,7 +129,7 @@ def _measured_ap(
 
 
 def _fps(row: Row, photos: Sequence[Image], device: str) -> Number:
-    """Frames per second of the deployed network, one photo at a time."""
+    """Frames per second of the deployed network, batch 1."""
     torch.manual_seed(0)
     backend = TorchBackend(create(row.architecture), device, half=device.startswith("cuda"))
     inputs = inputs_for(backend, photos, row.pixels)
