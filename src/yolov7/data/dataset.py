@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -165,19 +165,17 @@ def _first(lines: list[str]) -> list[str]:
     return [*lines[:_SHOWN], f"and {more:,} more, which `yolov7 doctor` lists"] if more > 0 else lines
 
 
-class Layout(Protocol):
-    """Recognised data set, not read yet; each format has its own class."""
+@dataclass(frozen=True)
+class Layout:
+    """Recognised data set, not read yet.
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the splits."""
+    Attributes:
+        splits: names of the splits.
+        read: function that reads one split. It raises a DataError if the split as a whole cannot be read.
+    """
 
-    def read(self, split: str) -> Dataset:
-        """Read one split.
-
-        Raises:
-            DataError: the split as a whole cannot be read.
-        """
+    splits: tuple[str, ...]
+    read: Callable[[str], Dataset]
 
 
 def choose_split(split: str, available: Sequence[str], path: str | os.PathLike[str]) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yolov7.data.dataset import UNDIVIDED, Dataset, plain_split
+from yolov7.data.dataset import UNDIVIDED, Dataset, Layout, plain_split
 from yolov7.data.findings import Findings
 from yolov7.data.labels import LabelCollector, image_sizes
 from yolov7.data.text_files import first_bytes, read_text
@@ -26,41 +25,26 @@ _TEST_KEYS = {"info", "licenses", "images", "categories"}
 _UNDIVIDED_NAMES = ("instances", "annotations", "_annotations.coco", "labels", "coco", "dataset", "result")
 
 
-@dataclass(frozen=True)
-class CocoLayout:
-    """The json files of a data set.
+def find_layout(path: Path, *, images: Path | None = None) -> Layout | None:
+    """Find the json file of each split: `path` itself, or files in it, its annotations/ or its subfolders.
 
-    Attributes:
-        path: opened file or folder.
-        files: json file of each split.
+    Args:
+        path: file or folder.
         images: image folder given by the user; None to search for it.
     """
-
-    path: Path
-    files: dict[str, Path]
-    images: Path | None = None
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Split names, taken from the names of the json files."""
-        return tuple(self.files)
-
-    def read(self, split: str) -> Dataset:
-        """Read one json file and the headers of its images."""
-        return _Reader(self.files[split], self.images, split).dataset(self.path)
-
-
-def find_layout(path: Path, *, images: Path | None = None) -> CocoLayout | None:
-    """Find the json file of each split: `path` itself, or files in it, its annotations/ or its subfolders."""
-    if is_file(path):
-        return CocoLayout(path, {UNDIVIDED: path}, images) if path.suffix.lower() == ".json" else None
-    found = [file for folder in (path, path / "annotations") for file in sorted(folder.glob("*.json"))]
-    found += sorted(path.glob("*/_annotations.coco.json"))
-    instances = [file for file in found if file.stem.startswith("instances")]
     files: dict[str, Path] = {}
-    for file in instances or filter(_looks_like_coco, found):
-        files.setdefault(_split_of(file), file)
-    return CocoLayout(path, files, images) if files else None
+    if is_file(path):
+        if path.suffix.lower() == ".json":
+            files[UNDIVIDED] = path
+    else:
+        found = [file for folder in (path, path / "annotations") for file in sorted(folder.glob("*.json"))]
+        found += sorted(path.glob("*/_annotations.coco.json"))
+        instances = [file for file in found if file.stem.startswith("instances")]
+        for file in instances or filter(_looks_like_coco, found):
+            files.setdefault(_split_of(file), file)
+    if not files:
+        return None
+    return Layout(tuple(files), lambda split: _Reader(files[split], images, split).dataset(path))
 
 
 def _split_of(file: Path) -> str:

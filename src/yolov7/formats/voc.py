@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from yolov7.data.dataset import UNDIVIDED, Dataset
+from yolov7.data.dataset import UNDIVIDED, Dataset, Layout
 from yolov7.data.findings import Defect, Findings
 from yolov7.data.folders import is_hidden, subfolders
 from yolov7.data.labels import LabelCollector, readable_images
@@ -61,23 +61,18 @@ class _Member:
 
 
 @dataclass(frozen=True)
-class VocLayout:
+class _Splits:
     """Images and xml files of each split.
 
     Attributes:
         path: opened folder.
-        members: images of each split.
+        members: images of each split: of a list in ImageSets/Main, or of a folder.
         defects: problems of each split's list.
     """
 
     path: Path
     members: dict[str, tuple[_Member, ...]]
     defects: dict[str, tuple[Defect, ...]] = field(default_factory=dict)
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the lists in ImageSets/Main, or of the folders."""
-        return tuple(self.members)
 
     @cached_property
     def annotations(self) -> dict[Path, Document]:
@@ -94,7 +89,6 @@ class VocLayout:
         )
 
     def read(self, split: str) -> Dataset:
-        """Read the split's xml files and the headers of its images."""
         if not self.names:
             raise self._no_object()
         findings = Findings(self.defects.get(split, ()))
@@ -172,7 +166,13 @@ class VocLayout:
         return chosen
 
 
-def find_layout(path: Path) -> VocLayout | None:
+def find_layout(path: Path) -> Layout | None:
+    """Layout of a Pascal VOC data set, or of images with such xml files; None for any other path."""
+    splits = _find_splits(path)
+    return None if splits is None else Layout(tuple(splits.members), splits.read)
+
+
+def _find_splits(path: Path) -> _Splits | None:
     """Recognise the devkit's folders, or images and xml files in a folder or subfolders (one per split)."""
     if not is_folder(path):
         return None
@@ -180,21 +180,21 @@ def find_layout(path: Path) -> VocLayout | None:
         if any((path / xmls).rglob("*.xml")) and is_folder(path / images):
             return _devkit(path, path / xmls, path / images)
     if members := _loose_members(path):
-        return VocLayout(path, {UNDIVIDED: members})
+        return _Splits(path, {UNDIVIDED: members})
     for base in (path, path / "images"):
         loose = ((folder.name, _loose_members(folder)) for folder in subfolders(base))
         if splits := {split: members for split, members in loose if members}:
-            return VocLayout(path, splits)
+            return _Splits(path, splits)
     return None
 
 
-def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
+def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> _Splits:
     known = _members(image_folder, xml_folder, "**/*")
     lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
     # aeroplane_train.txt and the like list the images of one class.
     lists = [file for file in lists if not re.fullmatch(r".+_(train|val|trainval|test)", file.stem)]
     if not lists:
-        return VocLayout(path, {UNDIVIDED: tuple(known.values())})
+        return _Splits(path, {UNDIVIDED: tuple(known.values())})
     members, defects = {}, {}
     for file in lists:
         findings = Findings()
@@ -207,7 +207,7 @@ def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> VocLayout:
                     named[name] = replace(known.get(name, _Member(name)), listed=(file, line))
         members[file.stem] = tuple(named.values())
         defects[file.stem] = findings.defects
-    return VocLayout(path, members, defects)
+    return _Splits(path, members, defects)
 
 
 def _listed_name(text: str, known: Set[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from yolov7.data.dataset import UNDIVIDED, plain_split
+from yolov7.data.dataset import UNDIVIDED, Layout, plain_split
 from yolov7.data.findings import Findings
 from yolov7.data.folders import is_hidden, subfolders
 from yolov7.data.text_files import first_bytes
@@ -21,7 +21,7 @@ from yolov7.formats.yolo_description import (
     describe_yaml,
     read_names,
 )
-from yolov7.formats.yolo_txt import YoloLayout
+from yolov7.formats.yolo_txt import layout_of
 from yolov7.images.kinds import IMAGE_SUFFIXES
 
 _DESCRIBERS = {".yaml": describe_yaml, ".yml": describe_yaml, ".data": describe_darknet}
@@ -33,7 +33,7 @@ _DATA_KEYS = re.compile(
 )
 
 
-def find_layout(path: Path) -> YoloLayout | None:
+def find_layout(path: Path) -> Layout | None:
     """Find the YOLO data set at a file or folder; None if there is none.
 
     Raises:
@@ -42,12 +42,12 @@ def find_layout(path: Path) -> YoloLayout | None:
     file = path if is_file(path) else _yaml_of(path) or _darknet_of(path)
     if file is not None:
         describe = _DESCRIBERS.get(file.suffix.lower())
-        return None if describe is None else YoloLayout(path, describe(file))
+        return None if describe is None else layout_of(path, describe(file))
     folders = _split_folders(path)
     names = _file_of_names(path, folders.values())
     if names is None or not folders:
         return None
-    return YoloLayout(path, _describe_folders(names, folders))
+    return layout_of(path, _describe_folders(names, folders))
 
 
 def what_is_missing(path: Path) -> str | None:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from yolov7.data.dataset import Dataset
+from yolov7.data.dataset import Dataset, Layout
 from yolov7.data.findings import Findings
 from yolov7.data.folders import subfolders
 from yolov7.data.labels import LabelCollector, polygon_box, readable_images
@@ -33,26 +32,9 @@ MAX_LABEL_BYTES = 100_000_000
 _TOLERANCE = 1e-3  # by which fractions may leave 0..1: tools round
 
 
-@dataclass(frozen=True)
-class YoloLayout:
-    """YOLO data set.
-
-    Attributes:
-        path: opened file or folder.
-        description: class names and splits.
-    """
-
-    path: Path
-    description: Description
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the splits."""
-        return tuple(self.description.splits)
-
-    def read(self, split: str) -> Dataset:
-        """Read the split's label files and the headers of its images."""
-        return _Reader(self.path, self.description, split).dataset()
+def layout_of(path: Path, description: Description) -> Layout:
+    """Layout of the data set at `path`, whose label files and image headers `Layout.read` reads."""
+    return Layout(tuple(description.splits), lambda split: _Reader(path, description, split).dataset())
 
 
 class _Reader:
