@@ -159,7 +159,7 @@ def measure(name: str, repeat: int, device: str) -> list[str]:
     array, rows = rows.numpy(), rows.to(device)
 
     def ours_selects() -> ScoredBoxes:
-        return select_candidates(rows, case.conf, multi_label=case.multi_label)
+        return select_candidates(rows, case.conf, multi_label=case.multi_label)[0]
 
     def ours_suppresses() -> list[int]:
         return suppress(*candidates, case.iou).tolist()  # to a list: a device has then finished

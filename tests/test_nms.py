@@ -119,7 +119,7 @@ def test_equals_the_definition(data: st.DataObject, block: int, chunk: int) -> N
         "classes": classes,
         "max_candidates": max_candidates,
     }
-    candidates = select_candidates(rows, conf, **selection)
+    candidates, _ = select_candidates(rows, conf, **selection)
     with np.errstate(all="ignore"):
         naive = naive_candidates(rows, conf, **selection)
         expected = naive_suppress(naive, iou, agnostic=agnostic, max_detections=max_detections)
@@ -200,7 +200,7 @@ def test_batch_equals_its_images() -> None:
 
 def test_kept_boxes_hardly_overlap_and_the_rest_is_explained() -> None:
     rows = keyed_rows("invariants", n=2000, nc=3, size=640, clusters=12)
-    candidates = select_candidates(rows, 0.05, multi_label=True)
+    candidates, _ = select_candidates(rows, 0.05, multi_label=True)
     kept = suppress(*candidates, 0.5, max_detections=30_000)
     assert kept.tolist() == sorted(set(kept.tolist()))  # candidates are best first already
     overlap = pairwise_iou(candidates.boxes, candidates.boxes[kept]) > 0.5
@@ -234,7 +234,7 @@ def test_cap_takes_equal_scores_in_order() -> None:
     rows = torch.tensor([[10.0, 10, 5, 5, 1, 0.5, 0.5]]).repeat(50, 1)
     rows[:, 0] += 10 * torch.arange(50)
     rows[40, 6] = 0.75
-    candidates = select_candidates(rows, 0.1, multi_label=True, max_candidates=4)
+    candidates, _ = select_candidates(rows, 0.1, multi_label=True, max_candidates=4)
     assert candidates.boxes[:, 0].tolist() == [407.5, 7.5, 7.5, 17.5]
     assert candidates.labels.tolist() == [1, 0, 1, 0]
 

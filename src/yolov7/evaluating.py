@@ -22,10 +22,9 @@ from yolov7.loading import load
 from yolov7.memory import enough_for_images
 from yolov7.reports.evaluation import evaluation_report
 from yolov7.reports.plots import require_matplotlib
-from yolov7.runtimes.suppressed import IOU as SUPPRESSING_IOU
 from yolov7.runtimes.suppressed import SuppressingBackend
 from yolov7.text import plural
-from yolov7.thresholds import COCO, Thresholds
+from yolov7.thresholds import COCO, PREDICTION, Thresholds
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ def evaluate(
         _LOG.warning(
             "%s suppresses by itself, with IoU %g and one class a box: AP is lower than the network's",
             predictor.backend.runtime,
-            SUPPRESSING_IOU,
+            PREDICTION.iou,
         )
     with enough_for_images(*(predictor.backend.shape or (predictor.size, predictor.size))):
         evaluation = evaluate_network(

@@ -79,7 +79,7 @@ def non_max_suppression(
     """
     detections = []
     for image_rows in rows:
-        candidates = select_candidates(
+        candidates, _ = select_candidates(
             image_rows,
             conf,
             multi_label=multi_label,
@@ -101,8 +101,10 @@ def select_candidates(
     classes: Sequence[int] | None = None,
     max_candidates: int = 30_000,
     layout: RowLayout | None = None,
-) -> ScoredBoxes:
-    """Candidates of one image, best first; of equal scores the earlier row, then the lower class, first.
+) -> tuple[ScoredBoxes, Tensor]:
+    """Candidates of one image and the row (K,) of each, best first.
+
+    Of equal scores the earlier row comes first, then the lower class.
 
     A row whose objectness exceeds ``conf`` has for each class the score objectness x class probability (with
     one class: objectness alone), which must exceed ``conf`` too. Rows with a NaN or infinite box or score are
@@ -123,7 +125,8 @@ def select_candidates(
         raise UsageError("not decoded rows", expected=f"(N, 5 + classes{extras})", found=tuple(rows.shape))
     num_classes = layout.classes
 
-    rows = rows.index_select(0, (rows[:, OBJECTNESS].float() > conf).nonzero().squeeze(1)).float()
+    passing = (rows[:, OBJECTNESS].float() > conf).nonzero().squeeze(1)
+    rows = rows.index_select(0, passing).float()
     boxes = cxcywh_to_xyxy(rows[:, BOX])
     objectness, probabilities = rows[:, OBJECTNESS, None], rows[:, layout.class_columns]
     scores = objectness if num_classes == 1 else objectness * probabilities  # (N, C)
@@ -143,7 +146,7 @@ def select_candidates(
             scores = scores * _wanted(classes, num_classes, rows.device)[label_of_row]
         row = best = _best_above(scores, conf, max_candidates)
         labels = label_of_row[row]
-    return ScoredBoxes(boxes[row], scores[best], labels)
+    return ScoredBoxes(boxes[row], scores[best], labels), passing[row]
 
 
 @torch.no_grad()

@@ -33,3 +33,11 @@ def ignore_damage_warnings() -> None:
     """Silence Pillow's warnings about damaged images in this process: serious damage raises an error."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Silence Python's warnings inside the block."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -340,7 +340,8 @@ def every_nth_lost(n: int) -> Tampered:
 
     def change(rows: Tensor) -> Tensor:
         columns = (rows[:, 0] * n / 128 * 4).long() % n
-        return rows[columns != 0]
+        rows[columns == 0, 4] = 0
+        return rows
 
     return Tampered(change)
 

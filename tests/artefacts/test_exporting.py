@@ -157,7 +157,7 @@ def test_the_artefact_is_the_network(out):
 
 def test_what_a_certificate_says(out):
     said = document(out, "best.onnx")
-    assert said["version"] == 1
+    assert said["version"] == 2
     assert said["verdict"] == "passed"
     artefact = said["artefact"]
     assert artefact["name"] == "best.onnx"

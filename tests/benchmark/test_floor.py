@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.runtimes.lively import lively
 from yolov7.benchmark import floor
-from yolov7.benchmark.floor import flops_per_pixel, peak, peak_of, peaks, precision_of
-from yolov7.inference.backend import TorchBackend, has_bfloat16
+from yolov7.benchmark.floor import flops_per_pixel, peak, peak_of, peaks
+from yolov7.inference.backend import has_bfloat16
 from yolov7.models.architecture import YOLOV7, YOLOV7_TINY, YOLOV7_W6
 from yolov7.models.detector import Detector
 from yolov7.reproduce.counting import complexity
@@ -34,9 +33,3 @@ def test_what_a_runtime_is_held_against():
     known = {"float32": 1.0, "bfloat16": 2.0}
     assert [peak_of(precision, known) for precision in ("float32", "bfloat16", "int8")] == [1.0, 2.0, 2.0]
     assert peak_of("float16", known) == 1.0  # weights in 16 bits, computed in 32
-
-
-def test_precision_of_torch():
-    model = lively().model
-    assert precision_of(TorchBackend(model)) == "float32"
-    assert precision_of(TorchBackend(model, half=True)) == "bfloat16"

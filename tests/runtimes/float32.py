@@ -6,8 +6,7 @@ from yolov7.runtimes.openvino import OpenVinoBackend
 
 
 def in_float32(backend: OpenVinoBackend) -> OpenVinoBackend:
-    """The same backend, which decodes outside its graph, kept from bfloat16."""
-    assert backend._has_logits
+    """Keep a backend from bfloat16."""
     backend._settings["INFERENCE_PRECISION_HINT"] = "f32"
     backend._compiled.clear()
     return backend

@@ -17,8 +17,8 @@ from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
 from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.models.zoo import VARIANTS
-from yolov7.runtimes.description import ExportOptions
-from yolov7.runtimes.litert import DESCRIPTION, LiteRt
+from yolov7.runtimes.description import FILE, ExportOptions
+from yolov7.runtimes.litert import LiteRt
 from yolov7.runtimes.runtime import is_installed
 
 EVERYTHING = -1.0
@@ -102,7 +102,7 @@ def test_foreign_files_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="does not say what it is"):
         LiteRt().open(path)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(DESCRIPTION, '{"format": "litert"}')
+        archive.writestr(FILE, '{"format": "litert"}')
     with pytest.raises(CheckpointError, match="does not say what it is"):
         LiteRt().open(path)
 

@@ -122,7 +122,7 @@ def test_damaged_and_foreign_artefacts_are_refused(artefact, tmp_path):
         return json.dumps(said | {key: said[key][1:] for key in ("strides", "anchors")}).encode()
 
     of_two_levels = damaged("description.json", without_the_first_level)
-    with pytest.raises(CheckpointError, match="not those that the description tells of"):
+    with pytest.raises(CheckpointError, match="do not match the description"):
         Ncnn().open(of_two_levels)
 
 

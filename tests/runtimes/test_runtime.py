@@ -7,8 +7,9 @@ import torch
 
 from tests.runtimes.lively import lively
 from yolov7.errors import UsageError
+from yolov7.inference.backend import TorchBackend
 from yolov7.runtimes.description import Description, ExportOptions
-from yolov7.runtimes.runtime import ArtefactBackend
+from yolov7.runtimes.runtime import ArtefactBackend, precision_of
 
 
 class Counting(ArtefactBackend):
@@ -52,3 +53,10 @@ def test_sides_that_it_does_not_take():
         Counting(ExportOptions())(torch.zeros(1, 3, 96, 128), 0)
     with pytest.raises(UsageError, match=r"multiples of 32\n  found:    100 x 128"):
         Counting(ExportOptions(dynamic=True))(torch.zeros(1, 3, 100, 128), 0)
+
+
+def test_precision_is_that_of_the_convolutions():
+    model = lively().model
+    assert precision_of(TorchBackend(model)) == "float32"
+    assert precision_of(TorchBackend(model, half=True)) == "bfloat16"
+    assert precision_of(Counting(ExportOptions(half=True))) == "float16"

@@ -21,9 +21,9 @@ from yolov7.inference.backend import TorchBackend
 from yolov7.nms import non_max_suppression, suppress
 from yolov7.runtimes import runtime, tensorrt
 from yolov7.runtimes.description import Description, ExportOptions
-from yolov7.runtimes.suppressed import IOU, MAX_DETECTIONS
 from yolov7.runtimes.tensorrt import BUILD, LOWEST, OUTPUTS, README, TensorRt, with_plugin
 from yolov7.runtimes.tensorrt_build import DESCRIPTION, ENGINE, NETWORK, shapes
+from yolov7.thresholds import PREDICTION
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,9 @@ def test_the_plugin_is_as_its_documentation_has_it(written):
     assert attributes == {
         "plugin_version": b"1",
         "background_class": -1,
-        "max_output_boxes": MAX_DETECTIONS,
+        "max_output_boxes": PREDICTION.max_detections,
         "score_threshold": pytest.approx(LOWEST),
-        "iou_threshold": pytest.approx(IOU),
+        "iou_threshold": pytest.approx(PREDICTION.iou),
         "score_activation": 0,  # they are probabilities already
         "box_coding": 1,  # centre and size
     }
@@ -96,17 +96,17 @@ def test_what_the_plugin_is_given_leads_to_the_detections_of_torch(checkpoint, w
     if classes == 3:
         images = to_tensor([noise(96, 128, i) for i in range(2)])
         boxes, scores = session.run(None, {"images": images.float().div(255).numpy()})
-        expected = non_max_suppression(TorchBackend(checkpoint.model)(images, LOWEST), LOWEST, IOU)
+        expected = non_max_suppression(TorchBackend(checkpoint.model)(images, LOWEST), LOWEST, PREDICTION.iou)
     else:
         rows = torch.rand(2, 50, 6) * torch.tensor([100.0, 100, 30, 30, 1, 1])
         boxes, scores = session.run(None, {"given": rows.numpy()})
-        expected = non_max_suppression(rows, LOWEST, IOU)
+        expected = non_max_suppression(rows, LOWEST, PREDICTION.iou)
     assert ((scores > 0).sum(axis=2) <= 1).all()  # one class to a row
     for image, wanted in enumerate(expected):
         row, label = np.nonzero(scores[image] > LOWEST)
         candidates = cxcywh_to_xyxy(torch.from_numpy(boxes[image, row]))
         confident = torch.from_numpy(scores[image, row, label])
-        kept = suppress(candidates, confident, torch.from_numpy(label), IOU)
+        kept = suppress(candidates, confident, torch.from_numpy(label), PREDICTION.iou)
         assert len(kept) == len(wanted.boxes) > 10
         torch.testing.assert_close(confident[kept], wanted.scores, atol=1e-4, rtol=0)
         if classes == 1:  # nothing was rounded on the way

@@ -38,7 +38,7 @@ def test_a_network_of_another_runtime_is_refused_when_it_is_opened(name, tmp_pat
 
 
 def test_numbers_of_images_become_no_sizes():
-    builder = Builder("here")
+    builder = Builder()
     image = builder.register()
     (size,) = builder.add(int, (image,))
     (result,) = builder.operation("expand", (image, [size]))

@@ -1,84 +1,96 @@
-"""Whether two networks see the same in an image: detections matched one to one, and what is left over.
+"""Whether two networks find the same in an image: detections paired one to one, and the rest judged.
 
-Two networks that differ by rounding alone find the same objects, with one exception: where a decision is
-close, rounding decides. A score may come to lie on the other side of the confidence threshold; of two boxes
-around one object the other one may be kept; an overlap may just suffice for suppression, or just not. Such
-detections are *on the threshold*: they say nothing about the networks, and are counted apart.
+Two networks that differ by rounding alone find the same objects, except where a decision is close: a score
+near the confidence threshold, two boxes around one object, an overlap near the IoU threshold. Detections that
+a close decision explains are *on the threshold*: they say nothing about the networks, and are counted apart.
 
-What is on the threshold is decided by what the reference saw, including the boxes that it passed over:
+    paired   a box of both, in the same row; of an artefact with NMS inside, which has no rows of the network,
+             the nearest box within the tolerance
+    lost     by the candidate. On the threshold if its score is within a margin of the lowest that the
+             candidate keeps, or if a box that the candidate keeps suppresses it, give or take a margin
+    gained   by the candidate. On the threshold if its score is within a margin of the lowest that the
+             reference keeps, or if it is a box of the reference that no box of both clearly suppresses
+    moved    a lost and a gained box of one object that are not both on the threshold: a pair after all
 
-    lost by the candidate    its score is within a hair of the lowest that the candidate keeps; or by what the
-                             reference saw, a box that the candidate keeps suppresses it, give or take a hair
-    gained by the candidate  its score is within a hair of the lowest that the reference keeps; or the
-                             reference saw the same box, and what suppressed that box overlaps it by a hair
-                             too much, or was itself lost by the candidate
+Suppression is judged by the reference's own boxes, including those that it does not keep.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from yolov7.artefacts.tolerance import Tolerance
+from yolov7.artefacts.tolerance import Mask, Tolerance
 from yolov7.boxes import pairwise_iou
+from yolov7.layout import BOX, OBJECTNESS
 from yolov7.nms import ScoredBoxes, select_candidates, suppress
+from yolov7.thresholds import PREDICTION
 from yolov7.types import Detections, FloatArray, IntArray, Letterbox
 
-Mask = npt.NDArray[np.bool_]
-
-MAX_DETECTIONS = 300
-"""Of an image, as prediction has it."""
+ALL_ROWS = -1.0
+"""Objectness below that of all rows: with it, rows of two backends have the same numbers."""
 SAME = 0.5
-"""Overlap from which two boxes with the same label may be the same object's."""
+"""Least IoU of two boxes with the same label that may be of one object."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a network sees in one image.
+class ImageResult:
+    """Everything that a network finds in one image.
 
     Attributes:
-        kept: detections, best first, in pixels of the network's image.
-        passed_over: what is not among them, likewise: suppressed, or by a hair below the threshold.
+        boxes: N boxes with scores above the confidence threshold less a margin, best first, in pixels of the
+            network's image.
+        kept: (N,) True for detections; the rest is suppressed, or at most a margin below the threshold.
         letterbox: the way to the source image.
+        rows: (N,) number of each box's row; None if the network has NMS inside.
     """
 
-    kept: ScoredBoxes
-    passed_over: ScoredBoxes
+    boxes: ScoredBoxes
+    kept: Mask
     letterbox: Letterbox
+    rows: IntArray | None = None
 
     @classmethod
-    def of(cls, rows: Tensor, letterbox: Letterbox, *, conf: float, iou: float, hair: float) -> Look:
-        """From decoded rows (N, 5 + C), by the same suppression that prediction uses."""
-        seen = ScoredBoxes(*(values.cpu() for values in select_candidates(rows, max(0, conf - hair))))
-        boxes, scores, labels = (values[: int((seen.scores > conf).sum())] for values in seen)  # sorted
-        kept = suppress(boxes, scores, labels, iou, max_detections=MAX_DETECTIONS)
-        others = torch.ones(len(seen.scores), dtype=torch.bool)
-        others[kept] = False
-        return cls(
-            ScoredBoxes(*(values[kept] for values in seen)),
-            ScoredBoxes(*(values[others] for values in seen)),
-            letterbox,
+    def of(
+        cls,
+        rows: Tensor,
+        letterbox: Letterbox,
+        *,
+        conf: float,
+        iou: float,
+        margin: float,
+        suppressed: bool = False,
+    ) -> ImageResult:
+        """Apply prediction's NMS to all rows (R, 5 + C) of an image; none if they are suppressed already."""
+        candidates, numbers = select_candidates(rows, max(0, conf - margin))
+        boxes = ScoredBoxes(*(values.cpu() for values in candidates))
+        above = boxes.scores > conf
+        detections = suppress(
+            boxes.boxes[above],
+            boxes.scores[above],
+            boxes.labels[above],
+            1.0 if suppressed else iou,
+            max_detections=PREDICTION.max_detections,
         )
+        kept = _mask(len(above), detections.numpy())  # those above the threshold come first
+        return cls(boxes, kept, letterbox, None if suppressed else numbers.cpu().numpy())
 
     @classmethod
-    def at_once(cls, found: ScoredBoxes, size: tuple[int, int]) -> Look:
-        """Of what found them without giving rows: boxes in pixels of an image of (height, width)."""
-        nothing = ScoredBoxes(*(values[:0] for values in found))
-        return cls(found, nothing, Letterbox(size, size, (1.0, 1.0), (0, 0)))
+    def at_once(cls, found: ScoredBoxes, size: tuple[int, int]) -> ImageResult:
+        """Wrap detections that came without rows, in pixels of an image of (height, width)."""
+        return cls(found, np.ones(len(found.scores), bool), Letterbox(size, size, (1.0, 1.0), (0, 0)))
 
-    def bar(self, conf: float) -> float:
-        """What a score had to exceed: the threshold, or where the list is full its last one."""
-        full = len(self.kept.scores) == MAX_DETECTIONS
-        return float(self.kept.scores[-1]) if full else conf
+    def lowest_score(self, conf: float) -> float:
+        """Score that a detection had to exceed: the threshold, or that of the last one in a full list."""
+        full = self.kept.sum() == PREDICTION.max_detections
+        return float(self.boxes.scores[np.flatnonzero(self.kept)[-1]]) if full else conf
 
-    def in_source(self, boxes: ScoredBoxes) -> Detections:
-        """Boxes of the network's image in pixels of the source."""
-        return Detections.from_tensors(*boxes, names=()).to_source(self.letterbox)
+    def in_source(self) -> Detections:
+        """Convert the N boxes to pixels of the source."""
+        return Detections.from_tensors(*self.boxes, names=()).to_source(self.letterbox)
 
 
 @dataclass(frozen=True)
@@ -86,12 +98,12 @@ class Agreement:
     """Two networks on one image; boxes in pixels of the source.
 
     Attributes:
-        pairs: the reference's detections that the candidate has too.
-        box: for each pair the largest difference of the four sides, pixels. (P,)
-        score: for each pair the difference of the scores. (P,)
-        lost: the reference's detections that the candidate has not.
-        gained: the candidate's detections that the reference has not.
-        on_threshold: number of detections of either that a hair decided.
+        pairs: the reference's detections that the candidate has too, P of them.
+        box: (P,) largest difference of the four sides of each pair, pixels.
+        score: (P,) difference of the scores of each pair.
+        lost: the reference's detections that the candidate does not have.
+        gained: the candidate's detections that the reference does not have.
+        on_threshold: number of detections of either that a close decision explains.
         found: number of detections (of the reference, of the candidate).
     """
 
@@ -104,47 +116,73 @@ class Agreement:
     found: tuple[int, int]
 
 
-def agree(reference: Look, candidate: Look, *, conf: float, iou: float, tolerance: Tolerance) -> Agreement:
-    """Compare what two networks see in the same image.
+def agree(
+    reference: ImageResult, candidate: ImageResult, *, conf: float, iou: float, tolerance: Tolerance
+) -> Agreement:
+    """Compare what two networks find in the same image.
 
     Args:
-        reference, candidate: looks at it.
-        conf, iou: the thresholds that both used.
-        tolerance: pairs that are further apart are looked at twice: a hair may have chosen between two boxes.
+        reference, candidate: results of the two networks.
+        conf, iou: thresholds of both.
+        tolerance: tolerance of the candidate's precision.
     """
-    ours, theirs = reference.in_source(reference.kept), candidate.in_source(candidate.kept)
-    pairs = match(ours, theirs)
-    box, score = _differences(ours, theirs, pairs)
-    near = (box <= _limit(tolerance.box)) & (score <= _limit(tolerance.score))
-    close = _suppressed_by_a_hair(
-        reference,
-        candidate,
-        _mask(len(ours), pairs[near, 0]),
-        _mask(len(theirs), pairs[near, 1]),
-        iou,
-        tolerance,
-    )
-    # Far apart, and both by a hair: two boxes of which each network chose one. Otherwise a box that moved.
-    kept = near | ~(close[0][pairs[:, 0]] & close[1][pairs[:, 1]])
-    left = ~_mask(len(ours), pairs[kept, 0]), ~_mask(len(theirs), pairs[kept, 1])
-    alone = ~_mask(len(ours), pairs[:, 0]), ~_mask(len(theirs), pairs[:, 1])
-    lost_by_a_hair = close[0] | alone[0] & (ours.scores <= candidate.bar(conf) + tolerance.hair)
-    gained_by_a_hair = close[1] | alone[1] & (theirs.scores <= reference.bar(conf) + tolerance.hair)
+    margin, boxes, kept = tolerance.margin, reference.boxes, (reference.kept, candidate.kept)
+    ours, theirs = reference.in_source(), candidate.in_source()
+    (i, j), steady = _same_boxes(reference, candidate, ours, theirs, tolerance)
+    same = np.full(len(theirs), -1)  # number of the reference's box that each detection is
+    same[j] = i
+    shared, both = _mask(len(ours), i), kept[0][i]
+    i, j = i[both], j[both]
+    lost = np.flatnonzero(kept[0] & ~shared)
+    gained = np.flatnonzero(kept[1] & ~_mask(len(theirs), j))
+
+    close_lost = steady[lost] & _suppressed(boxes, lost, shared, iou, margin)
+    close_gained = same[gained] >= 0
+    known = same[gained[close_gained]]
+    close_gained[close_gained] = steady[known] & ~_suppressed(boxes, known, shared & kept[0], iou, -margin)
+
+    moved = match(ours[lost], theirs[gained], ~(close_lost[:, np.newaxis] & close_gained)).T
+    left = ~_mask(len(lost), moved[0]), ~_mask(len(gained), moved[1])
+    close_lost |= ours.scores[lost] <= candidate.lowest_score(conf) + margin
+    close_gained |= theirs.scores[gained] <= reference.lowest_score(conf) + margin
+
+    i, j = np.append(i, lost[moved[0]]), np.append(j, gained[moved[1]])
+    box, score = _differences(ours[i], theirs[j])
     return Agreement(
-        pairs=ours[pairs[kept, 0]],
-        box=box[kept],
-        score=score[kept],
-        lost=ours[left[0] & ~lost_by_a_hair],
-        gained=theirs[left[1] & ~gained_by_a_hair],
-        on_threshold=int((left[0] & lost_by_a_hair).sum() + (left[1] & gained_by_a_hair).sum()),
-        found=(len(ours), len(theirs)),
+        pairs=ours[i],
+        box=box,
+        score=score,
+        lost=ours[lost[left[0] & ~close_lost]],
+        gained=theirs[gained[left[1] & ~close_gained]],
+        on_threshold=int((left[0] & close_lost).sum() + (left[1] & close_gained).sum()),
+        found=(int(kept[0].sum()), int(kept[1].sum())),
     )
 
 
-def match(a: Detections, b: Detections) -> IntArray:
-    """Pairs of the same label, one to one, best overlap first, of equal ones the closest scores. -> (P, 2)"""
-    overlaps = _overlaps(a.boxes, b.boxes) * (a.labels[:, np.newaxis] == b.labels)
-    i, j = np.nonzero(overlaps >= SAME)
+def rows_agree(rows: Tensor, reference: Tensor, tolerance: Tolerance) -> bool:
+    """Whether decoded rows (R, 5 + C) of an image agree: all scores, and the boxes of rows with an object."""
+    if rows.shape != reference.shape:
+        return False
+    differences = (rows - reference).abs().numpy()
+    seen = (reference[:, OBJECTNESS] > PREDICTION.conf).numpy()
+    box = np.where(seen, differences[:, BOX].max(axis=1), 0)
+    return bool(tolerance.agrees(box, differences[:, OBJECTNESS:].max(axis=1)).all())
+
+
+def match(a: Detections, b: Detections, allowed: Mask | bool = True) -> IntArray:
+    """Pair boxes of the same label, one to one: best overlap first, of equal overlaps the closest scores.
+
+    Args:
+        a, b: N and M boxes.
+        allowed: (N, M) True for pairs that are allowed.
+
+    Returns:
+        Numbers (P, 2) of the boxes of each pair.
+    """
+    overlaps = pairwise_iou(
+        *(_grown(torch.from_numpy(one.boxes), 2) for one in (a, b))
+    ).numpy()  # even thin boxes
+    i, j = np.nonzero((overlaps >= SAME) & (a.labels[:, np.newaxis] == b.labels) & allowed)
     order = np.lexsort((np.abs(a.scores[i] - b.scores[j]), -overlaps[i, j]))
     free = np.ones(len(a), bool), np.ones(len(b), bool)
     pairs = []
@@ -155,70 +193,54 @@ def match(a: Detections, b: Detections) -> IntArray:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _suppressed_by_a_hair(
-    reference: Look, candidate: Look, paired: Mask, paired_theirs: Mask, iou: float, tolerance: Tolerance
-) -> tuple[Mask, Mask]:
-    """Which of the reference's detections (N,), and of the candidate's (M,), suppression took by a hair.
+def _same_boxes(
+    reference: ImageResult, candidate: ImageResult, ours: Detections, theirs: Detections, tolerance: Tolerance
+) -> tuple[tuple[IntArray, IntArray], Mask]:
+    """Pair the candidate's detections with boxes of the reference, kept or not, that are the same.
+
+    Returns:
+        Numbers (P,) and (P,) of the boxes of each pair; and (N,) False for boxes of the reference whose row
+        differs by more than the tolerance.
+    """
+    if reference.rows is not None and candidate.rows is not None:
+        _, i, j = np.intersect1d(reference.rows, candidate.rows, return_indices=True)
+        one_label = ours.labels[i] == theirs.labels[j]
+        steady = np.zeros(len(ours), bool)
+        steady[i] = tolerance.agrees(*_differences(ours[i], theirs[j])) & one_label
+        paired = candidate.kept[j] & one_label
+        return (i[paired], j[paired]), steady
+    box = np.abs(ours.boxes[:, np.newaxis] - theirs.boxes).max(axis=2)  # (N, M)
+    near = tolerance.agrees(box, np.abs(ours.scores[:, np.newaxis] - theirs.scores)) & candidate.kept
+    pairs = match(ours, theirs, near & reference.kept[:, np.newaxis])
+    near[:, pairs[:, 1]] = False
+    pairs = np.concatenate((pairs, match(ours, theirs, near & ~reference.kept[:, np.newaxis])))
+    return (pairs[:, 0], pairs[:, 1]), np.ones(len(ours), bool)
+
+
+def _differences(a: Detections, b: Detections) -> tuple[FloatArray, FloatArray]:
+    """Largest difference of the sides, and difference of the scores, of P pairs: (P,), (P,)."""
+    return np.abs(a.boxes - b.boxes).max(axis=1, initial=0), np.abs(a.scores - b.scores)
+
+
+def _suppressed(boxes: ScoredBoxes, targets: IntArray, by: Mask, iou: float, margin: float) -> Mask:
+    """Whether others suppress some boxes: possibly, with a margin above 0; clearly, with one below.
 
     Args:
-        paired, paired_theirs: (N,), (M,): detections of each that the other has too.
+        boxes: N boxes.
+        targets: (T,) numbers of the boxes in question.
+        by: (N,) True for the boxes that may suppress them.
+        iou: IoU threshold.
+        margin: margin of IoUs and scores and, in pixels, of sides.
     """
-    hair = tolerance.hair
-    kept, passed_over = reference.kept, reference.passed_over
-    lost, gained = np.zeros_like(paired), np.zeros_like(paired_theirs)
-
-    twins = []  # what the candidate has and the reference has not: and passed over
-    for j in np.flatnonzero(~paired_theirs):
-        if (twin := _twin(reference, candidate, int(j), tolerance)) is None:
-            continue
-        twins.append(twin)
-        box, score, label = (values[twin] for values in passed_over)
-        overlaps = pairwise_iou(kept.boxes, box[None])[:, 0]
-        by = (overlaps > iou) & (kept.labels == label) & (kept.scores >= score)
-        least = pairwise_iou(_grown(kept.boxes, -hair), _grown(box[None], -hair))[:, 0]
-        barely = (least <= iou + hair) | torch.from_numpy(~paired)
-        gained[j] = bool(by.any() and barely[by].all())
-
-    # What the candidate has, as the reference saw it.
-    common = ScoredBoxes(
-        *(
-            torch.cat((mine[torch.from_numpy(paired)], other[twins]))
-            for mine, other in zip(kept, passed_over, strict=True)
-        )
-    )
-    for i in np.flatnonzero(~paired):
-        box, score, label = (values[i] for values in kept)
-        most = pairwise_iou(_grown(common.boxes, hair), _grown(box[None], hair))[:, 0]
-        by = (most > iou - hair) & (common.labels == label) & (common.scores >= score - hair)
-        lost[i] = bool(by.any())
-    return lost, gained
-
-
-def _twin(reference: Look, candidate: Look, index: int, tolerance: Tolerance) -> int | None:
-    """Among what the reference passed over, the box that is one of the candidate's detections."""
-    seen = reference.in_source(reference.passed_over)
-    wanted = candidate.in_source(candidate.kept)[[index]]
-    of_label = np.flatnonzero(seen.labels == wanted.labels[0])
-    pairs = np.stack((of_label, np.zeros_like(of_label)), axis=1)
-    box, score = _differences(seen, wanted, pairs)
-    overlaps = _overlaps(seen.boxes[pairs[:, 0]], wanted.boxes)[:, 0]
-    same = (overlaps >= SAME) & (score <= tolerance.hair) & (box <= _limit(tolerance.box))
-    return int(pairs[np.where(same, overlaps, 0).argmax(), 0]) if same.any() else None
-
-
-def _differences(a: Detections, b: Detections, pairs: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Of each pair (P, 2) the largest difference of the sides, and that of the scores. (P,), (P,)"""
-    i, j = pairs[:, 0], pairs[:, 1]
-    return np.abs(a.boxes[i] - b.boxes[j]).max(axis=1, initial=0), np.abs(a.scores[i] - b.scores[j])
-
-
-def _overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
-    """IoU (N, M) of boxes two pixels larger on every side: even those without area overlap when near."""
-    return pairwise_iou(*(_grown(torch.from_numpy(boxes), 2) for boxes in (a, b))).numpy()
+    grown, others = _grown(boxes.boxes, margin), torch.from_numpy(by)
+    overlaps = pairwise_iou(grown[others], grown[targets]) > iou - margin  # (K, T)
+    overlaps &= boxes.labels[others, None] == boxes.labels[targets]
+    overlaps &= boxes.scores[others, None] >= boxes.scores[targets] - max(0, margin)
+    return overlaps.any(dim=0).numpy()
 
 
 def _grown(boxes: Tensor, by: float) -> Tensor:
-    """Boxes (N, 4) that reach further by so many pixels on each side; or less far, down to their middle."""
+    """Boxes (N, 4) with all sides moved outwards by some pixels; or inwards, to the middle at most."""
     middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     half = (half + by).clamp(min=0)
     return torch.cat((middle - half, middle + half), dim=1)
@@ -228,7 +250,3 @@ def _mask(length: int, indices: IntArray) -> Mask:
     mask = np.zeros(length, bool)
     mask[indices] = True
     return mask
-
-
-def _limit(allowed: float | None) -> float:
-    return math.inf if allowed is None else allowed

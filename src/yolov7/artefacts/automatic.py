@@ -1,12 +1,12 @@
-"""The fastest way to run a network on this machine that was seen to be right.
+"""The fastest runtime on this machine that agrees with torch.
 
-    on a GPU     torch, float16, launches recorded in CUDA graphs
-    elsewhere    an 8-bit artefact beside the weights  >  OpenVINO  >  torch in bfloat16, where the processor
-                 has it  >  ONNX Runtime  >  torch
+    on a GPU     torch in float16, with its launches recorded in CUDA graphs
+    elsewhere    an INT8 artefact beside the weights  >  OpenVINO  >  torch in bfloat16, if the processor has
+                 it  >  ONNX Runtime  >  torch
 
-The order is that of docs/performance.md. What is faster than torch in float32 must agree with it first: an
-8-bit artefact by its certificate, for it was measured on images; the others on a picture of our own making,
-which for artefacts is tried once and remembered beside them.
+The order is that of docs/performance.md. Everything faster than torch in float32 must agree with it first: an
+INT8 artefact by its certificate, the others on an artificial picture, which for artefacts happens once and is
+remembered beside them.
 """
 
 from __future__ import annotations
@@ -19,30 +19,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from yolov7.artefacts.agreement import ALL_ROWS, rows_agree
 from yolov7.artefacts.documents import document_paths, is_certified
 from yolov7.artefacts.prepared import open_prepared
+from yolov7.artefacts.tolerance import TOLERANCES
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
-from yolov7.layout import BOX, OBJECTNESS
 from yolov7.runtimes.description import weights_sha256
 from yolov7.runtimes.onnx import Onnx
 from yolov7.runtimes.openvino import OpenVino, OpenVinoInt8
-from yolov7.runtimes.runtime import Runtime, is_installed
+from yolov7.runtimes.runtime import Runtime, is_installed, precision_of
 from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)
 
-SCORE_TOLERANCE = 0.05
-"""Of objectness and class probabilities, from float32. Bfloat16 has 8 bits: single scores move by a hundredth
-or two; a network that was converted wrongly is off by tenths."""
-BOX_TOLERANCE = 0.1, 2.0
-"""Of centres and sizes: a share of the longer side, and pixels. Wrong conversions are off by cells."""
-SEEN = 0.05
-"""Objectness above which a box counts: what is background may lie anywhere."""
 _CHECKED = "agrees-with-torch"
+"""Name of the file beside an artefact that agreed."""
 
 
 def fastest(
@@ -53,16 +47,16 @@ def fastest(
     parallel: int = 1,
     beside: Path | None = None,
 ) -> Backend:
-    """The first of the order above that is installed, runs, and agrees with torch.
+    """Backend of the first runtime in the order above that is installed, runs, and agrees with torch.
 
     Args:
         checkpoint: any form.
-        device: where torch would run.
-        size: of the images.
-        parallel: calls at the same time.
-        beside: the checkpoint's file, where it has one.
+        device: device for torch.
+        size: size of the images, pixels.
+        parallel: number of calls at the same time.
+        beside: the checkpoint's file, if it has one.
     """
-    # Made where it is needed only: it takes time and memory.
+    # Made only if needed: it takes time and memory.
     plain = partial(TorchBackend, checkpoint.model, device)
     for make in _candidates(checkpoint, device, size, parallel, beside):
         try:
@@ -80,33 +74,33 @@ def fastest(
 def _candidates(
     checkpoint: Checkpoint, device: torch.device, size: int, parallel: int, beside: Path | None
 ) -> Iterator[Callable[[], tuple[Backend, Path | None]]]:
-    """What makes each backend, and the file that is there once it was seen to agree."""
+    """Functions that make each backend, and name the file that is there if it agreed before."""
 
     def artefact(runtime: Runtime) -> tuple[Backend, Path]:
         backend, path = open_prepared(checkpoint, runtime, size, parallel=parallel)
         return backend, path.with_name(_CHECKED)
 
-    def in_8_bits(found: Path) -> tuple[Backend, Path]:
+    def int8(found: Path) -> tuple[Backend, Path]:
         return OpenVinoInt8().open(found, parallel=parallel), document_paths(found)[0]
 
     if device.type != "cpu":
         yield lambda: (TorchBackend(checkpoint.model, device, half=True, graphs=True), None)
         return
     if beside is not None and (found := certified(checkpoint, beside, size)) is not None:
-        yield lambda: in_8_bits(found)
-    if _all_installed(OpenVino()):
+        yield lambda: int8(found)
+    if _is_installed(OpenVino()):
         yield lambda: artefact(OpenVino())
     if has_bfloat16():
         yield lambda: (TorchBackend(checkpoint.model, "cpu", half=True), None)
-    if _all_installed(Onnx()):
+    if _is_installed(Onnx()):
         yield lambda: artefact(Onnx())
 
 
 def certified(checkpoint: Checkpoint, file: Path, size: int) -> Path | None:
-    """The 8-bit artefact beside a checkpoint's file: of the same weights, for this size, and proven.
+    """INT8 artefact beside a checkpoint's file, with the same weights, for this size, and certified.
 
-    It is called as ``yolov7 export`` calls it: best.pt, best.int8.openvino. One that takes a single shape is
-    passed over: squares hold more pixels than photos, and nobody can look at scaled views through it.
+    It has the name that ``yolov7 export`` gives: best.pt, best.int8.openvino. An artefact of a single shape
+    is left out: squares hold more pixels than photos, and test-time augmentation scales images.
     """
     runtime = OpenVinoInt8()
     artefact = file.with_name(file.stem + runtime.suffix)
@@ -128,21 +122,10 @@ def certified(checkpoint: Checkpoint, file: Path, size: int) -> Path | None:
 
 
 def agrees(backend: Backend, reference: Backend) -> bool:
-    """Whether two backends see the same in a picture of shapes and noise."""
+    """Whether a backend agrees with torch on a picture of shapes and noise."""
     images = to_tensor([_picture(4 * reference.stride, 6 * reference.stride)])
-    everything = -1.0
-    (rows,), (expected,) = backend(images, everything), reference(images, everything)
-    return rows.shape == expected.shape and _close(rows.cpu(), expected.cpu())
-
-
-def _close(rows: Tensor, expected: Tensor) -> bool:
-    scores = (rows[:, OBJECTNESS:] - expected[:, OBJECTNESS:]).abs().max()
-    seen = expected[:, OBJECTNESS] > SEEN
-    share, pixels = BOX_TOLERANCE
-    allowed = share * expected[seen, 2:4].amax(dim=1, keepdim=True) + pixels
-    moved = (rows[seen, BOX] - expected[seen, BOX]).abs()
-    # "Not at most" instead of "greater than": NaN is not close.
-    return bool(scores <= SCORE_TOLERANCE) and bool((moved <= allowed).all())
+    (rows,), (expected,) = backend(images, ALL_ROWS), reference(images, ALL_ROWS)
+    return rows_agree(rows.cpu(), expected.cpu(), TOLERANCES[precision_of(backend)])
 
 
 def _picture(height: int, width: int) -> Image:
@@ -153,11 +136,11 @@ def _picture(height: int, width: int) -> Image:
     return picture
 
 
-def _all_installed(runtime: Runtime) -> bool:
+def _is_installed(runtime: Runtime) -> bool:
     return all(is_installed(module) for module in (*runtime.writes_with, *runtime.runs_with))
 
 
 def _remember(proof: Path | None) -> None:
     if proof is not None and not proof.exists():
-        with suppress(OSError):  # a cache that cannot be written: it is seen again next time
+        with suppress(OSError):  # a cache that cannot be written: compared again next time
             proof.touch()

@@ -1,8 +1,8 @@
-"""Proof that an artefact finds what torch finds: both look at the same images, and all differences count.
+"""The comparison of an artefact with torch on the same real images, in which all differences count.
 
-images ─ letterbox ─┬─ torch ──────┬─ suppression ─ detections ─┬─ matched: differences of boxes, scores
-                    └─ the artefact ┘                           └─ left over: lost, gained, by a hair
-labelled images ──────────────────── evaluation ─────────────────── AP of both
+images ─ letterbox ─┬─ torch ────────┬─ NMS ─ detections ─┬─ paired: differences of boxes and scores
+                    └─ the artefact ─┘                    └─ the rest: lost, gained, on the threshold
+labelled images ────────────────────── evaluation ────────── AP of both
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import Any
 
 import numpy as np
 
-from yolov7.artefacts.agreement import Agreement, Look, agree
+from yolov7.artefacts.agreement import ALL_ROWS, Agreement, ImageResult, agree
 from yolov7.artefacts.tolerance import RESIZED, Tolerance
 from yolov7.artefacts.verdict import Certificate, Spread
 from yolov7.data.dataset import Dataset
 from yolov7.evaluation.run import evaluate_network
 from yolov7.inference.backend import Backend
 from yolov7.inference.pipeline import View, infer, prepare
-from yolov7.runtimes.suppressed import IOU as IOU_INSIDE
 from yolov7.runtimes.suppressed import EndToEndBackend, Suppressed, SuppressingBackend
 from yolov7.sources.frames import Frame
 from yolov7.sources.opening import Source, open_source
+from yolov7.thresholds import PREDICTION
 from yolov7.types import Detections
 
 LIMIT = 100
-"""Images that are compared at most; AP is measured on all."""
+"""Most images that are compared; AP is measured on all."""
 EXAMPLES = 5
-"""Of what differs most, as many are named."""
+"""Number of the largest differences that are listed."""
 
 Progress = Callable[[str, int, int | None], None]
-"""Told what is done, how many images of it, and of how many where that is known."""
+"""Callback with what is being done, for how many images so far, and of how many if that is known."""
 
 
 def certify(
@@ -45,8 +45,8 @@ def certify(
     names: Sequence[str],
     size: int,
     tolerance: Tolerance,
-    conf: float = 0.25,
-    iou: float = 0.45,
+    conf: float = PREDICTION.conf,
+    iou: float = PREDICTION.iou,
     data: Dataset | None = None,
     reference_ap: float | None = None,
     batch_size: int = 2,
@@ -55,49 +55,33 @@ def certify(
 ) -> Certificate:
     """Compare two networks on real images.
 
-    Both get the same pixels: letterboxed to the candidate's shape, where it has only one. Of an artefact that
-    suppresses by itself the detections are compared by its own IoU threshold, and AP with that of the
-    reference after the same suppression, which is lower than that of evaluation.
+    Both get the same pixels, letterboxed to the candidate's shape if it has only one. An artefact with NMS
+    inside is compared with its own IoU threshold, and its AP with that of the reference after the same NMS,
+    which is lower than in evaluation.
 
     Args:
-        reference: what is right.
-        candidate: what is to equal it.
+        reference: backend that is right.
+        candidate: backend to compare with it.
         images: anything that prediction takes.
         names: class names by label.
-        size: longest side that images are scaled to, pixels, where the candidate takes any.
-        tolerance: what is allowed.
+        size: long side of the letterboxed images, pixels, if the candidate takes any.
+        tolerance: tolerance of the candidate's precision.
         conf, iou: thresholds of the detections that are compared.
         data: labelled images, on all of which AP is measured.
-        reference_ap: that of the reference, if it was measured before for an artefact of the same kind.
-        batch_size: images that go through the networks together, so that those beside each other are proven
-            not to mix.
-        limit: images that are compared at most.
-        progress: told how far it is.
+        reference_ap: AP of the reference, if an artefact of the same kind was compared before.
+        batch_size: images per batch; more than one also proves that images of a batch do not mix.
+        limit: most images to compare.
+        progress: callback for progress.
 
     Raises:
-        SourceError, UsageError: there are no such images.
+        SourceError, UsageError: the images cannot be found.
         DataError: the data set has classes that the network does not know.
     """
     suppresses = isinstance(candidate, SuppressingBackend)
-    if suppresses:
-        iou = IOU_INSIDE
+    network = _Comparison(names, tolerance, conf, PREDICTION.iou if suppresses else iou, not suppresses)
+    whole = _Comparison(names, RESIZED, conf, network.iou)
     source = images if isinstance(images, Source) else open_source(images)
-    total = None if source.total is None else min(limit, source.total)
-    network = _Comparison(names, tolerance, conf, iou)
-    whole = _Comparison(names, RESIZED, conf, iou)
-    skipped: list[str] = []
-    for batch in _batches(source, limit, batch_size, skipped):
-        views = [[prepare(image, size, candidate.stride, candidate.shape)] for _, image in batch]
-        looks = [network.looks(backend, views) for backend in (reference, candidate)]
-        for (name, image), ours, theirs in zip(batch, *looks, strict=True):
-            network.add(name, ours, theirs)
-            if isinstance(candidate, EndToEndBackend):
-                view = prepare(image, size, reference.stride, reference.shape)
-                (alone,) = whole.looks(reference, [[view]])
-                at_once = Look.at_once(candidate.detect_in(image, conf), image.shape[:2])
-                whole.add(name, alone, at_once)
-        if progress is not None:
-            progress("comparing", len(network.images) + len(skipped), total)
+    skipped = _compare((reference, candidate), source, (network, whole), size, batch_size, limit, progress)
     ap = None
     if data is not None:
         measure = partial(_ap, data=data, names=names, size=size, shape=candidate.shape, progress=progress)
@@ -110,6 +94,35 @@ def certify(
     return certificate
 
 
+def _compare(
+    backends: tuple[Backend, Backend],
+    source: Source,
+    comparisons: tuple[_Comparison, _Comparison],
+    size: int,
+    batch_size: int,
+    limit: int,
+    progress: Progress | None,
+) -> list[str]:
+    """Compare (reference, candidate), for the (network, whole path), and return the skipped images."""
+    (reference, candidate), (network, whole) = backends, comparisons
+    total = None if source.total is None else min(limit, source.total)
+    skipped: list[str] = []
+    for batch in _batches(source, limit, batch_size, skipped):
+        views = [[prepare(image, size, candidate.stride, candidate.shape)] for _, image in batch]
+        results = [network.results(backend, views) for backend in backends]
+        for (name, image), ours, theirs in zip(batch, *results, strict=True):
+            network.add(name, ours, theirs)
+            if isinstance(candidate, EndToEndBackend):
+                (alone,) = whole.results(
+                    reference, [[prepare(image, size, reference.stride, reference.shape)]]
+                )
+                found = candidate.detect_in(image, whole.conf)
+                whole.add(name, alone, ImageResult.at_once(found, image.shape[:2]))
+        if progress is not None:
+            progress("comparing", len(network.images) + len(skipped), total)
+    return skipped
+
+
 @dataclass(frozen=True)
 class _Comparison:
     """Two networks, image by image."""
@@ -118,19 +131,19 @@ class _Comparison:
     tolerance: Tolerance
     conf: float
     iou: float
+    by_rows: bool = False
     images: list[tuple[str, Agreement]] = field(default_factory=list)
 
-    def looks(self, backend: Backend, images: Sequence[Sequence[View]]) -> list[Look]:
-        """What a network sees in letterboxed images, which go through it together."""
-        hair = self.tolerance.hair
-        # What suppresses by itself is to have done so: nothing more is suppressed here.
-        iou = 1.0 if isinstance(backend, SuppressingBackend) else self.iou
+    def results(self, backend: Backend, images: Sequence[Sequence[View]]) -> list[ImageResult]:
+        """Results of a network for images, which go through it as one batch."""
+        margin, suppressed = self.tolerance.margin, isinstance(backend, SuppressingBackend)
+        objectness = ALL_ROWS if self.by_rows else max(0, self.conf - margin)
         return [
-            Look.of(*one, conf=self.conf, iou=iou, hair=hair)
-            for one in infer(backend, images, max(0, self.conf - hair))
+            ImageResult.of(*one, conf=self.conf, iou=self.iou, margin=margin, suppressed=suppressed)
+            for one in infer(backend, images, objectness)
         ]
 
-    def add(self, name: str, reference: Look, candidate: Look) -> None:
+    def add(self, name: str, reference: ImageResult, candidate: ImageResult) -> None:
         agreement = agree(reference, candidate, conf=self.conf, iou=self.iou, tolerance=self.tolerance)
         self.images.append((name, agreement))
 
@@ -142,8 +155,9 @@ class _Comparison:
         ap: tuple[float, float] | None = None,
     ) -> Certificate:
         each = [agreement for _, agreement in self.images]
-        box = np.concatenate([one.box for one in each] or [np.zeros(0, np.float32)])
-        score = np.concatenate([one.score for one in each] or [np.zeros(0, np.float32)])
+        nothing = np.zeros(0, np.float32)
+        box = np.concatenate([nothing, *(one.box for one in each)])
+        score = np.concatenate([nothing, *(one.score for one in each)])
         return Certificate(
             tolerance=self.tolerance,
             conf=self.conf,
@@ -167,16 +181,16 @@ class _Comparison:
 def _batches(
     source: Source, limit: int, batch_size: int, skipped: list[str]
 ) -> Iterator[list[tuple[str, Any]]]:
-    """(name, image) of what can be read; why it cannot be is added to the list of what was skipped."""
+    """Batches of (name, image). Images that cannot be read are added, with the reason, to those skipped."""
 
-    def sound() -> Iterator[tuple[str, Any]]:
+    def readable() -> Iterator[tuple[str, Any]]:
         for frame in islice(source, limit):
             if frame.image is None:
                 skipped.append(f"{frame.name}: {frame.error.message if frame.error else 'no image'}")
             else:
                 yield _name(frame), frame.image
 
-    frames = sound()
+    frames = readable()
     while batch := list(islice(frames, batch_size)):
         yield batch
 
@@ -195,28 +209,21 @@ def _ap(
     shape: tuple[int, int] | None,
     progress: Progress | None,
 ) -> float:
-    outcome = evaluate_network(
-        backend,
-        data,
-        names=names,
-        size=size,
-        shape=shape,
-        progress=None if progress is None else partial(progress, what),
-    )
-    return outcome.AP
+    report = None if progress is None else partial(progress, what)
+    return evaluate_network(backend, data, names=names, size=size, shape=shape, progress=report).AP
 
 
 def _examples(
     agreements: Sequence[tuple[str, Agreement]], names: Sequence[str], tolerance: Tolerance
 ) -> tuple[str, ...]:
-    """What was lost or gained, best scores first; then the pairs that differ most for what is allowed."""
+    """Detections lost or gained, best scores first; then pairs, largest differences first."""
     unmatched = [
         (-score, f"{image}: {verb} {text}")
         for image, agreement in agreements
         for verb, detections in (("lost", agreement.lost), ("gained", agreement.gained))
         for score, text in _described(detections, names)
     ]
-    box_unit, score_unit = tolerance.box or 1, tolerance.score or tolerance.hair
+    box_unit, score_unit = tolerance.box or 1, tolerance.score or tolerance.margin
     pairs = [
         (
             -max(box / box_unit, score / score_unit),

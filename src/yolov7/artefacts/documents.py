@@ -1,4 +1,4 @@
-"""The certificate, written down beside its artefact: NAME.parity.json for programs, .txt for people."""
+"""The certificate as files beside its artefact: NAME.parity.json for programs, .txt for people."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from yolov7.runtimes.description import Description
 from yolov7.text import plural
 
 NOT_RUN = "not run on this machine"
-VERSION = 1
-"""Of the json's form."""
+VERSION = 2
+"""Version of the form of the JSON: 1 called a tolerance's margin its hair."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a certificate is about.
+    """Facts about an artefact.
 
     Attributes:
-        name: of the artefact.
-        sha256: of its content: see :func:`sha256_of`.
-        bytes: size of it all.
-        description: that travels in it.
-        runs_on: what ran it, in words; None where it was not run.
-        libraries: versions of what wrote and ran it.
+        name: file name.
+        sha256: digest of its content, see :func:`sha256_of`.
+        bytes: size of all its files.
+        description: the description inside.
+        runs_on: runtime in words; None if it was not run.
+        libraries: versions of the libraries that wrote and ran it.
         machine: processor, GPU and system.
     """
 
@@ -48,13 +48,13 @@ class Subject:
 
 
 def to_dict(subject: Subject, outcome: Certificate | str, images: str, labels: str | None) -> dict[str, Any]:
-    """JSON types.
+    """Certificate as JSON types.
 
     Args:
         subject: the artefact.
-        outcome: the certificate; or why it could not be run.
-        images: where the compared images are from.
-        labels: where the labelled images are from; None without.
+        outcome: its certificate; or the reason why it was not run.
+        images: source of the images that were compared.
+        labels: source of the labelled images, if any.
     """
     about = {"version": VERSION, "verdict": verdict(outcome), "artefact": asdict(subject)}
     if isinstance(outcome, str):
@@ -63,7 +63,7 @@ def to_dict(subject: Subject, outcome: Certificate | str, images: str, labels: s
 
 
 def is_certified(artefact: Path) -> bool:
-    """Whether a certificate beside an artefact says of these very bytes that they passed."""
+    """Whether a certificate beside an artefact says that its present content passed."""
     page, _ = document_paths(artefact)
     try:
         said = json.loads(page.read_bytes())
@@ -73,14 +73,14 @@ def is_certified(artefact: Path) -> bool:
 
 
 def verdict(outcome: Certificate | str) -> str:
-    """In a word or a few."""
+    """Verdict in a few words."""
     if isinstance(outcome, str):
         return NOT_RUN
     return "passed" if outcome.passed else "rejected"
 
 
 def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: str | None) -> str:
-    """A page for people. Arguments as of :func:`to_dict`."""
+    """Certificate as a page for people. Arguments as in :func:`to_dict`."""
     said = subject.description
     shape = "any batch, any size" if said.shape is None else "{} x 3 x {} x {}".format(*said.shape)
     facts = [
@@ -105,14 +105,14 @@ def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: s
         ("images", f"{outcome.images} of {images}; confidence above {outcome.conf:g}, IoU {outcome.iou:g}"),
         ("found", "{:,} by torch, {:,} by the artefact".format(*outcome.found)),
         ("", f"{outcome.pairs:,} by both, {outcome.lost} lost, {outcome.gained} gained,"),
-        ("", f"{outcome.on_threshold} on the threshold (decided by less than {outcome.tolerance.hair:g})"),
+        ("", f"{outcome.on_threshold} on the threshold (decided by less than {outcome.tolerance.margin:g})"),
     ]
     if (whole := outcome.whole) is not None:
         facts.append(
             ("whole path", "the same images as they come, scaled and padded by the artefact itself:")
         )
         facts.append(("", f"{whole.pairs:,} by both, {whole.lost} lost, {whole.gained} gained,"))
-        facts.append(("", f"{whole.on_threshold} on the threshold (less than {whole.tolerance.hair:g})"))
+        facts.append(("", f"{whole.on_threshold} on the threshold (less than {whole.tolerance.margin:g})"))
     if outcome.ap is not None:
         aps = "{:.4f} of torch, {:.4f} of the artefact".format(*outcome.ap)
         facts.append(("AP", f"{aps}, on {plural(outcome.labelled, 'image')} of {labels}"))
@@ -145,7 +145,7 @@ TOO_FEW = (
 def write(
     folder: Path, subject: Subject, outcome: Certificate | str, *, images: str, labels: str | None
 ) -> tuple[Path, Path]:
-    """Write both files for an artefact. Arguments as of :func:`to_dict`. -> (json, text)
+    """Write both files beside an artefact: (json, text). Arguments as in :func:`to_dict`.
 
     Raises:
         OutputError: they cannot be written.
@@ -157,7 +157,7 @@ def write(
 
 
 def document_paths(artefact: Path) -> tuple[Path, Path]:
-    """Where an artefact's certificate lies: (json, text)."""
+    """Paths of an artefact's certificate: (json, text)."""
     return artefact.with_name(f"{artefact.name}.parity.json"), artefact.with_name(
         f"{artefact.name}.parity.txt"
     )
@@ -167,10 +167,7 @@ def document_paths(artefact: Path) -> tuple[Path, Path]:
 
 
 def sha256_of(artefact: Path) -> str:
-    """Of a file. Of a directory, that of the lines which `sha256sum` prints for its files, sorted by path.
-
-    That is: ``find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum``.
-    """
+    """SHA-256 of a file; of a directory: ``find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum``."""
     if artefact.is_file():
         return _sha256(artefact)
     paths = sorted(f"./{path.relative_to(artefact).as_posix()}" for path in _files(artefact))
@@ -184,7 +181,7 @@ def size_of(artefact: Path) -> int:
 
 
 def library_versions(modules: Iterable[str]) -> dict[str, str]:
-    """Versions of what modules come from, as far as they are installed."""
+    """Versions of the packages of modules, as far as they are installed."""
     known = metadata.packages_distributions()
     packages = (known.get(module.partition(".")[0], [""])[0] for module in modules)
     return {package: metadata.version(package) for package in dict.fromkeys(packages) if package}

@@ -10,9 +10,8 @@ import itertools
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +42,21 @@ from yolov7.runtimes.runtime import REJECTED, Runtime
 from yolov7.runtimes.suppressed import SuppressingBackend
 from yolov7.sources.opening import Source, open_source
 from yolov7.sources.remote import without_password
-from yolov7.thresholds import check_fraction
+from yolov7.thresholds import Thresholds
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What became of one format.
+    """Outcome of the export to one format.
 
     Attributes:
-        format: its name.
-        path: the artefact, under its name or the rejected one; None where there is none.
-        subject: what is known of the artefact.
-        outcome: its certificate; or why it could not be run here.
-        error: why there is no artefact.
+        format: name of the format.
+        path: the artefact, rejected or not; None if there is none.
+        subject: facts about the artefact.
+        outcome: its certificate; or the reason why it could not be run here.
+        error: the reason why there is no artefact.
     """
 
     format: str
@@ -68,7 +67,7 @@ class Exported:
 
     @property
     def ok(self) -> bool:
-        """Whether there is an artefact, and nothing speaks against it."""
+        """Whether there is an artefact that did not fail its comparison."""
         return self.error is None and not (isinstance(self.outcome, Certificate) and not self.outcome.passed)
 
 
@@ -93,80 +92,94 @@ def export(
     Args:
         weights: path of any YOLOv7 checkpoint, the folder of a training run, the name of a released
             checkpoint, or a checkpoint in memory.
-        formats: names of formats, such as ``onnx``; one or several.
-        out: directory for the artefacts; made where it is missing.
-        options: what they should be like.
-        stem: what the artefacts are called, without their endings; the network's name where not given.
-        images: to compare on, anything that prediction takes; of `data` the first where not given; without
-            these three photos.
+        formats: name of a format, such as ``onnx``, or several names.
+        out: directory for the artefacts, created if it is missing.
+        options: size, batch and precision of the artefacts.
+        stem: name of the artefacts without suffix; by default the network's name.
+        images: images to compare on, anything that prediction takes; by default the first ones of `data`,
+            or else three photos.
         data: labelled images, to measure AP on.
         conf, iou: thresholds of the detections that are compared.
         overwrite: replace artefacts of the same name.
-        progress: told which format is at what, and how far.
-
-    Returns:
-        What became of each format, in their order.
+        progress: called with the format and step, the number of images done, and of all if known.
 
     Raises:
-        UsageError: no such format, options that the network does not take.
+        UsageError: no such format, or options that the network does not take.
         CheckpointError: not a checkpoint of YOLOv7.
-        MissingDependencyError: what a format needs is not installed. Nothing was done.
+        MissingDependencyError: a format needs a library that is not installed. Nothing was done.
         OutputError: an artefact is there already. Nothing was done.
-        SourceError, DataError: the images cannot be found, the data set does not fit the network.
+        SourceError, DataError: the images cannot be found, or the data set does not fit the network.
 
     >>> [(one.format, one.ok) for one in export("best.pt", "torchscript", "artefacts")]
     [('torchscript', True)]
     """
-    runtimes = [
-        find_format(name) for name in dict.fromkeys([formats] if isinstance(formats, str) else formats)
-    ]
+    runtimes = _installed([formats] if isinstance(formats, str) else formats)
+    thresholds = Thresholds(conf=conf, iou=iou)
+    checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(find_weights(weights))
+    options = options or ExportOptions()
+    Description.of(checkpoint, "", options)  # raises if the options do not fit the network
+    targets = _targets(runtimes, Path(out), stem or checkpoint.model.architecture.name, overwrite)
+    proof = _Proof(checkpoint, *_images(images, data), _judging(data, checkpoint), thresholds)
+    with explained(out):
+        Path(out).mkdir(parents=True, exist_ok=True)
+    pairs = zip(runtimes, targets, strict=True)
+    return [_attempt(runtime, target, proof, options, progress) for runtime, target in pairs]
+
+
+def _installed(names: Iterable[str]) -> list[Runtime]:
+    """Formats by name, each once. Their libraries are installed."""
+    runtimes = [find_format(name) for name in dict.fromkeys(names)]
     if not runtimes:
         raise UsageError("no format is given")
     for runtime in runtimes:
         runtime.require(*runtime.writes_with, *(() if runtime.why_not_here() else runtime.runs_with))
-    check_fraction("confidence threshold", conf)
-    check_fraction("IoU threshold", iou)
-    checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(find_weights(weights))
-    options = options or ExportOptions()
-    stem = stem or checkpoint.model.architecture.name
-    said = Description.of(checkpoint, "", options)  # raises where the options do not fit the network
-    folder = Path(out)
+    return runtimes
+
+
+def _targets(runtimes: Iterable[Runtime], folder: Path, stem: str, overwrite: bool) -> list[Path]:
+    """Paths of the artefacts, at which there is nothing unless it may be overwritten."""
     targets = [folder / f"{stem}{runtime.suffix}" for runtime in runtimes]
     for path in itertools.chain.from_iterable(map(_outputs, targets)):
         if exists(path) and not overwrite:
             raise OutputError("it exists and is not overwritten", file=path)
+    return targets
+
+
+def _judging(data: Dataset | None, checkpoint: Checkpoint) -> Dataset | None:
+    """A data set on which AP can be measured."""
     if data is not None:
         match_classes(data.names, checkpoint.names)
         if not any(len(image.boxes) for image in data.images):
             raise DataError("no labelled object: AP cannot be measured", file=data.path)
-    proof = _Proof(checkpoint, *_images(images, data), data, conf, iou)
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    exported = []
-    for runtime, target in zip(runtimes, targets, strict=True):
-        report = None if progress is None else partial(_report, progress, runtime.name)
-        try:
-            with enough_for_images(said.size, said.size):
-                exported.append(_export(runtime, target, proof, options, report))
-        except Exception as error:  # a vendor's library may raise anything, and the other formats are wanted
-            _LOG.info("%s failed", runtime.name, exc_info=True)
-            if isinstance(error, OutputError):  # of a temporary path, which is gone
-                error = OutputError(error.message, file=target, expected=error.expected, found=error.found)
-            text = str(error) if isinstance(error, Yolov7Error) else f"{type(error).__name__}: {error}"
-            exported.append(Exported(runtime.name, error=text.strip()))
-    return exported
+    return data
 
 
-def _report(progress: Progress, format_: str, what: str, done: int, total: int | None) -> None:
-    progress(f"{format_}: {what}", done, total)
+def _attempt(
+    runtime: Runtime, target: Path, proof: _Proof, options: ExportOptions, progress: Progress | None
+) -> Exported:
+    """Export to one format. An error is the outcome, since the other formats are still wanted."""
+
+    def report(what: str, done: int, total: int | None) -> None:
+        if progress is not None:
+            progress(f"{runtime.name}: {what}", done, total)
+
+    try:
+        size = options.size or proof.checkpoint.size
+        with enough_for_images(size, size):
+            return _export(runtime, target, proof, options, report)
+    except Exception as error:  # a vendor's library may raise anything
+        _LOG.info("%s failed", runtime.name, exc_info=True)
+        if isinstance(error, OutputError):  # it names a temporary path, which is gone
+            error.file = os.fspath(target)
+        text = str(error) if isinstance(error, Yolov7Error) else f"{type(error).__name__}: {error}"
+        return Exported(runtime.name, error=text.strip())
 
 
 def _export(
-    runtime: Runtime, target: Path, proof: _Proof, options: ExportOptions, progress: Progress | None
+    runtime: Runtime, target: Path, proof: _Proof, options: ExportOptions, progress: Progress
 ) -> Exported:
     """Write and compare one artefact, and give it its name."""
-    if progress is not None:
-        progress("writing", 0, None)
+    progress("writing", 0, None)
     with explained(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:
         folder = Path(name)
         path = folder / target.name
@@ -185,26 +198,24 @@ def _export(
             libraries=library_versions((*runtime.writes_with, *runtime.runs_with)),
             machine=machine(),
         )
-        exported = Exported(runtime.name, target, subject, outcome)
-        if not exported.ok:
-            exported = replace(exported, path=_rejected(target))
-        documents = write(folder, subject, outcome, images=proof.images_called, labels=proof.labels_called)
-        # Old ones go where the folder's end is theirs; new ones come last, all at once.
+        rejected = isinstance(outcome, Certificate) and not outcome.passed
+        final = _rejected(target) if rejected else target
+        documents = write(folder, subject, outcome, images=proof.source, labels=proof.labels)
+        # Old files move into the temporary folder and vanish with it; new ones come last, all at once.
         replaced = folder / "replaced"
         replaced.mkdir()
-        assert exported.path is not None
         _move_all(
             [
                 *((old, replaced / old.name) for old in _outputs(target) if exists(old)),
                 *((new, target.with_name(new.name)) for new in documents),
-                (path, exported.path),
+                (path, final),
             ]
         )
-    return exported
+    return Exported(runtime.name, final, subject, outcome)
 
 
 def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Rename all, in their order; or none, where one fails or Ctrl-C comes."""
+    """Rename files in their order; if one fails or Ctrl-C comes, rename all back."""
     done: list[tuple[Path, Path]] = []
     try:
         for old, new in moves:
@@ -217,7 +228,7 @@ def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _outputs(target: Path) -> tuple[Path, ...]:
-    """All that an export may leave of one format."""
+    """Paths at which an export may leave something."""
     return (target, _rejected(target), *document_paths(target))
 
 
@@ -226,9 +237,9 @@ def _rejected(target: Path) -> Path:
 
 
 def _images(images: Any, data: Dataset | None) -> tuple[Source, str]:
-    """What to compare on, and what it is called."""
+    """Images to compare on, and their name."""
     if images is not None:
-        if isinstance(images, Iterator):  # every format wants them
+        if isinstance(images, Iterator):  # every format needs them
             images = list(itertools.islice(images, LIMIT))
         path = isinstance(images, str | os.PathLike)
         name = Path(without_password(os.fspath(images))).name if path else ""
@@ -243,28 +254,23 @@ def _named(data: Dataset) -> str:
     return f"{data.path.name} ({data.split})"
 
 
+@dataclass
 class _Proof:
-    """What every artefact of a checkpoint is held against."""
+    """The reference of all artefacts of a checkpoint, and the images of the comparison."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        images: Source,
-        called: str,
-        data: Dataset | None,
-        conf: float,
-        iou: float,
-    ) -> None:
-        self.checkpoint, self.images, self.data = checkpoint, images, data
-        self.images_called, self.labels_called = called, None if data is None else _named(data)
-        self.conf, self.iou = conf, iou
-        self.reference = TorchBackend(checkpoint.model)
-        self._ap: dict[object, float] = {}
+    checkpoint: Checkpoint
+    images: Source
+    source: str
+    data: Dataset | None
+    thresholds: Thresholds
+    ap: dict[object, float] = field(default_factory=dict)
 
-    def of(
-        self, runtime: Runtime, path: Path, batch: int, progress: Progress | None
-    ) -> tuple[Certificate, str]:
-        """The certificate of an artefact, and what it ran on."""
+    def __post_init__(self) -> None:
+        self.labels = None if self.data is None else _named(self.data)
+        self.reference = TorchBackend(self.checkpoint.model)
+
+    def of(self, runtime: Runtime, path: Path, batch: int, progress: Progress) -> tuple[Certificate, str]:
+        """Certificate of an artefact, and the runtime in words."""
         candidate = runtime.open(path, exact=True, trust=True)  # as its own runtime runs it
         said = candidate.description
         kind = candidate.shape, isinstance(candidate, SuppressingBackend)
@@ -275,13 +281,13 @@ class _Proof:
             names=self.checkpoint.names,
             size=said.size,
             tolerance=TOLERANCES[said.precision],
-            conf=self.conf,
-            iou=self.iou,
+            conf=self.thresholds.conf,
+            iou=self.thresholds.iou,
             data=self.data,
-            reference_ap=self._ap.get(kind),
+            reference_ap=self.ap.get(kind),
             batch_size=max(2, batch),
             progress=progress,
         )
         if certificate.ap is not None:  # once for all artefacts of this kind
-            self._ap[kind] = certificate.ap[0]
+            self.ap[kind] = certificate.ap[0]
         return certificate, candidate.runtime

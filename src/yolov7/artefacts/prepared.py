@@ -1,4 +1,4 @@
-"""Artefacts made when they are first needed and kept, so that any checkpoint runs on any runtime."""
+"""Cache of artefacts, written when first needed, so that any checkpoint runs on any runtime."""
 
 from __future__ import annotations
 
@@ -20,54 +20,60 @@ from yolov7.runtimes.runtime import ArtefactBackend, Runtime
 
 _LOG = logging.getLogger(__name__)
 
+FORM = 2
+"""Version of the artefacts that this package writes: what an older one left in the cache is not used."""
 _UNFINISHED = ".partial"
 _WRITING = threading.Lock()
-"""Threads that want the same wait for it; and tracing, by which most runtimes write, is for one at a time."""
+"""Held while an artefact is written: most runtimes trace the network, which is not thread-safe."""
 
 
 def open_prepared(
     checkpoint: Checkpoint, runtime: Runtime, size: int, *, parallel: int = 1, exact: bool = False
 ) -> tuple[ArtefactBackend, Path]:
-    """A checkpoint on a runtime: its artefact out of the cache, ready to run, and where that is.
-
-    What is damaged there is written anew, once.
+    """Open a checkpoint on a runtime, from its artefact in the cache; one that is damaged is written again.
 
     Args:
         checkpoint, runtime, size: see :func:`prepared`.
         parallel, exact: see :meth:`Runtime.open`.
 
+    Returns:
+        The backend and the path of the artefact.
+
     Raises:
-        MissingDependencyError, OutputError: as :func:`prepared`.
+        MissingDependencyError, OutputError: as in :func:`prepared`.
     """
+
+    def opened() -> ArtefactBackend:
+        return runtime.open(path, parallel=parallel, exact=exact, trust=runtime.needs_trust)
+
     path = prepared(checkpoint, runtime, size)
     try:
-        return runtime.open(path, parallel=parallel, exact=exact, trust=runtime.needs_trust), path
+        return opened(), path
     except CheckpointError as error:
         _LOG.warning("damaged in the cache: %s", error.message)
         with explained(path.parent):
             shutil.rmtree(path.parent)
-    path = prepared(checkpoint, runtime, size)
-    return runtime.open(path, parallel=parallel, exact=exact, trust=runtime.needs_trust), path
+    prepared(checkpoint, runtime, size)
+    return opened(), path
 
 
 def prepared(checkpoint: Checkpoint, runtime: Runtime, size: int) -> Path:
-    """A checkpoint's artefact out of the cache; it is written there where it is missing.
+    """Path of a checkpoint's artefact in the cache, written there if it is missing.
 
-    What the name of its folder is made of decides whether it fits: weights, size, and versions of the
-    libraries that write and run it.
+    Its folder is named by the weights, the size, and the versions of the libraries that write and run it.
 
     Args:
         checkpoint: any form.
-        runtime: what is to run it.
-        size: of the images, for runtimes that take one size only.
+        runtime: format of the artefact.
+        size: size of the images, pixels, for formats of a single size.
 
     Raises:
-        MissingDependencyError: its libraries are not installed.
+        MissingDependencyError: the libraries of the format are not installed.
         OutputError: the cache cannot be written.
     """
     runtime.require(*runtime.writes_with, *runtime.runs_with)
     options = ExportOptions(size=size)
-    if runtime.takes_any_size:  # any multiple of the stride, to which prediction pads, whatever its size is
+    if runtime.takes_any_size:  # any multiple of the stride, to which prediction pads
         options = ExportOptions(size=checkpoint.model.architecture.size, dynamic=True)
     folder = _home() / _key(checkpoint, runtime, options)
     path = folder / f"{checkpoint.model.architecture.name}{runtime.suffix}"
@@ -80,7 +86,7 @@ def prepared(checkpoint: Checkpoint, runtime: Runtime, size: int) -> Path:
 
 
 def _write(checkpoint: Checkpoint, runtime: Runtime, path: Path, options: ExportOptions) -> None:
-    """Write an artefact and its folder, which is there when it is complete."""
+    """Write an artefact into its folder, which appears when it is complete."""
     folder = path.parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -90,10 +96,10 @@ def _write(checkpoint: Checkpoint, runtime: Runtime, path: Path, options: Export
         made.mkdir()
         runtime.write(checkpoint, made / path.name, options)
         if not path.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # somebody took the artefact out of it
+            shutil.rmtree(folder, ignore_errors=True)  # a folder without its artefact
         try:
             made.rename(folder)
-        except OSError:  # another process was quicker
+        except OSError:  # another process was faster
             if not path.exists():
                 raise
 
@@ -115,6 +121,7 @@ def _key(checkpoint: Checkpoint, runtime: Runtime, options: ExportOptions) -> st
         "variant": checkpoint.model.architecture.name,
         "names": checkpoint.names,
         "size": None if options.dynamic else options.size,
+        "form": FORM,
         "versions": versions | {"torch": _version("torch"), "open-yolov7": _version("open-yolov7")},
     }
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
@@ -124,5 +131,5 @@ def _key(checkpoint: Checkpoint, runtime: Runtime, options: ExportOptions) -> st
 def _version(module: str) -> str:
     try:
         return metadata.version(module)
-    except metadata.PackageNotFoundError:  # a module that is called otherwise than its package
+    except metadata.PackageNotFoundError:  # the package has another name than the module
         return ""

@@ -1,34 +1,48 @@
-"""How far from torch an artefact may be, by the precision that it computes in."""
+"""Bounds on the differences between an artefact and torch, by the precision that it computes in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What is allowed.
+    """Bounds on the differences between two networks.
 
     Attributes:
-        precision: that it is for.
-        box: largest difference of two boxes of the same object, pixels of the image; None: any.
-        score: largest difference of their scores; None: any.
-        hair: of scores, of overlaps, and, in pixels, of the sides that overlap. A decision by less than this
-            may fall either way.
-        unmatched: share of torch's detections that may be gained or lost, besides those decided by a hair.
-        ap: by which AP may fall.
+        precision: name of the precision.
+        box: largest difference of the sides of a box, pixels of the image; None for no bound.
+        score: largest difference of its scores; None for no bound.
+        margin: distance from a threshold, of scores, IoUs or (in pixels) sides of boxes, within which
+            rounding decides on which side a detection falls.
+        unmatched: fraction of torch's detections that may be lost or gained, besides those within a margin.
+        ap: largest loss of AP.
         reason: why these numbers.
-        pairs: detections that both must have, at least, where AP is not measured.
+        pairs: least number of detections that both must have, if AP is not measured.
     """
 
     precision: str
     box: float | None
     score: float | None
-    hair: float
+    margin: float
     unmatched: float
     ap: float
     reason: str
     pairs: int = 1
+
+    def agrees(self, box: npt.NDArray[np.float32], score: npt.NDArray[np.float32]) -> Mask:
+        """Whether differences of boxes and scores, of one shape, may come from rounding; False for NaN.
+
+        >>> TOLERANCES["float32"].agrees(np.float32([0.1, 0.1, 0.7]), np.float32([0, 0.002, 0])).tolist()
+        [True, False, False]
+        """
+        near = np.isfinite(box) if self.box is None else box <= self.box
+        return near & (score <= self.margin)
 
 
 TOLERANCES = {
@@ -38,7 +52,7 @@ TOLERANCES = {
             "float32",
             box=0.5,
             score=1e-3,
-            hair=1e-3,
+            margin=1e-3,
             unmatched=0,
             ap=0.001,
             reason="the same arithmetic in another order; hundreds of times what that makes",
@@ -47,7 +61,7 @@ TOLERANCES = {
             "float16",
             box=2.0,
             score=0.01,
-            hair=0.01,
+            margin=0.01,
             unmatched=0.01,
             ap=0.005,
             reason="11 bits a weight: boxes of COCO move by up to 0.4 pixels, scores by 0.003",
@@ -56,7 +70,7 @@ TOLERANCES = {
             "bfloat16",
             box=8.0,
             score=0.1,
-            hair=0.05,
+            margin=0.05,
             unmatched=0.02,
             ap=0.005,
             reason="8 bits a number: boxes of COCO move by up to 1 pixel, scores by 0.01; others by more",
@@ -65,22 +79,23 @@ TOLERANCES = {
             "int8",
             box=None,
             score=None,
-            hair=0.05,
+            margin=0.05,
             unmatched=0.05,
             ap=0.010,
             reason="8 bits a number: boxes and scores move; of the detections on COCO 1 % are lost or gained",
-            pairs=100,  # their share is all that is bounded: of a handful it says nothing
+            pairs=100,  # only a fraction is bounded, which means nothing for a handful
         ),
     )
 }
+"""The only table of tolerances: of certificates, and of the choice of a runtime by ``auto``."""
 
 RESIZED = Tolerance(
     "images that the artefact scales itself",
     box=2.0,
     score=0.05,
-    hair=0.05,
+    margin=0.05,
     unmatched=0.01,
     ap=0.005,
     reason="some pixels are one grey level of 256 off, which does as much as 16 bits",
 )
-"""For the whole path, from an image's bytes to boxes: besides what is allowed for the network alone."""
+"""Tolerance of the whole path, from an image's bytes to boxes; that of the network alone applies besides."""

@@ -1,4 +1,4 @@
-"""What a comparison of two networks found, and whether that is within the tolerance."""
+"""The result of a comparison of two networks, and whether it is within the tolerance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yolov7.types import FloatArray
 
 @dataclass(frozen=True)
 class Spread:
-    """How differences are distributed; zeros where there are none."""
+    """Distribution of differences; zeros if there are none."""
 
     median: float
     percentile_95: float
@@ -32,11 +32,11 @@ class Check:
     """A line of the verdict.
 
     Attributes:
-        what: was measured.
-        measured: the number.
-        allowed: the bound; None: any number will do.
-        ok: whether it is kept.
-        at_least: a lower bound, not an upper one.
+        what: quantity in words.
+        measured: its value.
+        allowed: its bound; None for no bound.
+        ok: whether the bound holds.
+        at_least: whether it is a lower bound, instead of an upper one.
     """
 
     what: str
@@ -48,25 +48,26 @@ class Check:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What two networks found in the same images.
+    """Comparison of an artefact with torch on the same images.
 
     Attributes:
-        tolerance: what is allowed.
+        tolerance: bounds on the differences.
         conf, iou: thresholds of the detections.
-        suppresses: whether the artefact suppresses by itself.
-        images: that were compared.
-        skipped: images that could not be read, and why.
-        found: detections (of torch, of the artefact).
-        pairs: detections that both have.
-        lost, gained: detections that only torch has, or only the artefact, not counting the next.
-        on_threshold: detections of either that a hair decided: see :mod:`yolov7.artefacts.agreement`.
-        box: differences of the pairs' boxes, the largest of four sides each, pixels of the image.
+        suppresses: whether the artefact has NMS inside.
+        images: number of images that were compared.
+        skipped: images that could not be read, with reasons.
+        found: number of detections (of torch, of the artefact).
+        pairs: number of detections that both have.
+        lost, gained: number of detections that only torch has, or only the artefact, without the next ones.
+        on_threshold: number of detections of either that a close decision explains, see
+            :mod:`yolov7.artefacts.agreement`.
+        box: differences of the pairs' boxes, the largest of the four sides, pixels of the image.
         score: differences of the pairs' scores.
-        examples: what differs most, in words.
-        labelled: images that AP was measured on.
-        ap: (of torch, of the artefact), COCO's AP; None without labels.
-        whole: of an artefact that letterboxes too: the same for images as they come, and all that predict
-            does to them; without AP.
+        examples: largest differences, in words.
+        labelled: number of images that AP was measured on.
+        ap: COCO's AP (of torch, of the artefact); None without labels.
+        whole: the same for the whole path from the images as they come, without AP; None unless the
+            artefact letterboxes them.
     """
 
     tolerance: Tolerance
@@ -91,7 +92,7 @@ class Certificate:
     def checks(self) -> tuple[Check, ...]:
         """The verdict, line by line."""
         bounds = self.tolerance
-        # A share that began is allowed: of six detections one is more than any share.
+        # Rounded up: of six detections, a single one is more than 5 %.
         unmatched: int | None = ceil(bounds.unmatched * self.found[0])
         if self.ap is not None and bounds.box is None:
             unmatched = None  # AP judges better

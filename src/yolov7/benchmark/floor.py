@@ -11,10 +11,9 @@ from contextlib import contextmanager
 
 import torch
 
-from yolov7.inference.backend import Backend, TorchBackend, has_bfloat16
+from yolov7.inference.backend import has_bfloat16
 from yolov7.models.complexity import conv_flops
 from yolov7.models.detector import Detector, fuse
-from yolov7.runtimes.runtime import ArtefactBackend
 
 SIDE, GPU_SIDE = 2048, 8192
 """Sides of the matrices; a GPU is only busy with large ones."""
@@ -48,13 +47,6 @@ def peaks(device: torch.device) -> dict[str, float]:
     elif device.type == "cpu" and has_bfloat16():
         dtypes.append(torch.bfloat16)
     return {str(dtype).removeprefix("torch."): peak(dtype, device) for dtype in dtypes}
-
-
-def precision_of(backend: Backend) -> str:
-    """Precision of a backend's convolutions."""
-    if isinstance(backend, TorchBackend):
-        return str(backend.dtype).removeprefix("torch.")
-    return backend.precision if isinstance(backend, ArtefactBackend) else "float32"
 
 
 def peak_of(precision: str, peaks: Mapping[str, float]) -> float:

@@ -22,7 +22,7 @@ from torch import Tensor
 from yolov7.artefacts.documents import library_versions, machine
 from yolov7.benchmark.contenders import Contender, Wanted
 from yolov7.benchmark.files import WIDTH, Photos, cut_photos, read_photos
-from yolov7.benchmark.floor import flops_per_pixel, peak_of, peaks, precision_of
+from yolov7.benchmark.floor import flops_per_pixel, peak_of, peaks
 from yolov7.benchmark.fresh import fresh as fresh_process
 from yolov7.benchmark.fresh import one_line
 from yolov7.benchmark.result import BASELINE, Benchmark, Line, Setting
@@ -35,6 +35,7 @@ from yolov7.loading import find_artefact, load, open_checkpoint
 from yolov7.memory import enough_for_images
 from yolov7.models.detector import fuse
 from yolov7.runtimes.formats import FORMATS
+from yolov7.runtimes.runtime import precision_of
 from yolov7.thresholds import PREDICTION
 
 MOST_PARALLEL = 8

@@ -2,7 +2,7 @@
 
     images float32 (B, 3, H, W) in [0, 1]  ─>  rows float32 (B, N, 5 + C)
 
-It is written anywhere, and runs on macOS only.
+It can be written anywhere, and runs on macOS only.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ from yolov7.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from yolov7.files import is_file
 from yolov7.quiet import errors_only
 from yolov7.runtimes.description import KEY, Description, ExportOptions
-from yolov7.runtimes.network import RowNetwork, exported
-from yolov7.runtimes.runtime import ArtefactBackend, Runtime, to_float_array
+from yolov7.runtimes.network import INPUT, OUTPUT, RowNetwork, exported
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime, library_errors, to_float_array
 from yolov7.untrusted.values import read_bounded
 
-INPUT, OUTPUT = "images", "rows"
 SPECIFICATION = Path("Data", "com.apple.CoreML", "model.mlmodel")
-"""All of a package but the weights."""
+"""Place of all but the weights in a package."""
 MAX_SPECIFICATION = 64 * 2**20
 
 
 class CoreMl(Runtime):
-    """The network, decoding included, without suppression, as an ML program (iOS 15, macOS 12 and later)."""
+    """The network with decoding, without NMS, as an ML program (iOS 15, macOS 12 and later)."""
 
     name, suffix, extra = "coreml", ".mlpackage", "coreml"
     writes_with = runs_with = ("coremltools",)
@@ -47,9 +46,7 @@ class CoreMl(Runtime):
         return None if platform.system() == "Darwin" else "Core ML runs on macOS only"
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        if options.dynamic:
-            raise UsageError(f"{self.name} takes images of one size, in batches of one size")
-        description = Description.of(checkpoint, self.name, options)
+        description = self.new_description(checkpoint, options)
         with _quiet(), tempfile.TemporaryDirectory(dir=path.parent) as folder:
             import coremltools
 
@@ -89,20 +86,17 @@ class CoreMl(Runtime):
 
 
 class CoreMlBackend(ArtefactBackend):
-    """A network in Core ML, which divides it among processor, GPU and Neural Engine by itself.
+    """A network in Core ML, which itself divides it among processor, GPU and Neural Engine.
 
-    What is float32 in the package is computed in float32: such parts never go to the Neural Engine.
+    Operations in float32 are computed in float32, and so never on the Neural Engine.
     """
 
     def __init__(self, description: Description, path: Path) -> None:
         super().__init__(description)
-        with _quiet():
+        with _quiet(), library_errors(path, "Core ML cannot read this"):
             import coremltools
 
-            try:
-                self.model = coremltools.models.MLModel(str(path))
-            except Exception as error:  # its exceptions have no common base
-                raise CheckpointError(f"Core ML cannot read this: {error}", file=path) from None
+            self.model = coremltools.models.MLModel(str(path))
         self.lock = threading.Lock()  # a model is for one thread at a time
 
     def infer(self, images: Tensor) -> Tensor:
@@ -112,10 +106,10 @@ class CoreMlBackend(ArtefactBackend):
 
 
 def _convert(checkpoint: Checkpoint, description: Description, folder: Path) -> Any:
-    """A checkpoint's network as a ``coremltools.models.MLModel`` that lies in a folder.
+    """Convert a checkpoint's network to a ``coremltools.models.MLModel`` in a folder.
 
-    It is read from torch.export's program: what a trace knows of its shapes are arrays of one number, which
-    coremltools 9 makes Python numbers of in a way that NumPy 2.4 refuses.
+    The source is a program of torch.export: the shapes in a trace are arrays of one number, which coremltools
+    9 turns into Python numbers in a way that NumPy 2.4 refuses.
     """
     import coremltools
 
@@ -141,7 +135,7 @@ def _convert(checkpoint: Checkpoint, description: Description, folder: Path) -> 
 
 
 def _before_decoding(operation: Any) -> bool:
-    """Whether a convolution needs what an operation gives: boxes are decoded in 32 bits."""
+    """Whether a convolution depends on an operation. What follows the convolutions stays in float32."""
     waiting, seen = [operation], set()
     while waiting:
         one = waiting.pop()
@@ -155,14 +149,14 @@ def _before_decoding(operation: Any) -> bool:
 
 
 def _label(specification: Any, description: Description) -> None:
-    """Names and words that Xcode shows, and the description."""
+    """Set the names and texts that Xcode shows, and the description."""
     import coremltools
 
     (image,), (rows,) = specification.description.input, specification.description.output
     coremltools.utils.rename_feature(specification, image.name, INPUT)
     coremltools.utils.rename_feature(specification, rows.name, OUTPUT)
     image.shortDescription = "RGB in [0, 1]"
-    rows.shortDescription = "cx, cy, w, h in pixels, objectness, class probabilities; before suppression"
+    rows.shortDescription = "cx, cy, w, h in pixels, objectness, class probabilities; before NMS"
     metadata = specification.description.metadata
     metadata.shortDescription = f"{description.variant}: detects {', '.join(description.names)}"
     metadata.versionString = description.made_by[KEY]
@@ -174,6 +168,6 @@ def _label(specification: Any, description: Description) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what coremltools says of other libraries, of parts that only macOS has, and of progress."""
+    """Silence coremltools about other libraries, parts that only macOS has, and its progress."""
     with errors_only("coremltools"), redirect_stderr(StringIO()):
         yield

@@ -1,4 +1,4 @@
-"""Description of an artefact: what travels in it, so that it needs nothing beside it."""
+"""The description of an artefact: JSON that travels inside, so that nothing is needed beside it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ from yolov7.untrusted.values import (
 )
 
 KEY = "open-yolov7"
-"""Under which a description is found among an artefact's metadata."""
-
+"""Name of the description among an artefact's metadata."""
+FILE = "description.json"
+"""Name of the description where an artefact is a directory or an archive."""
 VERSION = 1
-"""Of descriptions: see :class:`Description`."""
+"""Version of the form of descriptions. Later fields leave it alone and are ignored by older packages; a field
+that changes its meaning raises it, and older packages refuse the artefact."""
 
 Precision = Literal["float32", "float16", "int8"]
 _PRECISIONS: dict[object, Precision] = {"float32": "float32", "float16": "float16", "int8": "int8"}
@@ -42,15 +44,15 @@ _PRECISIONS: dict[object, Precision] = {"float32": "float32", "float16": "float1
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What an artefact should be like.
+    """Options of an export.
 
     Attributes:
-        size: side of the square images, pixels; of a dynamic one the size it is meant for. The checkpoint's
-            own where not given.
-        batch: images that go through together.
-        dynamic: takes any batch, and sides that are multiples of the stride.
-        half: weights in 16 bits.
-        calibration: folder of images like those it will see: what 8-bit formats need.
+        size: side of the square images, pixels; of a dynamic artefact, the size it is meant for. By default
+            the checkpoint's own.
+        batch: images per batch.
+        dynamic: take any batch, and sides that are multiples of the stride.
+        half: weights in float16.
+        calibration: folder of images like those of later use; INT8 formats need it.
     """
 
     size: int | None = None
@@ -62,22 +64,21 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Description:
-    """What travels in every artefact, so that it needs nothing beside it.
+    """Everything that running an artefact takes.
 
     Attributes:
-        format: name of its :class:`Runtime`.
+        format: name of its :class:`~yolov7.runtimes.runtime.Runtime`.
         variant: name of the network.
         names: class names by label.
         size: side of the images that it is meant for, pixels.
-        shape: (batch, height, width) of the only images that it takes; None where it is dynamic.
-        strides: pixels per cell, by level.
-        anchors: (width, height) in pixels, by level.
-        precision: of its weights.
-        weights: SHA-256 of the checkpoint's tensors: see :func:`~yolov7.artefacts.identity.weights_sha256`.
-        about: licence, provenance and whatever else the checkpoint remembers.
+        shape: (batch, height, width) of the only images that it takes; None if it is dynamic.
+        strides: pixels per cell of each level.
+        anchors: (width, height) in pixels of each level's anchors.
+        precision: dtype of the weights.
+        weights: SHA-256 of the checkpoint's tensors, see :func:`weights_sha256`.
+        about: licence, provenance and further facts from the checkpoint.
         made_by: versions of this package and of torch.
-        version: of this description. Fields that are added later are ignored by older packages; where one
-            changes its meaning the version rises, and older packages refuse it.
+        version: version of the description, see :data:`VERSION`.
     """
 
     format: str
@@ -95,7 +96,7 @@ class Description:
 
     @property
     def layout(self) -> RowLayout:
-        """Columns of the rows that it gives."""
+        """Columns of the artefact's rows."""
         return RowLayout(len(self.names))
 
     @classmethod
@@ -107,10 +108,10 @@ class Description:
         *,
         precision: Precision | None = None,
     ) -> Description:
-        """Of the artefact that a checkpoint becomes.
+        """Describe the artefact that a checkpoint becomes.
 
         Raises:
-            UsageError: a size that the network does not take.
+            UsageError: the network does not take this size, or the batch is empty.
         """
         model = checkpoint.model
         size = checkpoint.size if options.size is None else options.size
@@ -139,11 +140,11 @@ class Description:
 
     @classmethod
     def from_json(cls, said: str | bytes | None, path: Path) -> Description:
-        """The description inside an artefact.
+        """Parse the description inside an artefact.
 
         Raises:
-            CheckpointError: there is none, or not a whole one: this package did not write the artefact; or a
-                later version of it did.
+            CheckpointError: it is missing, incomplete or out of bounds, so this package did not write the
+                artefact; or a later version of this package did.
         """
         if not said or len(said) > MAX_JSON:
             raise _undescribed(path, f"{len(said)} bytes" if said else None)
@@ -156,7 +157,6 @@ class Description:
 
     @classmethod
     def _parsed(cls, said: Mapping[str, Any], path: Path) -> Description:
-        """See :meth:`from_json`. Raises: ValueError, KeyError, TypeError where it makes no sense."""
         version_ = whole(said.get("version", 1), 2**31)
         if version_ > VERSION:
             raise CheckpointError(
@@ -202,7 +202,7 @@ def _undescribed(path: Path, found: str | None) -> CheckpointError:
 
 
 def weights_sha256(model: Detector) -> str:
-    """SHA-256 of a network's tensors, their names, shapes and types: the same whatever file they are in."""
+    """SHA-256 of a network's tensors, their names, shapes and dtypes, whatever file they came from."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())

@@ -1,4 +1,4 @@
-"""Every format there is, by the name that users type. Nothing of a vendor's is imported here."""
+"""Table of all formats by name. No vendor library is imported here."""
 
 from __future__ import annotations
 
@@ -34,41 +34,43 @@ FORMATS: dict[str, Runtime] = {
 
 
 def find_format(name: str) -> Runtime:
-    """The format of a name.
+    """Look up a format by its name.
 
     Raises:
-        UsageError: there is none; lists those there are.
+        UsageError: there is none of this name; lists all names.
+
+    >>> find_format("ncnn").suffix
+    '.ncnn'
     """
-    if (found := FORMATS.get(name)) is None:
+    if name not in FORMATS:
         raise UsageError("no such format", expected=", ".join(FORMATS), found=name)
-    return found
+    return FORMATS[name]
 
 
 def runtime_of(path: Path) -> Runtime | None:
-    """The format of an artefact that is to be made, by how its name ends; None where that is no artefact's.
+    """Format of an artefact that is not there yet, by the end of its name; None if no format has such names.
 
-    What is there already is judged by its content: :func:`artefact_at`.
+    For one that is there, see :func:`artefact_at`.
     """
     fitting = [runtime for runtime in FORMATS.values() if path.name.endswith(runtime.suffix)]
     return max(fitting, key=lambda runtime: len(runtime.suffix), default=None)
 
 
 def artefact_at(path: Path) -> Runtime | None:
-    """The format of an artefact by its content, whatever it is called; None where it is none.
+    """Format of an artefact by its content, whatever its name; None if it is no artefact.
 
     Raises:
-        CheckpointError: it is damaged, or not of the format that its description tells of.
+        CheckpointError: it is damaged, or not of the format in its description.
     """
     for runtime in FORMATS.values():
         if runtime.recognises(path):
             said = runtime.describe(path).format
-            found = FORMATS.get(said)
-            if found is None or not found.recognises(path):
-                raise CheckpointError(
-                    "this artefact is not of the format that it says",
-                    file=path,
-                    expected=runtime.name,
-                    found=said,
-                )
-            return found
+            if said in FORMATS and FORMATS[said].recognises(path):
+                return FORMATS[said]
+            raise CheckpointError(
+                "this artefact is not of the format that it says",
+                file=path,
+                expected=runtime.name,
+                found=said,
+            )
     return None

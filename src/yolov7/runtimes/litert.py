@@ -1,15 +1,14 @@
-"""LiteRT, once TensorFlow Lite: the network for Android, in one file.
+"""LiteRT, formerly TensorFlow Lite: the network for Android, in one file.
 
     images float32 (B, H, W, 3) in [0, 1]  ─>  rows float32 (B, N, 5 + C)
 
-The description is in a zip archive at the file's end, as TensorFlow Lite's own associated files are.
+The description is in a zip archive at the end of the file, as TensorFlow Lite's own associated files are.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import warnings
 import zipfile
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -20,21 +19,20 @@ import torch
 from torch import Tensor, nn
 
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.errors import CheckpointError, DamagedCheckpointError, UsageError
-from yolov7.files import is_file
-from yolov7.runtimes.description import Description, ExportOptions
-from yolov7.runtimes.network import RowNetwork
-from yolov7.runtimes.runtime import ArtefactBackend, Runtime, to_float_array
+from yolov7.errors import DamagedCheckpointError
+from yolov7.quiet import no_warnings
+from yolov7.runtimes.description import FILE, Description, ExportOptions
+from yolov7.runtimes.network import INPUT, OUTPUT, RowNetwork
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime, library_errors, threads, to_float_array
 from yolov7.tensor_files.archive import Archive
 from yolov7.tensor_files.sniff import open_file
-from yolov7.untrusted.values import MAX_JSON
+from yolov7.untrusted.values import MAX_JSON, begins_with
 
-INPUT, OUTPUT, DESCRIPTION = "images", "rows", "description.json"
 _MAGIC = b"TFL3"
 
 
 class LiteRt(Runtime):
-    """The network, decoding included, without suppression; channels last, as is usual there."""
+    """The network with decoding, without NMS. Images have channels last, as usual in LiteRT."""
 
     name, suffix, extra = "litert", ".tflite", "litert"
     writes_with = ("litert_torch",)
@@ -42,28 +40,23 @@ class LiteRt(Runtime):
     takes_any_size = False
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        if options.dynamic:
-            raise UsageError(f"{self.name} takes images of one size, in batches of one size")
-        description = Description.of(checkpoint, self.name, options)
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")  # about torch's own internals, and of progress
+        description = self.new_description(checkpoint, options)
+        # They are about torch's own internals, and progress.
+        with no_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             content = _convert(checkpoint, description)
             path.write_bytes(_with_half_weights(content) if options.half else content)
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(DESCRIPTION, description.to_json())
+            archive.writestr(FILE, description.to_json())
 
     def recognises(self, path: Path) -> bool:
-        if not is_file(path):
-            return False
-        with open_file(path) as file:
-            return file.read(8)[4:] == _MAGIC
+        return begins_with(path, _MAGIC, offset=4)
 
     def describe(self, path: Path) -> Description:
         with open_file(path) as file:
             try:
                 archive = Archive(file)
                 archive.check(folder=False)
-                said = archive.read(DESCRIPTION, MAX_JSON)
+                said = archive.read(FILE, MAX_JSON)
             except DamagedCheckpointError:
                 said = None
         return Description.from_json(said, path)
@@ -75,13 +68,13 @@ class LiteRt(Runtime):
 
 
 class LiteRtBackend(ArtefactBackend):
-    """A network in LiteRT, on the processor; each thread that calls it gets an interpreter of its own."""
+    """A network in LiteRT on the processor, with an interpreter for each calling thread."""
 
     def __init__(self, description: Description, path: Path, parallel: int) -> None:
         super().__init__(description)
-        self.path, self.threads = path, max(1, (os.cpu_count() or 1) // parallel)
+        self.path, self.threads = path, threads(parallel)
         self.of_thread = threading.local()
-        self._runner()  # a file that it cannot read is known now
+        self._runner()  # fails now if LiteRT cannot read the file
 
     def infer(self, images: Tensor) -> Tensor:
         found = self._runner()(**{INPUT: to_float_array(images.permute(0, 2, 3, 1))})
@@ -91,16 +84,14 @@ class LiteRtBackend(ArtefactBackend):
         if not hasattr(self.of_thread, "runner"):
             from ai_edge_litert.interpreter import Interpreter
 
-            try:
+            with library_errors(self.path, "LiteRT cannot read this"):
                 interpreter = Interpreter(os.fspath(self.path), num_threads=self.threads)
                 self.of_thread.runner = interpreter.get_signature_runner()
-            except (RuntimeError, ValueError) as error:
-                raise CheckpointError(f"LiteRT cannot read this: {error}", file=self.path) from None
         return self.of_thread.runner
 
 
 class _ChannelsLast(nn.Module):
-    """Images (B, H, W, 3) -> rows, under the name that they get in the file."""
+    """Images (B, H, W, 3) -> rows (B, N, 5 + C), under their name in the file."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -121,7 +112,7 @@ def _convert(checkpoint: Checkpoint, description: Description) -> bytes:
 
 
 def _with_half_weights(content: bytes) -> bytes:
-    """Convolutions with weights in float16, which are widened when the file is opened."""
+    """Round the weights of convolutions to float16. They are widened when the file is opened."""
     from ai_edge_quantizer import qtyping, quantizer
 
     rounding = quantizer.Quantizer(bytearray(content))

@@ -1,8 +1,8 @@
-"""ncnn: the network for phones and small boards, a list of layers beside its weights; written by pnnx.
+"""ncnn: the network for phones and small boards, as a list of layers beside its weights, written by pnnx.
 
     image float32 (3, H, W) in [0, 1] as in0  ─>  logits (A (5 + C), H, W) of each level as out0, out1...
 
-Boxes are decoded outside: ncnn cannot number a grid's cells, and so one artefact takes all sizes.
+Boxes are decoded outside: ncnn has no operation that numbers the cells of a grid of any size.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from yolov7.files import exists, is_file
 from yolov7.inference.backend import has_bfloat16
 from yolov7.models.blocks import ConvAct, ReOrg, with_weights
 from yolov7.models.decode import decode_levels, decode_levels_above
-from yolov7.runtimes.description import Description, ExportOptions
+from yolov7.runtimes.description import FILE, Description, ExportOptions
 from yolov7.runtimes.network import LogitNetwork, traced
-from yolov7.runtimes.runtime import ArtefactBackend, Runtime, to_float_array
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime, threads, to_float_array
 from yolov7.runtimes.torch_programs import script_bytes
 from yolov7.types import FloatArray
 from yolov7.untrusted.ncnn import checked_layers
 from yolov7.untrusted.values import read_bounded
 
-PARAM, BIN, DESCRIPTION = "model.ncnn.param", "model.ncnn.bin", "description.json"
+PARAM, BIN = "model.ncnn.param", "model.ncnn.bin"
 
 
 class Ncnn(Runtime):
-    """A directory: layers, weights, description. It takes any batch and any size, asked for or not."""
+    """A directory with layers, weights and description. Every artefact is dynamic."""
 
     name, suffix, extra = "ncnn", ".ncnn", "ncnn"
     writes_with = ("pnnx",)
     runs_with = ("ncnn",)
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        description = Description.of(checkpoint, self.name, replace(options, dynamic=True))
+        description = self.new_description(checkpoint, replace(options, dynamic=True))
         network = LogitNetwork(checkpoint.model)
         _without_reorg(network.model.backbone.stem)
-        # Beside the artefact, where there is room for it: pnnx writes the weights three more times.
+        # Beside the artefact, where there is room: pnnx writes the weights three more times.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             _convert(network, description.strides[-1], Path(folder), half=options.half)
             path.mkdir()
             for name in (PARAM, BIN):
                 (Path(folder) / name).rename(path / name)
-        (path / DESCRIPTION).write_text(description.to_json())
+        (path / FILE).write_text(description.to_json())
 
     def recognises(self, path: Path) -> bool:
         return is_file(path / PARAM)
 
     def describe(self, path: Path) -> Description:
-        return Description.from_json(read_bounded(path / DESCRIPTION), path / DESCRIPTION)
+        return Description.from_json(read_bounded(path / FILE), path / FILE)
 
     def open(
         self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
@@ -67,23 +67,19 @@ class Ncnn(Runtime):
 
 
 class NcnnBackend(ArtefactBackend):
-    """A network in ncnn, image by image; it may be called by several threads at once.
+    """A network in ncnn, image by image. Several threads may call it at once.
 
-    Args:
-        description: of the artefact.
-        path: of the artefact.
-        parallel: calls at the same time.
-        exact: float32; otherwise 16 bits between layers, where the processor computes in them.
+    Unless it is to be exact, it has 16 bits between layers, if the processor computes in them.
     """
 
     def __init__(self, description: Description, path: Path, parallel: int, exact: bool) -> None:
         super().__init__(description)
         self.path = path
         self.anchors = torch.tensor(description.anchors)
-        self.net = _network(path, threads=max(1, (os.cpu_count() or 1) // parallel), exact=exact)
+        self.net = _network(path, threads=threads(parallel), exact=exact)
         self.outputs = [f"out{level}" for level in range(len(description.strides))]
         if self.net.input_names() != ["in0"] or self.net.output_names() != self.outputs:
-            raise CheckpointError("the layers are not those that the description tells of", file=path)
+            raise CheckpointError("the outputs of the layers do not match the description", file=path)
 
     def infer(self, images: Tensor) -> Tensor:
         return decode_levels(self._levels(images), self.description.strides, self.anchors)
@@ -92,23 +88,18 @@ class NcnnBackend(ArtefactBackend):
         return decode_levels_above(self._levels(images), self.description.strides, self.anchors, objectness)
 
     def _levels(self, images: Tensor) -> list[Tensor]:
-        """Images -> of each level logits (B, A, H, W, 5 + C)."""
+        """Images -> logits (B, A, H, W, 5 + C) of each level."""
         maps = [self._logits(image) for image in to_float_array(images)]
         self.check_logits(*(level.shape[0] if level.dim() == 3 else 0 for level in maps[0]))
-        levels = zip(*maps, strict=True)
-        return [self._by_anchor(torch.stack(level)) for level in levels]
-
-    def _by_anchor(self, channels: Tensor) -> Tensor:
-        """(B, A (5 + C), H, W) -> (B, A, H, W, 5 + C), a view."""
-        b, _, h, w = channels.shape
-        return channels.view(b, -1, self.layout.size, h, w).permute(0, 1, 3, 4, 2)
+        levels = [torch.stack(level) for level in zip(*maps, strict=True)]  # (B, A (5 + C), H, W)
+        return [level.unflatten(1, (-1, self.layout.size)).permute(0, 1, 3, 4, 2) for level in levels]
 
     def _logits(self, image: FloatArray) -> list[Tensor]:
-        """Image float32 (3, H, W) -> of each level (A (5 + C), H, W)."""
+        """Image float32 (3, H, W) -> logits (A (5 + C), H, W) of each level."""
         import ncnn
 
         extractor = self.net.create_extractor()
-        # A Mat of an array looks into the array's memory, and does not keep it.
+        # A Mat is a view of the array's memory, which it does not keep alive.
         failed = extractor.input("in0", ncnn.Mat(image).clone())
         found = []
         for name in self.outputs:
@@ -125,11 +116,11 @@ def _network(path: Path, *, threads: int, exact: bool) -> Any:
 
     net = ncnn.Net()
     net.opt.num_threads = threads
-    # Where a processor has float16, ncnn takes that first, and by itself; bfloat16 it takes on demand alone.
+    # ncnn uses float16 by itself if the processor has it, and bfloat16 only on demand.
     net.opt.use_bf16_packed = net.opt.use_bf16_storage = not exact and has_bfloat16()
     if exact:
         net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
-    # The layers that were looked at are those that ncnn gets. The second is not tried after the first failed.
+    # ncnn gets the very layers that were checked.
     layers = checked_layers(path / PARAM, path / BIN)
     if net.load_param_mem(layers) or net.load_model(os.fspath(path / BIN)):
         raise CheckpointError("ncnn cannot read this network", file=path)
@@ -137,9 +128,9 @@ def _network(path: Path, *, threads: int, exact: bool) -> Any:
 
 
 def _convert(network: nn.Module, stride: int, folder: Path, *, half: bool) -> None:
-    """Write PARAM and BIN, and what else pnnx writes, into a folder.
+    """Write PARAM and BIN, among other files of pnnx, into a folder.
 
-    Two sizes are shown, which differ in both sides: pnnx takes what stays the same for constant.
+    pnnx is given two sizes that differ in both sides: it takes what they share for constant.
     """
     import pnnx
 
@@ -157,9 +148,9 @@ def _convert(network: nn.Module, stride: int, folder: Path, *, half: bool) -> No
 
 
 def _without_reorg(stem: nn.Sequential) -> None:
-    """Space to depth, then 3x3, as one 6x6 convolution with stride 2: the same sums.
+    """Replace space to depth and the 3x3 convolution after it by one 6x6 convolution with stride 2.
 
-    ncnn cuts no slices with steps: pnnx would drop the steps without a word.
+    ncnn has no slices with steps, and pnnx drops the steps without a word. The sums are the same.
     """
     if not isinstance(stem[0], ReOrg):
         return

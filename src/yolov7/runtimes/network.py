@@ -1,8 +1,7 @@
-"""The deployed network as one function of images, in the forms that converters read."""
+"""The deployed network as one function of images, in the two forms that converters read."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
@@ -10,15 +9,19 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from yolov7.models.detector import Detector, fuse
+from yolov7.quiet import no_warnings
+
+INPUT, OUTPUT = "images", "rows"
+"""Names of the network's input and output, in formats that have names."""
 
 
 class RowNetwork(nn.Module):
     """Images (B, 3, H, W) in [0, 1] -> rows (B, N, 5 + C): cx, cy, w, h in pixels, then probabilities.
 
     Args:
-        model: in any form; a fused copy is made.
-        half: convolutions in float16; images go in and rows come out as float32, and boxes are decoded in it:
-            16 bits would place them on a grid of whole pixels.
+        model: any form; a fused copy is made.
+        half: convolutions in float16. Images, rows and the decoding of boxes stay in float32: 16 bits would
+            place boxes on a grid of whole pixels.
     """
 
     def __init__(self, model: Detector, *, half: bool = False) -> None:
@@ -32,7 +35,7 @@ class RowNetwork(nn.Module):
 
 
 class LogitNetwork(nn.Module):
-    """Images (B, 3, H, W) in [0, 1] -> for each level logits (B, A (5 + C), H, W), for decoding outside."""
+    """Images (B, 3, H, W) in [0, 1] -> logits (B, A (5 + C), H, W) of each level, to be decoded outside."""
 
     def __init__(self, model: Detector) -> None:
         super().__init__()
@@ -43,26 +46,22 @@ class LogitNetwork(nn.Module):
 
 
 def traced(network: nn.Module, images: Tensor) -> Any:
-    """As TorchScript, which takes any batch and any sides that are multiples of the stride.
+    """Trace a network to TorchScript, which takes any batch and any sides that are multiples of the stride.
 
-    torch.export is its successor, but needs ten times as long for dynamic shapes, and pnnx and Core ML read
-    TorchScript first.
+    Its successor, torch.export, needs ten times as long for dynamic shapes, and pnnx prefers TorchScript.
     """
-    with warnings.catch_warnings(), torch.inference_mode():
-        # Deprecated; and the check of the input's sides becomes a constant, which is all right: runtimes are
-        # given sides that were checked before.
-        warnings.simplefilter("ignore")
+    # It is deprecated; and the check of the input's sides becomes a constant, which is fine: backends check.
+    with no_warnings(), torch.inference_mode():
         return torch.jit.trace(network, (images,), check_trace=False)
 
 
 def exported(network: nn.Module, images: Tensor, *, dynamic: bool, stride: int) -> ExportedProgram:
-    """As torch.export's program, for one shape or for all that the network takes."""
+    """Export a network to a program of torch.export, for one shape or for all that the network takes."""
     shapes = None
     if dynamic:
-        # Two images and two different sides: torch takes what is 1, or equal, for constant.
+        # Two images and two different sides: torch takes sizes that are 1, or equal, for constants.
         images = torch.zeros(2, 3, 4 * stride, 5 * stride)
         batch, rows, columns = (Dim(name, min=1, max=1024) for name in ("batch", "rows", "columns"))
         shapes = {"images": {0: batch, 2: stride * rows, 3: stride * columns}}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # about torch's own internals
+    with no_warnings(), torch.no_grad():  # they are about torch's own internals
         return torch.export.export(network, (images,), dynamic_shapes=shapes)

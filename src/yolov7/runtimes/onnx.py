@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,54 +16,35 @@ import torch
 from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import Checkpoint
-from yolov7.errors import CheckpointError
-from yolov7.memory import is_allocation
+from yolov7.quiet import no_warnings
 from yolov7.runtimes.description import KEY, Description, ExportOptions
-from yolov7.runtimes.network import RowNetwork, traced
-from yolov7.runtimes.runtime import ArtefactBackend, Runtime, to_float_array
-from yolov7.text import first_line
+from yolov7.runtimes.network import INPUT, OUTPUT, RowNetwork, traced
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime, library_errors, threads, to_float_array
+from yolov7.tensor_files.strangers import ONNX_HEADS
 from yolov7.untrusted.demand import Demand
-from yolov7.untrusted.onnx import is_onnx, metadata_of
+from yolov7.untrusted.onnx import metadata_of
+from yolov7.untrusted.values import begins_with
 
-INPUT, OUTPUT = "images", "rows"
 OPSET = 20
-"""The newest that torch converts a trace to."""
+"""Newest version that torch converts a trace to."""
 _SMALL = 1_000
-"""Bytes of a constant that may say something about shapes."""
+"""Largest constant that may hold shapes, bytes."""
 
 
 class SessionBackend(ArtefactBackend):
-    """A graph in ONNX Runtime; it may be called by several threads at once.
+    """An ``onnxruntime.InferenceSession``. Several threads may call it at once."""
 
-    Args:
-        description: of the artefact.
-        session: an ``onnxruntime.InferenceSession`` of it.
-        path: of the artefact.
-    """
-
-    def __init__(self, description: Description, session: Any, path: Path | None = None) -> None:
+    def __init__(self, description: Description, session: Any, path: Path) -> None:
         super().__init__(description)
         self.session, self.path = session, path
 
     def outputs(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
-        """Run the graph.
-
-        Raises:
-            CheckpointError: it makes no sense for such images.
-        """
-        try:
-            found: Sequence[Any] = self.session.run(names, inputs)
-        except Exception as error:  # its exceptions have no common base
-            if is_allocation(error):
-                raise
-            raise CheckpointError(
-                f"ONNX Runtime cannot run this graph: {first_line(error)}", file=self.path
-            ) from None
-        return found
+        with library_errors(self.path, "ONNX Runtime cannot run this graph"):
+            return self.session.run(names, inputs)
 
 
 class OnnxBackend(SessionBackend):
-    """The network without suppression."""
+    """The network without NMS."""
 
     def infer(self, images: Tensor) -> Tensor:
         (rows,) = self.outputs([OUTPUT], {INPUT: to_float_array(images)})
@@ -72,20 +52,20 @@ class OnnxBackend(SessionBackend):
 
 
 class Onnx(Runtime):
-    """The network, decoding included, without suppression."""
+    """The network with decoding, without NMS."""
 
     name, suffix, extra = "onnx", ".onnx", "onnx"
     writes_with = ("onnx",)
     runs_with = ("onnx", "onnxruntime")
     backend: ClassVar[type[SessionBackend]] = OnnxBackend
-    """What runs its graph."""
+    """Class of the backends."""
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        description = Description.of(checkpoint, self.name, options)
+        description = self.new_description(checkpoint, options)
         save(network_graph(checkpoint, description), description, path)
 
     def recognises(self, path: Path) -> bool:
-        return is_onnx(path)
+        return begins_with(path, *ONNX_HEADS)
 
     def describe(self, path: Path) -> Description:
         return Description.from_json(metadata_of(path).get(KEY), path)
@@ -99,16 +79,15 @@ class Onnx(Runtime):
 
 
 def network_graph(checkpoint: Checkpoint, description: Description) -> Any:
-    """The network as an ``onnx.ModelProto``."""
+    """A checkpoint's network as an ``onnx.ModelProto``."""
     import onnx
 
     network = RowNetwork(checkpoint.model, half=description.precision == "float16")
     stride = description.strides[-1]
-    # A small image: half precision on a processor takes minutes for a large one. The trace takes any.
+    # A small image: in float16, a large one takes minutes on a processor. The trace takes any size.
     images = torch.zeros(1, 3, 2 * stride, 3 * stride)
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        # Deprecated; its successor takes minutes where shapes are dynamic.
-        warnings.simplefilter("ignore")
+    # Deprecated; its successor takes minutes for dynamic shapes.
+    with no_warnings(), tempfile.TemporaryDirectory() as folder:
         torch.onnx.export(
             traced(network, images),
             (images,),
@@ -132,7 +111,7 @@ def network_graph(checkpoint: Checkpoint, description: Description) -> Any:
 
 
 def save(model: Any, description: Description, path: Path) -> None:
-    """Write a graph with its description."""
+    """Write a graph and its description to a file."""
     import onnx
 
     del model.metadata_props[:]
@@ -143,34 +122,35 @@ def save(model: Any, description: Description, path: Path) -> None:
 
 
 def open_session(path: Path, parallel: int = 1) -> Any:
-    """An ``onnxruntime.InferenceSession``, with its share of the cores where several calls run at once.
+    """Make an ``onnxruntime.InferenceSession``, with its share of the cores if several calls run at once.
 
     Raises:
-        CheckpointError: this is no ONNX graph, or not one that ONNX Runtime can run.
+        CheckpointError: it is no ONNX graph, or none that ONNX Runtime can run.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = max(1, (os.cpu_count() or 1) // parallel)
-    options.log_severity_level = 3  # errors: what it says below is about its own optimisations
-    try:
+    options.intra_op_num_threads = threads(parallel)
+    options.log_severity_level = 3  # errors: warnings are about its own optimisations
+    with library_errors(path, "ONNX Runtime cannot read this file"):
         return onnxruntime.InferenceSession(
             os.fspath(path), options, providers=onnxruntime.get_available_providers()
         )
-    except Exception as error:  # its exceptions have no common base
-        raise CheckpointError(f"ONNX Runtime cannot read this file: {first_line(error)}", file=path) from None
 
 
 def _check_demand(path: Path, description: Description) -> None:
-    """Make sure that what a graph asks for is in proportion to its images, as far as shapes tell it.
+    """Make sure that the memory and time of a graph are in proportion to its images, as far as shapes say.
 
-    Sizes that depend on what is found, as behind a suppression, are not known and not counted.
+    Sizes that depend on the detections, as after NMS, are unknown and not counted.
+
+    Raises:
+        CheckpointError: they are not, or ONNX cannot read the graph.
     """
     import onnx
 
     batch, height, width = description.shape or (1, description.size, description.size)
     demand = Demand(batch * height * width)
-    try:
+    with library_errors(path, "ONNX cannot read this file"):
         model = onnx.load(path, load_external_data=False)
         graph = model.graph
         for tensor in graph.initializer:
@@ -189,10 +169,6 @@ def _check_demand(path: Path, description: Description) -> None:
             each = sum(math.prod(one.ints) for one in node.attribute if one.name == "kernel_shape")
             each *= weights.get(node.input[1], 0) if node.op_type == "Conv" else 1
             demand.add(sum(numbers.get(name, 0) for name in node.output), each)
-    except CheckpointError as error:
-        raise CheckpointError(error.message, file=path) from None
-    except Exception as error:  # its exceptions have no common base either
-        raise CheckpointError(f"ONNX cannot read this file: {first_line(error)}", file=path) from None
 
 
 def _set_shape(value: Any, shape: tuple[int | str, ...]) -> None:

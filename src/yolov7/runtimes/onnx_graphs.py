@@ -1,8 +1,8 @@
-"""What stands before and behind the network in an ONNX graph: letterbox and suppression, as text.
+"""Letterbox and NMS as ONNX graphs before and behind the network, in ONNX's own text form.
 
-ONNX's own notation: ``float[batch, 4] x`` is a tensor, ``y = Op <attribute = 1> (x)`` an operation. What
-stands between a signature and its braces are constants, and what has a value in a signature is an input with
-a default. ``$names`` are filled in. Of ``Cast``, 1 is float32, 7 int64, 9 bool, 11 float64.
+``float[batch, 4] x`` is a tensor, ``y = Op <attribute = 1> (x)`` an operation. Constants stand between a
+signature and its braces; an input with a value in the signature has that default. ``$names`` are filled in.
+The dtypes of ``Cast`` are 1 for float32, 7 for int64, 9 for bool, 11 for float64.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from yolov7.images.letterbox import GREY
 from yolov7.layout import OBJECTNESS, RowLayout
-from yolov7.runtimes.suppressed import CONF, IOU, MAX_DETECTIONS
+from yolov7.thresholds import PREDICTION
 
 # images.letterbox.letterbox, as prediction calls it: padded on the right and below, to the next multiple
 # of the stride. Pixels are OpenCV's, but for less than one in a hundred, which is one grey level off.
@@ -31,7 +31,7 @@ letterbox (uint8[batch, height, width, 3] images)
   batch_size = Shape <end = 1> (images)
   source_size = Gather (shape, h_w)
 
-  # In 64 bits, and of two equally near integers the even one: as Python rounds.
+  # In float64, half way to the even integer: as Python rounds.
   source = Cast <to = 11> (source_size)
   ratios = Div (size, source)
   ratio = ReduceMin <keepdims = 0> (ratios)
@@ -41,7 +41,7 @@ letterbox (uint8[batch, height, width, 3] images)
   inner_size = Cast <to = 7> (inner)
   scales = Div (inner, source)
 
-  # Each row lies between two of the source: weights of 11 bits.
+  # Each row lies between two rows of the source, with weights of 11 bits.
   rows = Gather (inner_size, at_height)
   scale_of_rows = Gather (scales, at_height)
   row = Range (no_rows, rows, next)
@@ -57,7 +57,7 @@ letterbox (uint8[batch, height, width, 3] images)
   weight_below = Div (fine_steps, finest)
   weight_above = Sub (whole, weight_below)
 
-  # Only those rows; interpolated along themselves first,
+  # Interpolate those rows along the width first,
   above = Cast <to = 7> (row_above)
   below = Add (above, next)
   both = Concat <axis = 0> (above, below)
@@ -72,7 +72,7 @@ letterbox (uint8[batch, height, width, 3] images)
   sizes = Concat <axis = 0> (batch_size, pixel_rows, columns, channels)
   resized = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (pixels, , , sizes)
 
-  # then with each other, in quarters of a grey level.
+  # then along the height, in quarters of a grey level.
   upper, lower = Split <axis = 1, num_outputs = 2> (resized)
   quarters_above = Mul (weight_above, quarters)
   quarters_below = Mul (weight_below, quarters)
@@ -96,7 +96,7 @@ letterbox (uint8[batch, height, width, 3] images)
   channels_first = Transpose <perm = [0, 3, 1, 2]> (canvas)
   letterboxed = Div (channels_first, brightest)
 
-  # The way back for boxes: what to divide them by, and how far they may reach.
+  # The way back for boxes: divisor and largest coordinates.
   scale_x_y_x_y = Gather (scales, x_y_x_y)
   scale = Cast <to = 1> (scale_x_y_x_y)
   source_x_y_x_y = Gather (source, x_y_x_y)
@@ -104,7 +104,7 @@ letterbox (uint8[batch, height, width, 3] images)
 }
 """)
 
-# Clipped to the image and a margin around it: none, where a caller gives none.
+# Boxes are clipped to the image and a margin around it.
 _WAY_BACK = Template("""
 way_back (float[batch, $limit, 4] letterboxed_boxes, float[4] scale, float[4] limit, float margin = {0})
   => (float[batch, $limit, 4] boxes)
@@ -117,8 +117,8 @@ way_back (float[batch, $limit, 4] letterboxed_boxes, float[4] scale, float[4] li
 }
 """)
 
-# yolov7.nms.non_max_suppression with one class to a row. Only rows with enough objectness go on: as a rule
-# some hundred of 25,200, so that what follows costs next to nothing.
+# yolov7.nms.non_max_suppression with one class per row. Only rows with enough objectness go on, usually a few
+# hundred of 25,200, so that the rest costs next to nothing.
 _SUPPRESSION = Template("""
 suppression (float[$batch, n, $channels] rows, float conf = {$conf}, float iou = {$iou})
   => (float[$batch, $limit, 4] $boxes, float[$batch, $limit] scores, int64[$batch, $limit] labels,
@@ -128,7 +128,7 @@ suppression (float[$batch, n, $channels] rows, float conf = {$conf}, float iou =
    int64[1] axis_0 = {0}, int64[1] axis_1 = {1}, int64[1] axis_2 = {2}, int64[1] at_least = {1},
    float two = {2}, float zero = {0}, int64 no_label = {0}, float largest = {3.4028234e38}>
 {
-  # Rows that pass, in their order; an image with fewer than another gets others behind them.
+  # Rows that pass, in their order; an image with fewer than another is filled up with other rows.
   every_objectness = Gather <axis = 2> (rows, objectness_place)
   does_pass = Greater (every_objectness, conf)
   pass = Cast <to = 7> (does_pass)
@@ -139,7 +139,7 @@ suppression (float[$batch, n, $channels] rows, float conf = {$conf}, float iou =
   row_index = Unsqueeze (row, axis_2)
   candidates = GatherND <batch_dims = 1> (rows, row_index)
 
-  # Corners, and scores by class. What is not finite is no candidate: a score of 0 exceeds no threshold.
+  # Corners and class scores. Rows that are not finite get a score of 0, which exceeds no threshold.
   centre, extent, objectness, probabilities = Split <axis = 2> (candidates, parts)
   half = Div (extent, two)
   top_left = Sub (centre, half)
@@ -159,7 +159,7 @@ suppression (float[$batch, n, $channels] rows, float conf = {$conf}, float iou =
   score = ReduceMax <keepdims = 0> (class_scores, axis_2)
   label = ArgMax <axis = 2, keepdims = 0> (class_scores)
 
-  # Class by class: to each class the boxes of others have a score of 0.
+  # NMS per class: a box has a score of 0 in all classes but its own.
   label_column = Unsqueeze (label, axis_2)
   score_column = Unsqueeze (score, axis_2)
   is_of_class = Equal (label_column, classes)
@@ -167,7 +167,7 @@ suppression (float[$batch, n, $channels] rows, float conf = {$conf}, float iou =
   scores_by_class = Transpose <perm = [0, 2, 1]> (own_scores)
   chosen = NonMaxSuppression (corners, scores_by_class, most, iou, conf)
 
-  # Best first over all classes, of equal scores the earlier row; the rest is filled with 0.
+  # Best first over all classes, of equal scores the earlier row first; the rest is 0.
   place = Gather <axis = 1> (chosen, image_and_candidate)
   chosen_score = GatherND (score, place)
   score_shape = Shape (score)
@@ -192,38 +192,38 @@ suppression (float[$batch, n, $channels] rows, float conf = {$conf}, float iou =
 
 
 def letterbox_graph(size: int, stride: int, like: Any) -> Any:
-    """Images uint8 (B, H, W, 3) -> letterboxed as the network takes them, and ``scale`` and ``limit``."""
+    """Graph from images uint8 (B, H, W, 3) to letterboxed float32 (B, 3, H', W'), ``scale`` and ``limit``."""
     return parsed(_LETTERBOX.substitute(size=size, stride=stride, almost=stride - 1, grey=GREY), like)
 
 
 def row_names(layout: RowLayout) -> dict[str, Any]:
-    """Names that templates use of rows (B, N, 5 + C)."""
+    """Values of the templates' names that depend on the layout of the rows (B, N, 5 + C)."""
     return {
         "channels": layout.size,
         "objectness": OBJECTNESS,
         "classes": layout.classes,
         "labels": ", ".join(map(str, range(layout.classes))),
-        # One class: objectness alone.
+        # With one class, the score is the objectness alone.
         "products": "Mul (objectness, probabilities)" if layout.classes > 1 else "Identity (objectness)",
     }
 
 
 def suppression_graph(layout: RowLayout, like: Any, *, batch: int | None = None, boxes: str = "boxes") -> Any:
-    """Rows (B, N, 5 + C) -> boxes, scores, labels, counts.
+    """Graph from rows (B, N, 5 + C) to boxes, scores, labels and counts.
 
     Args:
         layout: columns of the rows.
         like: the network's graph.
-        batch: the only B that it takes; any where not given.
-        boxes: what the boxes are called.
+        batch: the only B that it takes; any by default.
+        boxes: name of the boxes.
     """
     return parsed(
         _SUPPRESSION.substitute(
             row_names(layout),
             batch=batch or "batch",
-            limit=MAX_DETECTIONS,
-            conf=CONF,
-            iou=IOU,
+            limit=PREDICTION.max_detections,
+            conf=PREDICTION.conf,
+            iou=PREDICTION.iou,
             boxes=boxes,
         ),
         like,
@@ -231,12 +231,12 @@ def suppression_graph(layout: RowLayout, like: Any, *, batch: int | None = None,
 
 
 def way_back_graph(like: Any) -> Any:
-    """Boxes of letterboxed images -> boxes in pixels of the images, clipped to them."""
-    return parsed(_WAY_BACK.substitute(limit=MAX_DETECTIONS), like)
+    """Graph from boxes in letterboxed images to boxes in pixels of the images, clipped to them."""
+    return parsed(_WAY_BACK.substitute(limit=PREDICTION.max_detections), like)
 
 
 def parsed(text: str, like: Any) -> Any:
-    """A text as an ``onnx.ModelProto`` of the same versions as another one."""
+    """Parse a text to an ``onnx.ModelProto`` of the same versions as another one."""
     import onnx.parser
 
     opsets = ", ".join(f'"{opset.domain}": {opset.version}' for opset in like.opset_import)
@@ -244,12 +244,12 @@ def parsed(text: str, like: Any) -> Any:
 
 
 def joined(first: Any, second: Any, wires: Mapping[str, str], outputs: Sequence[str] | None = None) -> Any:
-    """Two graphs as one.
+    """Join two graphs to one.
 
     Args:
-        first, second: each an ``onnx.ModelProto``.
-        wires: from outputs of the first to inputs of the second.
-        outputs: all there are of the whole, in the order that they are to have.
+        first, second: two ``onnx.ModelProto``.
+        wires: outputs of the first -> inputs of the second.
+        outputs: outputs of the whole, in this order; by default all.
     """
     import onnx.compose
 

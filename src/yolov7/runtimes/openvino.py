@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest way on Intel's and AMD's processors, in 32, 16 or 8 bits.
+"""OpenVINO: the fastest runtime on Intel's and AMD's processors, in float32, 16 bits or INT8.
 
     images float32 (B, 3, H, W) in [0, 1]  ─>  rows float32 (B, N, 5 + C)
 
@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import AbstractContextManager, redirect_stdout, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,33 +27,33 @@ from yolov7.images.kinds import IMAGE_SUFFIXES
 from yolov7.images.letterbox import to_tensor
 from yolov7.images.reading import read_image
 from yolov7.inference.pipeline import prepare
-from yolov7.memory import is_allocation
 from yolov7.models.decode import decode_levels, decode_levels_above
-from yolov7.quiet import errors_only
+from yolov7.quiet import errors_only, no_warnings
 from yolov7.runtimes.description import KEY, Description, ExportOptions
-from yolov7.runtimes.network import RowNetwork, traced
-from yolov7.runtimes.runtime import ArtefactBackend, Runtime, to_float_array
+from yolov7.runtimes.network import INPUT, OUTPUT, RowNetwork, traced
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime, library_errors, to_float_array
 from yolov7.untrusted.demand import Demand
 from yolov7.untrusted.openvino import Read, read_network
 
 MODEL, WEIGHTS = "model.xml", "model.bin"
-INPUT, OUTPUT = "images", "rows"
+LOGITS = "logits{}"
+"""Name of the tensor (B, A (5 + C), H, W) that the head of each level gives."""
 CALIBRATION_IMAGES = 300
-"""At most so many are looked at: NNCF's own default; more change nothing."""
+"""Most images for calibration: NNCF's own default; more change nothing."""
 
 _THE_CORE: list[Any] = []
 _ONE_AT_A_TIME = threading.Lock()
 
 
 class OpenVino(Runtime):
-    """The network, decoding included, without suppression."""
+    """The network with decoding, without NMS."""
 
     name, suffix, extra = "openvino", ".openvino", "openvino"
     writes_with: ClassVar[tuple[str, ...]] = ("openvino",)
     runs_with: ClassVar[tuple[str, ...]] = ("openvino",)
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        description = Description.of(checkpoint, self.name, options)
+        description = self.new_description(checkpoint, options)
         _save(convert(checkpoint, description), description, path)
 
     def recognises(self, path: Path) -> bool:
@@ -68,14 +67,14 @@ class OpenVino(Runtime):
     ) -> ArtefactBackend:
         read = _look(path)
         description = Description.from_json(read.description, path / MODEL)
-        with _explained(path):
+        with _library_errors(path):
             model = _core().read_model(read.xml, read.weights)
             _check_demand(model, description)
             return OpenVinoBackend(description, model, path, parallel=parallel, exact=exact)
 
 
 class OpenVinoInt8(OpenVino):
-    """The same with convolutions in 8 bits, their ranges taken from images like those it will see."""
+    """The same with INT8 convolutions, calibrated on images like those of later use."""
 
     name, suffix, extra = "openvino-int8", ".int8.openvino", "int8"
     writes_with = ("openvino", "nncf")
@@ -85,32 +84,25 @@ class OpenVinoInt8(OpenVino):
             raise UsageError(f"{self.name} has 8 bits, not 16")
         if options.calibration is None:
             raise UsageError(
-                f"{self.name} needs images like those it will see", expected="a folder as calibration"
+                f"{self.name} needs images like those of later use", expected="a folder as calibration"
             )
-        description = Description.of(checkpoint, self.name, options, precision="int8")
+        description = self.new_description(checkpoint, options, "int8")
         model = convert(checkpoint, description)
         _save(quantized(model, description, options.calibration), description, path)
 
     def open(
         self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
     ) -> ArtefactBackend:
-        """See the base. What is rounded to 8 bits is exact in no way: it runs as fast as it can, always, so
-        that its certificate tells of what is run."""
+        """See the base. INT8 is never exact: it always runs at full speed, as in its certificate."""
         return super().open(path, parallel=parallel)
 
 
 class OpenVinoBackend(ArtefactBackend):
-    """A network in OpenVINO, on the processor. Several threads may call it at once.
+    """An ``openvino.Model`` on the processor. Several threads may call it at once.
 
-    Args:
-        description: of the artefact.
-        model: an ``openvino.Model``.
-        path: of the artefact.
-        parallel: calls at the same time: each gets its share of the cores, so that more images are done a
-            second, though each takes longer.
-        exact: float32, and the artefact as it is; otherwise OpenVINO rounds to bfloat16 inside convolutions
-            where the processor has it, and boxes are decoded here, of the cells above the threshold alone:
-            all 25,200 cost yolov7-tiny a sixth of its time.
+    It runs as it is, in float32, if it is to be exact. Otherwise convolutions are in bfloat16 if the
+    processor has it, and boxes are decoded here, for cells above the threshold alone: decoding all 25,200
+    takes a sixth of the time of yolov7-tiny.
     """
 
     def __init__(
@@ -118,9 +110,8 @@ class OpenVinoBackend(ArtefactBackend):
     ) -> None:
         super().__init__(description)
         self.path = path
-        self._model, self._has_logits = model, False
-        if not exact and (logits := _logits(model)):
-            self._model, self._has_logits = _network_until(model, logits), True
+        logits = [] if exact else _named_logits(model, len(description.strides))
+        self._model, self._has_logits = _network_until(model, logits) if logits else model, bool(logits)
         self._anchors = torch.tensor(description.anchors)
         self._settings: dict[str, Any] = {
             "PERFORMANCE_HINT": "THROUGHPUT" if parallel > 1 else "LATENCY",
@@ -130,28 +121,26 @@ class OpenVinoBackend(ArtefactBackend):
             self._settings["INFERENCE_PRECISION_HINT"] = "f32"
         self._lock = threading.Lock()
         self._compiled: dict[torch.dtype, Any] = {}
-        self._of_thread = threading.local()
+        self._requests = threading.local()
         chosen = self._compile(torch.uint8).get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if self.precision != "int8":
             self.precision = {"bf16": "bfloat16", "f16": "float16"}.get(chosen, "float32")
         self.runtime = f"{self.runtime}, cpu, {self.precision}"
 
     def infer(self, images: Tensor) -> Tensor:
-        """See the base. The rows are valid until the same thread calls again."""
         outputs = self._run(images)
         if not self._has_logits:
             return outputs[0]
         return decode_levels(self._by_anchor(outputs), self.description.strides, self._anchors)
 
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
-        """See the base."""
         if not self._has_logits:
             return super().infer_above(images, objectness)
         levels = self._by_anchor(self._run(images))
         return decode_levels_above(levels, self.description.strides, self._anchors, objectness)
 
     def _by_anchor(self, logits: Sequence[Tensor]) -> list[Tensor]:
-        """(B, H, W, A (5 + C)) of each level -> (B, A, H, W, 5 + C), views."""
+        """Logits (B, H, W, A (5 + C)) of each level -> views (B, A, H, W, 5 + C)."""
         self.check_logits(*(level.shape[-1] for level in logits))
         size = self.layout.size
         return [level.view(*level.shape[:3], -1, size).permute(0, 3, 1, 2, 4) for level in logits]
@@ -159,16 +148,16 @@ class OpenVinoBackend(ArtefactBackend):
     def _run(self, images: Tensor) -> list[Tensor]:
         bytes_ = images.dtype == torch.uint8
         kind = torch.uint8 if bytes_ else torch.float32
-        requests = self._of_thread.__dict__  # by the name of the type
+        requests = self._requests.__dict__  # of this thread, by dtype
         if str(kind) not in requests:
             requests[str(kind)] = self._compile(kind).create_infer_request()
         array = images.permute(0, 2, 3, 1).numpy() if bytes_ else to_float_array(images)
-        with _explained(self.path):
+        with _library_errors(self.path):
             outputs = requests[str(kind)].infer({INPUT: array}, share_inputs=True, share_outputs=True)
         return [torch.from_numpy(output) for output in outputs.values()]
 
     def _compile(self, kind: torch.dtype) -> Any:
-        """The network for float32 images; or for uint8 ones with channels last, as images are in memory."""
+        """The network for images float32 (B, 3, H, W), or uint8 (B, H, W, 3) as they lie in memory."""
         with self._lock:
             if kind not in self._compiled:
                 model = self._model.clone()
@@ -179,27 +168,31 @@ class OpenVinoBackend(ArtefactBackend):
 
 
 def convert(checkpoint: Checkpoint, description: Description) -> Any:
-    """A checkpoint's network as an ``openvino.Model``."""
+    """A checkpoint's network as an ``openvino.Model``, with names for its input, output and logits."""
     import openvino
 
     network = RowNetwork(checkpoint.model)
     batch, height, width = description.shape or (-1, -1, -1)
     example = torch.zeros(1, 3, 4 * description.strides[-1], 5 * description.strides[-1])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about torch's own internals
+    with no_warnings():  # they are about torch's own internals
         model = openvino.convert_model(
             traced(network, example), example_input=example, input=[batch, 3, height, width]
         )
     model.inputs[0].get_tensor().set_names({INPUT})
     model.outputs[0].get_tensor().set_names({OUTPUT})
+    for level, logits in enumerate(_head_outputs(model)):
+        logits.get_tensor().add_names({LOGITS.format(level)})
     return model
 
 
 def quantized(model: Any, description: Description, calibration: Path) -> Any:
-    """The same model with 8-bit convolutions; heads and decoding stay in float32, for boxes.
+    """The same model with INT8 convolutions. Heads and decoding stay in float32.
+
+    The heads are a small part of the time, and INT8 there costs AP: yolov7 loses 0.006 as it is, on 100
+    images of COCO; with INT8 heads, and on squares, it lost 0.012.
 
     Raises:
-        SourceError: no image can be read in the folder.
+        SourceError: the folder has no readable image.
     """
     import nncf
 
@@ -207,19 +200,19 @@ def quantized(model: Any, description: Description, calibration: Path) -> Any:
     if not found:
         raise SourceError("there is no image to calibrate with", file=calibration)
     images = nncf.Dataset(found, partial(_calibration_input, description))  # one by one: all may be gigabytes
-    # It would name each operation that it leaves alone, and its progress bars are no result.
+    decoding = sorted(_down_to_convolutions(model.get_results()[0].input_value(0).get_node()))
+    # NNCF logs every operation that it leaves alone, and its progress bars are no result.
     with errors_only("nncf"), redirect_stdout(sys.stderr):
         return nncf.quantize(
             model,
             images,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(found),
-            ignored_scope=nncf.IgnoredScope(names=_decoding(model)),
+            ignored_scope=nncf.IgnoredScope(names=decoding),
         )
 
 
 def _readable(folder: Path) -> Iterator[Path]:
-    """Images of a folder; those that cannot be read are left out."""
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES):
         with suppress(SourceError):
             read_image(path)
@@ -227,37 +220,32 @@ def _readable(folder: Path) -> Iterator[Path]:
 
 
 def _calibration_input(description: Description, path: Path) -> Any:
-    """An image as the network gets it, as often as its batch wants."""
+    """An image as the network's input (B, 3, H, W), repeated to fill a batch."""
     batch, shape = (description.shape[0], description.shape[1:]) if description.shape else (1, None)
     view = prepare(read_image(path), description.size, description.strides[-1], shape)
     return to_float_array(to_tensor([view.canvas] * batch))
 
 
-def _decoding(model: Any) -> list[str]:
-    """Names of the heads' convolutions and of all that comes after them.
-
-    The heads are a small part of the time, and 8 bits there cost AP: on 100 images of COCO yolov7 loses 0.006
-    as it is; with heads in 8 bits, and on squares, it lost 0.012.
-    """
-    return sorted(_down_to_convolutions(model.get_results()[0].input_value(0).get_node()))
-
-
-def _logits(model: Any) -> list[Any]:
-    """What the heads give, by level, (B, A (5 + C), H, W); nothing where the artefact is built otherwise."""
-    found = []
+def _head_outputs(model: Any) -> Iterator[Any]:
+    """Logits (B, A (5 + C), H, W) of each level: the sum of the head's convolution and its bias."""
     joined = model.get_results()[0].input_value(0).get_node()
     for rows in joined.input_values():
         nodes = _down_to_convolutions(rows.get_node()).values()
-        heads = [node for node in nodes if node.get_type_name() == "Convolution"]
-        users = [user.get_node() for head in heads for user in head.output(0).get_target_inputs()]
-        if len(users) != 1 or users[0].get_type_name() != "Add":  # of the bias
-            return []
-        found.append(users[0].output(0))
-    return found
+        (head,) = (node for node in nodes if node.get_type_name() == "Convolution")
+        (bias,) = head.output(0).get_target_inputs()
+        yield bias.get_node().output(0)
+
+
+def _named_logits(model: Any, levels: int) -> list[Any]:
+    """Logits of each level by their names; none if the artefact is older than these names."""
+    outputs = [output for node in model.get_ops() for output in node.outputs()]
+    named = {name: output for output in outputs for name in output.get_names()}
+    names = [LOGITS.format(level) for level in range(levels)]
+    return [named[name] for name in names] if named.keys() >= set(names) else []
 
 
 def _down_to_convolutions(last: Any) -> dict[str, Any]:
-    """By name a node and all that it comes from, until the first convolution of each path."""
+    """A node and all that it depends on, down to the first convolution of each path, by name."""
     found: dict[str, Any] = {}
     waiting = [last]
     while waiting:
@@ -272,7 +260,7 @@ def _down_to_convolutions(last: Any) -> dict[str, Any]:
 
 
 def _network_until(model: Any, outputs: list[Any]) -> Any:
-    """The part of a network that gives these outputs (B, C, H, W), as (B, H, W, C): as they are in memory."""
+    """The part of a network that leads to outputs (B, C, H, W), given as they lie in memory: (B, H, W, C)."""
     import openvino
     from openvino.preprocess import PrePostProcessor
 
@@ -284,7 +272,7 @@ def _network_until(model: Any, outputs: list[Any]) -> Any:
 
 
 def _from_bytes(model: Any) -> Any:
-    """With an input of uint8 (B, H, W, 3)."""
+    """A network with float32 images (B, 3, H, W) as its input -> the same with uint8 (B, H, W, 3)."""
     import openvino
     from openvino.preprocess import PrePostProcessor
 
@@ -296,11 +284,11 @@ def _from_bytes(model: Any) -> Any:
 
 
 def _core() -> Any:
-    """OpenVINO, once for the process and for as long as it lives.
+    """The only ``openvino.Core`` of this process.
 
-    Each Core gives its thread a stack for signals, and puts the one before it back when it goes. Were several
-    to go in another order than they came, a stack that is gone would be left, and the next signal, such as
-    that of a child's end or Ctrl-C, would end the process.
+    A Core sets a signal stack for its thread, and restores the previous one in the end. If several ended in
+    another order than they began, a freed stack would remain, and the next signal, such as Ctrl-C or the end
+    of a child, would kill the process.
     """
     import openvino
 
@@ -322,23 +310,13 @@ def _look(path: Path) -> Read:
     return read_network(path / MODEL, path / WEIGHTS, KEY)
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what OpenVINO does not like about a network into an error that names its file."""
-    try:
-        yield
-    except CheckpointError as error:
-        raise CheckpointError(error.message, file=path / MODEL) from None
-    except RuntimeError as error:
-        if is_allocation(error):
-            raise
-        raise CheckpointError(
-            f"OpenVINO cannot read or run this: {str(error).strip().splitlines()[-1]}", file=path / MODEL
-        ) from None
+def _library_errors(path: Path) -> AbstractContextManager[None]:
+    """See the shared one. OpenVINO gives the reason in the last line, after places in its source."""
+    return library_errors(path / MODEL, "OpenVINO cannot read or run this", line=-1)
 
 
 def _check_demand(model: Any, description: Description) -> None:
-    """Make sure that all sizes in a network are known beforehand and in proportion to its images."""
+    """Make sure that all sizes in a network depend on its images alone, and are in proportion to them."""
     batch, height, width = description.shape or (1, description.size, description.size)
     sized = model.clone()
     sized.reshape({sized.input(0): [batch, 3, height, width]})

@@ -1,4 +1,4 @@
-"""Artefacts that suppress by themselves, run through the same protocol as those that do not."""
+"""Artefacts with NMS inside, run through the same protocol as those without."""
 
 from __future__ import annotations
 
@@ -14,24 +14,19 @@ from yolov7.layout import OBJECTNESS, RowLayout
 from yolov7.nms import ScoredBoxes, non_max_suppression
 from yolov7.runtimes.description import Description
 from yolov7.runtimes.runtime import ArtefactBackend
+from yolov7.thresholds import PREDICTION
 from yolov7.types import Image
-
-MAX_DETECTIONS = 300
-"""Of an image, as prediction has it."""
-CONF, IOU = 0.25, 0.45
-"""Prediction's thresholds, for artefacts that are asked for no others."""
 
 
 class SuppressingBackend(ArtefactBackend):
-    """A network with suppression inside. Its detections become rows, which a second suppression leaves alone.
+    """A network with NMS inside. Its detections become rows, which the caller's NMS leaves unchanged.
 
-    A row has the detection's box, its score as objectness, and one class with probability 1. So each is a
-    candidate of one class only, and what the artefact's own IoU threshold suppressed is gone: for evaluation,
-    which looks at several classes of a row, a network without suppression is better.
+    A row has the detection's box, its score as objectness, and one class with probability 1. Boxes below the
+    artefact's own IoU threshold and the other classes of a row are gone, which costs AP in evaluation.
     """
 
     def infer(self, images: Tensor) -> Tensor:
-        return _as_rows(*self.detect(images, CONF), self.layout)
+        return _as_rows(*self.detect(images, PREDICTION.conf), self.layout)
 
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         found = _as_rows(*self.detect(images, objectness), self.layout)
@@ -39,18 +34,18 @@ class SuppressingBackend(ArtefactBackend):
 
     @abstractmethod
     def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (B, 3, H, W), uint8 or float in [0, 1] -> what scores higher than ``conf``.
+        """Detect in images (B, 3, H, W), uint8 or float in [0, 1].
 
         Returns:
-            Boxes float32 (B, K, 4) ``xyxy`` in pixels of the images, scores float32 (B, K), labels int64
-            (B, K); where an image has less than K, scores of 0 fill up.
+            Boxes float32 (B, K, 4) ``xyxy`` in pixels of the images, scores float32 (B, K) above ``conf``,
+            labels int64 (B, K). An image with fewer than K detections is filled up with scores of 0.
         """
 
 
 class EndToEndBackend(SuppressingBackend):
     """An artefact with the letterbox inside too.
 
-    As a backend it is given what needs none: squares of its own size. It would scale anything else again.
+    As a backend it gets squares of its own size, which its letterbox leaves unchanged.
     """
 
     def __init__(self, description: Description) -> None:
@@ -59,14 +54,14 @@ class EndToEndBackend(SuppressingBackend):
 
     @abstractmethod
     def detect_in(self, image: Image, conf: float) -> ScoredBoxes:
-        """What scores higher than ``conf`` in an image of any size, uint8 (H, W, 3), in its pixels."""
+        """Detect in an image uint8 (H, W, 3) of any size; boxes are in its pixels, scores above ``conf``."""
 
 
 class Suppressed:
-    """Any network with the suppression that such artefacts have inside: what they are to be compared with.
+    """A network with the NMS of such artefacts behind it: their reference.
 
     Args:
-        backend: what runs the network.
+        backend: backend of the network.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -76,7 +71,7 @@ class Suppressed:
 
     def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         rows = self.backend(images, objectness)
-        found = non_max_suppression(rows, max(0, objectness), IOU, max_detections=MAX_DETECTIONS)
+        found = non_max_suppression(rows, max(0, objectness), PREDICTION.iou)
         return tuple(_as_rows(*one, self.layout) for one in found)
 
 

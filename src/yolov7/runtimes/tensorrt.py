@@ -6,11 +6,11 @@
        det_scores float32 (B, 300), best first
        det_classes int32 (B, 300)
 
-An engine belongs to one kind of GPU and one version of TensorRT. So the artefact, a directory, has what every
-one of them can be built from, and the engine once it was built: at once where there are a GPU and TensorRT.
+An engine belongs to one kind of GPU and one version of TensorRT. So the artefact, a directory, has what any
+engine can be built from, and the engine once it is built: at once if there are a GPU and TensorRT.
 
-Building and running were written after NVIDIA's documentation of TensorRT 8.6 to 11, and not tried on a GPU;
-the graph is checked against ONNX Runtime, up to the plugin.
+Building and running follow NVIDIA's documentation of TensorRT 8.6 to 11, and were not tried on a GPU; the
+graph is checked against ONNX Runtime, up to the plugin.
 """
 
 from __future__ import annotations
@@ -28,24 +28,26 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, UnsafeCheckpointError, UsageError
 from yolov7.files import is_file
 from yolov7.runtimes.description import Description, ExportOptions
-from yolov7.runtimes.onnx import OUTPUT, network_graph, save
+from yolov7.runtimes.network import OUTPUT
+from yolov7.runtimes.onnx import network_graph, save
 from yolov7.runtimes.onnx_graphs import joined, parsed, row_names
-from yolov7.runtimes.runtime import ArtefactBackend, Runtime, is_installed
-from yolov7.runtimes.suppressed import IOU, MAX_DETECTIONS, SuppressingBackend
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime, is_installed, to_unit_range
+from yolov7.runtimes.suppressed import SuppressingBackend
 from yolov7.runtimes.tensorrt_build import DESCRIPTION, ENGINE, INPUT, NETWORK, build
+from yolov7.thresholds import PREDICTION
 from yolov7.untrusted.values import read_bounded
 
 BUILD, README = "build.py", "README.txt"
-# Not the artefact's own build.py: whoever made the artefact may have put anything into it.
+# Not by the artefact's own build.py: whoever made the artefact may have put anything into it.
 _EXPORT_HERE = (
     "export the checkpoint on this machine, which builds one: yolov7 export WEIGHTS --format tensorrt"
 )
 OUTPUTS = ("num_dets", "det_boxes", "det_scores", "det_classes")
 LOWEST = 0.01
-"""Of the scores that come out: the plugin has a fixed threshold. A higher one afterwards gives the same as a
-higher one inside, for nothing but better boxes suppresses a box; below this one the plugin gets slow."""
+"""Lowest score of a detection: the plugin's threshold is fixed. A higher threshold afterwards gives the same
+as one inside, since only better boxes suppress a box. With a lower one the plugin gets slow."""
 
-# The domain is ONNX Runtime's for TensorRT's plugins; TensorRT itself looks at the name alone.
+# The domain is that of TensorRT's plugins in ONNX Runtime; TensorRT itself looks at the name alone.
 _EFFICIENT_NMS = Template("""
 efficient_nms (float[$batch, n, $channels] rows)
   => (int32[$batch, 1] num_dets, float[$batch, $limit, 4] det_boxes, float[$batch, $limit] det_scores,
@@ -55,7 +57,7 @@ efficient_nms (float[$batch, n, $channels] rows)
   boxes, objectness, probabilities = Split <axis = 2> (rows, parts)
   products = $products
 
-  # The plugin takes every class of a row for a candidate: all but the best get 0.
+  # Every class of a row is a candidate for the plugin: all but the best get 0.
   best = ArgMax <axis = 2> (products)
   is_best = Equal (best, classes)
   best_scores = Where (is_best, products, zero)
@@ -93,7 +95,7 @@ NVIDIA's Model Optimizer does that to $network.
 
 
 class TensorRt(Runtime):
-    """A directory: network, builder, description, and the engine once it was built."""
+    """A directory with network, builder, description, and the engine once it is built."""
 
     name, suffix, extra = "tensorrt", ".tensorrt", ""  # NVIDIA's own package, no dependency of ours
     writes_with = ("onnx",)
@@ -104,7 +106,7 @@ class TensorRt(Runtime):
         return None if torch.cuda.is_available() else "TensorRT needs an NVIDIA GPU, and there is none here"
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        description = Description.of(checkpoint, self.name, options)
+        description = self.new_description(checkpoint, options)
         network = network_graph(checkpoint, description)
         path.mkdir(parents=True)
         save(with_plugin(network, description), description, path / NETWORK)
@@ -130,7 +132,7 @@ class TensorRt(Runtime):
             raise UsageError(reason)
         if not trust:
             raise UnsafeCheckpointError(
-                f"{ENGINE} is a program for the GPU, which nobody can look into before it runs; if you "
+                f"{ENGINE} is a program for the GPU, which nobody can inspect before it runs; if you "
                 "built it, or know who did, say so: --trust-artefact, or load(..., trust=True)",
                 file=path,
             )
@@ -139,15 +141,7 @@ class TensorRt(Runtime):
 
 
 class TensorRtBackend(SuppressingBackend):
-    """An engine on the GPU; several threads may call it, one after the other.
-
-    Args:
-        description: of the artefact.
-        path: of the engine.
-
-    Raises:
-        CheckpointError: it was built for another GPU, or with another version.
-    """
+    """An engine on the GPU. Several threads may call it, one after the other."""
 
     def __init__(self, description: Description, path: Path) -> None:
         super().__init__(description)
@@ -168,9 +162,7 @@ class TensorRtBackend(SuppressingBackend):
     @torch.inference_mode()
     def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:
         # The engine's own threshold is lower; the caller leaves out the rest.
-        pixels = images.to("cuda", torch.float32, memory_format=torch.contiguous_format)
-        if images.dtype == torch.uint8:
-            pixels = pixels / 255
+        pixels = to_unit_range(images.to("cuda"))
         with self._lock:
             if not self._context.set_input_shape(INPUT, tuple(pixels.shape)):
                 smallest, _, largest = self._engine.get_tensor_profile_shape(INPUT, 0)
@@ -192,12 +184,12 @@ class TensorRtBackend(SuppressingBackend):
             if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
                 raise RuntimeError("TensorRT could not run the engine")
             counts, boxes, scores, labels = (found[name].cpu() for name in OUTPUTS)
-        there = torch.arange(scores.shape[1]) < counts  # what is behind them is left as it was
+        there = torch.arange(scores.shape[1]) < counts  # the rest is uninitialised
         return boxes.where(there.unsqueeze(-1), 0), scores.where(there, 0), labels.where(there, 0).long()
 
 
 def with_plugin(network: Any, description: Description) -> Any:
-    """A network's graph with the plugin behind it."""
+    """Append the plugin to a network's graph."""
     import onnx
 
     network.opset_import.append(onnx.helper.make_opsetid("trt.plugins", 1))
@@ -205,9 +197,9 @@ def with_plugin(network: Any, description: Description) -> Any:
         _EFFICIENT_NMS.substitute(
             row_names(description.layout),
             batch="batch" if description.shape is None else description.shape[0],
-            limit=MAX_DETECTIONS,
+            limit=PREDICTION.max_detections,
             lowest=LOWEST,
-            iou=IOU,
+            iou=PREDICTION.iou,
         ),
         network,
     )
@@ -221,7 +213,7 @@ def _readme(description: Description) -> str:
         build=BUILD,
         engine=ENGINE,
         description=DESCRIPTION,
-        limit=MAX_DETECTIONS,
+        limit=PREDICTION.max_detections,
         lowest=LOWEST,
         precision=description.precision,
     )

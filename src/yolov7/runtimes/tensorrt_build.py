@@ -1,7 +1,7 @@
-"""Build a TensorRT engine of the network beside this file, for the GPU that is here.
+"""Build a TensorRT engine of the network beside this file, for the GPU of this machine.
 
 It needs TensorRT 8.6 or later and nothing else: pip install tensorrt
-An engine runs only on GPUs of the kind, and with the version of TensorRT, that it was built with.
+An engine runs only on GPUs of the same kind, and with the same version of TensorRT.
 """
 
 from __future__ import annotations
@@ -32,20 +32,16 @@ def build(
 
     Args:
         folder: the artefact.
-        batch: most images that go through together.
-        side: longest side of the images, pixels; a little more than what the network is meant for where not
-            given. Both are for networks whose sizes are not fixed.
-        fp16: let TensorRT choose 16 bits where they are faster, up to its version 10. Later ones take the
+        batch: largest batch, for a dynamic network.
+        side: longest side of the images, pixels, for a dynamic network; by default its size and a stride.
+        fp16: let TensorRT choose float16 where it is faster, up to its version 10. Later versions take the
             precision from the network alone, and so do 9 and 10 without this.
         tf32: round the factors of float32 multiplications to 10 bits, which is faster.
-        workspace: memory that it may use while it runs, GiB.
-        verbose: show all that TensorRT says.
-
-    Returns:
-        The engine.
+        workspace: memory that the engine may use while it runs, GiB.
+        verbose: show all messages of TensorRT.
 
     Raises:
-        RuntimeError: TensorRT cannot do it; says why.
+        RuntimeError: TensorRT fails, for the reason in the message.
     """
     import tensorrt as trt
 
@@ -83,14 +79,14 @@ def build(
 
 
 def shapes(description: dict[str, Any], batch: int, side: int | None) -> list[tuple[int, int, int, int]]:
-    """Smallest, usual and largest (batch, 3, height, width) of a network whose sizes are not fixed."""
+    """Smallest, usual and largest (batch, 3, height, width) of a dynamic network."""
     size, stride = description["size"], description["strides"][-1]
-    side = side or size + stride  # what evaluation comes to
+    side = side or size + stride  # evaluation pads by up to a stride
     return [(1, 3, stride, stride), (1, 3, min(size, side), min(size, side)), (batch, 3, side, side)]
 
 
 def _creation_flags(known: Any, fp16: bool) -> int:
-    """Flags of a network: what TensorRT 8 asks for, and from 9 on that types are as they are written."""
+    """Flags of a network: what TensorRT 8 requires, and from 9 on that dtypes are as they are written."""
     wanted = ["EXPLICIT_BATCH"] if fp16 else ["EXPLICIT_BATCH", "STRONGLY_TYPED"]
     return sum(1 << int(getattr(known, flag)) for flag in wanted if hasattr(known, flag))
 

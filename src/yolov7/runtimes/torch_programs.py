@@ -1,15 +1,14 @@
-"""torch's own portable forms: TorchScript, for C++ and older tools, and torch.export's programs.
+"""torch's own portable formats: TorchScript, for C++ and older tools, and programs of torch.export.
 
 images float32 (B, 3, H, W) in [0, 1]  ─>  rows float32 (B, N, 5 + C)
 
-Such a file is a program, and torch's loaders run what it says. So they see only files that the caller trusts;
-of others the operations are read by ``untrusted.torchscript`` and ``untrusted.exported_graph``, and run here.
+Such a file is a program, and torch's loaders run whatever it says. So they see only files that the caller
+trusts; of others, ``untrusted.torchscript`` and ``untrusted.exported_graph`` read the operations, run here.
 """
 
 from __future__ import annotations
 
 import io
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,17 +20,16 @@ from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, UsageError
-from yolov7.files import is_file, write_file
-from yolov7.memory import is_allocation
-from yolov7.runtimes.description import KEY, Description, ExportOptions
+from yolov7.files import write_file
+from yolov7.quiet import no_warnings
+from yolov7.runtimes.description import KEY, Description, ExportOptions, Precision
 from yolov7.runtimes.network import RowNetwork, exported, traced
-from yolov7.runtimes.runtime import ArtefactBackend, Runtime
+from yolov7.runtimes.runtime import ArtefactBackend, Runtime, library_errors, to_unit_range
 from yolov7.tensor_files.archive import Archive
 from yolov7.tensor_files.sniff import open_file
-from yolov7.text import first_line
 from yolov7.untrusted import exported_graph, torchscript
 from yolov7.untrusted.program import Program
-from yolov7.untrusted.values import MAX_JSON
+from yolov7.untrusted.values import MAX_JSON, begins_with
 
 _ZIP = b"PK\3\4"
 
@@ -39,19 +37,26 @@ _ZIP = b"PK\3\4"
 class _TorchArchive(Runtime):
     """An archive of torch: read as a list of operations, or by torch's own loader if it is trusted."""
 
+    extra = ""
     records: ClassVar[tuple[str, ...]]
-    """Beginnings of the names of records by which it is recognised."""
+    """Prefixes of the names of records by which the format is recognised."""
 
     @staticmethod
     @abstractmethod
-    def _read(archive: Archive, path: Path) -> Program: ...
+    def read(archive: Archive) -> Program:
+        """Read the operations."""
 
     @staticmethod
     @abstractmethod
-    def _trusted(path: Path) -> Any: ...
+    def load(path: Path) -> Any:
+        """Run torch's own loader."""
 
     def recognises(self, path: Path) -> bool:
-        return _has(path, *self.records)
+        if not begins_with(path, _ZIP):
+            return False
+        with open_file(path) as file:
+            inside = [name.partition("/")[2] for name in Archive(file).records]
+        return all(any(name.startswith(prefix) for name in inside) for prefix in self.records)
 
     def describe(self, path: Path) -> Description:
         with _opened(path) as archive:
@@ -62,45 +67,47 @@ class _TorchArchive(Runtime):
     ) -> ArtefactBackend:
         with _opened(path) as archive:
             description = _description(archive, path)
-            program = self._trusted(path) if trust else self._read(archive, path)
-        return TorchProgramBackend(description, program, path)
+            if not trust:
+                return TorchProgramBackend(description, self.read(archive), path)
+        with library_errors(path, "torch cannot read this"), no_warnings():  # deprecation, torch's internals
+            return TorchProgramBackend(description, self.load(path), path)
+
+    def new_description(
+        self, checkpoint: Checkpoint, options: ExportOptions, precision: Precision | None = None
+    ) -> Description:
+        if options.half:
+            raise UsageError(
+                f"{self.name} has no half precision: torch on a processor would only be slower with it"
+            )
+        return super().new_description(checkpoint, options, precision)
 
 
 class TorchScript(_TorchArchive):
-    """A traced network. It always takes any batch and sides: nothing is gained by fixing them."""
+    """A traced network."""
 
-    name, suffix, extra = "torchscript", ".torchscript", ""
+    name, suffix = "torchscript", ".torchscript"
     records = ("constants.pkl", "code/")
-    _read = staticmethod(torchscript.read_program)
+    read = staticmethod(torchscript.read_program)
+    load = staticmethod(lambda path: torch.jit.load(path))
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        _no_half(self.name, options)
-        description = Description.of(checkpoint, self.name, options)
+        description = self.new_description(checkpoint, options)
         stride = description.strides[-1]
         batch, height, width = description.shape or (1, 4 * stride, 5 * stride)
         program = traced(RowNetwork(checkpoint.model), torch.zeros(batch, 3, height, width))
         write_file(path, script_bytes(program, {KEY: description.to_json()}))
 
-    @staticmethod
-    def _trusted(path: Path) -> Any:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # deprecated, not gone
-                return torch.jit.load(path, "cpu")
-        except (RuntimeError, ValueError, OSError) as error:
-            raise CheckpointError(f"torch cannot read this: {first_line(error)}", file=path) from None
-
 
 class TorchExport(_TorchArchive):
-    """A program of torch.export, which other compilers take."""
+    """A program of torch.export, which other compilers read."""
 
-    name, suffix, extra = "torch-export", ".pt2", ""
+    name, suffix = "torch-export", ".pt2"
     records = ("archive_format", "models/")
-    _read = staticmethod(exported_graph.read_program)
+    read = staticmethod(exported_graph.read_program)
+    load = staticmethod(lambda path: torch.export.load(path).module())
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
-        _no_half(self.name, options)
-        description = Description.of(checkpoint, self.name, options)
+        description = self.new_description(checkpoint, options)
         batch, height, width = description.shape or (1, description.size, description.size)
         program = exported(
             RowNetwork(checkpoint.model),
@@ -109,40 +116,21 @@ class TorchExport(_TorchArchive):
             stride=description.strides[-1],
         )
         content = io.BytesIO()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about torch's own internals
+        with no_warnings():  # they are about torch's own internals
             torch.export.save(program, content, extra_files={KEY: description.to_json()})
         write_file(path, content.getbuffer())
 
-    @staticmethod
-    def _trusted(path: Path) -> Any:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about torch's own internals
-                return torch.export.load(path).module()
-        except Exception as error:  # what it raises for a damaged file has no common base
-            raise CheckpointError(f"torch cannot read this: {first_line(error)}", file=path) from None
-
 
 def script_bytes(program: Any, extra_files: dict[str, str] | None = None) -> bytes:
-    """A TorchScript program as a file's bytes.
-
-    torch ends the process where it writes to a disk that is full.
-    """
+    """Content of the file of a TorchScript program. (On a full disk, torch itself would end the process.)"""
     content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecated, not gone
+    with no_warnings():  # TorchScript is deprecated
         torch.jit.save(program, content, _extra_files=extra_files)
     return content.getvalue()
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Archive]:
-    """A checked archive.
-
-    Raises:
-        CheckpointError: there is none, or it is damaged.
-    """
     with open_file(path) as file:
         archive = Archive(file)
         archive.check(deflated=True)
@@ -154,25 +142,8 @@ def _description(archive: Archive, path: Path) -> Description:
     return Description.from_json(archive.read(name, MAX_JSON) if name in archive.records else None, path)
 
 
-def _has(path: Path, *parts: str) -> bool:
-    """Whether a file is an archive with records whose names begin like these."""
-    if not is_file(path):
-        return False
-    with open_file(path) as file:
-        if file.read(len(_ZIP)) != _ZIP:
-            return False
-        inside = [name.partition("/")[2] for name in Archive(file).records]
-    return all(any(name.startswith(part) for name in inside) for part in parts)
-
-
 class TorchProgramBackend(ArtefactBackend):
-    """A program on the processor.
-
-    Args:
-        description: of the artefact.
-        program: of our own reading, or torch's.
-        path: of the artefact.
-    """
+    """A program on the processor, of ours or torch's."""
 
     def __init__(self, description: Description, program: Program | Any, path: Path) -> None:
         super().__init__(description)
@@ -180,20 +151,8 @@ class TorchProgramBackend(ArtefactBackend):
 
     @torch.inference_mode()
     def infer(self, images: Tensor) -> Tensor:
-        pixels = images.to(torch.float32, memory_format=torch.contiguous_format)
-        try:
-            rows = self.program(pixels / 255 if images.dtype == torch.uint8 else pixels)
-        except CheckpointError as error:
-            raise CheckpointError(error.message, file=self.path) from None
-        except (RuntimeError, ValueError, TypeError, IndexError, OverflowError) as error:
-            if is_allocation(error):
-                raise
-            raise CheckpointError(f"this program fails: {first_line(error)}", file=self.path) from None
+        with library_errors(self.path, "this program fails"):
+            rows = self.program(to_unit_range(images))
         if not isinstance(rows, Tensor) or not rows.is_floating_point():
             raise CheckpointError("this program gives no rows", file=self.path)
         return rows
-
-
-def _no_half(name: str, options: ExportOptions) -> None:
-    if options.half:
-        raise UsageError(f"{name} has no half precision: torch on a processor would only be slower with it")

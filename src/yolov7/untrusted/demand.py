@@ -1,7 +1,7 @@
-"""The memory and time that an artefact may take, in proportion to the images that it is shown.
+"""Bounds on the memory and time of an artefact, in proportion to its images.
 
-A file of a kilobyte can ask for a tensor of a terabyte. So the sizes of all that comes out of its operations
-are known before anything runs; of programs torch's meta tensors tell them, which have a shape and no memory.
+A file of a kilobyte can ask for a tensor of a terabyte. So the sizes of all results are computed before
+anything runs; those of programs by torch's meta tensors, which have a shape and no memory.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from torch import Tensor
 from yolov7.errors import CheckpointError
 
 MAX_VALUES = 64 * 2**20, 512
-"""Numbers that may be there at once: in any case, and more for each pixel of the images. The largest network
-here has 200 a pixel."""
+"""Most numbers in memory at once: in any case, and more per pixel. The largest network has 200 per pixel."""
 MAX_WORK = 4 * 10**9, 2_000_000
-"""Multiplications in all, likewise; the largest network here has 260,000 a pixel."""
+"""Most multiplications in all, likewise; the largest network has 260,000 per pixel."""
 _MOVED = 50
-"""Multiplications that take as long as to write one number."""
+"""Multiplications that take as long as writing one number."""
 
 
 class Demand:
-    """Adds up what operations ask for; whatever is too much raises CheckpointError.
+    """Budget of a network. Exceeding it raises CheckpointError.
 
     Args:
-        pixels: of all images together.
+        pixels: number of pixels of all images together.
     """
 
     def __init__(self, pixels: int) -> None:
@@ -36,7 +35,7 @@ class Demand:
         self._work: float = MAX_WORK[0] + MAX_WORK[1] * pixels
 
     def add(self, values: float, each: float = 0) -> None:
-        """Count an operation that gives so many values, and multiplies so often for each."""
+        """Count an operation with a number of values as its result, and multiplications for each of them."""
         self._work -= (each + _MOVED) * values
         if values > self._values or self._work < 0:
             raise CheckpointError(
@@ -45,14 +44,14 @@ class Demand:
             )
 
     def hold(self, values: Iterable[Any]) -> None:
-        """Look at all results that are still needed."""
+        """Check the size of all results that are still needed."""
         if sum(tensor.numel() for value in values for tensor in _tensors(value)) > self._values:
             self.add(math.inf)
 
     def of_step(self, function: Callable[..., Any], arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        """The result of a torch operation, without its numbers, counted.
+        """Count a torch operation, and return its result without memory.
 
-        Single numbers are computed as they are: they may become sizes. Numbers of the images cannot.
+        Single numbers are computed, since they may become sizes; the pixels cannot.
         """
         first = arguments[0] if arguments else None
         known = isinstance(first, Tensor) and _is_single(first) and not first.is_meta
@@ -75,7 +74,7 @@ def _is_single(tensor: Tensor) -> bool:
 
 
 def _weightless(value: Any) -> Any:
-    """An argument whose tensors and devices have no memory; single numbers stay."""
+    """An argument with its tensors, except single numbers, on the meta device."""
     if isinstance(value, Tensor):
         return value if _is_single(value) else value.to("meta")
     if isinstance(value, torch.device):

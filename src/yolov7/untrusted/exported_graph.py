@@ -1,16 +1,15 @@
 """Archives of torch.export, read without torch's own loader: the graph, and the tensors that it names.
 
-    models/model.json           the graph: operations in their order, and where their arguments come from
-    data/weights/, constants/   tensors as plain bytes, and a json that tells their types and shapes
+    models/model.json           the graph: operations in their order, and the sources of their arguments
+    data/weights/, constants/   tensors as plain bytes, and JSON with their dtypes and shapes
 
-torch's loader unpickles parts of such an archive, evaluates expressions in the json, and writes Python code
-from its names. Nothing of that is looked at here: what is read are operations, numbers and bytes.
+torch's loader unpickles parts of such an archive, evaluates expressions in the JSON, and makes Python code
+of its names. Here only operations, numbers and bytes are read.
 """
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,14 +22,14 @@ from yolov7.tensor_files.storages import Storage, ViewAllowance, typed
 from yolov7.tensor_files.torch_files import read_pickle
 from yolov7.text import printable
 from yolov7.untrusted.program import Builder, Program, Register, product, size_of
-from yolov7.untrusted.values import parsed_json
+from yolov7.untrusted.values import damaged, parsed_json
 
 GRAPH = "models/model.json"
 _SAMPLES = "data/sample_inputs/model.pt"
 MAX_SAMPLES = 64 * 2**20
-"""Bytes of the images that came with it; nobody needs them, and larger ones are left alone."""
+"""Largest sample images that are checked, bytes. They are never used."""
 MAX_GRAPH = 32 * 2**20
-"""Bytes of the json; that of the largest network here is 5 MB."""
+"""Largest JSON, bytes; the largest network has 5 MB."""
 
 _TYPES = {
     1: torch.uint8,
@@ -47,32 +46,23 @@ _TYPES = {
 _CHECKS = ("torch.ops.aten._assert_tensor_metadata.default", "torch.ops.aten._assert_scalar.default")
 
 
-def read_program(archive: Archive, path: str | os.PathLike[str]) -> Program:
-    """The network of a checked archive of torch.export.
+def read_program(archive: Archive) -> Program:
+    """Read the network of a checked archive of torch.export.
 
     Raises:
         UnsafeCheckpointError: it does what no network of this package does.
         DamagedCheckpointError: it makes no sense.
     """
-    name = os.fspath(path)
-    try:
-        return _Graph(archive, name).program()
-    except DamagedCheckpointError as error:
-        raise DamagedCheckpointError(
-            error.message, file=name, expected=error.expected, found=error.found
-        ) from None
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise DamagedCheckpointError(
-            "the graph in it makes no sense", file=name, found=printable(error, 200)
-        ) from None
+    with damaged("the graph in it makes no sense"):
+        return _Graph(archive).program()
 
 
 class _Graph:
-    """A graph on its way into a program."""
+    """A graph that is being turned into a program."""
 
-    def __init__(self, archive: Archive, path: str) -> None:
+    def __init__(self, archive: Archive) -> None:
         self._archive, self._allowance = archive, ViewAllowance(archive.size)
-        self._builder = Builder(path)
+        self._builder = Builder()
         self._module = self._json(GRAPH, MAX_GRAPH)["graph_module"]
         self._values: dict[str, Any] = {}
 
@@ -101,9 +91,8 @@ class _Graph:
         return Program(self._builder.steps, image, result)
 
     def _add(self, node: Mapping[str, Any]) -> None:
-        """The step of a node."""
         target = node["target"]
-        if target in _CHECKS:  # of what the backend checks before
+        if target in _CHECKS:  # the backend checks the images before
             return
         arguments, keywords = [], {}
         for given in node["inputs"]:
@@ -135,7 +124,7 @@ class _Graph:
         return [value["name"] if kind == "as_tensor" else value["as_name"]]
 
     def _argument(self, given: Mapping[str, Any]) -> Any:
-        """A plain value, or where it comes from."""
+        """Value or register of an argument."""
         ((kind, value),) = given.items()
         match kind:
             case "as_none":
@@ -164,7 +153,7 @@ class _Graph:
         return self._values[value["as_name"]] if "as_name" in value else int(value["as_int"])
 
     def _check_samples(self) -> None:
-        """Look into the images that the program was made with, to say so where something else is there."""
+        """Make sure that the sample images, which torch's loader would unpickle, are nothing else."""
         name = f"{self._archive.folder}/{_SAMPLES}"
         record = self._archive.records.get(name)
         if record is not None and record.size <= MAX_SAMPLES:
@@ -173,7 +162,7 @@ class _Graph:
             read_pickle(inner)
 
     def _tensors(self, kind: str) -> dict[str, Tensor]:
-        """The tensors of a folder, by their names in the network."""
+        """Tensors of a folder by their names in the network."""
         described = self._json(f"data/{kind}/model_{kind}_config.json", MAX_GRAPH)["config"]
         return {name: self._tensor(kind, entry) for name, entry in described.items()}
 
@@ -185,7 +174,7 @@ class _Graph:
         dtype = _TYPES[meta["dtype"]]
         size = self._archive.records[record].size if record in self._archive.records else 0
         if size % dtype.itemsize:
-            raise DamagedCheckpointError("a tensor has half a number", file=self._builder.path)
+            raise DamagedCheckpointError("a tensor has half a number")
         elements = typed(self._archive.read_tensor(record, size), dtype)
         sizes, strides = ([one["as_int"] for one in meta[key]] for key in ("sizes", "strides"))
         return Storage(elements, self._allowance).view(meta["storage_offset"]["as_int"], sizes, strides)

@@ -1,4 +1,4 @@
-"""ncnn's list of layers, looked at before ncnn reads it: its own reader believes every number in it.
+"""ncnn's list of layers, checked before ncnn reads it: ncnn believes every number in it.
 
 7767517                                   a magic number
 LAYERS BLOBS
@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
+from yolov7.errors import CheckpointError, DamagedCheckpointError
 from yolov7.text import printable
 from yolov7.untrusted.demand import Demand
-from yolov7.untrusted.values import check_file, read_bounded
+from yolov7.untrusted.values import check_file, damaged, read_bounded, refused
 
 MAX_PARAM, MAX_BIN = 4 * 2**20, 4 * 2**30
 MAX_LAYERS = 20_000
@@ -24,18 +24,18 @@ _LAYERS = """
     BinaryOp UnaryOp Sigmoid Swish ReLU HardSwish HardSigmoid Mish TanH Softmax Clip
 """
 LAYERS = frozenset(_LAYERS.split())
-"""All that the networks of this package become, and their near relations."""
+"""Layers of the networks of this package, and their close relatives."""
 _MAGIC = "7767517"
 _VALUE = re.compile(
     r"-?\d{1,5}=(-?[\d.e+-]{1,40}(,-?[\d.e+-]{1,40}){0,64}|"  # numbers,
     r'"\d?[whdc0-9,]{1,40}")'  # or a shape, in terms of the sizes of inputs
 )
-_WEIGHTS = 6  # of a convolution: the key of their number
-_PIXELS = 640 * 640  # of an image that stands for all
+_WEIGHTS = 6  # key of the number of a convolution's weights
+_PIXELS = 640 * 640  # of an image whose demand stands for that of any size
 
 
 def checked_layers(param: Path, weights: Path) -> str:
-    """Read a list of layers, and make sure that it is one that a network of this package has, and affordable.
+    """Read a list of layers, and make sure that a network of this package has such layers, and is affordable.
 
     Raises:
         UnsafeCheckpointError: it has a layer that no such network has.
@@ -57,54 +57,48 @@ def checked_layers(param: Path, weights: Path) -> str:
     made: dict[str, _Maps] = {}
     demand = Demand(_PIXELS)
     stored = 0
-    try:
-        for number, row in enumerate(rows, 3):
-            stored += _check(row, made, demand, param, number)
-    except CheckpointError as error:
-        raise type(error)(error.message, file=param, line=error.line, found=error.found) from None
+    for number, row in enumerate(rows, 3):
+        try:
+            stored += _check(row, made, demand)
+        except CheckpointError as error:
+            error.file, error.line = str(param), number
+            raise
     if len(made) > blobs or 2 * stored > weights.stat().st_size:  # in 16 bits at least
         raise DamagedCheckpointError("the weights are not all there", file=weights)
     return text
 
 
 class _Maps(NamedTuple):
-    """The size of what a layer gives: at most so many channels, of so many pixels for each of the image."""
+    """Upper bound on the size of a layer's result: channels, and pixels per pixel of the image."""
 
     channels: float
     area: float
 
 
-def _check(row: list[str], made: dict[str, _Maps], demand: Demand, param: Path, line: int) -> int:
-    """Check one layer, remember what it gives, and tell the number of its weights."""
+def _check(row: list[str], made: dict[str, _Maps], demand: Demand) -> int:
+    """Check one layer, remember the size of its result, and return the number of its weights."""
     if row[0] not in LAYERS:
-        raise UnsafeCheckpointError(
-            "this network has a layer that none of `open-yolov7 export` has; nothing of it was run",
-            file=param,
-            line=line,
-            found=printable(row[0], 60),
-        )
+        raise refused(f"a layer {printable(row[0], 60)}")
     if len(row) < 4 or not _is_count(row[2]) or not _is_count(row[3]):
-        raise DamagedCheckpointError("a layer has no inputs and outputs", file=param, line=line)
+        raise DamagedCheckpointError("a layer has no inputs and outputs")
     inputs, outputs = int(row[2]), int(row[3])
     blobs, values = row[4 : 4 + inputs + outputs], row[4 + inputs + outputs :]
     fits = len(blobs) == inputs + outputs and all(map(_VALUE.fullmatch, values))
     if not fits or not made.keys() >= set(blobs[:inputs]) or made.keys() & set(blobs[inputs:]):
-        raise DamagedCheckpointError("a layer's numbers do not fit each other", file=param, line=line)
+        raise DamagedCheckpointError("a layer's numbers do not fit each other")
     said = {int(key): text for key, _, text in (value.partition("=") for value in values)}
     is_convolution = row[0].startswith("Convolution")
     if is_convolution and not said.get(_WEIGHTS, "").isdecimal():
-        raise DamagedCheckpointError("a convolution without weights", file=param, line=line)
-    try:
+        raise DamagedCheckpointError("a convolution without weights")
+    with damaged("a layer's numbers make no sense"):
         maps, each = _given(row[0], [made[blob] for blob in blobs[:inputs]], said)
-    except (ValueError, IndexError, ZeroDivisionError, OverflowError):
-        raise DamagedCheckpointError("a layer's numbers make no sense", file=param, line=line) from None
     made.update(dict.fromkeys(blobs[inputs:], maps))
     demand.add(maps.channels * maps.area * _PIXELS, each)
     return int(said[_WEIGHTS]) if is_convolution else 0
 
 
 def _given(kind: str, inputs: list[_Maps], said: dict[int, str]) -> tuple[_Maps, float]:
-    """What a layer gives of such inputs, at most, and how many multiplications each number of it takes."""
+    """Upper bound on a layer's result for such inputs, and multiplications per number in it."""
 
     def number(key: int, otherwise: float) -> float:
         return float(said.get(key, otherwise))

@@ -1,7 +1,7 @@
-"""ONNX files, looked at before ONNX Runtime reads them: what is in them, and that nothing of it reaches out.
+"""ONNX files, checked before ONNX Runtime reads them: nothing in them refers to anything outside.
 
-A graph may keep tensors in other files, by paths of its own; may name operators of libraries; and may hold
-graphs within graphs, which loop. No artefact of this package has any of that, and none with it is opened.
+A graph may keep tensors in other files, at paths of its own; may name operators of libraries; and may hold
+graphs within graphs, which loop. No artefact of this package does, and none that does is opened.
 
 Format: Protocol Buffers' wire format and the field numbers of onnx.proto, version 1.
 """
@@ -12,14 +12,12 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
-from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
-from yolov7.files import is_file
 from yolov7.tensor_files.sniff import open_file
-from yolov7.tensor_files.strangers import ONNX_HEADS
 from yolov7.text import printable
+from yolov7.untrusted.values import damaged, refused
 
 MAX_FIELDS = 1_000_000
-"""Of all messages together; the largest network here has 60,000."""
+"""Most fields of all messages together; the largest network has 60,000."""
 _DOMAINS = (b"", b"ai.onnx")
 
 _MODEL_OPSET, _MODEL_GRAPH, _MODEL_METADATA, _MODEL_TRAINING, _MODEL_FUNCTIONS = 8, 7, 14, 20, 25
@@ -29,36 +27,26 @@ _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22
 _TENSOR_ELSEWHERE, _TENSOR_LOCATION = 13, 14
 
 
-def is_onnx(path: Path) -> bool:
-    """Whether a file begins as ONNX files do."""
-    if not is_file(path):
-        return False
-    with open_file(path) as file:
-        return file.read(3).startswith(ONNX_HEADS)
-
-
 def metadata_of(path: Path) -> dict[str, bytes]:
-    """The metadata of a file that was found to be harmless.
+    """Check a file, and read its metadata.
 
     Raises:
         UnsafeCheckpointError: it names other files, or has operators that are not ONNX's own.
-        DamagedCheckpointError: it makes no sense.
+        DamagedCheckpointError: it is no whole ONNX file.
     """
-    with open_file(path) as file:
-        try:
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return _Reader(content, path).model()
-        except (ValueError, IndexError) as error:
-            raise DamagedCheckpointError(
-                "this is no whole ONNX file", file=path, found=printable(error, 100)
-            ) from None
+    with (
+        open_file(path) as file,
+        damaged("this is no whole ONNX file"),
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        return _Reader(content).model()
 
 
 class _Reader:
-    """Messages in a file, each with the place where it ends."""
+    """The messages of a file, each from its start to its end."""
 
-    def __init__(self, content: mmap.mmap, path: Path) -> None:
-        self._content, self._path, self._left = content, path, MAX_FIELDS
+    def __init__(self, content: mmap.mmap) -> None:
+        self._content, self._left = content, MAX_FIELDS
 
     def model(self) -> dict[str, bytes]:
         metadata: dict[str, bytes] = {}
@@ -71,7 +59,7 @@ class _Reader:
                 entry = {key: self._content[a:b] for key, a, b in self._fields(start, end)}
                 metadata[entry.get(1, b"").decode("utf-8", "replace")] = entry.get(2, b"")
             elif number in (_MODEL_TRAINING, _MODEL_FUNCTIONS):
-                raise self._refused("functions of its own, or training")
+                raise refused("functions of its own, or training")
         return metadata
 
     def _graph(self, start: int, end: int) -> None:
@@ -81,7 +69,7 @@ class _Reader:
             elif number == _GRAPH_TENSOR:
                 self._tensor(a, b)
             elif number == _GRAPH_SPARSE:
-                raise self._refused("sparse tensors")
+                raise refused("sparse tensors")
 
     def _node(self, start: int, end: int) -> None:
         self._domain(start, end, _NODE_DOMAIN)
@@ -92,24 +80,23 @@ class _Reader:
                 if kind in _ATTRIBUTE_TENSORS:
                     self._tensor(c, d)
                 elif kind in _ATTRIBUTE_GRAPHS:
-                    raise self._refused("a graph within a graph: a loop or a condition")
+                    raise refused("a graph within a graph: a loop or a condition")
                 elif kind in _ATTRIBUTE_SPARSE:
-                    raise self._refused("sparse tensors")
+                    raise refused("sparse tensors")
 
     def _tensor(self, start: int, end: int) -> None:
         for number, a, b in self._fields(start, end):
             if number == _TENSOR_ELSEWHERE or (number == _TENSOR_LOCATION and a):
                 shown = printable(bytes(self._content[a:b]).decode("utf-8", "replace"), 80) if b > a else ""
-                raise self._refused(f"a tensor in another file {shown}".rstrip())
+                raise refused(f"a tensor in another file {shown}".rstrip())
 
     def _domain(self, start: int, end: int, field: int) -> None:
-        """Make sure that operators are ONNX's own."""
         for number, a, b in self._fields(start, end):
             if number == field and (domain := self._content[a:b]) not in _DOMAINS:
-                raise self._refused(f"operators of {printable(domain.decode('utf-8', 'replace'), 80)}")
+                raise refused(f"operators of {printable(domain.decode('utf-8', 'replace'), 80)}")
 
     def _fields(self, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """The fields of a message: number, and where the content lies; of an integer its value, and 0."""
+        """Fields of a message: number, start and end of the content; of an integer: number, value and 0."""
         while at < end:
             self._left -= 1
             if self._left < 0:
@@ -141,9 +128,3 @@ class _Reader:
             if byte < 128:
                 return value, at + place + 1
         raise ValueError("an integer without end")
-
-    def _refused(self, what: str) -> CheckpointError:
-        return UnsafeCheckpointError(
-            f"this graph has {what}, as no graph that `open-yolov7 export` writes; nothing of it was run",
-            file=self._path,
-        )

@@ -1,4 +1,4 @@
-"""OpenVINO's model.xml, looked at before OpenVINO reads it: a description, and a plain network."""
+"""OpenVINO's model.xml, checked before OpenVINO reads it: a description, and a plain network."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.parsers import expat
 
-from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
 from yolov7.text import printable
-from yolov7.untrusted.values import read_bounded
+from yolov7.untrusted.values import damaged, read_bounded, refused
 
 MAX_XML, MAX_BIN = 32 * 2**20, 8 * 2**30
 MAX_DEPTH = 40
@@ -20,9 +19,9 @@ _WITHIN = frozenset({"body", "then_body", "else_body", "port_map", "back_edges"}
 
 
 class Read(NamedTuple):
-    """A network that was found to be harmless, as bytes, and the description in it, None where there is none.
+    """A harmless network as bytes, and the description in it, if any.
 
-    The bytes are what OpenVINO gets: to have it read the files again would let somebody swap them in between.
+    OpenVINO gets these bytes: if it read the files again, somebody could swap them in between.
     """
 
     xml: bytes
@@ -47,15 +46,13 @@ def read_network(xml: Path, weights: Path, key: str) -> Read:
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
     parser.StartDoctypeDeclHandler = reader.doctype
-    try:
+    with damaged("OpenVINO cannot read this", xml, expat.ExpatError):
         parser.Parse(content, True)
-    except (expat.ExpatError, ValueError) as error:
-        raise DamagedCheckpointError("OpenVINO cannot read this", file=xml, found=printable(error)) from None
     return Read(content, constants, reader.description)
 
 
 class _Reader:
-    """What comes of an XML file's elements."""
+    """Handlers of the elements of an XML file."""
 
     def __init__(self, path: Path, weights: int, key: str) -> None:
         self._path, self._weights, self._key = path, weights, key
@@ -70,9 +67,9 @@ class _Reader:
         if self._elements == 1 and name != "net":
             raise ValueError(f"it is a {printable(name, 40)}, no net")
         if name in _WITHIN:
-            raise self._refused("a graph within a graph: a loop or a condition")
+            raise refused("a graph within a graph: a loop or a condition", self._path)
         if name == "layer" and not _OPSET.fullmatch(attributes.get("version", "")):
-            raise self._refused(f"an operator of {printable(attributes.get('version'), 60)}")
+            raise refused(f"an operator of {printable(attributes.get('version'), 60)}", self._path)
         if name == "data" and "offset" in attributes:
             offset, size = int(attributes["offset"]), int(attributes.get("size", ""))
             if min(offset, size) < 0 or offset + size > self._weights:
@@ -84,10 +81,4 @@ class _Reader:
         self._depth -= 1
 
     def doctype(self, *_: object) -> None:
-        raise self._refused("a document type")
-
-    def _refused(self, what: str) -> CheckpointError:
-        return UnsafeCheckpointError(
-            f"this network has {what}, as none that `open-yolov7 export` writes; nothing of it was run",
-            file=self._path,
-        )
+        raise refused("a document type", self._path)

@@ -1,12 +1,12 @@
-"""A network out of somebody's file as a list of tensor operations, run by a machine that knows no others.
+"""A network from an untrusted file as a list of tensor operations, run by a machine that knows no others.
 
     torchscript.py        the code of a TorchScript archive  ─┐
                                                               ├─> Program ─> rows
     exported_graph.py     the graph of a torch.export archive ┘
 
-Such files are programs: torch's own loaders would run whatever they hold. Here a program is data. Each step
-is one operation of `OPERATIONS`, none of which touches a file, a process or the network; there are no loops,
-no conditions and no functions; and there are at most `MAX_STEPS` of them.
+Such files are programs, and torch's own loaders would run whatever they hold. Here a program is data: at most
+`MAX_STEPS` steps, each an operation of `OPERATIONS`, none of which touches a file, a process or the internet,
+without loops, conditions and functions.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from torch import Tensor
 
 from yolov7.errors import UnsafeCheckpointError
 from yolov7.untrusted.demand import Demand
+from yolov7.untrusted.values import refused
 
 MAX_STEPS = 20_000
-"""The largest network here has 3,500."""
+"""The largest network has 3,500."""
 
 _NAMES = """
     _convolution conv2d
@@ -36,12 +37,12 @@ _NAMES = """
     contiguous to
 """
 OPERATIONS = frozenset(_NAMES.split())
-"""Names in ``torch.ops.aten``: of what the networks of this package have, and of near relations."""
+"""Names in ``torch.ops.aten``: operations of the networks of this package, and their close relatives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Place of a value that is known when the program runs."""
+    """Place of a value that is known only when the program runs."""
 
     number: int
 
@@ -51,10 +52,10 @@ class Step:
     """One operation.
 
     Attributes:
-        function: what is called.
+        function: function to call.
         arguments, keywords: plain values, registers, and lists and tuples of both.
-        results: where the result goes; its parts, where there are several.
-        done: what no later step needs.
+        results: registers of the result, or of its parts if there are several.
+        done: registers that no later step needs.
     """
 
     function: Callable[..., Any]
@@ -68,9 +69,9 @@ class Program:
     """A network as a function of images; several threads may call it at once.
 
     Args:
-        steps: in their order.
-        image: where the images go.
-        result: where the rows are in the end.
+        steps: operations in their order.
+        image: register of the images.
+        result: register of the rows.
     """
 
     def __init__(self, steps: list[Step], image: Register, result: Register) -> None:
@@ -83,11 +84,11 @@ class Program:
             needed |= used
 
     def __call__(self, images: Tensor) -> Any:
-        """The rows of images.
+        """Compute the rows of images.
 
         Raises:
             CheckpointError: it would take memory or time out of proportion to the images.
-            RuntimeError, ValueError, TypeError, IndexError, OverflowError: a step makes no sense.
+            RuntimeError, ValueError, TypeError, IndexError, OverflowError: a step fails.
         """
         if (shape := tuple(images.shape)) not in self._affordable:
             self._run(images.to("meta"), Demand(shape[0] * math.prod(shape[2:])))
@@ -115,19 +116,14 @@ class Program:
 
 
 class Builder:
-    """Collects the steps of a program.
+    """A program that grows step by step."""
 
-    Args:
-        path: of the file, for messages.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self) -> None:
         self.steps: list[Step] = []
         self._registers = 0
 
     def register(self) -> Register:
-        """A place that is not used yet."""
+        """A new register."""
         self._registers += 1
         return Register(self._registers)
 
@@ -140,7 +136,7 @@ class Builder:
         overload: str = "",
         results: int = 1,
     ) -> tuple[Register, ...]:
-        """Add an operation by its name in ``torch.ops.aten``, and say where its results are.
+        """Add an operation by its name in ``torch.ops.aten``, and return the registers of its results.
 
         Raises:
             UnsafeCheckpointError: it is not one of `OPERATIONS`.
@@ -162,7 +158,7 @@ class Builder:
         *,
         results: int = 1,
     ) -> tuple[Register, ...]:
-        """Add a step, and say where its results are."""
+        """Add a step, and return the registers of its results."""
         if len(self.steps) >= MAX_STEPS:
             raise self.refused(f"more than {MAX_STEPS} steps")
         places = tuple(self.register() for _ in range(results))
@@ -170,7 +166,7 @@ class Builder:
         return places
 
     def parts(self, value: Any, count: int) -> tuple[Any, ...]:
-        """The parts of a list or tuple."""
+        """Values or registers of the parts of a list or tuple."""
         if isinstance(value, list | tuple):
             if len(value) != count:
                 raise self.refused("a list of another length than is taken from it")
@@ -179,23 +175,20 @@ class Builder:
 
     def refused(self, what: str) -> UnsafeCheckpointError:
         """The error about something that no network of this package has."""
-        return UnsafeCheckpointError(
-            f"this program has {what}, as no network that `open-yolov7 export` writes; nothing of it was "
-            "run. If you know who made it, let torch run it: --trust-artefact, or load(..., trust=True)",
-            file=self.path,
-        )
+        hint = "if you know who made it, let torch run it: --trust-artefact, or load(..., trust=True)"
+        return refused(what, hint=f"; {hint}")
 
 
 def size_of(tensor: Tensor, dimension: int) -> int:
-    """Length of one dimension."""
+    """Length of a tensor's dimension."""
     return int(tensor.shape[dimension])
 
 
 def product(a: int, b: int) -> int:
-    """Product of two whole numbers, of texts or lists none; bounded, for each doubles the digits of the last.
+    """Product of two integers, not of texts or lists, bounded: each square in a chain doubles the digits.
 
     Raises:
-        OverflowError: it is not of 64 bits.
+        OverflowError: it has more than 64 bits.
     """
     found = operator.index(a) * operator.index(b)
     if abs(found) >= 2**63:
@@ -213,7 +206,7 @@ def _only(value: Any) -> Any:
 
 
 def _filled(value: Any, values: dict[Register, Any]) -> Any:
-    """An argument with what its registers hold."""
+    """An argument with the values of its registers."""
     if isinstance(value, Register):
         return values[value]
     if isinstance(value, list):

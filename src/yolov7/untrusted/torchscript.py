@@ -1,17 +1,16 @@
-"""TorchScript archives, read without torch's own loader: modules, constants, and the code of their methods.
+"""TorchScript archives, read without torch's own loader: modules, constants, and the code of methods.
 
-    code/__torch__/PACKAGE.py   classes: their methods are read as Python's syntax and never executed
+    code/__torch__/PACKAGE.py   classes, whose methods are parsed as Python and never executed
     data.pkl, data/             the tree of modules and their tensors
     constants.pkl, constants/   tensors that the code names
 
-torch's loader would execute the code, which may read and write files. A trace of a network is a list of
-operations, and as such it becomes a :class:`~yolov7.untrusted.program.Program`; whatever is not, is refused.
+torch's loader would execute the code, which may read and write files. The trace of a network is a list of
+operations and becomes a :class:`~yolov7.untrusted.program.Program`; all other code is refused.
 """
 
 from __future__ import annotations
 
 import ast
-import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,36 +24,32 @@ from yolov7.tensor_files.torch_files import read_pickle
 from yolov7.tensor_files.tree import Foreign
 from yolov7.text import printable
 from yolov7.untrusted.program import Builder, Program, Register, size_of
+from yolov7.untrusted.values import damaged
 
 MAX_CODE = 2**20
-"""Bytes of all code that is looked at; that of the largest network here is 384 KB."""
+"""Most code that is read, bytes; the largest network has 384 KB."""
 MAX_DEPTH = 40
-"""Modules within modules."""
+"""Deepest nesting of modules."""
 _MAX_LINE = 20_000
 _FORWARD = re.compile(r"forward\d*")
-"""A module that is called several times has a method for each."""
+"""Methods of modules; one that is called several times has several."""
 
 
-def read_program(archive: Archive, path: str | os.PathLike[str]) -> Program:
-    """The network of a checked TorchScript archive.
+def read_program(archive: Archive) -> Program:
+    """Read the network of a checked TorchScript archive.
 
     Raises:
         UnsafeCheckpointError: it does what no network of this package does.
         DamagedCheckpointError: it makes no sense.
     """
-    name = os.fspath(path)
-    try:
+    with damaged("the code in it makes no sense"):
         root = read_pickle(archive)
         constants = read_pickle(archive, "constants")
         if not isinstance(root, Foreign) or not isinstance(constants, list | tuple):
-            raise DamagedCheckpointError("holds no network", file=name)
-        code = _Code(archive, Builder(name), constants)
+            raise DamagedCheckpointError("holds no network")
+        code = _Code(archive, Builder(), constants)
         image = code.builder.register()
         result = code.inline(root, [image], 0)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise DamagedCheckpointError(
-            "the code in it makes no sense", file=name, found=printable(error, 200)
-        ) from None
     if not isinstance(result, Register):
         raise code.builder.refused("a result that is no tensor")
     return Program(code.builder.steps, image, result)
@@ -62,7 +57,7 @@ def read_program(archive: Archive, path: str | os.PathLike[str]) -> Program:
 
 @dataclass
 class _Code:
-    """The classes of an archive, each parsed when it is first needed, and the program that comes of them."""
+    """The classes of an archive, each parsed when first needed, and the program made of them."""
 
     archive: Archive
     builder: Builder
@@ -71,7 +66,7 @@ class _Code:
     _files: dict[str, dict[tuple[str, str], ast.FunctionDef]] = field(default_factory=dict)
 
     def inline(self, module: Foreign, arguments: list[Any], depth: int, method: str = "forward") -> Any:
-        """Add what a module's method does with the arguments, and say where its result is."""
+        """Add the steps of a module's method, and return its result: a value or a register."""
         if depth > MAX_DEPTH:
             raise self.builder.refused(f"modules that are nested more than {MAX_DEPTH} deep")
         forward = self._method(module, method)
@@ -92,18 +87,14 @@ class _Code:
         return found
 
     def _parse(self, file: str) -> dict[tuple[str, str], ast.FunctionDef]:
-        """By class and name the methods of all classes in a file."""
+        """Methods of all classes in a file, by class and name."""
         content = self.archive.read(f"{self.archive.folder}/{file}", self._left)
         self._left -= len(content)
         text = content.decode("ascii", "strict")
         if any(len(line) > _MAX_LINE for line in text.splitlines()):
             raise self.builder.refused("a line of code of absurd length")
-        try:
+        with damaged(f"{printable(file, 80)} is no code", None, SyntaxError, MemoryError):
             parsed = ast.parse(text)
-        except (SyntaxError, MemoryError) as error:
-            raise DamagedCheckpointError(
-                f"{printable(file, 80)} is no code", file=self.builder.path, found=printable(error, 100)
-            ) from None
         return {
             (one.name, method.name): method
             for one in parsed.body
@@ -115,14 +106,14 @@ class _Code:
 
 @dataclass
 class _Method:
-    """One method, and what its names stand for: registers, plain values, modules, lists of them."""
+    """A method, and the values of its names: registers, plain values, modules, lists of them."""
 
     code: _Code
     scope: dict[str, Any]
     depth: int
 
     def run(self, body: list[ast.stmt]) -> Any:
-        """Add the steps of a method, and say where its result is."""
+        """Add the steps of a method's body, and return its result."""
         for statement in body:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)]):
@@ -140,7 +131,7 @@ class _Method:
         raise self.code.builder.refused("a method without a result")
 
     def value(self, node: ast.expr) -> Any:
-        """What an expression stands for; steps are added where it calls something."""
+        """Value of an expression. Calls add steps."""
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None as value):
                 return value
