@@ -1,4 +1,4 @@
-"""Pictures that are in memory already -> images: numpy arrays, tensors, Pillow images."""
+"""Images in memory: numpy arrays, tensors, Pillow images."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from yolov7.types import Image
 
 
 def is_picture(value: object) -> bool:
-    """Whether it is something that `to_images` takes."""
+    """Whether a value is of a type that `to_images` takes."""
     return isinstance(value, np.ndarray | Tensor | PIL.Image.Image)
 
 
 def to_images(picture: Any) -> list[npt.NDArray[Any]]:
-    """Split a batch into pictures, (H, W) or (H, W, C). Values are untouched; nothing is copied.
+    """Split a batch into images (H, W) or (H, W, C), without copying or changing values.
 
     Args:
         picture: numpy (H, W), (H, W, C) or (B, H, W, C); tensor (C, H, W) or (B, C, H, W); a Pillow image.
@@ -48,7 +48,7 @@ def to_images(picture: Any) -> list[npt.NDArray[Any]]:
 
 
 def to_rgb(pixels: npt.NDArray[Any]) -> Image:
-    """Pixels (H, W) or (H, W, C) -> uint8 (H, W, 3) RGB; alpha is dropped. uint8 RGB is not copied.
+    """Convert pixels (H, W) or (H, W, C) to uint8 (H, W, 3) RGB, without alpha. uint8 RGB is not copied.
 
     Raises:
         UsageError: not uint8, uint16 (of which the upper 8 bits count), or floating point in [0, 1].

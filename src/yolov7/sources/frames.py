@@ -1,4 +1,4 @@
-"""What a source gives: one picture at a time, and where it came from."""
+"""Frames: images of a source with their origin."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from yolov7.types import Image
 
 @dataclass(frozen=True)
 class VideoPosition:
-    """Where in a video or a stream a frame is.
+    """Position of a frame in a video, stream or animation.
 
     Attributes:
-        number: number of the frame, from 0; frames that were left out count.
-        time: seconds since the first frame, as the video says, so that a variable frame rate is kept; by the
-            clock for live sources.
-        fps: average frames per second; None where not known.
-        live: whether it is a camera or a stream, which does not wait.
+        number: number of the frame, from 0, skipped frames included.
+        time: seconds since the first frame: timestamp of the video, or by the clock for live sources.
+        fps: average frames per second; None if unknown.
+        live: whether it comes from a camera or a live stream, which does not wait.
     """
 
     number: int
@@ -28,19 +27,22 @@ class VideoPosition:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a source, or what kept it from being read.
+    """One image of a source, or the error that kept it from being read.
 
     Attributes:
-        image: uint8 (H, W, 3) RGB; None where there is an error.
-        source: what it came from, for people: a path, "image0", a URL without its password, "webcam:0".
-        name: relative path for its results: below the folder that was named, or as a list has it; else the
-            file's name alone.
-            All frames of a video have the video's.
+        image: uint8 (H, W, 3) RGB; None if there is an error.
+        source: origin, for people: a path, "image0", a URL without its password, "webcam:0".
+        name: relative path for results: below the folder or as in the list that it came from; otherwise the
+            name of the file. All frames of a video have the name of the video.
         index: number of the frame in the whole run, from 0.
-        video: its place in the video; None for a picture.
-        error: why there is no image.
-        read_ms: milliseconds that reading and decoding took.
-        full_size: (height, width) in the source, where the image was decoded at reduced size.
+        video: position in the video; None for an image.
+        error: reason why there is no image.
+        read_ms: milliseconds of reading and decoding.
+        full_size: (height, width) in the source, if the image was decoded at reduced size.
+
+    >>> import numpy as np
+    >>> Frame(np.zeros((480, 640, 3), np.uint8), "image0", "image0", index=0).size
+    (480, 640)
     """
 
     image: Image | None
@@ -54,7 +56,7 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) in the source, whose pixels detections are in."""
+        """(height, width) in the source. Detections are in its pixels."""
         if self.full_size is not None:
             return self.full_size
         assert self.image is not None

@@ -1,4 +1,4 @@
-"""Frames that a damaged video lost without a word: gaps in time, where there is evidence of damage."""
+"""Frames that a damaged video lost silently: gaps in time with evidence of damage."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _SOLID = frozenset({"flv", "matroska,webm", "nut"})
-"""Formats whose packets lie side by side, so that bytes that belong to none are seen."""
+"""Formats with contiguous packets, in which bytes that belong to no packet are found."""
 _SLICED = frozenset({"asf", "mpeg", "mpegts", "ogg"})
-"""Formats that cut packets into slices, so that they are not; their frame rate is hardly ever variable."""
+"""Formats that slice packets, in which they are not; their frame rate is hardly ever variable."""
 _HOLE = 100
-"""Bytes between two packets that are more than their headers (up to 30)."""
+"""Fewest bytes between two packets that count as damage; headers have up to 30."""
 _REORDERED = 16
-"""Frames by which the order of pictures differs from that of packets, at most."""
+"""Most frames by which the order of pictures differs from that of packets."""
 _EMPTY = 20
-"""Bytes of a packet that can say "no new picture"."""
+"""Largest packet in bytes that may mean "no new picture"."""
 _FEW = 1 / 8
-"""Share of longer intervals that a constant rate with losses has at most: more are a variable rate."""
+"""Largest share of long intervals in a constant rate with losses; more make a variable rate."""
 _LEAST = 8
-"""Intervals from which a rate is known."""
+"""Fewest intervals that determine a rate."""
 _PAUSE = 1.0
-"""Seconds from which a gap that has no other evidence is a pause of the recording."""
+"""Length in seconds from which a gap without other evidence is a pause of the recording."""
 
 
 class LostFrames:
-    """What was read of a video file: packets and the pictures that came of them.
+    """Record of the packets of a video file and of the pictures that were decoded from them.
 
-    Times alone do not tell: a variable frame rate has gaps too. A gap counts where a packet in it gave no
-    picture, where bytes near it belong to no packet, or, in formats that show neither, where the rate is
-    constant otherwise. Frame counts of headers do not help: edits and repeated pictures change them.
+    Times alone are not enough: a variable frame rate has gaps too. A gap counts if a packet in it gave no
+    picture, if bytes near it belong to no packet, or, in formats that show neither, if the rate is constant
+    otherwise. Frame counts in headers do not help: edits and repeated pictures change them.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
@@ -52,7 +52,7 @@ class LostFrames:
         self._pictures, self._packets, self._holes = array("d"), array("d"), array("d")
 
     def packet(self, packet: av.Packet[Any]) -> None:
-        """Take note of a packet, of any stream of the file, in their order."""
+        """Record a packet of any stream of the file, in order."""
         if packet.pos is not None and packet.size:
             self._torn |= 0 <= self._byte < packet.pos - _HOLE and self._format in _SOLID
             self._byte = max(self._byte, packet.pos + packet.size)
@@ -74,35 +74,35 @@ class LostFrames:
         return len(self._pictures)
 
     def picture(self, seconds: float) -> None:
-        """Take note of a picture."""
+        """Record the time of a picture, seconds."""
         self._pictures.append(seconds)
 
     def unread(self) -> int:
-        """Bytes of an MP4 file in fragments behind the last of them that was found, if more than an index."""
+        """Bytes of a fragmented MP4 file after its last fragment found, if more than an index."""
         rest = self._size - self._byte
         whole = self._stream.frames > 0 or not self._format.startswith("mov") or rest < 0.05 * self._size
         return 0 if whole else rest
 
     def interval(self) -> float | None:
-        """Seconds between two frames, where the rate is constant but for gaps; None where it is not."""
+        """Seconds between two frames, if the rate is constant apart from gaps; otherwise None."""
         gaps = np.diff(np.unique(self._pictures))
         usual = gaps[gaps <= 1.5 * np.median(gaps)] if len(gaps) >= _LEAST else gaps[:0]
         if len(usual) < len(gaps) * (1 - _FEW) or not len(usual):
             return None
         step = float(usual.mean())
         wrong = np.abs(gaps / step - (gaps / step).round()) * step
-        allowed = np.maximum(0.0011, 0.1 * step)  # many formats count in milliseconds
+        allowed = np.maximum(0.0011, 0.1 * step)  # many formats have a time base of 1 ms
         return step if np.mean(wrong <= allowed) > 0.98 else None
 
     def count(self) -> tuple[int, bool]:
-        """Frames of which no picture came, and whether their number is exact."""
+        """Number of frames without a picture, and whether it is exact."""
         begins, packets = np.unique(self._pictures), np.unique(self._packets)
         if not len(begins):
             return len(packets), True
         even = self.interval()
         lengths = np.append(np.diff(begins), np.inf)
         step = even or (float(np.median(lengths[:-1])) if len(lengths) > 1 else 0.0)
-        gap = np.searchsorted(begins, packets, side="right") - 1  # of each packet; -1: before all pictures
+        gap = np.searchsorted(begins, packets, side="right") - 1  # (P,) per packet; -1: before all pictures
         after = packets - begins[gap]
         inside = (gap >= 0) & (after > 0.75 * step) & (after < lengths[gap] - 0.25 * step)
         lost = np.bincount(gap[inside], minlength=len(begins))

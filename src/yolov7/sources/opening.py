@@ -1,4 +1,4 @@
-"""Whatever a user hands in -> frames, one at a time."""
+"""Sources: everything that users name or hand in, as frames, one at a time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Ready = TypeVar("Ready")
 
 @dataclass(frozen=True, slots=True)
 class _Later:
-    """Parts that are not known before their turn: a generator's, or what a URL without an ending is of."""
+    """Parts that are unknown until their turn: those of a generator, or of a URL without an ending."""
 
     parts: Callable[[], Iterable[_Part]]
 
@@ -53,12 +53,12 @@ _Part = Still | Video | Webcam | _Later
 
 
 class Source:
-    """Frames of whatever was handed in; iterate over it.
+    """Iterable frames of files, videos, arrays, cameras...
 
-    Pictures are read when it is their turn. What cannot be read is a frame with an error.
+    Images are read at their turn. An image that cannot be read is a frame with an error.
 
     Attributes:
-        live: whether it is a camera or a stream: it ends when someone ends it.
+        live: whether it is a camera or a live stream, which never ends by itself.
     """
 
     def __init__(self, parts: Sequence[_Part], every: int = 1) -> None:
@@ -73,10 +73,10 @@ class Source:
 
     @property
     def total(self) -> int | None:
-        """How many frames there will be, for a progress bar; None where that is not known.
+        """Number of frames, for a progress bar; None if unknown.
 
-        Exact for pictures, but an animation counts as one; for videos what their headers say, which are read
-        when this is asked for.
+        An animation counts as one image. The number of frames of a video comes from its header, which is read
+        here, and may be inexact.
         """
         total = 0
         for part in self._parts:
@@ -87,9 +87,9 @@ class Source:
         return total
 
     def reduced(self, at_least: int) -> Source:
-        """The same, with JPEG files decoded at a half, a quarter or an eighth of their size.
+        """Return the same source with JPEG files decoded at 1/2, 1/4 or 1/8 of their size.
 
-        Detections are in pixels of the whole picture all the same: ``Frame.size``.
+        Detections are in pixels of the full image nevertheless: ``Frame.size``.
 
         Args:
             at_least: pixels that the long side keeps: see :func:`yolov7.images.reading.read_image`.
@@ -105,12 +105,12 @@ class Source:
     def read_ahead(
         self, prepare: Callable[[Frame], Ready], *, depth: int = 4, workers: int = 1
     ) -> Iterator[Ready]:
-        """The frames, read and prepared in the background, in their order.
+        """Read and prepare frames in the background; yield the results in order.
 
         Args:
-            prepare: what to do with each frame in the background, such as letterboxing.
-            depth: how many frames may be read ahead; of a live source one, for the newest is wanted.
-            workers: threads that read; several help where pictures are large or come from a network.
+            prepare: function of one frame, such as letterboxing.
+            depth: maximum number of frames ahead; always one for a live source.
+            workers: number of threads; several help if images are large or come from a network.
         """
         return prefetch(
             self._loads(),
@@ -138,15 +138,15 @@ def open_source(
     frames: int | None = None,
     duration: float | None = None,
 ) -> Source:
-    """Say what to read; it is read while iterating.
+    """Open a source of images. Its files are read while iterating.
 
     Args:
         source: one of
 
             - path of an image, of a video, or of a text file (.txt) with a path, folder or URL in each line,
               relative to the text file or else to the current folder; # begins a comment
-            - folder: its images and videos in natural order (2 before 10); no hidden files, no sub-folders;
-              pictures of kinds that are not read (HEIC, raw, PDF) are frames with an error
+            - folder: its images and videos in natural order (2 before 10), without hidden files and
+              sub-folders; images of unsupported formats (HEIC, raw, PDF) are frames with an error
             - glob, such as "photos/*.jpg"; "photos/**" includes sub-folders
             - http(s) URL of an image, a video or a playlist (HLS, DASH); rtsp or rtmp URL
             - number of a webcam, also as text of one or two digits: 0
@@ -155,20 +155,23 @@ def open_source(
               [0, 1]; tensor (3, H, W) or (B, 3, H, W); Pillow image
             - content of an image file, as bytes or as a file that is open for reading
             - list or tuple of these, except live ones; or another iterable of these, read one by one
-            - a Source, which is given back as it is
-        every: take every n-th frame of a video or an animation.
-        newest: give a slow consumer the newest frame, not those between; None: of live sources only.
-        timeout: seconds without any data after which a URL is given up.
-        reconnects: how often in a row a lost stream is opened again.
-        max_download: bytes that are fetched of an image at most.
-        frames: stop a video or a stream after so many frames.
-        duration: stop a video or a stream after so many seconds: of the video, or of live sources by the
-            clock.
+            - a Source, which is returned as it is
+        every: interval of the frames that are taken of a video or an animation.
+        newest: skip frames that a slow consumer misses, instead of waiting; by default for live sources only.
+        timeout: seconds without data after which a URL is given up.
+        reconnects: number of attempts in a row to reopen a lost stream.
+        max_download: largest image to download, bytes.
+        frames: number of frames after which a video or stream ends.
+        duration: seconds after which a video or stream ends: of the video's time, or by the clock if live.
 
     Raises:
-        UsageError: something that is not a source.
-        SourceError: a path that does not exist, nothing to read in a folder, no match of a glob. A missing
+        UsageError: not a source, or an invalid option.
+        SourceError: a path that does not exist, a folder without images, a glob without matches. A missing
             image in a list of several is a frame with an error instead.
+
+    >>> import numpy as np
+    >>> [frame.size for frame in open_source([np.zeros((480, 640, 3), np.uint8)])]
+    [(480, 640)]
     """
     if max_download < 1:
         raise UsageError("invalid max_download", expected="1 or more", found=max_download)
@@ -184,14 +187,14 @@ def open_source(
 
 
 class _Opener:
-    """Things that users hand in -> parts of a source."""
+    """Opener of the things that users name or hand in, as parts of a source."""
 
     def __init__(self, options: VideoOptions, max_download: int) -> None:
         self.options = options
         self.max_download = max_download
 
     def one(self, thing: Any, index: int = 0) -> list[_Part]:
-        """The parts of anything but a list."""
+        """Open anything but a list."""
         label = f"image{index}"
         if is_picture(thing):
             pictures = to_images(thing)
@@ -219,7 +222,7 @@ class _Opener:
         )
 
     def several(self, things: Sequence[Any]) -> list[_Part]:
-        """The parts of a list. One missing image among others is a part that fails when it is its turn."""
+        """Open a list. A missing image among several things is a part that fails at its turn."""
         if not things:
             raise UsageError("the list of sources is empty")
         parts: list[_Part] = []
@@ -234,7 +237,7 @@ class _Opener:
         return parts
 
     def one_by_one(self, things: Iterable[Any]) -> Iterator[_Part]:
-        """The parts of an iterable, opened when it is their turn."""
+        """Open the things of an iterable at their turns."""
         for index, thing in enumerate(things):
             try:
                 yield from self.one(thing, index)
@@ -247,7 +250,7 @@ class _Opener:
         if scheme_of(text) is not None:
             return [self._url(text)]
         if not text or "\0" in text:
-            raise UsageError("this path cannot be", found=repr(text))
+            raise UsageError("invalid path", found=repr(text))
         path = Path(text).expanduser()
         if is_folder(path):
             return [self._found(file, file.name) for file in files_in_folder(path)]
@@ -261,7 +264,7 @@ class _Opener:
         raise missing(path)
 
     def _found(self, path: Path, name: str) -> _Part:
-        """The part of a file in a folder or a glob; what cannot be read fails at its turn."""
+        """Open a file in a folder or a glob; an unreadable one fails at its turn."""
         try:
             return self._file(path, name)
         except SourceError as error:
@@ -305,7 +308,7 @@ class _Opener:
         return content
 
     def _ask(self, url: str) -> list[_Part]:
-        """The picture or video at a URL that does not say which it is."""
+        """Open the image or video at a URL whose ending does not say which it is."""
         shown, name = without_password(url), url_name(url)
         try:
             content = fetch_image(url, timeout=self.options.timeout, max_bytes=self.max_download)
@@ -316,7 +319,7 @@ class _Opener:
         return [delivered(shown, name, lambda: content)]
 
     def _standard_input(self) -> list[_Part]:
-        # Read here, at once: a background thread that waits for input would outlive the program.
+        # Read at once: a background thread that waits for input would outlive the program.
         content = sys.stdin.buffer.read()
         if not content:
             raise SourceError("standard input is empty", expected="an image, or a path or URL in each line")
@@ -348,7 +351,7 @@ class _Opener:
 
 
 def _is_many(thing: Any) -> bool:
-    """Whether to read it item by item: an iterable that is not itself a picture, a text or a file."""
+    """Whether something is an iterable of sources, not itself an image, text or file."""
     if isinstance(thing, str | bytes | bytearray | memoryview | os.PathLike | Mapping) or is_picture(thing):
         return False
     return isinstance(thing, Iterable) and not hasattr(thing, "read")
@@ -364,16 +367,13 @@ def _loads(part: _Part, every: int) -> Iterator[Load]:
         begin = time.perf_counter()
         for frame in part.frames():
             weight = 0 if frame.image is None else frame.image.nbytes
-            yield Load(partial(replace, frame, read_ms=_milliseconds_since(begin)), weight)
+            milliseconds = 1000 * (time.perf_counter() - begin)
+            yield Load(partial(replace, frame, read_ms=milliseconds), weight)
             begin = time.perf_counter()
 
 
 def _numbered(load: Callable[[], Frame], index: int) -> Frame:
     return replace(load(), index=index)
-
-
-def _milliseconds_since(begin: float) -> float:
-    return 1000 * (time.perf_counter() - begin)
 
 
 def _in_list(error: Yolov7Error | OSError, entry: str, file: str, line: int) -> SourceError:

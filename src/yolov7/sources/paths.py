@@ -1,4 +1,4 @@
-"""Which files a folder or a glob stands for, and what to say when a path is not there."""
+"""Files of folders and globs, and errors about paths that are missing or unreadable."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from yolov7.sources.video import VIDEO_SUFFIXES
 
 READABLE_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 _WANTED = READABLE_SUFFIXES | FOREIGN_SUFFIXES.keys()
-"""Of files that a person means by a folder: pictures that are not read count as left out."""
+"""Endings of the files that are taken of a folder. Unsupported images among them become errors."""
 _ENDINGS = "files that end in " + " ".join(sorted(READABLE_SUFFIXES))
 
 
 def suffix_of(path: str | Path) -> str:
-    """Ending of a path in lower case, dot included."""
+    """Suffix of a path in lower case, dot included."""
     return Path(path).suffix.lower()
 
 
@@ -38,7 +38,7 @@ def files_in_folder(folder: Path) -> list[Path]:
     """Images and videos in a folder, in natural order, without hidden files and sub-folders.
 
     Raises:
-        SourceError: there are none, or the folder cannot be read.
+        SourceError: there are none, or the folder is unreadable.
     """
     try:
         files = _readable(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -68,7 +68,7 @@ def files_of_glob(pattern: str) -> tuple[list[Path], Path]:
 
 
 def missing(path: Path) -> SourceError:
-    """The error for a path that does not exist: how far it does, and what is there with a similar name."""
+    """Error for a path that does not exist: its first missing part, and similar names beside that."""
     while not is_folder(path.parent):
         path = path.parent
     try:
@@ -87,7 +87,7 @@ def missing(path: Path) -> SourceError:
 
 
 def unreadable_suffix(path: Path) -> SourceError:
-    """The error for a file that is neither an image nor a video by its ending."""
+    """Error for a file that is neither an image nor a video."""
     return SourceError(
         "neither an image nor a video nor a list of them, by its ending and its content",
         file=path,

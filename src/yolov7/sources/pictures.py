@@ -1,4 +1,4 @@
-"""Pictures as parts of a source: a single one, and files that hold several."""
+"""Still images as parts of a source: files, animations, and contents of image files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAGED = frozenset({".tif", ".tiff"})
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What gives a frame, and bytes of memory that this takes, or what finds out."""
+    """Function that loads a frame, and the memory that this takes: bytes, or a function that finds out."""
 
     load: Callable[[], Frame]
     weight: int | Callable[[], int] = 0
@@ -30,14 +30,14 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """One picture, to be read when it is its turn.
+    """An image that is read at its turn.
 
     Attributes:
-        source, name: as a frame has them.
-        read: gives its pixels.
-        full_size: gives its size in the file, where it is decoded smaller.
-        file: path, where it is a file.
-        weigh: gives bytes of memory that reading it takes.
+        source, name: as in `Frame`.
+        read: function that returns the pixels.
+        full_size: function that returns the size in the file, if the image is decoded at reduced size.
+        file: path of the file, if it is one.
+        weigh: function that returns the memory that reading takes, bytes.
     """
 
     source: str
@@ -48,14 +48,14 @@ class Still:
     weigh: Callable[[], int] = int
 
     def reduced(self, at_least: int) -> Still:
-        """The same, decoded at reduced size where it is a file."""
+        """Return the same image, decoded at reduced size if it is a file."""
         if self.file is None:
             return self
         read = partial(read_image, self.file, at_least=at_least)
         return replace(self, read=read, full_size=partial(image_size, self.file))
 
     def load(self) -> Frame:
-        """Its frame, or one with an error."""
+        """Read the frame; one with an error if that fails."""
         begin = time.perf_counter()
         try:
             image = self.read()
@@ -66,14 +66,14 @@ class Still:
         return Frame(image, self.source, self.name, 0, read_ms=took, full_size=full_size)
 
     def loads(self, every: int) -> Iterator[Load]:
-        """What gives its frames: those of an animation are a film's; pages behind the first are not read."""
+        """Yield its frames: all of an animation, or the first page and an error about further pages."""
         suffix = "" if self.file is None else Path(self.file).suffix.lower()
         held = 1
         if self.file is not None and suffix in _ANIMATED | _PAGED:
             try:
                 held = count_frames(self.file)
             except SourceError:
-                held = 1  # which reading it will explain
+                held = 1  # reading it will raise the same error
         if held > 1 and suffix in _ANIMATED:
             for frame in self._animation(every):
                 yield Load(partial(replace, frame), 0 if frame.image is None else frame.image.nbytes)
@@ -97,7 +97,7 @@ class Still:
 
 
 def broken(source: str, error: Yolov7Error, name: str | None = None) -> Still:
-    """A picture that fails when it is its turn."""
+    """Image that fails at its turn."""
 
     def fail() -> NoReturn:
         raise error
@@ -106,51 +106,51 @@ def broken(source: str, error: Yolov7Error, name: str | None = None) -> Still:
 
 
 def still_file(path: Path, name: str) -> Still:
-    """The picture in a file."""
+    """Image in a file."""
     read, weigh = partial(read_image, str(path)), partial(decoding_bytes, str(path))
     return Still(str(path), name, read, file=str(path), weigh=weigh)
 
 
 class Delivery:
-    """The content of an image file that is brought when it is asked for, and let go once it is decoded.
+    """Content of an image file that is fetched on demand and dropped once it is decoded.
 
     Args:
-        bring: gives it.
-        name: what an error calls it.
+        fetch: function that returns the content.
+        name: name of the image in errors.
     """
 
-    def __init__(self, bring: Callable[[], bytes], name: str) -> None:
-        self._bring, self._name = bring, name
-        self._brought: bytes | Yolov7Error | None = None
+    def __init__(self, fetch: Callable[[], bytes], name: str) -> None:
+        self._fetch, self._name = fetch, name
+        self._fetched: bytes | Yolov7Error | None = None
 
     def weigh(self) -> int:
-        """Bytes of memory that decoding it takes; 0 where reading it will fail."""
+        """Memory that decoding takes, bytes; 0 if reading will fail."""
         try:
-            self._brought = self._bring()
+            self._fetched = self._fetch()
         except Yolov7Error as error:
-            self._brought = error
+            self._fetched = error
             return 0
-        return decoding_bytes(self._brought)
+        return decoding_bytes(self._fetched)
 
     def read(self) -> Image:
-        """Its pixels."""
-        brought, self._brought = self._brought, None
-        if isinstance(brought, Yolov7Error):
-            raise brought
-        return read_image(self._bring() if brought is None else brought, name=self._name)
+        """Decode the content, and fetch it unless `weigh` did."""
+        content, self._fetched = self._fetched, None
+        if isinstance(content, Yolov7Error):
+            raise content
+        return read_image(self._fetch() if content is None else content, name=self._name)
 
 
-def delivered(source: str, name: str, bring: Callable[[], bytes], shown: str | None = None) -> Still:
-    """The picture in the content of a file."""
-    delivery = Delivery(bring, shown or source)
+def delivered(source: str, name: str, fetch: Callable[[], bytes], shown: str | None = None) -> Still:
+    """Image in the content of a file that a function returns."""
+    delivery = Delivery(fetch, shown or source)
     return Still(source, name, delivery.read, weigh=delivery.weigh)
 
 
 def picture_by_content(path: Path, name: str) -> Still | None:
-    """The picture in a file of another ending than images have; None where it is none.
+    """Image in a file whose ending is not that of an image; None if there is none.
 
     Raises:
-        SourceError: it is a picture of a kind that is not read.
+        SourceError: an image of an unsupported format, or an unreadable file.
     """
     try:
         with path.open("rb") as file:

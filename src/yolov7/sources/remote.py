@@ -1,4 +1,4 @@
-"""What is at a URL: an image, whose bytes are fetched, or a video, which PyAV streams itself."""
+"""URLs of images, which are downloaded, and of videos, which PyAV streams itself."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from yolov7.images.kinds import SNIFFED, foreign_kind, is_image
 from yolov7.web import Deadline, failure, opener, parsed, quoted, without_login
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps"})
-"""Streams that do not wait for a slow consumer."""
+"""Schemes of live streams, which do not wait for a slow consumer."""
 SCHEMES = LIVE_SCHEMES | {"http", "https"}
 
 MAX_DOWNLOAD = 256 * 1024 * 1024
-"""Bytes of an image that are fetched at most."""
+"""Largest image to download, bytes."""
 
 _VIDEO_TYPES = re.compile(
     r"video/|multipart/x-mixed-replace|application/(dash\+xml|vnd\.apple\.mpegurl|x-mpegurl)"
@@ -31,18 +31,26 @@ _VIDEO_STARTS = re.compile(
     re.DOTALL,
 )
 _PATIENCE = 10
-"""A whole transfer may take this many timeouts: a server that drips is not waited for."""
+"""Longest transfer, in timeouts, so that a server that drips is given up."""
 _CHUNK = 1 << 16
 
 
 def scheme_of(source: str) -> str | None:
-    """The scheme of a URL in lower case; None for what is not one, such as a path."""
+    """Scheme of a URL in lower case; None for a path.
+
+    >>> scheme_of("RTSP://camera/1"), scheme_of("C:/photos")
+    ('rtsp', None)
+    """
     match = re.match(r"([a-z][a-z0-9+.-]+)://", source, re.IGNORECASE)
     return match[1].lower() if match else None
 
 
 def check_scheme(url: str) -> None:
-    """Raises: UsageError: not a valid URL, or of a kind that is not read here, such as file: or ftp:."""
+    """Refuse unsupported URLs.
+
+    Raises:
+        UsageError: an invalid URL, or an unsupported scheme, such as file: or ftp:.
+    """
     if scheme_of(url) not in SCHEMES:
         raise UsageError(
             f"{without_password(url)}: this kind of URL is not read",
@@ -53,28 +61,37 @@ def check_scheme(url: str) -> None:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown and written down: without user and password. Paths stay as they are."""
+    """Remove user and password from a URL, so that it may be shown. Paths stay as they are.
+
+    >>> without_password("rtsp://me:secret@camera/1")
+    'rtsp://camera/1'
+    """
     return url if scheme_of(url) is None else without_login(url)
 
 
 def url_path(url: str) -> PurePosixPath:
-    """Path part of a URL, without escapes."""
+    """Path of a URL, without escapes."""
     return PurePosixPath(unquote(urlsplit(url).path))
 
 
 def url_name(url: str) -> str:
-    """What to call what is there: by its file, else by its server."""
+    """Name for results: that of the file, or of the server.
+
+    >>> url_name("https://example.org/photos/a%20b.jpg?size=large")
+    'a b.jpg'
+    """
     return url_path(url).name or (urlsplit(url).hostname or "url")
 
 
 def fetch_image(url: str, *, timeout: float, max_bytes: int = MAX_DOWNLOAD) -> bytes | None:
-    """The content at an http or https URL; None, unread, where it is a video.
+    """Download an image from an http or https URL; return None at once if it is a video.
 
-    Its first bytes say which it is; the server's word counts only where they do not.
+    Its first bytes decide which it is; the type that the server states counts only if they do not.
 
     Args:
-        timeout: seconds without any data after which to give up; ten times as long may all of it take.
-        max_bytes: the most that is fetched.
+        url: address.
+        timeout: seconds without data after which to give up; the whole transfer may take ten times as long.
+        max_bytes: largest image, bytes.
 
     Raises:
         SourceError: no such page, no connection, too slow, too large, cut off, or a page instead of an image.
@@ -90,10 +107,10 @@ def fetch_image(url: str, *, timeout: float, max_bytes: int = MAX_DOWNLOAD) -> b
 
 
 def _read(response: HTTPResponse, shown: str, max_bytes: int) -> bytes | None:
-    """The body, if its beginning is not that of a video or a page."""
+    """Body of a response, unless it begins like a video."""
     promised = int(response.headers.get("Content-Length", -1))
     squeezed = response.headers.get("Content-Encoding", "identity").lower() in ("gzip", "deflate", "x-gzip")
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if squeezed else None  # 32: of either kind
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if squeezed else None  # 32: gzip or zlib
     content, fetched, known = bytearray(), 0, False
     while promised <= max_bytes and len(content) <= max_bytes:
         chunk = response.read1(_CHUNK)
@@ -119,10 +136,10 @@ def _read(response: HTTPResponse, shown: str, max_bytes: int) -> bytes | None:
 
 
 def _is_video(start: bytes, headers: Message, shown: str) -> bool:
-    """Whether what begins so is a video, and not an image.
+    """Whether a response is a video, not an image, by its first bytes.
 
     Raises:
-        SourceError: it is neither, but a page.
+        SourceError: neither, but a page.
     """
     if is_image(start) or foreign_kind(start):
         return False

@@ -1,4 +1,4 @@
-"""Videos, streams and webcams -> frames, one at a time, by PyAV and (webcams) OpenCV."""
+"""Frames of videos and streams, by PyAV, and of webcams, by OpenCV."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ VIDEO_SUFFIXES = frozenset({
     ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
 })
 # fmt: on
-"""Endings (lower case) by which video files are known. What a file is, its content says."""
+"""Endings (lower case) of video files. Files of other endings are recognised by their content."""
 PLAYLIST_SUFFIXES = frozenset({".m3u8", ".mpd"})
-"""Endings of URLs (HLS, DASH) that are videos in pieces."""
+"""Endings of the URLs of segmented videos (HLS, DASH)."""
 
 _LONGEST_PAUSE = 10.0
-"""Seconds between two attempts to reconnect, at most: the first pause is 1 s, each next twice as long."""
+"""Longest time in seconds between two attempts to reconnect. The first is 1 s, each next twice as long."""
 
 _BT709 = 1  # FFmpeg's AVCOL_SPC_BT709
-Turn = Callable[[Image], Image]
+Rotation = Callable[[Image], Image]
 
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How videos and streams are read.
+    """Options of reading videos and streams.
 
     Attributes:
-        every: take every n-th frame, from the first.
-        newest: give a slow consumer the newest frame, not those between; None: of live sources only.
-        timeout: seconds without any data after which a stream is given up.
-        reconnects: how often in a row a lost stream is opened again.
-        frames: frames after which to stop, those that are left out not counted; None: at its end.
-        duration: seconds after which to stop, as the video says, or for live sources by the clock.
+        every: interval of the frames that are taken, from the first.
+        newest: skip frames that a slow consumer misses, instead of waiting; None: for live sources only.
+        timeout: seconds without data after which a stream is given up.
+        reconnects: number of attempts in a row to reopen a lost stream.
+        frames: number of frames taken after which to stop; None: at the end.
+        duration: seconds after which to stop: of the video's time, or by the clock if live.
     """
 
     every: int = 1
@@ -94,7 +94,7 @@ class Video:
         return scheme_of(self.address) in LIVE_SCHEMES
 
     def opens(self) -> bool:
-        """Whether it is a video, by its content."""
+        """Whether its content is that of a video."""
         try:
             self._open().close()
         except SourceError:
@@ -102,7 +102,7 @@ class Video:
         return True
 
     def count(self) -> int | None:
-        """How many frames it will give, as its header says: nearly exact for files, None where not known."""
+        """Number of frames by the header, nearly exact for files; None if unknown."""
         if self.live:
             return None
         try:
@@ -116,7 +116,7 @@ class Video:
         return limit if wanted is None else wanted if limit is None else min(wanted, limit)
 
     def frames(self) -> Iterator[Frame]:
-        """Its frames; what cannot be decoded is a frame with an error, and so is an early end."""
+        """Yield its frames. Damaged frames and an early end are frames with an error."""
         frames = self._reconnecting() if self.live else self._once()
         return _within(newest(frames) if _drops(self.options, live=self.live) else frames, self.options)
 
@@ -128,7 +128,7 @@ class Video:
             yield self._failed(error)
 
     def _reconnecting(self) -> Iterator[Frame]:
-        """The frames of a live stream, numbered and timed on through losses of the connection."""
+        """Yield the frames of a live stream. Numbers and times continue when the connection is lost."""
         number, losses, begin = 0, 0, time.monotonic()
         while True:
             try:
@@ -139,12 +139,12 @@ class Video:
                             frame, video=replace(frame.video, number=number, time=time.monotonic() - begin)
                         )
                         number, losses = number + self.options.every, 0
-                    if container.duration is not None:  # not a camera, but a film that is over
+                    if container.duration is not None:  # not a camera, but a video that is over
                         return
                     raise SourceError("the stream broke off", file=self.source)
             except SourceError as error:
                 losses += 1
-                # What never worked is a wrong address more often than a bad line.
+                # A stream that never worked has a wrong address more often than a bad connection.
                 if number == 0 or losses > self.options.reconnects:
                     yield self._failed(error)
                     return
@@ -153,7 +153,7 @@ class Video:
     def _open(self) -> InputContainer:
         scheme = scheme_of(self.address)
         if scheme is None:
-            # `file:` and the list: neither a colon in a name nor a playlist in disguise reaches elsewhere.
+            # `file:` and the whitelist: a colon in a name or a disguised playlist opens nothing else.
             address, options = f"file:{Path(self.address).absolute()}", {"protocol_whitelist": "file"}
         else:
             address = self.address
@@ -161,7 +161,7 @@ class Video:
                 "protocol_whitelist": "http,https,httpproxy,rtsp,rtp,udp,rtmp,rtmps,tcp,tls,crypto,data"
             }
             if scheme.startswith("rtsp"):
-                options["rtsp_transport"] = "tcp"  # UDP loses packets, and firewalls stop it
+                options["rtsp_transport"] = "tcp"  # UDP loses packets, and firewalls block it
         try:
             container = av.open(address, container_options=options, timeout=self.options.timeout)
         except av.FFmpegError as error:
@@ -173,17 +173,17 @@ class Video:
 
     def _read(self, container: InputContainer) -> Iterator[Frame]:
         stream = container.streams.video[0]
-        # Frame threads are the fastest but keep some frames back, which a live picture cannot wait for.
+        # Frame threads are the fastest, but delay frames, which live sources must not.
         stream.thread_type = "SLICE" if self.live else "AUTO"
         fps = _fps(stream)
-        # A stream over HTTP, such as a camera's MJPEG, is known by having no length.
+        # A stream over HTTP, such as a camera's MJPEG, has no length.
         live = self.live or (scheme_of(self.address) is not None and container.duration is None)
         base = float(stream.time_base or 0)
         start = (stream.start_time or 0) * base
         number, packets, errors = 0, 0, 0
         seen = LostFrames(container, stream)
-        damaged: deque[int | None] = deque(maxlen=64)  # times of packets that came in part
-        turn: Turn | None = None
+        damaged: deque[int | None] = deque(maxlen=64)  # times of incomplete packets
+        rotate: Rotation | None = None
         for packet in self._packets(container):
             if not live:
                 seen.packet(packet)
@@ -210,9 +210,9 @@ class Video:
                     error = SourceError(f"damaged frame at {seconds:.2f} s", file=self.source)
                     yield replace(self._failed(error), video=moment)
                 elif moment.number % self.options.every == 0:
-                    turn = turn or _turn(picture)
-                    yield Frame(turn(_rgb(picture)), self.source, self.name, 0, moment)
-        gc.collect(1)  # the first picture, which its side data keeps (see _turn); quick, for it is young
+                    rotate = rotate or _find_rotation(picture)
+                    yield Frame(rotate(_rgb(picture)), self.source, self.name, 0, moment)
+        gc.collect(1)  # frees the first picture, which its side data refers to (see _find_rotation)
         if not live:
             expected = None if 0 < stream.frames <= packets else _duration(container, stream)
             found = self._lost(seen, errors, expected, max(0.5, 2 / (fps or 1)))
@@ -221,7 +221,7 @@ class Video:
     def _lost(
         self, seen: LostFrames, errors: int, expected: float | None, patience: float
     ) -> Iterator[SourceError]:
-        """What the reader of a file passed over in silence, beside so many errors that it told of."""
+        """Losses beyond the errors that the decoder reported. The end may be early by `patience` seconds."""
         lost, exact = seen.count()
         if lost > errors:
             found = seen.pictures + errors
@@ -270,7 +270,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Webcam:
-    """A camera of this machine, by its number."""
+    """Camera of this machine, by its number."""
 
     number: int
     options: VideoOptions
@@ -288,12 +288,12 @@ class Webcam:
         return None
 
     def frames(self) -> Iterator[Frame]:
-        """Its frames, until it is unplugged: then one with an error."""
+        """Yield its frames; one with an error when it is unplugged."""
         frames = self._read()
         return _within(newest(frames) if _drops(self.options, live=True) else frames, self.options)
 
     def _read(self) -> Iterator[Frame]:
-        with _silent_opencv():  # our message says it better than its three lines
+        with _silent_opencv():  # our own message replaces its three lines
             camera = cv2.VideoCapture(self.number)
         try:
             if not camera.isOpened():
@@ -330,7 +330,7 @@ def _silent_opencv() -> Iterator[None]:
 
 
 def _within(frames: Iterator[Frame], options: VideoOptions) -> Iterator[Frame]:
-    """The frames until so many have come, or so much time has passed."""
+    """Yield frames until the limits of their number or time are reached."""
     begin = time.monotonic()
     for count, frame in enumerate(frames):
         live = frame.video is not None and frame.video.live
@@ -339,7 +339,7 @@ def _within(frames: Iterator[Frame], options: VideoOptions) -> Iterator[Frame]:
         if count == options.frames or (late and frame.error is None):
             return
         yield frame
-        if count + 1 == options.frames:  # a live source would let us wait for one more
+        if count + 1 == options.frames:  # do not wait for another frame of a live source
             return
 
 
@@ -353,7 +353,7 @@ def _fps(stream: VideoStream) -> float | None:
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds that the header promises of the pictures (not of the sound); None where it does not say."""
+    """Duration of the pictures, not of the sound, in seconds, by the header; None if unknown."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     start = float((stream.start_time or 0) * (stream.time_base or 0))  # these two count from zero
@@ -366,28 +366,28 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
 
 def _rgb(picture: av.VideoFrame) -> Image:
     """uint8 (H, W, 3) RGB."""
-    # Untold, PyAV before 18 takes the colours of HD video (BT.709) for those of older television (BT.601).
+    # By default, PyAV before 18 treats the colours of HD video (BT.709) as those of SD video (BT.601).
     hd = picture.colorspace == _BT709
     colours: dict[str, Any] = {"src_colorspace": "ITU709", "dst_colorspace": "ITU601"} if hd else {}
     return np.asarray(picture.to_ndarray(format="rgb24", **colours), np.uint8)
 
 
-def _turn(picture: av.VideoFrame) -> Turn:
-    """How to turn and mirror a video's pictures, as the first one asks: phones store videos sideways.
+def _find_rotation(picture: av.VideoFrame) -> Rotation:
+    """Function that rotates and mirrors pictures as the first one asks: phones store videos sideways.
 
-    Asked once for each video: a picture and its side data keep each other until garbage is collected, and
+    Called once per video: a picture and its side data refer to each other until garbage is collected, and
     Python does not know how large they are.
     """
     matrix: Any = picture.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return lambda image: image
-    # x' = a x + c y, y' = b x + d y: only multiples of 90 degrees occur, so signs tell all.
+    # x' = a x + c y, y' = b x + d y. Only multiples of 90 degrees occur, so signs suffice.
     a, b, _, c, d = np.frombuffer(matrix, "=i4", count=5).tolist()
     sideways = abs(b) > abs(a)
     across, down = (c, b) if sideways else (a, d)
 
-    def turn(image: Image) -> Image:
+    def rotate(image: Image) -> Image:
         image = image.transpose(1, 0, 2) if sideways else image
         return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
 
-    return turn
+    return rotate
