@@ -89,9 +89,10 @@ def test_polygons_masks_and_crowds_are_read(tmp_path: Path) -> None:
 def test_joined_polygon_parts_enclose_the_sum_of_their_areas(tmp_path: Path) -> None:
     parts = [[x, y, x + 10, y, x + 10, y + 10, x, y + 10] for x, y in ((0, 0), (60, 0), (20, 40))]
     annotation = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [0, 0, 70, 50], "segmentation": parts}
-    outline = open_dataset(write_coco(tmp_path, coco_content(annotations=[annotation]))).images[0].polygons[0]
-    assert outline is not None
-    x, y = outline.T.astype(float)
+    (image, _) = open_dataset(write_coco(tmp_path, coco_content(annotations=[annotation]))).images
+    (polygon,) = image.polygons
+    assert polygon is not None
+    x, y = polygon.T.astype(float)
     assert (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2 == 300
 
 

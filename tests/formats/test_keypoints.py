@@ -68,8 +68,8 @@ def test_polygons_are_not_suspected(rng: np.random.Generator) -> None:
             for _ in range(4):
                 centre, radius = rng.uniform(0.1, 0.9, 2), rng.uniform(0.02, 0.1)
                 angles = np.sort(rng.uniform(0, 2 * np.pi, points))
-                outline = centre + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
-                suspicion.add(outline.ravel().tolist())
+                polygon = centre + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+                suspicion.add(polygon.ravel().tolist())
             suspected += suspicion.alive
         assert suspected <= 6, points
 

@@ -1,1 +1,1 @@
-"""From files to samples: images, letterboxes, and the label formats that people have."""
+"""Data sets in memory: labels, defects, classes, anchors, and the cache of scaled images."""

@@ -1,1 +1,1 @@
-"""Readers of the label formats that people have: YOLO, COCO json, Pascal VOC."""
+"""Readers of data sets: YOLO, COCO json, Pascal VOC."""

@@ -94,25 +94,21 @@ class _Reader:
     def _content(self) -> dict[str, list[Any]]:
         """Lists of images, categories and annotations; only COCO's files of test images may lack the last."""
         content = values.parse(self.text, self.file)
-        if not isinstance(content, dict):
-            raise self._not_coco("images", type(content).__name__)
+        is_object = isinstance(content, dict)
         for key in ("images", "annotations", "categories"):
-            if key == "annotations" and content.keys() <= _TEST_KEYS:
+            if is_object and key == "annotations" and content.keys() <= _TEST_KEYS:
                 message = "no list of annotations: the split cannot be used for training or validation"
                 self.findings.warning(self.file, message)
-            elif not isinstance(content.get(key), list):
-                raise self._not_coco(key, ", ".join(list(content)[:20]))
+            elif not is_object or not isinstance(content.get(key), list):
+                raise DataError(
+                    f"not COCO: no list of {key}",
+                    file=self.file,
+                    expected="an object with the lists images, annotations and categories",
+                    found=", ".join(list(content)[:20]) if is_object else type(content).__name__,
+                )
             elif self.text.count(f'"{key}"') > 1 and (times := values.keys(self.text).count(key)) > 1:
                 self.findings.error(self.file, f"{times} lists of {key}: only the last is read")
         return content
-
-    def _not_coco(self, key: str, found: str) -> DataError:
-        return DataError(
-            f"not COCO: no list of {key}",
-            file=self.file,
-            expected="an object with the lists images, annotations and categories",
-            found=found,
-        )
 
     def _read_categories(self, categories: list[Any], annotations: list[Any]) -> dict[int, str]:
         """Map category ids to names, sorted by id; labels have the same order."""

@@ -14,7 +14,7 @@ _VISIBILITIES = (0.0, 1.0, 2.0)
 
 
 class KeypointSuspicion:
-    """Check whether all rows read as polygons could be boxes with keypoints.
+    """Detector of keypoints among the rows of a data set that are read as polygons.
 
     Both are a class and an even count of numbers. Rows could be keypoints if all have the same count and, in
     each, the first four numbers are a box inside the image and the rest either has visibilities (0, 1 or 2)

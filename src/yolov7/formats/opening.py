@@ -1,4 +1,4 @@
-"""Opening of data sets by their path alone, in any of the usual formats.
+"""Opening of data sets of any format by their path.
 
 open_dataset("coco/annotations/instances_val2017.json")     COCO, one file
 open_dataset("coco", split="val")                           COCO, annotations/instances_val*.json

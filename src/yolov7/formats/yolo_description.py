@@ -127,8 +127,10 @@ class _YamlReader:
             checked = read_names(self.file.parent / names, self.findings)
         elif isinstance(names, dict | list) and names:
             given = self._numbered(names) if isinstance(names, dict) else names
-            texts = [self._class_name(name) for name in given]
-            checked = checked_names(texts, self.file, line, self.findings)
+            for name in given:
+                if not isinstance(name, str):
+                    raise self._error("invalid class name: not text", "names", found=_shown(name))
+            checked = checked_names(given, self.file, line, self.findings)
         elif names is None and count is not None:
             checked = tuple(map(str, range(count)))
         else:
@@ -178,11 +180,6 @@ class _YamlReader:
                 found=listed(list(map(str, by_number)), 20),
             )
         return [by_number[number] for number in range(len(names))]
-
-    def _class_name(self, name: Any) -> str:
-        if not isinstance(name, str):
-            raise self._error("invalid class name: not text", "names", found=_shown(name))
-        return name
 
     def _given(self, key: str) -> Any:
         """Value of a key; None for a YAML null."""
