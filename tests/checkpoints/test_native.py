@@ -99,6 +99,21 @@ def test_round_trip_of_scaled_networks_baselines_and_ablations(tmp_path, network
         assert torch.equal(again.decode(again(image)), model.decode(model(image)))
 
 
+def test_counters_of_batch_norm_may_be_floats_or_missing(tmp_path, tiny):
+    """Some released files have such counters, and a file of ours keeps what it was made of."""
+    native.write(tmp_path / "x.safetensors", tiny, DOCUMENT)
+    tensors, metadata = read(tmp_path / "x.safetensors")
+    counters = [name for name in tensors if name.endswith("num_batches_tracked")]
+    tensors[counters[0]] = tensors[counters[0]].half()
+    del tensors[counters[1]]
+    again, _ = native.rebuild(tensors, metadata)
+    assert again.state_dict()[counters[1]] == 0
+    weights = {name: t for name, t in tiny.state_dict().items() if name not in counters}
+    assert all(torch.equal(t, again.state_dict()[name]) for name, t in weights.items())
+    with pytest.raises(MismatchedCheckpointError, match=r"1 tensors that are not there"):
+        native.rebuild(tensors | {counters[2]: torch.zeros(3)}, metadata)
+
+
 def test_half_keeps_anchors(tmp_path, tiny):
     model = create(replace(YOLOV7_TINY, anchors=tuple(((100.3, 7.7),) for _ in range(3))), classes=2).eval()
     native.write(tmp_path / "h.safetensors", model, DOCUMENT, half=True)

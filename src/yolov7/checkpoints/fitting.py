@@ -60,11 +60,11 @@ class Fit:
     ) -> None:
         self.model = model
         self._tensors, self._places, self._given = tensors, places, given or {}
-        expected = model.state_dict()
+        self._expected = model.state_dict()
         self.missing: list[str] = []
         used = set[str]()
         for name, place in places.items():
-            ours, found = expected[name], tensors.get(place)
+            ours, found = self._expected[name], tensors.get(place)
             if found is not None and _alike(ours, found):
                 used.add(place)
             elif found is not None or not name.endswith(_COUNTER):  # which says nothing in evaluation
@@ -78,7 +78,7 @@ class Fit:
 
     def channels(self) -> Iterator[tuple[int, int]]:
         """Output channels of each convolution before the heads: the network's, the file's."""
-        for name, ours in self.model.state_dict().items():
+        for name, ours in self._expected.items():
             found = self._tensors.get(self._places.get(name, ""))
             before = not name.startswith(("lead.", "auxiliary."))
             if before and found is not None and ours.dim() == found.dim() == 4:
@@ -98,7 +98,7 @@ class Fit:
         if self.misfits:
             raise self.mismatch()
         state = {}
-        for name, placeholder in self.model.state_dict().items():
+        for name, placeholder in self._expected.items():
             found = self._given.get(name, self._tensors.get(self._places.get(name, "")))
             # Only a counter can be absent here.
             state[name] = torch.zeros(placeholder.shape, dtype=placeholder.dtype) if found is None else found
