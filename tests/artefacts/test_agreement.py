@@ -311,6 +311,11 @@ def test_what_suppresses_nothing_does_not_count(other):
     assert counts(compared(reference, candidate)) == (2, 0, 0, 1)
 
 
+def test_a_box_that_is_kept_comes_before_a_nearer_one_that_is_not():
+    reference = result(scored(CAT, 0.9), scored(shifted(CAT, 0.2), 0.8995))
+    assert counts(compared(reference, result(scored(shifted(CAT, 0.15), 0.8997)))) == (1, 0, 0, 0)
+
+
 # -- rows of the same number ----------------------------------------------------------------------------
 
 
