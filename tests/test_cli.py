@@ -106,7 +106,7 @@ def test_errors_are_one_message_without_a_traceback(tmp_path, photos, capsys):
         main(["--debug", "doctor", str(tmp_path / "bad.pt")])
 
 
-def test_values_that_cannot_be_are_status_2(weights, photos, capsys):
+def test_invalid_values_are_status_2(weights, photos, capsys):
     assert run("predict", weights, photos, "--save", "none", "--conf", "1.5") == 2
     assert run("predict", weights, photos, "--save", "paintings") == 2
     assert "pictures, txt, json, csv, crops, video" in capsys.readouterr().err
@@ -275,7 +275,7 @@ def test_classes_of_which_one_has_a_comma(photos, tmp_path, capsys):
     assert "several values take commas: --classes green,dog" in capsys.readouterr().err
 
 
-def test_what_cannot_be_written_is_counted_and_ends_nothing(weights, photos, tmp_path, capsys):
+def test_results_that_cannot_be_written_are_counted_and_end_nothing(weights, photos, tmp_path, capsys):
     (photos / ("猫" * 83 + ".png")).write_bytes((photos / "0.png").read_bytes())
     assert run("predict", weights, photos, "--out", tmp_path / "long", "--size", 64) == 0
     assert len(list((tmp_path / "long" / "pictures").iterdir())) == 4
@@ -495,7 +495,7 @@ def test_export_says_which_format_failed(weights, photos, tmp_path, capsys):
     assert list(out.iterdir()) == []
 
 
-def test_export_with_values_that_cannot_be(weights, photos, tmp_path, capsys):
+def test_export_refuses_invalid_values(weights, photos, tmp_path, capsys):
     out = ("--images", photos, "--out", tmp_path / "out")
     assert run("export", weights, "--format", "onyx", *out) == 2
     assert "torchscript" in capsys.readouterr().err  # it lists what there is

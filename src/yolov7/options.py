@@ -106,7 +106,7 @@ ReleasedMapping = Annotated[
 @option_group("Network")
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What runs the network, and how; fields are arguments of :func:`yolov7.load`.
+    """Runtime, device and precision of the network; fields are arguments of :func:`yolov7.load`.
 
     Attributes:
         runtime: torch; the name of a format such as openvino; or auto, the fastest that agrees with torch

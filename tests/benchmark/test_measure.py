@@ -96,7 +96,7 @@ def test_ratios_are_those_of_the_same_round(measured):
         assert stream.median_ms is None
 
 
-def test_all_have_their_turn_in_every_round(measured):
+def test_every_runtime_is_measured_in_every_round(measured):
     _, told = measured
     turns = [(done, what.rpartition(": ")[2]) for what, done, total in told if total is not None]
     order = [BASELINE, "torch", "torchscript", "exported.openvino+half"]
@@ -129,7 +129,7 @@ def test_processes_of_their_own(measured):
     assert line(found, BASELINE).fresh is None
 
 
-def test_what_cannot_run_says_why_in_a_line_and_the_others_go_on(measured):
+def test_a_runtime_that_cannot_run_gets_a_line_with_the_reason(measured):
     found, _ = measured
     missing = line(found, "onnx")
     assert "pip install 'open-yolov7[onnx]'" in missing.error
@@ -181,7 +181,7 @@ def test_batches_are_whole(setting):
     assert setting.photos.paths[3] == setting.photos.paths[0]
 
 
-def test_what_breaks_on_the_way_drops_out(setting):
+def test_a_runtime_that_fails_drops_out(setting):
     calls = []
 
     def call(images: torch.Tensor) -> None:
@@ -208,7 +208,7 @@ def test_timing_out_of_seconds():
 
 
 @pytest.mark.parametrize("name", ["nothing", "auto+half", "torch+quarter"])
-def test_names_that_are_none(name):
+def test_unknown_runtimes_are_refused(name):
     with pytest.raises(UsageError, match="no such runtime"):
         Wanted.named(name)
 
@@ -218,7 +218,7 @@ def test_an_artefact_that_is_not_there():
         Wanted.named("missing.onnx")
 
 
-def test_arguments_that_cannot_be(folder, tmp_path):
+def test_invalid_arguments_are_refused(folder, tmp_path):
     with pytest.raises(UsageError, match="sizes must be at least 1"):
         benchmark(folder / "lively.safetensors", (), sizes=(0,))
     with pytest.raises(UsageError, match="artefacts go among the runtimes"):

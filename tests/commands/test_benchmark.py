@@ -94,6 +94,6 @@ def test_ctrl_c_shows_what_there_is(weights, photos, capsys, monkeypatch):
     ],
     ids=" ".join,
 )
-def test_arguments_that_cannot_be_are_status_2(arguments, weights, photos, capsys):
+def test_invalid_arguments_are_status_2(arguments, weights, photos, capsys):
     assert run(weights, "--images", photos, *arguments) == 2
     assert "error: " in capsys.readouterr().err

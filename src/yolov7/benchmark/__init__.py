@@ -1,1 +1,1 @@
-"""How fast a network is on this machine: runtimes side by side, in turn, beside the processor's floor."""
+"""Speed of a network on this machine: runtimes side by side, in turn, beside the processor's floor."""

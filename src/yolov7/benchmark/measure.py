@@ -153,7 +153,7 @@ def _libraries(wanted: Sequence[Wanted]) -> dict[str, str]:
 
 
 class BenchmarkSetting:
-    """All runtimes at one size and batch size.
+    """Measurement of all runtimes at one size and batch size.
 
     Args:
         checkpoint: network.
