@@ -14,6 +14,9 @@ import pytest
 from tests.runtimes.lively import NAMES, lively, noise
 from tests.sources.media import write_video
 from yolov7.cli import main
+from yolov7.commands.detection import PictureOptions
+from yolov7.drawing import Style
+from yolov7.results.output import SinkOptions
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +120,13 @@ def test_blurred_runs_keep_no_detail_in_boxes(weights, tmp_path):
     videos = [read_frames(tmp_path / name / "video" / "clip.mp4") for name in ("plain", "blurred")]
     detail = [np.abs(np.diff(frames.astype(int), axis=2)).sum() for frames in videos]
     assert detail[1] < 0.8 * detail[0]
+
+
+def test_every_option_of_pictures_reaches_them():
+    assert PictureOptions(hide_labels=True).for_sinks() == SinkOptions(Style(labels=False))
+    assert PictureOptions(hide_scores=True).for_sinks() == SinkOptions(Style(scores=False))
+    assert PictureOptions(2.0, blur=True).for_sinks() == SinkOptions(Style(2.0, blur=True))
+    assert PictureOptions(only_found=True).for_sinks() == SinkOptions(only_found=True)
 
 
 def test_nothing_to_blur_is_an_error(photos, capfd):
