@@ -28,8 +28,8 @@ _FRAGMENTS = (
     if av.library_versions["libavformat"] >= (61, 7, 100)
     else {}
 )
-"""From FFmpeg 7.1 on, the file of a killed process can be played: it consists of fragments of one second until
-it is complete, when it becomes an ordinary MP4."""
+"""From FFmpeg 7.1 on, the file of a killed process can be played: it consists of fragments of one second, and
+becomes an ordinary MP4 when it is complete."""
 _BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
 
 
