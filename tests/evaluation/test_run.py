@@ -217,3 +217,10 @@ def test_a_failing_network_leaves_no_thread_behind(dataset: Dataset) -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
         evaluate_network(Failing(), dataset, names=["green", "red"], size=320, batch_size=1)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("yolov7-")]
+
+
+def test_a_network_of_one_shape_is_given_that_shape(dataset: Dataset) -> None:
+    network = Network()
+    network.shape = (320, 320)
+    evaluate_network(network, dataset, names=["green", "red"], size=320)
+    assert network.shapes == [(len(SIZES), 3, 320, 320)]

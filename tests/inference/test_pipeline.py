@@ -120,3 +120,16 @@ def test_augmentation_needs_a_network_that_takes_all_sizes():
     backend.shape = (96, 96)
     with pytest.raises(UsageError, match="several scales"):
         Predictor(backend, NAMES, 96, augment=True)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_batch_is_padded_like_its_images(centred):
+    class First(BrightSpot):
+        def __call__(self, images, objectness):
+            self.corner = images[0, 0, 0, 0].item()
+            return super().__call__(images, objectness)
+
+    backend = First()
+    images = [spotted(320, 640, (100, 50, 200, 150)), spotted(640, 320, (50, 100, 150, 200))]
+    list(Predictor(backend, NAMES, 640, centred=centred).predict(images, batch_size=2))
+    assert backend.corner == (114 if centred else 0)
