@@ -64,3 +64,9 @@ def test_frames_per_second_of_real_inputs() -> None:
     (fps,) = (n.value for n in result.lines[0].numbers if (n.quantity, n.source) == ("fps", "measured"))
     assert 0 < fps < 10_000
     assert any("batch 1; network and decoding, median of 2 photos" in note for note in result.notes)
+
+
+def test_table_9_is_sorted_by_speed():
+    speeds = [row.paper["fps"] for row in TABLE_9.rows]
+    assert speeds == sorted(speeds, reverse=True)
+    assert "APs_test" not in TABLE_9.rows[0].paper
