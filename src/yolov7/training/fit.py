@@ -101,7 +101,7 @@ def train(
     'train'
     """
     if say is None or not is_first_process():
-        say = _silence
+        say = _LOG.debug
     if config.report:
         require_matplotlib()
     with catching_interrupts() as interrupts, _opened(config, recipe, say) as (run, directory, past):
@@ -373,10 +373,6 @@ def _page(
         validation=run.val,
         pictures=pictures,
     )
-
-
-def _silence(_: str) -> None:
-    """Ignore a message."""
 
 
 def _quiet_lightning() -> AbstractContextManager[None]:

@@ -33,7 +33,6 @@ HELD_OUT = 0.1
 """Fraction of the images held out for validation if the data set has no such split."""
 NO_VALIDATION = "none"
 """Value of --val-split that disables validation."""
-
 NETWORK = "network.safetensors"
 """File in a run's directory with its initial network, if that has no name."""
 BATCH_SIZE = 16

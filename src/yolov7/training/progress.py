@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from yolov7.training.keeper import Keeper
 from yolov7.training.module import TrainingModule
 
-_GAP = "  "
 _LONG_BAR, _SHORT_BAR, _WIDE = 24, 8, 110
 
 
@@ -111,7 +110,7 @@ def fitting(parts: Sequence[tuple[int, str]], width: int | None) -> str:
     """
     kept = [part for part in parts if part[1]]
     while True:
-        line = _GAP.join(text for _, text in kept)
+        line = "  ".join(text for _, text in kept)
         least = max(rank for rank, _ in kept)
         if width is None or len(line) <= width or least == 0:
             return line

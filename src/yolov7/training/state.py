@@ -105,14 +105,13 @@ class SafeState(CheckpointIO):
                     found=found,
                 )
             state = _unflatten(json.loads(metadata["tree"]), tensors)
+            if not isinstance(state, dict):
+                raise TypeError(f"a {type(state).__name__}, not a dict")
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedCheckpointError("not a whole training state", file=path, found=error) from None
-        if not isinstance(state, dict):
-            raise DamagedCheckpointError("not a whole training state", file=path, found=type(state).__name__)
         return state
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Delete the state, if it exists."""
         Path(path).unlink(missing_ok=True)
 
 
@@ -172,9 +171,6 @@ def _unflatten(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
         raise ValueError(f"unknown kind {kind!r}")
     items = [_unflatten(item, tensors) for item in content]
     return tuple(items) if kind == "tuple" else items
-
-
-# -- resuming --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -255,7 +251,10 @@ def _read(path: Path) -> tuple[tuple[dict[str, float], ...], int]:
     except (KeyError, TypeError):
         processed = None
     sound = (
-        all(isinstance(row, dict) and all(map(_is_number, row.values())) for row in history)
+        all(
+            isinstance(row, dict) and all(type(value) in (int, float) for value in row.values())
+            for row in history
+        )
         and [row.get("epoch") for row in history] == list(range(1, len(history) + 1))
         and processed == state["epoch"] + 1 == len(history)
         and _all_numbers(loops)
@@ -280,10 +279,6 @@ def _require(values: Any, wanted: dict[str, type], path: Path) -> None:
                 expected=f"{name}: {kind.__name__}",
                 found=str(found)[:100],
             )
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
 
 
 def _all_numbers(tree: Any) -> bool:
