@@ -236,7 +236,7 @@ def test_a_damaged_network_of_another_width_lists_what_is_missing():
     del state["model.5.bn.bias"]
     with pytest.raises(MismatchedCheckpointError, match="not those of yolov7-tiny") as error:
         recover(state)
-    assert "1 tensors that are not there: model.5.bn.bias (16,)" in str(error.value)
+    assert "1 missing tensors: model.5.bn.bias (16,)" in str(error.value)
 
 
 @pytest.fixture(scope="module")

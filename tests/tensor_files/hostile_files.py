@@ -114,10 +114,10 @@ def damaged_files() -> dict[str, tuple[bytes, str]]:
         "plain pickle of text": (pickle.dumps({"w": 1}, 0), "torch.save"),
         "zip without an end": (b"PK\3\4" + bytes(100), "truncated"),
         "empty zip": (b"PK\5\6" + bytes(18), "empty zip"),
-        "name climbs": (_also("archive/../../../etc/evil"), "trap"),
-        "name absolute": (_also("/etc/evil"), "trap"),
-        "name of windows": (_also("archive/..\\..\\evil"), "trap"),
-        "name with control characters": (_also("archive/\x1b[2J"), "trap"),
+        "name climbs": (_also("archive/../../../etc/evil"), "unsafe name"),
+        "name absolute": (_also("/etc/evil"), "unsafe name"),
+        "name of windows": (_also("archive/..\\..\\evil"), "unsafe name"),
+        "name with control characters": (_also("archive/\x1b[2J"), "unsafe name"),
         "compressed bomb": (_deflated(), "compressed"),
         "one record compressed": (_also("archive/x", bytes(10**6), zipfile.ZIP_DEFLATED), "compressed"),
         "encrypted": (_entry(b"archive/data/0", 8, "<H", 1), "compressed or encrypted"),
@@ -145,7 +145,7 @@ def damaged_files() -> dict[str, tuple[bytes, str]]:
             pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1002, 2),
             "begin",
         ),
-        "legacy too long": (legacy + b"x", "behind its end"),
+        "legacy too long": (legacy + b"x", "after its end"),
         "legacy element count": (legacy.replace(struct.pack("<q", 1000), struct.pack("<q", 2**62)), "size"),
     }
     for cut in (1, 5, 30, 100, 2000, len(good) - 100, len(good) - 22):

@@ -118,7 +118,7 @@ REASONS = {
     "expanded": "far too often",
     "(shape|stride|offset) (negative|beyond|of)|shape (absurd|overflows)": "impossible",
     "shape|stride|offset": "does not fit into its storage",
-    "storage": "size|elements|missing|two ways|kind of storage|truth values|no storage|outside|no weights",
+    "storage": "size|elements|missing|two ways|kind of storage|booleans|no storage|outside|no weights",
     "longer than": "truncated",
     "long": "integer|line has no end",
     "numpy": "numpy",

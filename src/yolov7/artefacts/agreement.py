@@ -31,7 +31,7 @@ from yolov7.thresholds import PREDICTION
 from yolov7.types import Detections, FloatArray, IntArray, Letterbox
 
 ALL_ROWS = -1.0
-"""Objectness below that of all rows: with it, rows of two backends have the same numbers."""
+"""Objectness threshold that every row exceeds, so that the rows of two backends have the same indices."""
 SAME = 0.5
 """Least IoU of two boxes with the same label that may be of one object."""
 
@@ -44,7 +44,7 @@ class ImageResult:
         boxes: N boxes with scores above the confidence threshold less a margin, best first, in pixels of the
             network's image.
         kept: (N,) True for detections; the rest is suppressed, or at most a margin below the threshold.
-        letterbox: the way to the source image.
+        letterbox: mapping to the source image.
         rows: (N,) number of each box's row; None if the network has NMS inside.
     """
 
@@ -84,7 +84,7 @@ class ImageResult:
         return cls(found, np.ones(len(found.scores), bool), Letterbox(size, size, (1.0, 1.0), (0, 0)))
 
     def lowest_score(self, conf: float) -> float:
-        """Score that a detection had to exceed: the threshold, or that of the last one in a full list."""
+        """Score that a detection had to exceed: the threshold, or the last score of a full list."""
         full = self.kept.sum() == PREDICTION.max_detections
         return float(self.boxes.scores[np.flatnonzero(self.kept)[-1]]) if full else conf
 
@@ -129,7 +129,7 @@ def agree(
     margin, boxes, kept = tolerance.margin, reference.boxes, (reference.kept, candidate.kept)
     ours, theirs = reference.in_source(), candidate.in_source()
     (i, j), steady = _same_boxes(reference, candidate, ours, theirs, tolerance)
-    same = np.full(len(theirs), -1)  # number of the reference's box that each detection is
+    same = np.full(len(theirs), -1)  # index of the reference's box that each detection equals
     same[j] = i
     shared, both = _mask(len(ours), i), kept[0][i]
     i, j = i[both], j[both]

@@ -66,7 +66,7 @@ def fastest(
                 _LOG.info("runs on %s", backend.runtime)
                 return backend
             _LOG.warning("%s disagrees with torch here, and is not used", backend.runtime)
-        except Exception as error:  # a vendor's library may raise anything, and the others are there
+        except Exception as error:  # a vendor's library may raise anything; the next candidate follows
             _LOG.warning("not used: %s", error)
     return plain()
 
@@ -74,7 +74,7 @@ def fastest(
 def _candidates(
     checkpoint: Checkpoint, device: torch.device, size: int, parallel: int, beside: Path | None
 ) -> Iterator[Callable[[], tuple[Backend, Path | None]]]:
-    """Functions that make each backend, and name the file that is there if it agreed before."""
+    """Functions that return each backend, and the file whose existence shows an earlier agreement, if any."""
 
     def artefact(runtime: Runtime) -> tuple[Backend, Path]:
         backend, path = open_prepared(checkpoint, runtime, size, parallel=parallel)
@@ -115,7 +115,7 @@ def certified(checkpoint: Checkpoint, file: Path, size: int) -> Path | None:
     if fits and description.shape is None and is_certified(artefact):
         return artefact
     _LOG.warning(
-        "%s is not used: it is of other weights, another size or one shape only, or no certificate passed",
+        "%s is not used: other weights, another size, only one shape, or no passed certificate",
         artefact,
     )
     return None

@@ -34,7 +34,7 @@ EXAMPLES = 5
 """Number of the largest differences that are listed."""
 
 Progress = Callable[[str, int, int | None], None]
-"""Callback with what is being done, for how many images so far, and of how many if that is known."""
+"""Callback with the current step, the number of images done, and of all if that is known."""
 
 
 def certify(
@@ -60,7 +60,7 @@ def certify(
     which is lower than in evaluation.
 
     Args:
-        reference: backend that is right.
+        reference: trusted backend.
         candidate: backend to compare with it.
         images: anything that prediction takes.
         names: class names by label.

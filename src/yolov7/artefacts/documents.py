@@ -21,7 +21,7 @@ from yolov7.text import plural
 
 NOT_RUN = "not run on this machine"
 VERSION = 2
-"""Version of the form of the JSON: 1 called a tolerance's margin its hair."""
+"""Version of the JSON format; version 1 had another key for a tolerance's margin."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: s
     lines = [f"Parity of {subject.name}: {verdict(outcome)}", ""]
     if isinstance(outcome, str):
         lines += [*_columns(facts), "", f"{outcome[0].upper()}{outcome[1:]}."]
-        lines += ["It was written, and not compared with torch: nothing is known of what it finds."]
+        lines += ["It was written but not compared with torch: its detections are unverified."]
         return "\n".join(lines) + "\n"
     facts += [
         ("run on", f"{subject.runs_on}; compared with torch, float32"),
@@ -117,7 +117,7 @@ def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: s
         aps = "{:.4f} of torch, {:.4f} of the artefact".format(*outcome.ap)
         facts.append(("AP", f"{aps}, on {plural(outcome.labelled, 'image')} of {labels}"))
         if outcome.suppresses:
-            facts.append(("", f"(both after the suppression that is in the artefact, IoU {outcome.iou:g})"))
+            facts.append(("", f"(both after the NMS inside the artefact, IoU {outcome.iou:g})"))
     tolerances = [outcome.tolerance] if whole is None else [outcome.tolerance, whole.tolerance]
     lines += [*_columns(facts), "", *_verdict_table(outcome.checks), ""]
     lines += ["Differences" + " " * 33 + "median      95 %   largest", *_spreads("", outcome)]

@@ -146,7 +146,7 @@ def _targets(runtimes: Iterable[Runtime], folder: Path, stem: str, overwrite: bo
 
 
 def _judging(data: Dataset | None, checkpoint: Checkpoint) -> Dataset | None:
-    """A data set on which AP can be measured."""
+    """Check that AP can be measured on a data set, if there is one."""
     if data is not None:
         match_classes(data.names, checkpoint.names)
         if not any(len(image.boxes) for image in data.images):
@@ -228,7 +228,7 @@ def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _outputs(target: Path) -> tuple[Path, ...]:
-    """Paths at which an export may leave something."""
+    """Paths that an export may write."""
     return (target, _rejected(target), *document_paths(target))
 
 

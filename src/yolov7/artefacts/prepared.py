@@ -21,7 +21,7 @@ from yolov7.runtimes.runtime import ArtefactBackend, Runtime
 _LOG = logging.getLogger(__name__)
 
 FORM = 2
-"""Version of the artefacts that this package writes: what an older one left in the cache is not used."""
+"""Version of the artefacts that this package writes; older ones in the cache are not used."""
 _UNFINISHED = ".partial"
 _WRITING = threading.Lock()
 """Held while an artefact is written: most runtimes trace the network, which is not thread-safe."""

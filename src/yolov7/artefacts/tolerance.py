@@ -55,7 +55,7 @@ TOLERANCES = {
             margin=1e-3,
             unmatched=0,
             ap=0.001,
-            reason="the same arithmetic in another order; hundreds of times what that makes",
+            reason="the same arithmetic in another order; hundreds of times its rounding errors",
         ),
         Tolerance(
             "float16",
@@ -64,7 +64,7 @@ TOLERANCES = {
             margin=0.01,
             unmatched=0.01,
             ap=0.005,
-            reason="11 bits a weight: boxes of COCO move by up to 0.4 pixels, scores by 0.003",
+            reason="11 bits per weight: boxes of COCO move by up to 0.4 pixels, scores by 0.003",
         ),
         Tolerance(
             "bfloat16",
@@ -73,7 +73,7 @@ TOLERANCES = {
             margin=0.05,
             unmatched=0.02,
             ap=0.005,
-            reason="8 bits a number: boxes of COCO move by up to 1 pixel, scores by 0.01; others by more",
+            reason="8 bits per number: boxes of COCO move by up to 1 pixel, scores by 0.01; others by more",
         ),
         Tolerance(
             "int8",
@@ -82,7 +82,7 @@ TOLERANCES = {
             margin=0.05,
             unmatched=0.05,
             ap=0.010,
-            reason="8 bits a number: boxes and scores move; of the detections on COCO 1 % are lost or gained",
+            reason="8 bits per number: boxes and scores move; 1 % of detections on COCO are lost or gained",
             pairs=100,  # only a fraction is bounded, which means nothing for a handful
         ),
     )
@@ -96,6 +96,6 @@ RESIZED = Tolerance(
     margin=0.05,
     unmatched=0.01,
     ap=0.005,
-    reason="some pixels are one grey level of 256 off, which does as much as 16 bits",
+    reason="some pixels are one grey level of 256 off, which matters as much as 16 bits",
 )
 """Tolerance of the whole path, from an image's bytes to boxes; that of the network alone applies besides."""

@@ -58,7 +58,7 @@ class Certificate:
         skipped: images that could not be read, with reasons.
         found: number of detections (of torch, of the artefact).
         pairs: number of detections that both have.
-        lost, gained: number of detections that only torch has, or only the artefact, without the next ones.
+        lost, gained: number of detections of only torch, or only the artefact, except those on the threshold.
         on_threshold: number of detections of either that a close decision explains, see
             :mod:`yolov7.artefacts.agreement`.
         box: differences of the pairs' boxes, the largest of the four sides, pixels of the image.
@@ -120,4 +120,4 @@ class Certificate:
 
 
 def _at_most(what: str, measured: float, allowed: float | None) -> Check:
-    return Check(what, measured, allowed, allowed is None or measured <= allowed)  # never so for NaN
+    return Check(what, measured, allowed, allowed is None or measured <= allowed)  # False for NaN

@@ -1,1 +1,1 @@
-"""Speed of a network on this machine: runtimes side by side, in turn, beside the processor's floor."""
+"""Speed of a network on this machine: runtimes measured in turn, beside the processor's lower bound."""

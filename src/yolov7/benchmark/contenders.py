@@ -34,7 +34,7 @@ class Wanted:
         label: name in results.
         runtime: name of the runtime; None for an artefact.
         artefact: path of the artefact; None for a runtime.
-        half: 16 bits.
+        half: 16-bit precision.
         trust: let an artefact run whatever is in it.
     """
 

@@ -254,7 +254,7 @@ class BenchmarkSetting:
     def _opened(self, one: Wanted) -> Contender:
         options = one.options(self.size, self.device)
         weights = one.artefact or str(self.path)
-        few = self.photos.paths[: max(4, 2 * self.batch)]  # more need no more memory
+        few = self.photos.paths[: max(4, 2 * self.batch)]  # more photos need no more memory
         fresh = fresh_process(weights, few, self.batch, options)
         single = load(weights, **options)
         backend, stream = single.backend, single
@@ -266,7 +266,7 @@ class BenchmarkSetting:
         return Contender(line, lambda images: backend(images, PREDICTION.conf), inputs, where, single, stream)
 
     def _floor(self, one: Contender) -> float | None:
-        """Least seconds for all photos in its precision; None if it does not run on the measured device."""
+        """Least seconds for all photos in a contender's precision; None if its device has no peak."""
         if not self.peaks or one.device.type != self.device.type:
             return None
         return self.flops_per_pixel * one.pixels / peak_of(one.line.precision, self.peaks)

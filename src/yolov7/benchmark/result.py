@@ -88,7 +88,7 @@ class Line:
             round was completed.
         single: from a file, or a batch of files, to the boxes, one at a time; None for the baseline.
         stream: from files to boxes as fast as the runtime can; None for the baseline.
-        reached: share of the floor's speed that the network reaches; None if no floor is known.
+        reached: speed of the network as a fraction of the floor's; None if no floor is known.
         fresh: a new process; None for the baseline.
         error: reason why it was not measured, or not completely.
     """

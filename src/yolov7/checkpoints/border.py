@@ -1,7 +1,7 @@
-"""Checks of everything that a file says about its network, in one place behind all readers.
+"""Checks of a file's metadata about its network, whichever reader it comes from.
 
-Values come from strangers, through a pickle or JSON: each is taken as an ``object``; one that does not fit is
-refused, or left out with a note.
+Values come from untrusted pickles or JSON and are typed ``object``; an invalid one is refused, or left out
+with a note.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from yolov7.text import printable
 
 MAX_CLASSES = 65_536
 MAX_CLASS_NAME = 200
-"""Characters; longer names are cut."""
+"""Longest class name, characters; longer ones are cut."""
 MAX_SIZE = 4096
 """Largest image size that a file may ask for, pixels."""
 MAX_DEPTH = 8
@@ -32,7 +32,7 @@ MAX_DEPTH = 8
 MAX_ITEMS = 10_000
 """Most values in one list or object of these remarks."""
 MAX_TEXT = 10_000
-"""Characters of one text; longer ones are cut."""
+"""Longest text, characters; longer ones are cut."""
 
 _BODY = attrgetter(
     *("size", "stem", "stages", "pool", "neck", "neck_down", "output", "outputs", "reorg", "cardinality")
@@ -40,11 +40,11 @@ _BODY = attrgetter(
 """Parts of an architecture that decide its memory and time; heads, anchors and activation hardly matter."""
 _FREE_VALUES = 2**27
 _FREE_PRODUCTS = 2 * 10**11
-"""Numbers in one layer, and multiplications, that every network may need."""
+"""Values in one layer, and multiplications, allowed to any network, however few its weights."""
 
 
 def check_network(model: Detector) -> None:
-    """Check that a network can be used at all.
+    """Check that a network is usable.
 
     Raises:
         MismatchedCheckpointError: invalid anchors, too many classes, or a demand for memory or time that is
@@ -62,7 +62,7 @@ def check_network(model: Detector) -> None:
 
 
 def _excess(model: Detector, size: int) -> str | None:
-    """Demand of a network for one square image; None if it is in proportion to the weights."""
+    """Describe a network's demand for one square image; None if it is in proportion to the weights."""
     own = model.architecture
     if _BODY(own) in map(_BODY, CANDIDATES):
         return None
@@ -72,7 +72,7 @@ def _excess(model: Detector, size: int) -> str | None:
     weights = count_parameters(model)
     if values <= _FREE_VALUES + 10 * weights and multiplications <= _FREE_PRODUCTS + 10_000 * weights:
         return None
-    return f"{values:,} numbers in one layer, {multiplications / 1e9:,.0f} billion products at {side} pixels"
+    return f"{values:,} values in one layer, {multiplications / 1e9:,.0f} billion products at {side} pixels"
 
 
 def not_finite(model: Detector) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def not_finite(model: Detector) -> tuple[str, ...]:
 def class_names(found: object, classes: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of all classes, and notes.
 
-    Names of the file if they fit; COCO's for 80 classes of a file without names; else "class 0", "class 1"...
+    The file's names if they fit; COCO's if it has 80 classes and no names; else "class 0", "class 1"...
     """
     listed = _by_label(found)
     numbered = tuple(f"class {label}" for label in range(classes))

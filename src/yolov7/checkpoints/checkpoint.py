@@ -32,7 +32,7 @@ class Checkpoint:
         model: network, float32, in evaluation mode, in the form that the file has.
         names: C class names.
         size: image size that the network is meant for, pixels.
-        naming: naming of the tensors in the file: ``open-yolov7``, ``released`` or ``MIT rewrite``.
+        naming: naming scheme of the tensors in the file: ``open-yolov7``, ``released`` or ``MIT rewrite``.
         precision: dtype of the weights in the file, such as ``float16``.
         container: kind of file; ``none`` for a network that does not come from a file.
         training: facts about the training: epoch, presence of an optimizer state...
@@ -57,9 +57,9 @@ class Checkpoint:
 
     @property
     def form(self) -> Form:
-        """``training`` with implicit vectors or auxiliary heads, which no deployed network has.
+        """Form of the network: ``training`` if it has implicit vectors or auxiliary heads, else ``deployed``.
 
-        yolov7-tiny-silu and yolov4-csp never had them: they are in it until batch norms are folded.
+        yolov7-tiny-silu and yolov4-csp have neither: they count as ``training`` until batch norms are folded.
         """
         model = self.model
         if model.auxiliary is not None or isinstance(model.lead, ImplicitHead):
@@ -149,13 +149,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             return _checked(find_network(contents), contents.kind)
         except (CheckpointError, OSError):
             raise
-        except Exception as error:  # somebody else wrote the content, and it went past every check
+        except Exception as error:  # untrusted content that passed every check
             what = printable(f"{type(error).__name__}: {error}", 200)
             raise DamagedCheckpointError("its content makes no sense", found=what) from error
 
 
 def _checked(found: Found, container: str) -> Checkpoint:
-    """Make the checkpoint after checks of everything that the file says."""
+    """Check the file's metadata, and make the checkpoint."""
     model, naming, choices = found.recovered
     model.float()
     border.check_network(model)

@@ -1,4 +1,4 @@
-"""Architectures as JSON, which a file of ours has in its metadata."""
+"""Architectures as JSON, for the metadata of files in our own format."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def architecture_from(described: Mapping[str, Any]) -> Architecture:
     then this version can read whatever it can build.
 
     Raises:
-        CheckpointError: a field that this version does not know, or a user-defined part, not registered.
-        DamagedCheckpointError: a part that does not exist, or a number beyond all sense.
+        CheckpointError: a field unknown to this version, or a user-defined part that is not registered.
+        DamagedCheckpointError: a part that does not exist, or a number out of bounds.
     """
     return _rebuilt(Architecture, described)
 
@@ -57,7 +57,7 @@ def _rebuilt(kind: type[Any], described: Mapping[str, Any]) -> Any:
     known = [field.name for field in fields(kind)]
     if unknown := [printable(name, 40) for name in described if name not in known]:
         raise CheckpointError(
-            "a later version of this package wrote it: its network has what this version does not know",
+            "written by a later version of this package: the network has fields unknown to this one",
             expected=", ".join(known),
             found=", ".join(unknown[:5]),
         )
@@ -70,7 +70,7 @@ def whole(largest: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= largest:
             raise DamagedCheckpointError(
-                "a number of the architecture is beyond all sense",
+                "a number of the architecture is out of bounds",
                 expected=f"1 to {largest}",
                 found=printable(repr(value), 80),
             )
@@ -80,12 +80,12 @@ def whole(largest: int) -> Callable[[object], int]:
 
 
 def _each(read: Callable[[Any], Any], count: int | None = None) -> Callable[[object], tuple[Any, ...]]:
-    """Reader of a list of ``count`` values, or of a few where it is None."""
+    """Reader of a list of ``count`` values, or of any small number if it is None."""
 
     def read_all(values: object) -> tuple[Any, ...]:
         if not isinstance(values, list) or len(values) > _LONGEST_LIST or count not in (None, len(values)):
             raise DamagedCheckpointError(
-                "a list of the architecture is none, or too long", found=printable(repr(values), 80)
+                "a list of the architecture is invalid or too long", found=printable(repr(values), 80)
             )
         return tuple(map(read, values))
 
@@ -98,7 +98,7 @@ def _part(name: object) -> Any:
         return part
     if isinstance(name, str) and ":" in name and len(name) < 200:
         raise CheckpointError(
-            "the network has a part of somebody's own, which nothing imports because a file says so",
+            "the network has a user-defined part, which is never imported at a file's request",
             expected=how_to_register(name),
             found=repr(name),
         )
@@ -115,8 +115,8 @@ def _block(described: Mapping[str, Any]) -> Any:
 
 _width = whole(65_536)
 
-# By name of the field. Limits are far above any network of sense; a hostile file must not make us build
-# for ever.
+# Field name -> reader. Limits are far above any real network; without them a hostile file could make us build
+# forever.
 _READERS: dict[str, Callable[[Any], Any]] = {
     "name": lambda name: safe_name(printable(name, LONGEST_NAME), "network"),
     "size": whole(4096),

@@ -5,8 +5,8 @@
     the connection is cut?   connect again; the next call goes on with the part
     all of it is here?       check it, then move it to its place in one step
 
-Checks: the number of bytes that the server promises, always; then the SHA-256 if it is known; else that it is
-a whole zip file, as torch writes it, whose records have their checksums, or torch's older format.
+Checks: always the number of bytes that the server promises; then the SHA-256 or, if that is unknown, the
+form: a whole zip file of ``torch.save`` with valid checksums, or torch's older format.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from yolov7.tensor_files.archive import Archive
 from yolov7.web import failure, opener
 
 Progress = Callable[[int, int | None], object]
-"""Called now and then with the number of bytes so far, and of all (None: the server does not say)."""
+"""Callback with the bytes received so far and in total (None if the server does not say)."""
 
 TIMEOUT = 30.0
 """Longest silence of a server, seconds."""
@@ -50,7 +50,7 @@ def download(
 ) -> None:
     """Download a checkpoint, unless the file is there already.
 
-    Safe with several threads or processes at once: one works, the others wait for it.
+    Safe with several threads or processes at once: one downloads, the others wait for it.
 
     Args:
         url: http or https; redirections are followed, but not away from https.
@@ -60,8 +60,8 @@ def download(
         timeout: longest silence of the server, seconds.
 
     Raises:
-        DownloadError: no whole file came (the next call goes on with its part, which stays beside the
-            target), or another file, which is deleted.
+        DownloadError: the file is incomplete (the next call resumes from the part kept beside the target), or
+            a different one, which is deleted.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise not_downloaded(url, target, "this is no http or https address")
@@ -104,7 +104,7 @@ class _Version:
 
 
 class _Part:
-    """Part of a file that is here, and a note of its version: two files beside the target."""
+    """Partial download, and a note of its version: two files beside the target."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.part")
@@ -116,7 +116,7 @@ class _Part:
 
     @property
     def version(self) -> _Version | None:
-        """Version of the part; None without a part to go on with."""
+        """Version of the part; None if there is no part to resume."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             return _Version(**json.loads(self._note.read_text())) if self.size else None
         return None
@@ -142,7 +142,7 @@ def _receive_all(url: str, part: _Part, progress: Progress | None, timeout: floa
                 raise
         except HTTPError as error:
             error.close()
-            # The server has nothing behind the part, so this is not a part of its file.
+            # The server's file ends before the part does, so the part is of another file.
             if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not left:
                 raise
             part.forget()
@@ -153,7 +153,7 @@ def _receive(url: str, part: _Part, progress: Progress | None, timeout: float) -
     known, have = part.version, part.size
     if known and have == known.total:
         return
-    # "identity": a server may compress otherwise, and then sizes and ranges mean something else.
+    # "identity": sizes and ranges of a compressed response are not those of the file.
     headers = {"User-Agent": "open-yolov7", "Accept-Encoding": "identity"}
     if known:
         headers["Range"] = f"bytes={have}-"
@@ -181,7 +181,7 @@ def _version(response: http.client.HTTPResponse) -> _Version:
     if response.status == http.client.PARTIAL_CONTENT:
         total = headers.get("Content-Range", "").rpartition("/")[2]
     etag = headers.get("ETag", "")
-    # A weak ETag (W/"...") does not promise the same bytes, which is what going on with a part needs.
+    # A weak ETag (W/"...") does not promise the same bytes, which resuming requires.
     validator = etag if etag.startswith('"') else headers.get("Last-Modified")
     return _Version(int(total) if total.isdecimal() else None, validator)
 
@@ -236,7 +236,7 @@ def _check_sum(path: Path, sha256: str) -> None:
             digest.update(chunk)
     if digest.hexdigest() != sha256.lower():
         raise DownloadError(
-            "what came is another file", expected=f"SHA-256 {sha256}", found=f"SHA-256 {digest.hexdigest()}"
+            "not the expected file", expected=f"SHA-256 {sha256}", found=f"SHA-256 {digest.hexdigest()}"
         )
 
 
@@ -246,9 +246,9 @@ def _check_form(path: Path) -> None:
         start = file.read(16)
     if start.startswith(b"\x80"):  # a pickle: torch's format before zip files
         return
-    if not start.startswith(b"PK"):  # often the page of a Wi-Fi's login
+    if not start.startswith(b"PK"):  # often a Wi-Fi login page
         raise DownloadError(
-            "what came is no checkpoint", expected=expected, found=f"a file that begins {start!r}"
+            "the download is no checkpoint", expected=expected, found=f"a file that begins {start!r}"
         )
     try:
         with path.open("rb") as file:
@@ -257,7 +257,7 @@ def _check_form(path: Path) -> None:
             archive.check_contents()
     except DamagedCheckpointError as error:
         found = f"{error.message}: {error.found}" if error.found else error.message
-        raise DownloadError("what came is damaged", expected=expected, found=found) from error
+        raise DownloadError("the download is damaged", expected=expected, found=found) from error
 
 
 def _bytes(count: int | None) -> str:

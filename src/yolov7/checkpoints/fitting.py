@@ -38,7 +38,7 @@ class Recovered(NamedTuple):
 
 
 class Fit:
-    """A network lined up with the tensors of a file: each tensor of either has its place or is a misfit.
+    """A network lined up with the tensors of a file: each tensor has a counterpart or is a misfit.
 
     Args:
         model: network with the form of the file.
@@ -47,8 +47,8 @@ class Fit:
         given: tensors by name in the network that do not come from the file.
 
     Attributes:
-        missing: tensors that the file lacks: its name, shape.
-        unexpected: tensors of the file without a place.
+        missing: name and shape of each tensor that the file lacks.
+        unexpected: name and shape of each tensor of the file without a counterpart.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Fit:
             ours, found = self._expected[name], tensors.get(place)
             if found is not None and _alike(ours, found):
                 used.add(place)
-            elif found is not None or not name.endswith(_COUNTER):  # which says nothing in evaluation
+            elif found is not None or not name.endswith(_COUNTER):  # without effect in evaluation
                 self.missing.append(f"{place} {_kind(ours)}")
         self.unexpected = [f"{name} {_kind(found)}" for name, found in tensors.items() if name not in used]
 
@@ -77,7 +77,7 @@ class Fit:
         return len(self.missing) + len(self.unexpected)
 
     def channels(self) -> Iterator[tuple[int, int]]:
-        """Output channels of each convolution before the heads: the network's, the file's."""
+        """Output channels of each convolution before the heads: (in the network, in the file)."""
         for name, ours in self._expected.items():
             found = self._tensors.get(self._places.get(name, ""))
             before = not name.startswith(("lead.", "auxiliary."))
@@ -167,8 +167,8 @@ def mismatch(message: str, missing: list[str], unexpected: list[str]) -> Mismatc
     """Error with the first tensors that are missing and the first that are unexpected, and their numbers."""
     return MismatchedCheckpointError(
         message,
-        expected=f"{len(missing):,} tensors that are not there: {listed(missing)}",
-        found=f"{len(unexpected):,} tensors without a place: {listed(unexpected)}",
+        expected=f"{len(missing):,} missing tensors: {listed(missing)}",
+        found=f"{len(unexpected):,} unexpected tensors: {listed(unexpected)}",
     )
 
 

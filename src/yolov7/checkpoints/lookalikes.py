@@ -49,7 +49,7 @@ def widened(
     """Scale all widths by the one number that gives a file's channels; returns the network and a note.
 
     Args:
-        network: as in ``CANDIDATES``; returned as it is, without a note, where no one number fits.
+        network: as in ``CANDIDATES``; returned unchanged, without a note, if no single number fits.
         channels: output channels of each convolution of the network, and of those in the file.
     """
     least, most = 0.0, LARGEST_WIDTH  # round_up(base * width) == found where least < width <= most
@@ -57,7 +57,7 @@ def widened(
         least, most = max(least, (found - 8) / base), min(most, found / base)
     if least < 1 <= most:
         return network, ()
-    for digits in range(1, 7):  # any number in between gives these channels: one with few digits is taken
+    for digits in range(1, 7):  # any number in between gives these channels: take one with few digits
         width = math.floor(most * 10**digits + 1e-6) / 10**digits
         if width > least:
             note = f"its channels are {width:g} times those of {network.name}"

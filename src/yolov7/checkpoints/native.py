@@ -73,7 +73,7 @@ def rebuild(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple
         architecture = architecture_from(document["architecture"])
         classes = _classes(document["classes"])
         check_anchors(tensors["anchors"])
-        if (parts := _convolutions(architecture)) > len(tensors):  # known before any of them is made
+        if (parts := _convolutions(architecture)) > len(tensors):  # checked before any of them is built
             raise MismatchedCheckpointError(
                 "its description is of a larger network",
                 expected=f"{parts:,} convolutions at least",
@@ -84,7 +84,7 @@ def rebuild(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple
             model = Detector(architecture, classes, anchors)
     except CheckpointError:
         raise
-    except Exception as error:  # somebody else wrote the document
+    except Exception as error:  # the document is untrusted
         deep = isinstance(error, RecursionError)
         found = "nested too deeply" if deep else printable(f"{type(error).__name__}: {error}", 200)
         raise DamagedCheckpointError("its description makes no sense", found=found) from error

@@ -1,7 +1,7 @@
 """Checkpoints in the released naming: the network of a file, and the place of each tensor in it.
 
 A released file numbers the operations of its network: ``model.<row>.<rest>``. Rows with tensors come in
-drawing order, which is the order in which our modules are created (but for the outputs of some networks, see
+drawing order, which is the order in which our modules are created (except outputs of some networks, see
 ``OUTPUTS_BY_LEVEL``); so the n-th such row is our n-th convolution or block, and only the names inside a row
 need a table. The last row is the head.
 
@@ -71,7 +71,7 @@ def recover(tensors: Mapping[str, Tensor], activations: frozenset[str] = frozens
     found = fitting(candidates(), lambda architecture: _lined_up(architecture, rows, classes))
     if found is None:
         raise MismatchedCheckpointError(
-            "no YOLOv7 network, nor one of its baselines, begins like this network",
+            "neither YOLOv7 nor a baseline has a network that begins like this one",
             expected=f"{_beginnings()}, or all widths times one number",
             found=f"{rows.levels} levels, {rows.stem_width} channels",
         )
@@ -86,7 +86,7 @@ def _one_factor(candidate: Architecture, rows: Rows) -> bool:
 
 
 def _beginnings() -> str:
-    """Beginnings of all networks, for a message: "3 levels and 32 or 40 channels..."."""
+    """First layers of all networks, for a message: "3 levels and 32 or 40 channels..."."""
     widths: dict[int, set[int]] = {}
     for candidate in CANDIDATES:
         widths.setdefault(len(candidate.neck), set()).add(candidate.stem[0][0])
@@ -148,7 +148,7 @@ def _lined_up(architecture: Architecture, rows: Rows, classes: int) -> Fit:
             if not name.startswith(ours + "."):
                 continue
             level, _, rest = name[len(ours) + 1 :].partition(".")
-            if part == "im" and not rows.has("im"):  # a mask branch's, which its head does not use
+            if part == "im" and not rows.has("im"):  # an instance-segmentation head does not use them
                 given[name] = torch.ones(placeholder.shape)
             else:
                 places[name] = rows.full_name(head, f"{part}.{level}{suffix or '.' + rest}")

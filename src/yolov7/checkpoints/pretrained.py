@@ -24,7 +24,7 @@ class Released:
     Attributes:
         name: name of the file.
         variant: name of the network.
-        licence: SPDX name of the weights' licence; users are told it, and ``url``, before the download.
+        licence: SPDX name of the weights' licence; shown to users, with ``url``, before the download.
         url: address of the file.
         sha256: SHA-256 of the file; None if unknown.
     """

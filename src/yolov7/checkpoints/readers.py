@@ -1,4 +1,4 @@
-"""Network in a file, by the reader of its family, and what the file says about it."""
+"""Network in a file, found by the reader of its family, with the file's metadata."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NETWORK_KEYS = ("ema", "model", "state_dict", "model_state_dict", "ema_state_dic
 
 
 class Found(NamedTuple):
-    """Network of a file, and what the file says about it, unchecked.
+    """Network of a file, and the file's unchecked metadata.
 
     Attributes:
         recovered: network with the tensors of the file in it.
@@ -87,7 +87,7 @@ def _recovered(contents: Contents, tensors: dict[str, Tensor], network: object, 
 
 
 def _network(tree: dict[object, object] | Foreign) -> tuple[dict[str, Tensor], object, str]:
-    """Tensors of the network in a tree, the network, and the key that it stands under."""
+    """Tensors of the network in a tree, the network itself, and its key."""
     if (tensors := state_dict_of(tree)) is not None:
         return tensors, tree, ""
     inside = tree if isinstance(tree, dict) else attributes_of(tree)
@@ -124,6 +124,6 @@ def _precision(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _trained_size(options: object) -> object:
-    """Image size among the options of a training run, under the names that it had."""
+    """Image size among the options of a training run, under any of its historical names."""
     values = attributes_of(options) if isinstance(options, Foreign) else options
     return values.get("imgsz", values.get("img_size")) if isinstance(values, dict) else None

@@ -30,7 +30,7 @@ ROW_NAMES: dict[type[nn.Module], dict[str, str]] = {
         "out": "cv7",
     },
     DarkBlock: {"conv1": "cv1", "conv2": "cv2"},
-    CSPC: {"main": "cv1", "past": "cv2", "after": "cv3", "out": "cv4"},  # before CSPA, which it is one of
+    CSPC: {"main": "cv1", "past": "cv2", "after": "cv3", "out": "cv4"},  # before CSPA, its base class
     CSPA: {"main": "cv1", "past": "cv2", "out": "cv3"},
 }
 CSP_UNITS = ("units", "m")  # the dark blocks of a CSP block, each with a number after it

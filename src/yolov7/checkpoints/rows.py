@@ -166,7 +166,7 @@ class Rows:
         if outputs % per_level or not classes:
             mask = f" + {coefficients} mask coefficients" if coefficients else ""
             raise MismatchedCheckpointError(
-                "the channels of the head make no classes",
+                "the channels of the head are not those of whole classes",
                 expected=f"{per_level} anchors x ({FIRST_CLASS} + classes{mask})",
                 found=f"{outputs} channels",
             )
@@ -176,7 +176,7 @@ class Rows:
             del self.head[name]
         for name in [n for n in self.head if re.fullmatch(r"m\.\d+\.(weight|bias)", n)]:
             tensor = self.head[name]
-            if tensor.shape[:1] == (outputs,):  # else it is a mismatch, which is told later
+            if tensor.shape[:1] == (outputs,):  # else it is a mismatch, reported later
                 per_anchor = tensor.reshape(per_level, -1, *tensor.shape[1:])
                 self.head[name] = (
                     per_anchor[:, :kept].reshape(per_level * kept, *tensor.shape[1:]).contiguous()
@@ -184,7 +184,7 @@ class Rows:
         unused = [n for n in self.head if n.startswith("im.")]
         for name in unused:
             del self.head[name]
-        left_out = f"{len(prototypes)} prototype tensors, {coefficients} mask coefficients an anchor"
+        left_out = f"{len(prototypes)} prototype tensors, {coefficients} mask coefficients per anchor"
         if unused:
             left_out += f"; {len(unused)} multiplying implicit vectors, which that head does not use"
         kind = "an instance-segmentation checkpoint: used as a detector"

@@ -1,9 +1,9 @@
-"""Name of weights, as people type it -> the file: once, for every command and for Python.
+"""Weights as users name them -> the file, for every command and for Python.
 
 a file             itself
 a run's folder     its best.safetensors; last.safetensors where there is no best
 yolov7.pt          a released checkpoint, downloaded once
-yolov7             an error: the name of a network stands for no weights; fresh ones are asked for
+yolov7             an error: the name of a network has no weights; fresh ones need --fresh
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Board(Logger):
         return ""
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """Nothing: they are in config.json and recipe.json."""
+        """Do nothing: hyperparameters are in config.json and recipe.json."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

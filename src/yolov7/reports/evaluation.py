@@ -54,7 +54,7 @@ def evaluation_report(title: str, subtitle: str, evaluation: Evaluation, facts: 
     """
     page = Page(title, subtitle, kind="Evaluation")
     evaluation_sections(page, evaluation)
-    page.section("Conditions", "What these numbers belong to.")
+    page.section("Conditions", "Settings and versions behind these numbers.")
     page.facts(facts)
     return page.to_html()
 

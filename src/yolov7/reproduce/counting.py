@@ -20,8 +20,8 @@ COUNTING_SIZE = 640
 
 
 Graph = Literal["deployed", "unfolded", "training"]
-"""Network counted in a row of the paper: the deployed one; the deployed one with separate batch norms; or the
-training network, with auxiliary heads, and with convolutions folded."""
+"""Network counted in a row of the paper: deployed; deployed with separate batch norms; or the training
+network, with auxiliary heads and folded convolutions."""
 
 
 GRAPHS: dict[str, Graph] = {
@@ -39,8 +39,8 @@ PRINTED: dict[str, tuple[float, float]] = {"yolov7-tiny": (6.2, 13.8)} | {
     for row in table.rows
     if row.pixels == row.architecture.size
 }
-"""The paper's millions of parameters and billions of operations of a network at its own size. At 640 it has
-tiny with SiLU only: these numbers are taken for both."""
+"""The paper's parameters (millions) and operations (billions) of a network at its own size. At 640 it lists
+tiny with SiLU only, whose numbers serve for both activations."""
 
 
 @dataclass(frozen=True)

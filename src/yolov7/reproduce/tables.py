@@ -96,8 +96,8 @@ TABLE_4 = _table(
     "table4",
     "Ablation study on planned RepConcatenation model",
     ablation=True,
-    note="Which positions (a) to (e) of Fig. 6 are is in no text: they are our choice, so these rows and the "
-    "paper's need not be the same networks. The 3-stacked ELAN is YOLOv7-X's, whose AP in Table 1 is 52.9.",
+    note="The paper does not say where positions (a) to (e) of Fig. 6 are: they are our choice, so these "
+    "networks may differ from the paper's. The 3-stacked ELAN is YOLOv7-X's, whose AP in Table 1 is 52.9.",
 )
 TABLE_5 = _table(
     "table5",

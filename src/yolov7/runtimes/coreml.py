@@ -31,7 +31,7 @@ from yolov7.runtimes.runtime import ArtefactBackend, Runtime, library_errors, to
 from yolov7.untrusted.values import read_bounded
 
 SPECIFICATION = Path("Data", "com.apple.CoreML", "model.mlmodel")
-"""Place of all but the weights in a package."""
+"""Path inside a package of the model without its weights."""
 MAX_SPECIFICATION = 64 * 2**20
 
 
@@ -135,7 +135,7 @@ def _convert(checkpoint: Checkpoint, description: Description, folder: Path) -> 
 
 
 def _before_decoding(operation: Any) -> bool:
-    """Whether a convolution depends on an operation. What follows the convolutions stays in float32."""
+    """Whether a convolution depends on an operation. Later operations stay in float32."""
     waiting, seen = [operation], set()
     while waiting:
         one = waiting.pop()

@@ -64,7 +64,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Description:
-    """Everything that running an artefact takes.
+    """Facts that are needed to run an artefact.
 
     Attributes:
         format: name of its :class:`~yolov7.runtimes.runtime.Runtime`.

@@ -37,7 +37,7 @@ def find_format(name: str) -> Runtime:
     """Look up a format by its name.
 
     Raises:
-        UsageError: there is none of this name; lists all names.
+        UsageError: no format has this name; the message lists all.
 
     >>> find_format("ncnn").suffix
     '.ncnn'
@@ -48,9 +48,9 @@ def find_format(name: str) -> Runtime:
 
 
 def runtime_of(path: Path) -> Runtime | None:
-    """Format of an artefact that is not there yet, by the end of its name; None if no format has such names.
+    """Format of an artefact to be written, by the suffix of its name; None if no format has this suffix.
 
-    For one that is there, see :func:`artefact_at`.
+    For an existing artefact, see :func:`artefact_at`.
     """
     fitting = [runtime for runtime in FORMATS.values() if path.name.endswith(runtime.suffix)]
     return max(fitting, key=lambda runtime: len(runtime.suffix), default=None)

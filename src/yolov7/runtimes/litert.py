@@ -41,7 +41,7 @@ class LiteRt(Runtime):
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
         description = self.new_description(checkpoint, options)
-        # They are about torch's own internals, and progress.
+        # Messages about torch's internals, and progress.
         with no_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             content = _convert(checkpoint, description)
             path.write_bytes(_with_half_weights(content) if options.half else content)

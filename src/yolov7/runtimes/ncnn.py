@@ -69,7 +69,7 @@ class Ncnn(Runtime):
 class NcnnBackend(ArtefactBackend):
     """A network in ncnn, image by image. Several threads may call it at once.
 
-    Unless it is to be exact, it has 16 bits between layers, if the processor computes in them.
+    Unless `exact`, values between layers have 16 bits, if the processor computes in them.
     """
 
     def __init__(self, description: Description, path: Path, parallel: int, exact: bool) -> None:
@@ -130,7 +130,7 @@ def _network(path: Path, *, threads: int, exact: bool) -> Any:
 def _convert(network: nn.Module, stride: int, folder: Path, *, half: bool) -> None:
     """Write PARAM and BIN, among other files of pnnx, into a folder.
 
-    pnnx is given two sizes that differ in both sides: it takes what they share for constant.
+    pnnx is given two sizes that differ in both sides: it treats a side that they share as constant.
     """
     import pnnx
 

@@ -59,9 +59,9 @@ def exported(network: nn.Module, images: Tensor, *, dynamic: bool, stride: int) 
     """Export a network to a program of torch.export, for one shape or for all that the network takes."""
     shapes = None
     if dynamic:
-        # Two images and two different sides: torch takes sizes that are 1, or equal, for constants.
+        # Two images and two different sides: torch treats sizes that are 1, or equal, as constants.
         images = torch.zeros(2, 3, 4 * stride, 5 * stride)
         batch, rows, columns = (Dim(name, min=1, max=1024) for name in ("batch", "rows", "columns"))
         shapes = {"images": {0: batch, 2: stride * rows, 3: stride * columns}}
-    with no_warnings(), torch.no_grad():  # they are about torch's own internals
+    with no_warnings(), torch.no_grad():  # about torch's own internals
         return torch.export.export(network, (images,), dynamic_shapes=shapes)

@@ -26,7 +26,7 @@ from yolov7.untrusted.onnx import metadata_of
 from yolov7.untrusted.values import begins_with
 
 OPSET = 20
-"""Newest version that torch converts a trace to."""
+"""Newest opset to which torch converts a trace."""
 _SMALL = 1_000
 """Largest constant that may hold shapes, bytes."""
 

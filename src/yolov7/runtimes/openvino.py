@@ -37,7 +37,7 @@ from yolov7.untrusted.openvino import Read, read_network
 
 MODEL, WEIGHTS = "model.xml", "model.bin"
 LOGITS = "logits{}"
-"""Name of the tensor (B, A (5 + C), H, W) that the head of each level gives."""
+"""Name of the output (B, A (5 + C), H, W) of each level's head."""
 CALIBRATION_IMAGES = 300
 """Most images for calibration: NNCF's own default; more change nothing."""
 
@@ -74,7 +74,7 @@ class OpenVino(Runtime):
 
 
 class OpenVinoInt8(OpenVino):
-    """The same with INT8 convolutions, calibrated on images like those of later use."""
+    """The network with INT8 convolutions, calibrated on images like those of later use."""
 
     name, suffix, extra = "openvino-int8", ".int8.openvino", "int8"
     writes_with = ("openvino", "nncf")
@@ -100,7 +100,7 @@ class OpenVinoInt8(OpenVino):
 class OpenVinoBackend(ArtefactBackend):
     """An ``openvino.Model`` on the processor. Several threads may call it at once.
 
-    It runs as it is, in float32, if it is to be exact. Otherwise convolutions are in bfloat16 if the
+    If `exact`, it runs unchanged, in float32. Otherwise convolutions are in bfloat16 if the
     processor has it, and boxes are decoded here, for cells above the threshold alone: decoding all 25,200
     takes a sixth of the time of yolov7-tiny.
     """
@@ -174,7 +174,7 @@ def convert(checkpoint: Checkpoint, description: Description) -> Any:
     network = RowNetwork(checkpoint.model)
     batch, height, width = description.shape or (-1, -1, -1)
     example = torch.zeros(1, 3, 4 * description.strides[-1], 5 * description.strides[-1])
-    with no_warnings():  # they are about torch's own internals
+    with no_warnings():  # about torch's own internals
         model = openvino.convert_model(
             traced(network, example), example_input=example, input=[batch, 3, height, width]
         )
@@ -188,8 +188,8 @@ def convert(checkpoint: Checkpoint, description: Description) -> Any:
 def quantized(model: Any, description: Description, calibration: Path) -> Any:
     """The same model with INT8 convolutions. Heads and decoding stay in float32.
 
-    The heads are a small part of the time, and INT8 there costs AP: yolov7 loses 0.006 as it is, on 100
-    images of COCO; with INT8 heads, and on squares, it lost 0.012.
+    The heads are a small part of the time, and INT8 there costs AP: on 100 images of COCO, yolov7 loses
+    0.006; with INT8 heads and square images it lost 0.012.
 
     Raises:
         SourceError: the folder has no readable image.
@@ -311,7 +311,7 @@ def _look(path: Path) -> Read:
 
 
 def _library_errors(path: Path) -> AbstractContextManager[None]:
-    """See the shared one. OpenVINO gives the reason in the last line, after places in its source."""
+    """See :func:`library_errors`. OpenVINO gives the reason in the last line, after source locations."""
     return library_errors(path / MODEL, "OpenVINO cannot read or run this", line=-1)
 
 
@@ -330,5 +330,5 @@ def _check_demand(model: Any, description: Description) -> None:
             each = math.prod(node.input(1).get_shape()[1:])
         elif "Pool" in kind:
             each = math.prod(node.get_attributes()["kernel"])
-        if kind != "Constant":  # those are in the file
+        if kind != "Constant":  # constants are in the file
             demand.add(sum(math.prod(shape.to_shape()) for shape in shapes), each)

@@ -203,7 +203,7 @@ def library_errors(path: Path, what: str, line: int = 0) -> Iterator[None]:
     Args:
         path: the artefact.
         what: what failed, the beginning of the message.
-        line: number of the line of the library's message that says why.
+        line: index of the line of the library's message that gives the reason.
 
     Raises:
         CheckpointError: anything failed, except that memory ran out.

@@ -58,7 +58,7 @@ class EndToEndBackend(SuppressingBackend):
 
 
 class Suppressed:
-    """A network with the NMS of such artefacts behind it: their reference.
+    """A network followed by the NMS of such artefacts: their reference.
 
     Args:
         backend: backend of the network.

@@ -6,8 +6,8 @@
        det_scores float32 (B, 300), best first
        det_classes int32 (B, 300)
 
-An engine belongs to one kind of GPU and one version of TensorRT. So the artefact, a directory, has what any
-engine can be built from, and the engine once it is built: at once if there are a GPU and TensorRT.
+An engine belongs to one kind of GPU and one version of TensorRT. So the artefact is a directory with all
+that building one needs, and the engine once it is built: during export, if there are a GPU and TensorRT.
 
 Building and running follow NVIDIA's documentation of TensorRT 8.6 to 11, and were not tried on a GPU; the
 graph is checked against ONNX Runtime, up to the plugin.
@@ -85,7 +85,7 @@ An engine runs only on GPUs of the kind, and with the version of TensorRT, that 
 In:   images       float32 (batch, 3, height, width), RGB from 0 to 1
 Out:  num_dets     int32 (batch, 1): how many of the $limit there are
       det_boxes    float32 (batch, $limit, 4): x1, y1, x2, y2 in pixels of the images
-      det_scores   float32 (batch, $limit), best first, down to $lowest: leave out what is too low for you
+      det_scores   float32 (batch, $limit), best first, down to $lowest: drop those below your threshold
       det_classes  int32 (batch, $limit): numbers of the names in $description
 
 Precision is that of the network, $precision. For 16 bits export it in half precision, or, up to TensorRT 10,

@@ -72,7 +72,7 @@ def build(
 
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise RuntimeError("TensorRT cannot build the engine: what it said above tells why")
+        raise RuntimeError("TensorRT cannot build the engine: see its messages above")
     path = folder / ENGINE
     path.write_bytes(engine)
     return path
@@ -86,21 +86,19 @@ def shapes(description: dict[str, Any], batch: int, side: int | None) -> list[tu
 
 
 def _creation_flags(known: Any, fp16: bool) -> int:
-    """Flags of a network: what TensorRT 8 requires, and from 9 on that dtypes are as they are written."""
+    """Flags of a network: explicit batch for TensorRT 8; from 9 on, dtypes exactly as in the file."""
     wanted = ["EXPLICIT_BATCH"] if fp16 else ["EXPLICIT_BATCH", "STRONGLY_TYPED"]
     return sum(1 << int(getattr(known, flag)) for flag in wanted if hasattr(known, flag))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--batch", type=int, default=BATCH, help="most images that go through together")
+    parser.add_argument("--batch", type=int, default=BATCH, help="largest batch")
     parser.add_argument("--side", type=int, help="longest side of the images, pixels")
-    parser.add_argument(
-        "--fp16", action="store_true", help="16 bits where they are faster; up to TensorRT 10"
-    )
+    parser.add_argument("--fp16", action="store_true", help="float16 where it is faster; up to TensorRT 10")
     parser.add_argument("--tf32", action="store_true", help="float32 rounded to 10 bits in multiplications")
-    parser.add_argument("--workspace", type=float, default=4, help="memory while it runs, GiB")
-    parser.add_argument("--verbose", action="store_true", help="show all that TensorRT says")
+    parser.add_argument("--workspace", type=float, default=4, help="memory of the running engine, GiB")
+    parser.add_argument("--verbose", action="store_true", help="show all messages of TensorRT")
     arguments = parser.parse_args()
     try:
         print(build(HERE, **vars(arguments)))

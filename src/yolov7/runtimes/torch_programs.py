@@ -116,7 +116,7 @@ class TorchExport(_TorchArchive):
             stride=description.strides[-1],
         )
         content = io.BytesIO()
-        with no_warnings():  # they are about torch's own internals
+        with no_warnings():  # about torch's own internals
             torch.export.save(program, content, extra_files={KEY: description.to_json()})
         write_file(path, content.getbuffer())
 

@@ -1,8 +1,8 @@
-"""Files that hold tensors, of ``torch.save`` or in safetensors, read without running what is inside.
+"""Files of tensors, from ``torch.save`` or in safetensors, read without running anything inside.
 
-No step trusts what comes from the one before:
+No step trusts the one before:
 
-    sniff.py         any file            -> its kind; `strangers.py` names what is no file of tensors
+    sniff.py         any file            -> its kind; `strangers.py` identifies other files
     archive.py       the zip around it   -> records, checked for place, size and checksum
     unpickle.py      the pickle inside   -> plain data, tensors and records of objects (`tree.py`)
       machine.py                            the stack, the memo, and the budget of bytes and steps

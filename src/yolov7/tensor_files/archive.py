@@ -21,7 +21,7 @@ from yolov7.errors import DamagedCheckpointError
 from yolov7.text import printable
 
 MAX_RECORDS = 65_535
-"""Ten times the tensors of the largest network with its optimiser."""
+"""Most records: ten times the tensors of the largest network with its optimizer."""
 _MAX_NAME = 512
 _MAX_COMMENT = 65_535
 _CHUNK = 2**20
@@ -91,7 +91,7 @@ class Archive:
                 or len(name) > _MAX_NAME
                 or any(c == "\\" or c < " " for c in name)
             ):
-                raise DamagedCheckpointError("holds a record whose name is a trap", found=printable(name))
+                raise DamagedCheckpointError("holds a record with an unsafe name", found=printable(name))
             if folder and (len(parts) < 2 or parts[0] != self.folder):
                 raise DamagedCheckpointError(
                     "is not laid out as torch does", expected="one folder", found=printable(name)

@@ -1,6 +1,6 @@
 """Small numpy arrays and scalars inside a pickle: metrics, anchors, class weights.
 
-Numbers, truth values and text only; never arrays of objects.
+Numbers, booleans and text only; never arrays of objects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SCALAR_TYPES = (
     *("bool_", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64", "complex64", "complex128", "str_", "bytes_"),
 )
-"""Names of numpy's scalar types; they may be mentioned."""
+"""Names of numpy's scalar types that a pickle may mention."""
 
 _PLAIN_TYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SU][1-9][0-9]{0,5})")
 

@@ -1,4 +1,4 @@
-"""Values that stand in a pickle as they are, behind their opcode: numbers, text, bytes."""
+"""Literal values of a pickle, each after its opcode: numbers, text, bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_INTEGER = 64
 
 
 def integer(text: bytes) -> int:
-    """A number written in digits, of which `Machine.line` allows few."""
+    """Parse an integer written in digits, whose number `Machine.line` bounds."""
     value = int(text)
     if value.bit_length() > 8 * MAX_INTEGER:
         raise DamagedCheckpointError("holds an absurdly large integer")

@@ -18,7 +18,7 @@ _MEMO_ENTRY = 128
 
 
 def refuse_persistent(pid: object) -> object:
-    """Refuse a persistent id: it stands for a storage, which a bare pickle does not have."""
+    """Refuse a persistent id: it refers to a storage, and a bare pickle has none."""
     raise DamagedCheckpointError("refers to a storage outside of the pickle", found=describe(pid))
 
 
@@ -32,8 +32,8 @@ class Machine:
     Attributes:
         position: index of the next byte of ``data``.
         stack: values since the last mark; ``outer`` has the stacks below each mark.
-        memo: values to come back to, by number.
-        left: what is left of the budget.
+        memo: remembered values, by number.
+        left: rest of the budget.
     """
 
     def __init__(self, data: bytes, persistent: Callable[[object], object] = refuse_persistent) -> None:

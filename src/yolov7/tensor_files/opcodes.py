@@ -38,7 +38,7 @@ def _pop(m: Machine) -> None:
 
 def _push_tuple(m: Machine, size: int) -> None:
     if len(m.stack) < size:
-        raise DamagedCheckpointError("builds a tuple out of nothing")
+        raise DamagedCheckpointError("builds a tuple from an empty stack")
     items = tuple(m.stack[-size:])
     del m.stack[-size:]
     m.push(items, _CONTAINER)
@@ -101,7 +101,7 @@ def _push_frozen_set(m: Machine) -> None:
     m.push(frozenset(_keys(m, items)), _CONTAINER)
 
 
-# Names, and what is done with them.
+# Names, calls and objects.
 
 
 def _global(m: Machine) -> None:
@@ -112,7 +112,7 @@ def _global(m: Machine) -> None:
 def _stack_global(m: Machine) -> None:
     name, module = m.stack.pop(), m.stack.pop()
     if not isinstance(name, str) or not isinstance(module, str):
-        raise DamagedCheckpointError("names a class by something that is no text", found=describe(name))
+        raise DamagedCheckpointError("names a class by something other than text", found=describe(name))
     m.push(symbols.resolve(module, name), _CONTAINER)
 
 
@@ -177,7 +177,7 @@ def _extension(code: int) -> None:
     raise symbols.refusal("asks for", f"extension {code} of Python's own registry (copyreg)")
 
 
-# What surrounds them.
+# Framing and references.
 
 
 def _protocol(m: Machine) -> None:

@@ -30,8 +30,8 @@ class Contents(NamedTuple):
 def read_file(file: BufferedReader) -> Contents:
     """Read an open file without running or importing anything of it.
 
-    Weights are CPU tensors of the type they are stored in, without gradients, tied where they were tied.
-    Models are `Foreign` objects; `state_dict_of` has their tensors. Values are not looked at: NaN passes.
+    Weights are CPU tensors in their stored dtype, without gradients, tied where they were tied.
+    Models are `Foreign` objects; `state_dict_of` finds their tensors. Values are not checked: NaN passes.
 
     Args:
         file: written by ``torch.save``, in any version since 0.2, or a safetensors file.

@@ -24,7 +24,7 @@ from yolov7.tensor_files.tree import MAX_NAME, check_count, describe
 from yolov7.text import printable
 
 MAX_HEADER = 4 * 2**20
-"""Bytes of a header; that of our largest network has 0.2 MB."""
+"""Largest header, bytes; our largest network's has 0.2 MB."""
 
 _DTYPES = {
     "F64": torch.float64,
@@ -89,7 +89,7 @@ def _parsed(header: bytes) -> dict[str, Any]:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found := dict(pairs)) != len(pairs):
-        raise ValueError("a name stands there twice")
+        raise ValueError("a name occurs twice")
     return found
 
 

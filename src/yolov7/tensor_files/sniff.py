@@ -36,7 +36,7 @@ class Sniffed(NamedTuple):
 
 @contextmanager
 def open_file(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
-    """Open a file for reading; a CheckpointError inside of the block gets its name.
+    """Open a file for reading; a CheckpointError raised inside the block gets its name.
 
     Raises:
         CheckpointError: not a file, or an error of the system while it is opened or read.

@@ -119,14 +119,14 @@ def separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def whole(value: object, what: str) -> int:
-    """Check a whole number that torch can hold, 0 or more. Raises: DamagedCheckpointError: it is none."""
+    """Check that a value is a whole number that torch can hold, 0 or more. Raises: DamagedCheckpointError."""
     if type(value) is not int or not 0 <= value < 2**63:
         raise DamagedCheckpointError(f"impossible {what}", expected="a whole number", found=describe(value))
     return value
 
 
 def whole_numbers(value: object, what: str) -> tuple[int, ...]:
-    """Check a few whole numbers, such as a stride. Raises: DamagedCheckpointError: they are none."""
+    """Check that a value is a few whole numbers, such as a stride. Raises: DamagedCheckpointError."""
     if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS:
         raise DamagedCheckpointError(
             f"impossible {what}", expected=f"at most {MAX_DIMENSIONS} numbers", found=describe(value)
@@ -135,7 +135,7 @@ def whole_numbers(value: object, what: str) -> tuple[int, ...]:
 
 
 def whole_shape(value: object, what: str) -> tuple[int, ...]:
-    """Check a shape. Raises: DamagedCheckpointError: it is none, or too large for torch to multiply."""
+    """Check a shape. Raises: DamagedCheckpointError: invalid, or too large for torch to multiply."""
     shape = whole_numbers(value, what)
     whole(math.prod(max(n, 1) for n in shape), what)  # an empty dimension does not stop torch's overflow
     return shape
@@ -163,5 +163,5 @@ def typed(buffer: Tensor, dtype: torch.dtype, *, swap: bool = False) -> Tensor:
         part = dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize
         buffer.numpy().view(f"u{part}").byteswap(inplace=True)
     if dtype == torch.bool and buffer.numel() and int(buffer.max()) > 1:
-        raise DamagedCheckpointError("a storage of truth values holds something else")
+        raise DamagedCheckpointError("a storage of booleans holds something else")
     return buffer.view(dtype)

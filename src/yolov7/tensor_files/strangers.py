@@ -9,12 +9,12 @@ from pathlib import Path
 from yolov7.text import printable
 
 HEAD = 4096
-"""Bytes at the beginning of a file that decide on its kind."""
+"""Number of leading bytes of a file that identify its kind."""
 
 _RUN_NOT_LOADED = "it is run, not loaded; name the checkpoint that it was made of"
-_PICTURE = "a picture: weights come first, then what to look at"
+_PICTURE = "a picture: weights come first, then the images"
 NETWORK_YAML = "the description of a network (yaml): it holds no weights"
-_VIDEO = "a video: weights come first, then what to look at"
+_VIDEO = "a video: weights come first, then the video"
 
 # Position and first bytes -> kind of file, and advice. The first that fits counts.
 _KNOWN: tuple[tuple[int, bytes, str], ...] = (
@@ -73,7 +73,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     (r"\s*[{\[]", "a JSON file"),
 )
 
-# Ending of a file without a mark of its own -> kind of file.
+# File suffix of a format without a signature -> kind of file.
 _ENDINGS: dict[str, str] = {
     ".engine": f"by its name a TensorRT engine: {_RUN_NOT_LOADED}",
     ".plan": f"by its name a TensorRT engine: {_RUN_NOT_LOADED}",

@@ -224,7 +224,7 @@ def _complex(real: object, imaginary: object) -> complex:
 
 
 def _encode(text: object, encoding: object) -> bytes:
-    """Bytes in protocols 0 to 2: the text whose code points they are."""
+    """Bytes in protocols 0 to 2, which store them as text with the same code points."""
     if encoding not in ("latin1", "latin-1"):
         raise refusal("asks to encode with", describe(encoding))
     return _as(str, text).encode("latin-1")
@@ -247,7 +247,7 @@ def _path(kind: type[PurePath]) -> Callable[..., str]:
 def _attribute(owner: object, name: object) -> Symbol:
     """Name of a method that replaces another, as in ``self.forward = self.forward_fused``.
 
-    Only of network classes; it cannot be called.
+    For network classes only; the result is not callable.
     """
     if (
         not isinstance(owner, Symbol | Foreign)

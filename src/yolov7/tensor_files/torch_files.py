@@ -100,7 +100,7 @@ class _ZipStorages:
         swap = self._order == b"big"
         if self._order not in (b"little", b"big") or (swap and "Untyped" in wanted.type_name):
             raise DamagedCheckpointError(
-                "holds numbers in a byte order that cannot be told", found=describe(self._order)
+                "holds numbers in an unknown byte order", found=describe(self._order)
             )
         name = f"{self._archive.folder}/{self._part}/{wanted.key}"
         return typed(
@@ -130,7 +130,7 @@ def read_legacy(file: BufferedReader) -> object:
     del pickles
     storages.fill(file, keys)
     if file.read(1):
-        raise DamagedCheckpointError("goes on behind its end")
+        raise DamagedCheckpointError("continues after its end")
     return tree
 
 
@@ -143,7 +143,7 @@ class _LegacyStorages:
         self._storages: dict[str, Storage] = {}
 
     def __call__(self, pid: object) -> Storage | Symbol:
-        # The class of a module, and its source code, by which torch warned of changes.
+        # Old files name the class and source code of a module, for a warning about changes.
         if isinstance(pid, tuple) and pid[:1] == ("module",) and isinstance(pid[1], Symbol):
             return pid[1]
         wanted = _StorageId.parse(pid, 6)

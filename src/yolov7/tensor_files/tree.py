@@ -1,4 +1,4 @@
-"""Contents of a pickle of which nothing was run: plain data, tensors, and `Foreign` objects.
+"""Contents of a pickle, none of it run: plain data, tensors, and `Foreign` objects.
 
 tree = None | bool | int | float | complex | str | bytes | bytearray | slice | torch.dtype
      | Tensor | numpy array | Symbol
@@ -234,7 +234,7 @@ def state_dict_of(node: object) -> dict[str, Tensor] | None:
 
 
 def check_count(tensors: Collection[object]) -> None:
-    """Check the number of tensors. Raises: DamagedCheckpointError: no network has so many."""
+    """Check the number of tensors. Raises: DamagedCheckpointError: more than any network has."""
     if len(tensors) > MAX_TENSORS:
         raise DamagedCheckpointError(
             "holds more tensors than any network",

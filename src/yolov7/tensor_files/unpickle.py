@@ -26,7 +26,7 @@ _MALFORMED = (IndexError, KeyError, TypeError, ValueError, OverflowError, Runtim
 
 
 class Unpickler(Machine):
-    """Reader of one pickle after the other.
+    """Reader of consecutive pickles.
 
     Args:
         data: the bytes.

@@ -1,1 +1,1 @@
-"""Artefacts as data: files of strangers, read and checked before a runtime may have them."""
+"""Untrusted artefacts, read as data and checked before any runtime opens them."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from yolov7.errors import CheckpointError
 
 MAX_VALUES = 64 * 2**20, 512
-"""Most numbers in memory at once: in any case, and more per pixel. The largest network has 200 per pixel."""
+"""Most numbers in memory at once: a base, plus an amount per pixel. The largest network has 200 per pixel."""
 MAX_WORK = 4 * 10**9, 2_000_000
 """Most multiplications in all, likewise; the largest network has 260,000 per pixel."""
 _MOVED = 50
@@ -35,7 +35,7 @@ class Demand:
         self._work: float = MAX_WORK[0] + MAX_WORK[1] * pixels
 
     def add(self, values: float, each: float = 0) -> None:
-        """Count an operation with a number of values as its result, and multiplications for each of them."""
+        """Count an operation: the values of its result, and the multiplications for each of them."""
         self._work -= (each + _MOVED) * values
         if values > self._values or self._work < 0:
             raise CheckpointError(

@@ -31,11 +31,11 @@ _VALUE = re.compile(
     r'"\d?[whdc0-9,]{1,40}")'  # or a shape, in terms of the sizes of inputs
 )
 _WEIGHTS = 6  # key of the number of a convolution's weights
-_PIXELS = 640 * 640  # of an image whose demand stands for that of any size
+_PIXELS = 640 * 640  # pixels of the image whose demand stands for all sizes
 
 
 def checked_layers(param: Path, weights: Path) -> str:
-    """Read a list of layers, and make sure that a network of this package has such layers, and is affordable.
+    """Read a list of layers, and check that their kinds are known and their demand is bounded.
 
     Raises:
         UnsafeCheckpointError: it has a layer that no such network has.

@@ -13,7 +13,7 @@ from yolov7.untrusted.values import damaged, read_bounded, refused
 MAX_XML, MAX_BIN = 32 * 2**20, 8 * 2**30
 MAX_DEPTH = 40
 MAX_ELEMENTS = 1_000_000
-"""The largest network here has 40,000."""
+"""Most XML elements; the largest network has 40,000."""
 _OPSET = re.compile(r"opset\d{1,2}")
 _WITHIN = frozenset({"body", "then_body", "else_body", "port_map", "back_edges"})
 

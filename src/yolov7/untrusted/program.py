@@ -25,7 +25,7 @@ from yolov7.untrusted.demand import Demand
 from yolov7.untrusted.values import refused
 
 MAX_STEPS = 20_000
-"""The largest network has 3,500."""
+"""Most operations; the largest network has 3,500."""
 
 _NAMES = """
     _convolution conv2d

@@ -80,7 +80,7 @@ def several(value: object, most: int) -> list[Any]:
 
 
 def begins_with(path: Path, *heads: bytes, offset: int = 0) -> bool:
-    """Whether a path is that of a file with one of some contents at an offset."""
+    """Whether a file has one of these byte strings at an offset."""
     if not is_file(path):
         return False
     with open_file(path) as file:
@@ -91,7 +91,7 @@ def read_bounded(path: Path, limit: int = MAX_JSON) -> bytes:
     """Read a part of an artefact, see :func:`check_file`."""
     size = check_file(path, limit)
     with path.open("rb") as file:
-        return file.read(size)  # never `limit`: read sets aside as much as it is asked for
+        return file.read(size)  # not `limit`: read allocates as much as it is asked for
 
 
 def check_file(path: Path, limit: int) -> int:
@@ -121,7 +121,7 @@ def check_file(path: Path, limit: int) -> int:
 
 @contextmanager
 def damaged(message: str, file: Path | None = None, *more: type[Exception]) -> Iterator[None]:
-    """Turn the exceptions of a reader that meets what it does not expect into one error.
+    """Turn a reader's exceptions over unexpected content into one error.
 
     Args:
         message: what is damaged.
