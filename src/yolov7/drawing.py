@@ -96,13 +96,13 @@ def draw_boxes(
         classes: class of each box, for the colour.
         width: line width in pixels; by the size of the picture if None.
         blur: whether to pixelate the inside of the boxes.
-        under: functions that draw below the boxes, of canvas, colours (N,) and line width.
+        under: functions of (canvas, colours (N,), line width) that draw below the boxes.
 
     Returns:
         uint8 (H, W, 3) RGB.
 
     Raises:
-        UsageError: another kind of image, or boxes, texts and classes of different number.
+        UsageError: unsupported image, or different numbers of boxes, texts and classes.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise UsageError("not an image", expected="uint8 (H, W, 3)", found=f"{image.dtype} {image.shape}")
@@ -186,7 +186,7 @@ def class_colour(number: int) -> Colour:
 
 
 def _oklch_to_rgb(lightness: float, chroma: float, hue: float) -> Colour:
-    """Source: B. Ottosson, "A perceptual color space for image processing" (2020), public domain."""
+    """Convert OKLCH to RGB (B. Ottosson, "A perceptual color space for image processing", 2020)."""
     a, b = chroma * math.cos(hue), chroma * math.sin(hue)
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
     medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
@@ -296,9 +296,9 @@ def _leader(box: Box, label: Box, line: float) -> tuple[tuple[int, int], tuple[i
 def _place_label(
     box: Box, size: tuple[int, int], gap: int, taken: npt.NDArray[np.bool_], busy: npt.NDArray[np.bool_]
 ) -> tuple[int, int] | None:
-    """Place of a label: on no other label, and on as few pixels of boxes as possible.
+    """Position of a label that covers no other label, and as few pixels of boxes as possible.
 
-    Places above, below and inside the box come first, then those farther and farther away.
+    Positions above, below and inside the box come first, then those farther and farther away.
 
     Args:
         box: corners of the box.
@@ -372,7 +372,7 @@ def _text_mask(text: str, letters: int) -> npt.NDArray[np.uint8]:
 
 @lru_cache(maxsize=16)
 def _font(letters: int, *, wide: bool) -> PIL.ImageFont.FreeTypeFont:
-    """Pillow's own font, which has ASCII only, or one of the system for other characters."""
+    """Pillow's own font, which is ASCII only, or a system font for other characters."""
     from PIL import ImageFont
 
     for name in _WIDE_FONTS if wide else ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -58,26 +58,18 @@ def evaluate(
 
     Args:
         weights: any YOLOv7 checkpoint, or an artefact of ``yolov7 export``.
-        data: data.yaml, COCO json, or the folder of a data set.
-        split: part of the data set.
+        data, split: data.yaml, COCO json, or the folder of a data set; and which part of it.
         images: image folder of a COCO json, if the images are not beside it.
-        size: longest side of the scaled images, pixels; default: the checkpoint's.
-        batch_size: images per batch; default: as many as have the pixels of 32 at 640. Images of a batch
-            share a rectangle, so AP moves by some thousandths with it.
-        conf: confidence threshold; the protocol wants nearly all detections.
-        iou: IoU threshold of NMS.
-        max_detections: limit per image.
-        released_mapping: map boxes back to the image as the released evaluation does, half a pixel of the
-            network off where padding is odd: to repeat published numbers, which are lower for it.
-        augment: test-time augmentation: each image three times, mirrored and scaled.
-        half: float16 on a GPU, bfloat16 on a CPU.
-        runtime, trust: runtime of the network, and trust in an artefact: see :func:`yolov7.load`.
-        device: a GPU where there is one by default.
+        size, augment, half, runtime, trust, device: see :func:`yolov7.load`.
+        batch_size: images per batch, which share a rectangle: AP moves by some thousandths with it. Default:
+            as many as have the pixels of 32 at 640.
+        conf, iou, max_detections: thresholds; the protocol wants nearly all detections.
+        released_mapping: map boxes back to the image as the released evaluation does, half an input pixel
+            off where padding is odd: AP is lower, comparable with published numbers.
         predictions: file for the detections, in the form that the COCO server takes.
-        report: directory for report.html (metrics, curves, confusions, the worst images, in one file that
-            needs no network) and metrics.json.
-        progress: called with the number of images done and of all.
-        say: called with lines on what was read of the data set, and what was left out.
+        report: directory for metrics.json and report.html (AP, curves, confusions, the worst images), one
+            page that needs no internet.
+        progress, say: called with images done and total images; with lines on data read and left out.
 
     Raises:
         CheckpointError, DataError, UsageError, OutputError: with file, line, expected and found.
@@ -88,47 +80,56 @@ def evaluate(
     (2, True)
     """
     thresholds = Thresholds(conf, iou, max_detections)
-    if report is not None:  # known now, not after the evaluation
-        require_matplotlib()
-        for path in (Path(report, REPORT), Path(report, METRICS)):
-            if exists(path):
-                raise OutputError("there are results already, which are not overwritten", file=path)
+    _check_report(report)
     dataset = _truth(data, split, images, predictions, say)
     predictor = load(
         weights, runtime=runtime, size=size, device=device, half=half, augment=augment, trust=trust
     )
+    evaluation = _measure(predictor, dataset, thresholds, batch_size, released_mapping, progress)
+    if predictions is not None:
+        entries = coco_results(evaluation.by_image, evaluation.dataset)
+        write_file(Path(predictions), json.dumps(entries).encode())
+    if report is not None:
+        _write_report(Path(report), Path(weights).name, predictor, evaluation, thresholds, released_mapping)
+    return evaluation
+
+
+def _check_report(directory: str | os.PathLike[str] | None) -> None:
+    """Raise an error now, not after the evaluation, if a report could not be written."""
+    if directory is not None:
+        require_matplotlib()
+        for path in (Path(directory, REPORT), Path(directory, METRICS)):
+            if exists(path):
+                raise OutputError("there are results already, which are not overwritten", file=path)
+
+
+def _measure(
+    predictor: Predictor,
+    dataset: Dataset,
+    thresholds: Thresholds,
+    batch_size: int | None,
+    released_mapping: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Evaluation:
     dataset = _of_known_classes(dataset, predictor.names)
     if isinstance(predictor.backend, SuppressingBackend):
         _LOG.warning(
-            "%s suppresses by itself, with IoU %g and one class a box: AP is lower than the network's",
+            "%s runs NMS itself, with IoU %g and one class per box: AP is lower than the network's",
             predictor.backend.runtime,
             PREDICTION.iou,
         )
     with enough_for_images(*(predictor.backend.shape or (predictor.size, predictor.size))):
-        evaluation = evaluate_network(
+        return evaluate_network(
             predictor.backend,
             dataset,
             names=predictor.names,
             size=predictor.size,
             thresholds=thresholds,
             batch_size=batch_size,
-            augment=augment,
+            augment=predictor.augment,
             released_mapping=released_mapping,
             progress=progress,
         )
-    if predictions is not None:
-        entries = coco_results(evaluation.by_image, dataset)
-        write_file(Path(predictions), json.dumps(entries).encode())
-    if report is not None:
-        settings = {
-            "confidence threshold": conf,
-            "NMS IoU threshold": iou,
-            "detections per image": f"at most {max_detections}",
-            "test-time augmentation": augment,
-            "boxes mapped back": "as released" if released_mapping else "exactly",
-        }
-        _write_report(Path(report), Path(weights).name, predictor, evaluation, settings)
-    return evaluation
 
 
 def _write_report(
@@ -136,7 +137,8 @@ def _write_report(
     weights: str,
     predictor: Predictor,
     evaluation: Evaluation,
-    settings: Mapping[str, object],
+    thresholds: Thresholds,
+    released_mapping: bool,
 ) -> None:
     """Write report.html, with names of files but no paths of this machine, and metrics.json."""
     dataset = evaluation.dataset
@@ -149,13 +151,18 @@ def _write_report(
         "format": dataset.kind,
         "split": dataset.split,
         "image size": predictor.size,
+        "confidence threshold": thresholds.conf,
+        "NMS IoU threshold": thresholds.iou,
+        "detections per image": f"at most {thresholds.max_detections}",
+        "test-time augmentation": predictor.augment,
+        "boxes mapped back": "as released" if released_mapping else "exactly",
     }
     page = evaluation_report(
         f"{weights} on {dataset.path.name}",
         f"{predictor.backend.variant} at {predictor.size} pixels on {plural(len(dataset), 'image')} "
         f"({dataset.split})",
         evaluation,
-        facts | dict(settings),
+        facts,
     )
     write_file(directory / REPORT, page.encode())
     write_file(directory / METRICS, json.dumps(evaluation.to_dict(), indent=2).encode())
@@ -168,7 +175,7 @@ def _truth(
     predictions: str | os.PathLike[str] | None,
     say: Callable[[str], None] | None,
 ) -> Dataset:
-    """The labelled images; images without any label, as in COCO's test sets, where detections are written."""
+    """Labelled images; without any label, as in COCO's test sets, only if detections are to be written."""
     dataset = open_dataset(data, split, images=images)
     if say is not None:
         for line in dataset.account():
@@ -187,7 +194,7 @@ def _truth(
 
 
 def _of_known_classes(dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """The data set without classes that the network does not know; a box of one is an error."""
+    """Data set without the classes that the network does not know; a box of such a class is an error."""
     known = sorted(set(match_classes(dataset.names, names, dataset.has_boxes())) - {-1})
     if not known:
         raise DataError(

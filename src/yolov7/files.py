@@ -1,4 +1,4 @@
-"""Write files so that a name never stands for half a file.
+"""Write files atomically: no name ever stands for half a file.
 
 Every file is written under a partial name and renamed when it is complete: by :func:`write_file` from memory,
 by :func:`replacing` from a block of code. A file that stays open, such as a video or a csv, is written at
@@ -103,7 +103,7 @@ def replacing(path: str | os.PathLike[str], *others: type[Exception], sync: bool
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = False) -> None:
-    """Write a file by way of a temporary one; see :func:`replacing`.
+    """Write a file via a temporary one; see :func:`replacing`.
 
     Raises:
         OutputError: the file cannot be written.

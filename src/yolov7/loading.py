@@ -48,7 +48,7 @@ def load(
 ) -> Predictor:
     """Make any checkpoint, or an artefact of ``yolov7 export``, ready for images.
 
-    Nothing in the file is executed: what could act is refused, or needs ``trust``.
+    Nothing in the file is executed: a file that could run code is refused, or needs ``trust``.
 
     Args:
         weights: a YOLOv7 checkpoint or artefact, the folder of a training run, or the name of a released
@@ -69,7 +69,7 @@ def load(
             engines, and for TorchScript and torch.export programs that contain more than a network.
 
     Raises:
-        UnsafeCheckpointError: the file could act, and is not trusted.
+        UnsafeCheckpointError: the file could run code, and is not trusted.
         CheckpointError: the file is missing or cannot be used.
         DownloadError: a released checkpoint cannot be fetched.
         UsageError: an invalid argument.

@@ -1,6 +1,6 @@
 """Lock files, which the system releases when their process is killed.
 
-The `filelock` package has no locks that name their holder, nor any that forked workers do not inherit.
+The `filelock` package has no locks that name their holder, and forked workers inherit its locks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HELD: set[Path] = set()
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Hold a lock file, and wait for it if necessary. A killed process holds it no longer."""
+    """Hold a lock file, waiting for it if necessary. A killed process releases it."""
     with file.open("ab") as stream:
         if not _try_to_lock(stream, wait=False):
             _LOG.warning("waiting for another process to release %s", file)
@@ -32,7 +32,7 @@ def locked(file: Path) -> Iterator[None]:
 
 @contextmanager
 def held(file: Path) -> Iterator[str | None]:
-    """Hold a lock file, or yield its holder. Neither a killed process nor its forks hold it any longer.
+    """Hold a lock file, or yield its holder. A killed process releases it, even if its forks live on.
 
     Raises:
         OSError: the file cannot be written.

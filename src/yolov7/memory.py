@@ -20,7 +20,7 @@ _BYTES_PER_PIXEL = 15
 
 
 def is_allocation(error: BaseException) -> bool:
-    """Test if an error of Python, numpy, OpenCV, torch or a runtime is a failed allocation.
+    """Test if an error from Python, numpy, OpenCV, torch or a runtime is a failed allocation.
 
     >>> is_allocation(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     True

@@ -1,7 +1,7 @@
 """Exact non-maximum suppression (NMS), on any device, without a Python loop over boxes.
 
-By definition, NMS visits candidates by descending score (of equal scores the earlier candidate first), keeps
-one unless its IoU with a kept box of its class is above the threshold, and stops at the wanted number.
+By definition, NMS visits candidates by descending score (in a tie the earlier candidate first), keeps one
+unless its IoU with a kept box of its class is above the threshold, and stops at the maximum number.
 ``suppress`` keeps the same boxes, but visits many candidates at once::
 
     candidates, best first   [ block | block  block | block  block  block  block | ...
@@ -70,7 +70,7 @@ def non_max_suppression(
         layout: columns of the rows; without extras by default.
 
     Raises:
-        UsageError: a threshold outside [0, 1], a limit below 1, an unknown label or rows of another shape.
+        UsageError: a threshold outside [0, 1], a limit below 1, an unknown label or rows of the wrong shape.
 
     >>> box, elsewhere = [10.0, 10, 8, 8], [40.0, 40, 8, 8]
     >>> rows = torch.tensor([[[*box, 0.9, 1.0], [*box, 0.8, 1.0], [*elsewhere, 0.7, 1.0]]])
@@ -104,7 +104,7 @@ def select_candidates(
 ) -> tuple[ScoredBoxes, Tensor]:
     """Candidates of one image and the row (K,) of each, best first.
 
-    Of equal scores the earlier row comes first, then the lower class.
+    Ties go to the earlier row, then to the lower class.
 
     A row whose objectness exceeds ``conf`` has for each class the score objectness x class probability (with
     one class: objectness alone), which must exceed ``conf`` too. Rows with a NaN or infinite box or score are
@@ -159,7 +159,7 @@ def suppress(
     agnostic: bool = False,
     max_detections: int = 300,
 ) -> Tensor:
-    """Indices (K,) of the boxes that NMS keeps, best first; of equal scores the earlier first.
+    """Indices (K,) of the boxes that NMS keeps, best first; ties go to the earlier box.
 
     Args:
         boxes: (N, 4) finite ``xyxy``.
@@ -182,7 +182,7 @@ def suppress(
         return close if agnostic else close & (labels[a].unsqueeze(1) == labels[b])
 
     def not_suppressed(group: Tensor, kept: Tensor) -> Tensor:
-        """Rest (K,) of a group (N,) that the kept boxes (M,) do not suppress."""
+        """Members (K,) of a group (N,) that no kept box (M,) suppresses."""
         for start in range(0, len(kept), CHUNK):
             if len(group) == 0:
                 break
@@ -205,8 +205,8 @@ def _greedy(overlaps: Tensor) -> Tensor:
     """Mask of the boxes that survive NMS within a block, best first: bool (N, N) -> bool (N,).
 
     Box i survives unless a better box that survives overlaps it. The rule is applied to all boxes at once
-    until nothing changes. Round 1 is right for the first box, and each later round for at least those that
-    depend on right ones alone; as boxes depend on better ones only, the fixed point is the sequential answer.
+    until nothing changes. Round 1 is right for the first box, and each later round for at least the boxes
+    that depend on right ones only. As boxes depend on better ones only, the fixed point is exact NMS.
     There are as many rounds as the longest chain of suppressions, seldom more than ten:
 
         a overlaps b, b overlaps c       guess 1 1 1 -> 1 0 0 -> 1 0 1 -> 1 0 1
@@ -221,7 +221,7 @@ def _greedy(overlaps: Tensor) -> Tensor:
 
 
 def _best_above(scores: Tensor, conf: float, limit: int) -> Tensor:
-    """Indices (K,) of the ``limit`` best scores (N,) above conf, best first, then the earlier."""
+    """Indices (K,) of the ``limit`` best scores (N,) above conf, best first; ties go to the earlier."""
     above = scores > conf
     if len(scores) > limit:
         # Sorting millions is slow: a histogram gives a threshold that keeps the best ``limit`` and at most a

@@ -52,7 +52,7 @@ _COMMAS = Parameter(converter=_split_commas, n_tokens=1, negative="", show_defau
 
 def option_group(title: str) -> Parameter:
     """Decorator of a dataclass whose fields are options, shown under this title in --help."""
-    return Parameter(name="*", group=Group(title, sort_key=0))  # with a key: above what every command has
+    return Parameter(name="*", group=Group(title, sort_key=0))  # sort_key: above the options of all commands
 
 
 Switch = Annotated[bool, _SWITCH]

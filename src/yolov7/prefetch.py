@@ -20,9 +20,9 @@ Weight = int | Callable[[], int]
 _POLL_SECONDS = 0.5
 """Interval at which a waiting consumer wakes up: on Windows, waiting for a lock blocks Ctrl-C."""
 _JOIN_SECONDS = 2.0
-"""Time that an early exit waits for a thread. One that hangs in a network read ends by its own timeout."""
+"""Seconds that an early exit waits for a thread. One that hangs in a network read ends by its own timeout."""
 MAX_AHEAD_BYTES = 1_200_000_000
-"""Limit of the memory of all items that are read ahead. A single item may take more."""
+"""Memory limit of all items that are read ahead. A single item may take more."""
 
 
 def prefetch(
@@ -162,14 +162,14 @@ class _ReadAhead(_Background[Ready]):
     ) -> None:
         super().__init__(items, workers)
         self._prepare = prepare
-        self._room = threading.Semaphore(depth)  # given back by the consumer
+        self._room = threading.Semaphore(depth)  # released by the consumer
         self._taking = threading.Lock()
         self._taken = 0
         self._given = 0
         self._ended = False
         self._ready: dict[int, tuple[Any, BaseException | None]] = {}
         self._weigh = weigh
-        self._weights: dict[int, int] = {}  # by number, of items taken and not yet given
+        self._weights: dict[int, int] = {}  # by number, of items taken but not yet yielded
 
     def next(self) -> Ready:
         with self._changed:
@@ -234,7 +234,7 @@ class _ReadAhead(_Background[Ready]):
 
 
 class _Newest(_Background[Ready]):
-    """One thread that reads without pause, and a shelf for one item, which a newer one replaces."""
+    """One thread that reads without pause, and a slot for one item, which a newer one replaces."""
 
     def __init__(self, items: Iterable[Ready]) -> None:
         super().__init__(items, workers=1)

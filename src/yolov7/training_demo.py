@@ -17,7 +17,7 @@ from yolov7.training.fit import TrainResult, train
 
 SIZE, EPOCHS, SHOWN = 192, 30, 8
 RECIPE = ("nominal_batch=8", "learning_rate=0.02")
-"""A step per batch: the recipe's nominal batch of 64 would leave so short a run a hundred steps."""
+"""One step per batch: the recipe's nominal batch of 64 would leave this short run only a hundred steps."""
 
 
 def run(out: Path, *, epochs: int = EPOCHS, say: Callable[[str], None], progress: bool = True) -> TrainResult:

@@ -1,4 +1,4 @@
-"""Access to http and https alone, with deadlines and plain words for failures."""
+"""Access to http and https only, with deadlines and failures in plain words."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def quoted(url: str) -> str:
 
 
 class Deadline:
-    """End of the time for an exchange: connecting, redirections, headers and body together.
+    """Time limit of an exchange: connecting, redirections, headers and body together.
 
     Args:
         seconds: time from now.
@@ -70,10 +70,10 @@ class Deadline:
         self._silence = silence
 
     def patience(self) -> float:
-        """Seconds to wait for the next data.
+        """Seconds to wait for more data.
 
         Raises:
-            TooSlowError: the time is over.
+            TooSlowError: the deadline has passed.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -155,15 +155,15 @@ class RedirectHandler(request.HTTPRedirectHandler):
         except UsageError:
             raise URLError(f"it leads to {without_login(newurl)}, which is not a valid URL") from None
         if req.type == "https" and urlsplit(target).scheme != "https":
-            raise URLError(f"it leads away from https, to {target}")
+            raise URLError(f"it redirects from https to {target}")
         return super().redirect_request(req, fp, code, msg, headers, target)
 
 
 def opener(deadline: Deadline | None = None) -> request.OpenerDirector:
-    """Make an opener of urllib that handles http and https alone.
+    """Make a urllib opener that handles http and https only.
 
     Args:
-        deadline: end of the time for everything that is done with the opener.
+        deadline: time limit of everything done with the opener.
     """
     director = request.OpenerDirector()
     for handler in (
@@ -187,7 +187,7 @@ def failure(error: BaseException, timeout: float) -> str:
 
     Args:
         error: exception of urllib.
-        timeout: seconds that it waited.
+        timeout: timeout of the exchange, seconds.
     """
     if isinstance(error, HTTPError):
         return f"the server answers {error.code} {error.reason}"

@@ -49,7 +49,7 @@ class ThresholdOptions:
     Attributes:
         classes: the only classes wanted, comma-separated names or numbers; a comma in a name is written \\,
         agnostic: let boxes suppress those of other classes too.
-        max_detections: most detections per image.
+        max_detections: maximum number of detections per image.
     """
 
     conf: Confidence = 0.25
@@ -66,8 +66,8 @@ class VideoOptions:
 
     Attributes:
         every: use every n-th frame.
-        frames: most frames of each video or stream.
-        duration: most seconds of each video or stream.
+        frames: maximum number of frames per video or stream.
+        duration: maximum seconds per video or stream.
     """
 
     every: int = 1
@@ -84,7 +84,7 @@ class PictureOptions:
         line_width: width of the boxes' lines, pixels; default: grows with the picture.
         hide_labels: draw boxes without class names.
         hide_scores: draw boxes without scores.
-        blur: make what is inside the boxes unrecognisable, in pictures, crops and videos.
+        blur: pixelate the inside of the boxes, in pictures, crops and videos.
         only_found: write no pictures of images without detections.
     """
 
@@ -159,7 +159,7 @@ def predict(
 def _predict(
     predictor: Predictor, source: Source, kinds: list[str], out: Path, options: SinkOptions, batch_size: int
 ) -> int:
-    """Detect in every frame and print what is found. -> exit status, 1 if something was left out"""
+    """Detect in every frame and print the detections. -> exit status, 1 if anything was left out"""
     from yolov7.results.sinks import open_sinks
     from yolov7.results.tally import RunTally
     from yolov7.types import Detections

@@ -73,7 +73,7 @@ def _described(file: Path) -> dict[str, Any]:
 
 
 def convert(path: CheckpointName, /, *, out: Path, deploy: Switch = False, half: Switch = False) -> None:
-    """Turn any checkpoint into ours: safetensors, with everything about the network inside.
+    """Convert any checkpoint to our format: safetensors, with everything about the network inside.
 
     Args:
         out: file to write, X.safetensors.
@@ -83,7 +83,7 @@ def convert(path: CheckpointName, /, *, out: Path, deploy: Switch = False, half:
     from yolov7.checkpoints.checkpoint import load_checkpoint
 
     if out.suffix != ".safetensors":
-        raise UsageError("checkpoints of ours are safetensors", expected="--out X.safetensors", found=out)
+        raise UsageError("our checkpoints are safetensors", expected="--out X.safetensors", found=out)
     if exists(out):
         raise UsageError("the file exists and is not overwritten", found=out)
     checkpoint = load_checkpoint(weight_file(path))

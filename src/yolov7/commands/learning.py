@@ -14,7 +14,7 @@ from yolov7.training.config import TrainConfig
 
 
 class _Asked(TrainConfig):
-    """A training run as typed: options that are named count even if they equal their defaults."""
+    """Training options as typed: an option that is given counts even if it equals its default."""
 
     def __new__(cls, *_: Any, **named: Any) -> _Asked:
         self = super().__new__(cls)

@@ -47,7 +47,7 @@ class ReproduceOptions:
         batch_size: images per batch.
         seeds: runs per row.
         processes: runs at a time; default: one per GPU. On a CPU they share its cores.
-        set_: changes of every row's recipe, NAME=VALUE.
+        set_: changes to every row's recipe, NAME=VALUE.
     """
 
     weights: OptionalCommas = None
@@ -77,7 +77,7 @@ class ReproduceOptions:
 _TRAINING = frozenset(
     {"train", "split", "val_split", "epochs", "size", "width", "batch_size", "seeds", "processes", "set_"}
 )
-"""Options that are for --train."""
+"""Options that require --train."""
 
 
 def reproduce(name: str, /, *, options: ReproduceOptions = ReproduceOptions()) -> None:
@@ -114,7 +114,7 @@ def _present(result: Reproduction, options: ReproduceOptions) -> None:
 
 
 def _known_name(wanted: str, known: list[str]) -> str:
-    """The table or figure that is meant.
+    """Name of the requested table or figure.
 
     Raises:
         UsageError: there is none.
@@ -130,7 +130,7 @@ def _known_name(wanted: str, known: list[str]) -> str:
 
 
 def _refuse_unused(name: str, given: set[str]) -> None:
-    """Raise a UsageError where options would change nothing."""
+    """Raise a UsageError for options that would have no effect."""
     if name == "figure8":
         used = {"weights", "images", "size", "out"}
     elif name == "table10":
@@ -156,7 +156,7 @@ def _typed(names: set[str]) -> str:
 
 
 def _photos(source: str | None) -> list[Image]:
-    """The first images of a source; one that cannot be read is an error here."""
+    """First images of a source; an unreadable one is an error."""
     if source is None:
         return []
     from yolov7.sources.opening import open_source

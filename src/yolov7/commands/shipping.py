@@ -82,7 +82,7 @@ def export(
 ) -> int:
     """Write a network in other formats, each compared with torch on real images.
 
-    NAME.parity.txt and NAME.parity.json say how far apart the detections are. An artefact that differs too
+    NAME.parity.txt and NAME.parity.json report how far the detections differ. An artefact that differs too
     much is named NAME.rejected, and the exit status is 1.
 
     Args:
@@ -97,7 +97,7 @@ def export(
     from yolov7.runtimes.description import ExportOptions
     from yolov7.runtimes.formats import find_format
 
-    for name in format_:  # known before the weights are read
+    for name in format_:  # fails before the weights are read
         find_format(name)
     file = weight_file(weights, fresh=fresh)
     with progress_bar() as progress:
@@ -136,7 +136,7 @@ class WorkloadOptions:
         images: image files: a folder, a glob, paths; default: crops of three photos
             (pip install 'open-yolov7[demo]').
         count: number of images to use.
-        rounds: measured turns of each runtime, after one to warm up.
+        rounds: measured rounds of each runtime, after one warm-up round.
     """
 
     sizes: Annotated[Numbers, Parameter(show_default=False)] = ()
@@ -161,17 +161,17 @@ def benchmark(
 ) -> int:
     """Time a network on this machine: runtimes side by side, in turn, beside the processor's floor.
 
-    Measured are a call of the network; a file to its boxes; a stream of files; the start of a process and its
-    memory. All are compared with torch in its plainest form doing the network alone. Ctrl-C ends early and
-    shows what was measured until then.
+    Measures one call of the network, one file to its boxes, a stream of files, and the start and memory of a
+    process. Each is compared with plain torch running the network alone. Ctrl-C ends early and shows the
+    results so far.
 
     Args:
-        runtimes: comma-separated: auto, torch, names of formats, each but auto also with +half behind it for
+        runtimes: comma-separated: auto, torch, names of formats, each but auto also with +half appended for
             16 bits; or paths of artefacts, such as one in INT8.
         json_: print JSON instead of tables.
         out: directory for benchmark.json, benchmark.md and benchmark.svg; DIR-2, DIR-3, ... if it is
             not empty.
-        markdown: your own page, in which the part between this network's marks is replaced; a picture goes to
+        markdown: your own page: the part between this network's marks is replaced, and a picture goes to
             images/ beside it.
     """
     from yolov7.benchmark.measure import benchmark as measure

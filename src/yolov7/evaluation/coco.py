@@ -101,15 +101,7 @@ def coco_metrics(
     # The protocol breaks ties of scores by the order of the image ids.
     by_id = {image.image_id: (image, found) for image, found in evaluated(images, detections)}
     ids = sorted(by_id) if all(isinstance(id, int) for id in by_id) else list(by_id)
-    truth: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
-    for number, image_id in enumerate(ids, 1):
-        image, shown = by_id[image_id]
-        truth += _truth(image, number)
-        found += shown.to_coco(number)
-    for entries in (truth, found):
-        for number, entry in enumerate(entries, 1):
-            entry["id"] = number
+    truth, found = _entries(by_id[id] for id in ids)
     count = len(found)
     objects = np.bincount(
         [entry["category_id"] for entry in truth if not entry["iscrowd"]], minlength=len(names)
@@ -189,6 +181,21 @@ def coco_results(detections: Mapping[int | str, Detections], dataset: Dataset) -
     return [
         entry for image_id, found in detections.items() for entry in found.to_coco(image_id, category_ids)
     ]
+
+
+def _entries(
+    images: Iterable[tuple[LabelledImage, Detections]],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """COCO annotations of the objects and of the detections; ids of images and annotations count from 1."""
+    truth: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for number, (image, detections) in enumerate(images, 1):
+        truth += _truth(image, number)
+        found += detections.to_coco(number)
+    for entries in (truth, found):
+        for number, entry in enumerate(entries, 1):
+            entry["id"] = number
+    return truth, found
 
 
 def _truth(image: LabelledImage, number: int) -> Iterable[dict[str, Any]]:

@@ -28,7 +28,7 @@ class PrecisionRecall:
     """Highest precision at each recall or above, as in the COCO protocol.
 
     Attributes:
-        names: names of the C classes that have an object; the first class where none has.
+        names: names of the C classes with objects; the first class if none has any.
         precision: (10, 101, C), by :data:`IOUS`, :data:`RECALLS` and class; NaN for a class without object.
     """
 
@@ -52,7 +52,7 @@ class ConfidenceCurves:
     Attributes:
         names: names of the C classes, by label.
         confidence: (K,) thresholds, rising from 0 to 1; detections with a higher score count.
-        precision: (C, K) fraction of the detections that are right; NaN without detections.
+        precision: (C, K) fraction of the detections that are correct; NaN without detections.
         recall: (C, K) fraction of the objects that are found; NaN for a class without objects.
         f1: (C, K) harmonic mean of both; NaN for a class without objects.
     """
@@ -82,7 +82,7 @@ class ConfidenceCurves:
     def best(self) -> tuple[float, float]:
         """Confidence with the highest mean F1, and that F1; NaN without objects.
 
-        Of several equally good confidences in a row, the middle one.
+        The middle one, if several adjacent confidences are equally good.
         """
         mean = self.mean_f1
         if np.isnan(mean).all():

@@ -24,8 +24,8 @@ def match(
 ) -> IntArray:
     """Match detections to objects: index of each detection's object, UNMATCHED or IGNORED; int64 (N,).
 
-    In the order of their scores, detections take the free object with the highest IoU. As in the COCO
-    protocol, an unmatched detection is ignored if a share `iou` of its area lies on a crowd of its class.
+    By descending score, each detection takes the free object with the highest IoU. As in the COCO
+    protocol, an unmatched detection is ignored if a fraction `iou` of its area lies on a crowd of its class.
 
     Args:
         image: ground truth.
@@ -47,7 +47,7 @@ def match(
     for index in np.argsort(-detections.scores, kind="stable"):
         options = np.flatnonzero(eligible[index] & free)
         if options.size:
-            # The last of equal ones, as in pycocotools.
+            # The last of equal IoUs, as in pycocotools.
             best = options[::-1][preference[index, options[::-1]].argmax()]
             taken[index], free[best] = best, False
     if image.crowds.any():
@@ -106,7 +106,7 @@ class Judgement:
 
     @property
     def cost(self) -> float:
-        """Rank among the worst: 1 per missed object, its score per false detection, both per confusion."""
+        """Badness: 1 per missed object, the score per false detection, both per confusion."""
         wrong = self.false | self.confused
         return float(self.missed.sum() + self.confused.sum() + self.detections.scores[wrong].sum())
 

@@ -30,7 +30,7 @@ from yolov7.thresholds import COCO, Thresholds
 from yolov7.types import Detections
 
 PIXELS = 32 * 640 * 640
-"""Pixels per batch, by default."""
+"""Default number of pixels per batch."""
 _BATCHES_AHEAD = 3
 
 
@@ -85,20 +85,16 @@ def evaluate_network(
 ) -> Evaluation:
     """Detect objects in every image of a data set, and measure by the COCO protocol.
 
-    The long side of images is scaled to `size`, and images of similar shape share a rectangle. A box may have
-    several classes. An image that cannot be decoded is reported and left out together with its objects: its
-    score would say nothing about the network.
+    Images of similar shape share a rectangle. A box may have several classes. An image that cannot be decoded
+    is reported and left out with its objects: its score would say nothing about the network.
 
     Args:
-        backend: network.
+        backend, names, size: network, its class names by label, and the scaled images' long side, pixels.
         dataset: ground truth; its classes are matched to the network's by name.
-        names: class names of the network by label.
-        size: long side of the images, pixels.
-        thresholds: thresholds of NMS.
+        thresholds: settings of NMS.
         batch_size: images per batch; by default as many as have the pixels of 32 at 640.
         shape: (height, width) that all images are padded to; the backend's own by default.
-        augment: test-time augmentation.
-        released_mapping: map boxes back as the released evaluation does (`released_way_back`).
+        augment, released_mapping: test-time augmentation; boxes mapped back by `released_way_back`.
         progress: called with the number of images done and of all images.
 
     Raises:
@@ -107,10 +103,7 @@ def evaluate_network(
     label_of = np.array(match_classes(dataset.names, names, dataset.has_boxes()), np.int64)
     if (label_of < 0).any():
         thresholds = thresholds.but(classes=np.flatnonzero(label_of >= 0).tolist())
-    batch_size = batch_size or max(1, round(PIXELS / size**2))
-    batches = rectangular_batches([image.size for image in dataset.images], size, backend.stride, batch_size)
-    if shape := shape or backend.shape:
-        batches = [RectangularBatch(batch.indices, shape) for batch in batches]
+    batches = _batches(dataset, size, backend.stride, batch_size, shape or backend.shape)
 
     def views(image: LabelledImage, shape: tuple[int, int]) -> list[View]:
         canvas, box = letterbox_evaluation(read_image(image.path), size, shape)
@@ -137,6 +130,15 @@ def evaluate_network(
         precision_recall=precision_recall,
         dataset=dataset,
     )
+
+
+def _batches(
+    dataset: Dataset, size: int, stride: int, batch_size: int | None, shape: tuple[int, int] | None
+) -> list[RectangularBatch]:
+    """Batches of images of similar shape, all padded to `shape` (height, width) if it is given."""
+    sizes = [image.size for image in dataset.images]
+    batches = rectangular_batches(sizes, size, stride, batch_size or max(1, round(PIXELS / size**2)))
+    return [RectangularBatch(batch.indices, shape) for batch in batches] if shape else batches
 
 
 def _prepare_ahead(

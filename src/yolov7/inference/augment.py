@@ -22,7 +22,7 @@ def augmented(view: View, stride: int) -> list[View]:
 
     Args:
         view: uint8 canvas (H, W, 3).
-        stride: of the network.
+        stride: stride of the network, pixels.
     """
     pixels = view.canvas.astype(np.float32) / 255
     views = [view]
@@ -37,7 +37,7 @@ def augmented(view: View, stride: int) -> list[View]:
 
 
 def _scaled(view: View, size: tuple[int, int], scale: float, *, mirrored: bool) -> Letterbox:
-    """Way back from a scaled copy; its horizontal scale is negative if it is mirrored."""
+    """Letterbox of a scaled copy; the horizontal scale is negative if the copy is mirrored."""
     (x, y), (left, top) = view.letterbox.scale, view.letterbox.padding
     if mirrored:
         x, left = -x, view.canvas.shape[1] - left

@@ -23,7 +23,7 @@ class Backend(Protocol):
     layout: RowLayout
     """Columns of the rows."""
     shape: tuple[int, int] | None
-    """(height, width) of the only images that it takes; None if it takes all."""
+    """The only accepted (height, width) of images; None if any is accepted."""
     variant: str
     """Name of the network."""
     runtime: str
@@ -104,7 +104,7 @@ def find_device(device: str | torch.device) -> torch.device:
     try:
         found = torch.device(f"cuda:{device}" if isinstance(device, str) and device.isdecimal() else device)
         torch.empty(0, device=found)
-    # In this order: no such name or number; torch was built without it; it has no kernels.
+    # In this order: unknown name or number; torch was built without the device; no kernels for it.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
             "this device cannot be used", expected=", ".join(_available()), found=f"{device} ({error})"
@@ -123,7 +123,7 @@ def default_device() -> str:
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor has bfloat16 instructions, instead of emulating them."""
+    """Test if this processor has bfloat16 instructions; others emulate them."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older torch
     if not capabilities and Path("/proc/cpuinfo").is_file():
         flags = Path("/proc/cpuinfo").read_text()

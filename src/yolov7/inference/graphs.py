@@ -17,11 +17,11 @@ Network = Callable[[Tensor], Sequence[Tensor]]
 """Images (B, 3, H, W) -> outputs."""
 
 MAX_GRAPHS = 8
-"""Number of shapes that are recorded; each graph keeps memory for its activations."""
+"""Maximum number of recorded shapes; each graph keeps memory for its activations."""
 MAX_BATCH = 4
-"""Largest batch that is recorded. In larger ones running the kernels takes longer than launching them."""
+"""Largest batch that is recorded. For larger ones, running the kernels takes longer than launching them."""
 TOLERANCE = 1e-2
-"""Largest difference of a replay from the network, relative to the largest output. Kernels may differ."""
+"""Largest accepted difference of a replay, relative to the network's largest output: kernels may differ."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class GraphedNetwork:
         return outputs
 
     def _try_to_record(self, images: Tensor) -> None:
-        mirrored = images.flip(-1)  # other than recorded: even an empty graph has those outputs
+        mirrored = images.flip(-1)  # not the recorded images: even an empty graph returns their outputs
         try:
             graph = self._record(self._network, images)
             replayed = graph(mirrored)

@@ -1,8 +1,8 @@
-"""From images to detections: the one path that prediction, evaluation and all comparisons take.
+"""Path from images to detections, shared by prediction, evaluation and all comparisons.
 
     image ─ prepare ─> views ─ infer ─> rows in pixels of the first view ─ select ─> detections in the image
 
-A view is one canvas that the network sees of an image, with the way of its boxes back to the image. Plain
+A view is a canvas that shows an image to the network, with the mapping of boxes back to the image. Plain
 prediction has one view per image; test-time augmentation (`yolov7.inference.augment`) adds others. Their rows
 are merged before NMS.
 """
@@ -25,14 +25,14 @@ from yolov7.types import Detections, Image, Letterbox
 
 
 class View(NamedTuple):
-    """Canvas (H, W, 3), uint8 or float32 in [0, 1], and how its boxes find their way back to the image."""
+    """Canvas (H, W, 3), uint8 or float32 in [0, 1], and the letterbox that maps boxes to the image."""
 
     canvas: npt.NDArray[Any]
     letterbox: Letterbox
 
 
 class ImageRows(NamedTuple):
-    """Decoded rows (N, 5 + C) of one image, in pixels of a canvas, and the way back from there."""
+    """Decoded rows (N, 5 + C) of one image, in pixels of a canvas, and the canvas's letterbox."""
 
     rows: Tensor
     letterbox: Letterbox
@@ -47,7 +47,7 @@ def prepare(
         image: uint8 (H, W, 3) RGB.
         size: longest side of the canvas, pixels.
         stride: the canvas is padded to the next multiples of this.
-        shape: (height, width) of the only canvas that the network takes, if so.
+        shape: (height, width) of the canvas, if the network takes only one.
         centred: pad on all sides instead of right and below.
 
     >>> import numpy as np
@@ -58,7 +58,7 @@ def prepare(
 
 
 def batched(views: Sequence[View], *, centred: bool = False) -> tuple[Tensor, list[Letterbox]]:
-    """Pad views to the smallest shape that holds them all. -> (B, 3, H, W), and the way back of each."""
+    """Pad views to the smallest shape that holds them all. -> (B, 3, H, W), and the letterbox of each."""
     canvases, letterboxes = share_shape(views, centred=centred)
     return to_tensor(canvases), letterboxes
 
@@ -70,7 +70,7 @@ def infer(
 
     Args:
         backend: the network.
-        images: views of each image, equally many. The first ones go through the network together, and so on.
+        images: views of each image, the same number for all. First views form a batch, second views another.
         objectness: only rows above this are wanted.
         centred: pad on all sides where views differ in shape.
 
@@ -97,10 +97,10 @@ def select(
 
     Args:
         images: rows of each image.
-        thresholds: of NMS.
+        thresholds: settings of NMS.
         names: class names by label.
         layout: columns of the rows.
-        multi_label: a row may become a detection of several classes, as evaluation wants.
+        multi_label: whether a row may become a detection of several classes, as in evaluation.
     """
     found = non_max_suppression(
         [one.rows for one in images],

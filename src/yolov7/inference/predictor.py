@@ -191,7 +191,7 @@ class Predictor:
         return _Prepared(frame, views, 1000 * (time.perf_counter() - start))
 
     def _enough_memory(self, image: Image, count: int = 1) -> AbstractContextManager[None]:
-        """Explain running out of memory by the size of the images."""
+        """Explain a failed allocation by the size of the images."""
         height, width = self.backend.shape or long_side_size(image.shape[:2], self.size)
         return enough_for_images(height, width, count)
 

@@ -17,7 +17,7 @@ def inputs_for(backend: Backend, photos: Sequence[Image], size: int, batch: int 
     """Prepare photos as prediction does, in batches of uint8 (B, 3, H, W).
 
     Args:
-        backend: network that they are for.
+        backend: network that the inputs are for.
         photos: uint8 (H, W, 3) RGB.
         size: longest side, pixels; ignored if the backend takes one shape only.
         batch: images per input; the last may have fewer.

@@ -65,7 +65,7 @@ class Names:
 
 
 def picture_suffix(frame: Frame) -> str:
-    """Suffix for pictures made of a frame: that of its name if .jpg, .jpeg or .png, else .png if lossless."""
+    """Suffix for pictures of a frame: its own .jpg, .jpeg or .png; else .png if lossless, or .jpg."""
     suffix = Path(frame.name).suffix
     if suffix.lower() in (".jpg", ".jpeg", ".png"):
         return suffix
@@ -95,11 +95,11 @@ def encoded(image: Image, suffix: str) -> bytes:
 
 @dataclass(frozen=True)
 class SinkOptions:
-    """Appearance and choice of pictures.
+    """Appearance and selection of pictures.
 
     Attributes:
         style: lines and labels of pictures and videos; blur for crops too.
-        only_found: whether images without detections get no picture.
+        only_found: whether to write no picture of images without detections.
     """
 
     style: Style = field(default_factory=Style)
@@ -147,7 +147,7 @@ class Sink(ABC):
         """
 
     def abandon(self) -> list[Path]:
-        """Close open files, as usable as possible, under their partial names. Returns their paths."""
+        """Close open files, as readable as possible, under their partial names. Returns their paths."""
         return []
 
     def __enter__(self) -> Sink:

@@ -30,7 +30,7 @@ NOTEBOOK_SIDE = 1280
 
 @dataclass(frozen=True)
 class Timings:
-    """Milliseconds per image in each stage; of a batch its share.
+    """Milliseconds per image in each stage; the time of a batch is divided by its images.
 
     ``read`` (decoding) and ``prepare`` (letterbox) run in the background while the network works on earlier
     images.
@@ -52,7 +52,7 @@ class Result:
         source: path or URL.
         index: number of the image in this run, from 0.
         timings: milliseconds by stage.
-        frame: the image with what its source knows, such as the position in a video.
+        frame: frame of the source, with details such as the position in a video.
 
     An unreadable image has a result too: with an `error`, without detections, and with an empty `image`
     (0, 0, 3).
@@ -98,7 +98,7 @@ class Result:
 
         Raises:
             OutputError: the file cannot be written.
-            UsageError: another suffix.
+            UsageError: unsupported suffix.
         """
         suffix = Path(path).suffix.lower()
         if suffix not in (".jpg", ".jpeg", ".png"):

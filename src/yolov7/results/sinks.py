@@ -1,8 +1,8 @@
 """Files about detections: pictures, text, json, csv, crops, video.
 
 Every kind has its own file or folder in the run's directory. A file gets its name when it is complete; until
-then, and for good if the run is aborted, it ends in ``.partial`` and can be read nevertheless. No result is
-kept in memory.
+then, and for good if the run is aborted, its name ends in ``.partial``, and it is readable. No result is kept
+in memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _FilesSink(Sink):
 
 
 class PictureSink(_FilesSink):
-    """pictures/NAME.jpg or .png: images with their boxes; the frames of a video in a folder of its name."""
+    """pictures/NAME.jpg or .png: images with their boxes; frames of a video in a folder named after it."""
 
     result = "pictures"
 
@@ -49,7 +49,7 @@ class PictureSink(_FilesSink):
 
 
 class TextSink(_FilesSink):
-    """txt/NAME.txt: a line per box as in YOLO label files, and its score; empty without boxes.
+    """txt/NAME.txt: a line per box as in YOLO label files, then its score; empty without boxes.
 
     ``label centre_x centre_y width height score``, the box in fractions of the image.
     """
@@ -107,9 +107,9 @@ class _OneFileSink(Sink):
 
 
 class CsvSink(_OneFileSink):
-    """detections.csv: a row per box, in pixels. Its header is that of the first image with detections.
+    """detections.csv: a row per box, in pixels. The header comes from the first image with detections.
 
-    A source or a name that a spreadsheet would take for a formula begins with an apostrophe.
+    A source or a name that a spreadsheet would read as a formula gets a leading apostrophe.
     """
 
     result = "detections.csv"
@@ -155,7 +155,7 @@ def _cell(value: Any, decimals: int) -> str:
 
 
 def _no_formula(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
+    """Text, after an apostrophe if a spreadsheet would read it as a formula."""
     begins = text[:1] in ("\t", "\r", "\n") or text.lstrip()[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
     return f"'{text}" if len(text) > 1 and begins else text
 
@@ -166,7 +166,7 @@ class JsonSink(_OneFileSink):
     ``images`` (those without detections too), ``annotations`` (with ``score``), ``categories`` (ids are
     labels, from 0), and ``skipped``: unreadable images, with the reason.
 
-    Until the end detections.json.partial is a JSON list, complete after each image, with one entry per line:
+    During the run, detections.json.partial is a JSON list, valid after each image, with one entry per line:
     ``{"image": ..., "annotations": [...]}`` or ``{"skipped": ...}``. A killed process leaves that.
     """
 
@@ -248,7 +248,7 @@ SINKS: dict[str, type[Sink]] = {
 
 
 class Sinks(Sink):
-    """Several sinks as one: an error of one does not keep the others from writing.
+    """Several sinks as one: an error in one does not stop the others.
 
     Args:
         sinks: sinks, in the order in which they write.

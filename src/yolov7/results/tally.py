@@ -10,7 +10,7 @@ from yolov7.sources.frames import Frame
 from yolov7.text import listed, plural, printable
 
 _MAX_LISTED = 5  # classes or reasons in a line
-_MAX_REPORTED = 20  # errors of writing that are reported one by one
+_MAX_REPORTED = 20  # write errors that are reported one by one
 
 
 class RunTally:

@@ -28,8 +28,8 @@ _FRAGMENTS = (
     if av.library_versions["libavformat"] >= (61, 7, 100)
     else {}
 )
-"""From FFmpeg 7.1 on, the file of a killed process can be played: it consists of fragments of one second, and
-becomes an ordinary MP4 when it is complete."""
+"""Fragments of one second (FFmpeg 7.1 or later): the file of a killed process can be played, and a complete
+file is an ordinary MP4."""
 _BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
 
 
@@ -87,7 +87,7 @@ class VideoSink(Sink):
         assert frame.video is not None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(partial_path(path)), "w", format="mp4", options=_FRAGMENTS)
-        codec, options = "mpeg4", {"flags": "+qscale", "global_quality": "354"}  # 118 x 3 of 31
+        codec, options = "mpeg4", {"flags": "+qscale", "global_quality": "354"}  # 118 x quality 3 of 31
         if "libx264" in av.codecs_available:
             codec, options = "libx264", {"preset": "veryfast", "crf": "21"}
         rate = Fraction(frame.video.fps or 25).limit_denominator(1001)
@@ -101,7 +101,7 @@ class VideoSink(Sink):
         self._last = -1
 
     def _fitted(self, picture: Image) -> Image:
-        """Fit a picture to the video's size: that of the first frame, made even as the format requires."""
+        """Fit a picture to the video's size: the first frame's, made even as the format requires."""
         height, width = picture.shape[:2]
         down, right = self._stream.height - height, self._stream.width - width
         if (down, right) == (0, 0):

@@ -1,1 +1,1 @@
-"""Images from files, folders, videos, URLs, cameras, arrays: one after the other, read ahead."""
+"""Images from files, folders, videos, URLs, cameras, arrays: one at a time, read ahead."""

@@ -15,7 +15,7 @@ from yolov7.types import Image
 
 
 def is_picture(value: object) -> bool:
-    """Whether a value is of a type that `to_images` takes."""
+    """Test if `to_images` accepts the type of a value."""
     return isinstance(value, np.ndarray | Tensor | PIL.Image.Image)
 
 
@@ -27,7 +27,7 @@ def to_images(picture: Any) -> list[npt.NDArray[Any]]:
             C is 1 (grey), 3 (RGB) or 4 (RGB and alpha).
 
     Raises:
-        UsageError: another shape.
+        UsageError: unsupported shape.
         SourceError: the file behind a Pillow image is damaged.
     """
     if isinstance(picture, PIL.Image.Image):
@@ -51,7 +51,7 @@ def to_rgb(pixels: npt.NDArray[Any]) -> Image:
     """Convert pixels (H, W) or (H, W, C) to uint8 (H, W, 3) RGB, without alpha. uint8 RGB is not copied.
 
     Raises:
-        UsageError: not uint8, uint16 (of which the upper 8 bits count), or floating point in [0, 1].
+        UsageError: not uint8, uint16 (its upper 8 bits are used), or floating point in [0, 1].
     """
     pixels = _to_uint8(pixels)
     if pixels.ndim == 2:

@@ -16,7 +16,7 @@ class VideoPosition:
         number: number of the frame, from 0, skipped frames included.
         time: seconds since the first frame: timestamp of the video, or by the clock for live sources.
         fps: average frames per second; None if unknown.
-        live: whether it comes from a camera or a live stream, which does not wait.
+        live: whether the source is a camera or a live stream, which does not wait for the consumer.
     """
 
     number: int
@@ -31,9 +31,9 @@ class Frame:
 
     Attributes:
         image: uint8 (H, W, 3) RGB; None if there is an error.
-        source: origin, for people: a path, "image0", a URL without its password, "webcam:0".
-        name: relative path for results: below the folder or as in the list that it came from; otherwise the
-            name of the file. All frames of a video have the name of the video.
+        source: origin, for display: a path, "image0", a URL without its password, "webcam:0".
+        name: relative path for results: within the source folder, or as listed in the source list; otherwise
+            the file name. All frames of a video share the video's name.
         index: number of the frame in the whole run, from 0.
         video: position in the video; None for an image.
         error: reason why there is no image.
@@ -56,7 +56,7 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) in the source. Detections are in its pixels."""
+        """(height, width) of the source image, in whose pixels detections are given."""
         if self.full_size is not None:
             return self.full_size
         assert self.image is not None

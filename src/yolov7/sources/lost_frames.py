@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _SOLID = frozenset({"flv", "matroska,webm", "nut"})
-"""Formats with contiguous packets, in which bytes that belong to no packet are found."""
+"""Formats with contiguous packets: bytes between two packets mean damage."""
 _SLICED = frozenset({"asf", "mpeg", "mpegts", "ogg"})
-"""Formats that slice packets, in which they are not; their frame rate is hardly ever variable."""
+"""Formats that slice packets, where such bytes mean nothing; their frame rate is hardly ever variable."""
 _HOLE = 100
-"""Fewest bytes between two packets that count as damage; headers have up to 30."""
+"""Minimum bytes between two packets that count as damage; headers take up to 30."""
 _REORDERED = 16
-"""Most frames by which the order of pictures differs from that of packets."""
+"""Maximum distance, in frames, between decoding order and display order."""
 _EMPTY = 20
 """Largest packet in bytes that may mean "no new picture"."""
 _FEW = 1 / 8
-"""Largest share of long intervals in a constant rate with losses; more make a variable rate."""
+"""Maximum fraction of long intervals at a constant frame rate with losses; above it the rate is variable."""
 _LEAST = 8
-"""Fewest intervals that determine a rate."""
+"""Minimum number of intervals that determine a frame rate."""
 _PAUSE = 1.0
-"""Length in seconds from which a gap without other evidence is a pause of the recording."""
+"""Seconds from which a gap without other evidence counts as a pause in the recording."""
 
 
 class LostFrames:
-    """Record of the packets of a video file and of the pictures that were decoded from them.
+    """Record of a video file's packets and of the pictures decoded from them.
 
     Times alone are not enough: a variable frame rate has gaps too. A gap counts if a packet in it gave no
-    picture, if bytes near it belong to no packet, or, in formats that show neither, if the rate is constant
-    otherwise. Frame counts in headers do not help: edits and repeated pictures change them.
+    picture, if bytes near it belong to no packet, or, in formats that show neither, if the rate is otherwise
+    constant. Frame counts in headers do not help: edits and repeated pictures change them.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
@@ -63,22 +63,22 @@ class LostFrames:
         if self._torn:
             self._holes.append(seconds)
             self._torn = False
-        if packet.size > _EMPTY and not packet.is_discard:  # which an edit leaves out
+        if packet.size > _EMPTY and not packet.is_discard:  # discarded by an edit list
             self._begun |= packet.is_keyframe
             self._early += not self._begun
             self._packets.append(seconds)
 
     @property
     def pictures(self) -> int:
-        """Number of pictures."""
+        """Number of decoded pictures."""
         return len(self._pictures)
 
     def picture(self, seconds: float) -> None:
-        """Record the time of a picture, seconds."""
+        """Record the time of a picture, in seconds."""
         self._pictures.append(seconds)
 
     def unread(self) -> int:
-        """Bytes of a fragmented MP4 file after its last fragment found, if more than an index."""
+        """Bytes after the last fragment found in a fragmented MP4 file; 0 if they may be its index."""
         rest = self._size - self._byte
         whole = self._stream.frames > 0 or not self._format.startswith("mov") or rest < 0.05 * self._size
         return 0 if whole else rest

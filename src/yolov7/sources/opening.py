@@ -1,4 +1,4 @@
-"""Sources: everything that users name or hand in, as frames, one at a time."""
+"""Sources: whatever users name or pass in, as frames, one at a time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Ready = TypeVar("Ready")
 
 @dataclass(frozen=True, slots=True)
 class _Later:
-    """Parts that are unknown until their turn: those of a generator, or of a URL without an ending."""
+    """Parts that are unknown until they are reached: items of a generator, or a URL without a suffix."""
 
     parts: Callable[[], Iterable[_Part]]
 
@@ -55,7 +55,7 @@ _Part = Still | Video | Webcam | _Later
 class Source:
     """Iterable frames of files, videos, arrays, cameras...
 
-    Images are read at their turn. An image that cannot be read is a frame with an error.
+    Images are read when they are reached. An image that cannot be read is a frame with an error.
 
     Attributes:
         live: whether it is a camera or a live stream, which never ends by itself.
@@ -75,7 +75,7 @@ class Source:
     def total(self) -> int | None:
         """Number of frames, for a progress bar; None if unknown.
 
-        An animation counts as one image. The number of frames of a video comes from its header, which is read
+        An animation counts as one image. A video's number of frames comes from its header, which is read
         here, and may be inexact.
         """
         total = 0
@@ -89,10 +89,10 @@ class Source:
     def reduced(self, at_least: int) -> Source:
         """Return the same source with JPEG files decoded at 1/2, 1/4 or 1/8 of their size.
 
-        Detections are in pixels of the full image nevertheless: ``Frame.size``.
+        Detections are still in pixels of the full image: ``Frame.size``.
 
         Args:
-            at_least: pixels that the long side keeps: see :func:`yolov7.images.reading.read_image`.
+            at_least: minimum long side after decoding, pixels: see :func:`yolov7.images.reading.read_image`.
         """
         return Source(
             [part.reduced(at_least) if isinstance(part, Still) else part for part in self._parts], self._every
@@ -149,20 +149,20 @@ def open_source(
               sub-folders; images of unsupported formats (HEIC, raw, PDF) are frames with an error
             - glob, such as "photos/*.jpg"; "photos/**" includes sub-folders
             - http(s) URL of an image, a video or a playlist (HLS, DASH); rtsp or rtmp URL
-            - number of a webcam, also as text of one or two digits: 0
+            - index of a webcam, as a number or as text of one or two digits: 0
             - "-": standard input, either one image or, if it is text, a path or URL in each line
             - numpy (H, W, 3) RGB, also grey, with alpha, or a batch (B, H, W, 3); uint8, uint16, or float in
               [0, 1]; tensor (3, H, W) or (B, 3, H, W); Pillow image
-            - content of an image file, as bytes or as a file that is open for reading
+            - content of an image file, as bytes or as a file opened for reading bytes
             - list or tuple of these, except live ones; or another iterable of these, read one by one
-            - a Source, which is returned as it is
-        every: interval of the frames that are taken of a video or an animation.
+            - a Source, which is returned unchanged
+        every: use every n-th frame of a video or an animation.
         newest: skip frames that a slow consumer misses, instead of waiting; by default for live sources only.
         timeout: seconds without data after which a URL is given up.
-        reconnects: number of attempts in a row to reopen a lost stream.
+        reconnects: number of consecutive attempts to reopen a lost stream.
         max_download: largest image to download, bytes.
-        frames: number of frames after which a video or stream ends.
-        duration: seconds after which a video or stream ends: of the video's time, or by the clock if live.
+        frames: maximum number of frames per video or stream.
+        duration: maximum seconds per video or stream: of the video's time, or by the clock if live.
 
     Raises:
         UsageError: not a source, or an invalid option.
@@ -187,7 +187,7 @@ def open_source(
 
 
 class _Opener:
-    """Opener of the things that users name or hand in, as parts of a source."""
+    """Opener of whatever users name or pass in, as parts of a source."""
 
     def __init__(self, options: VideoOptions, max_download: int) -> None:
         self.options = options
@@ -222,7 +222,7 @@ class _Opener:
         )
 
     def several(self, things: Sequence[Any]) -> list[_Part]:
-        """Open a list. A missing image among several things is a part that fails at its turn."""
+        """Open a list. A missing image among several things fails when it is reached."""
         if not things:
             raise UsageError("the list of sources is empty")
         parts: list[_Part] = []
@@ -237,7 +237,7 @@ class _Opener:
         return parts
 
     def one_by_one(self, things: Iterable[Any]) -> Iterator[_Part]:
-        """Open the things of an iterable at their turns."""
+        """Open the items of an iterable as they are reached."""
         for index, thing in enumerate(things):
             try:
                 yield from self.one(thing, index)
@@ -264,7 +264,7 @@ class _Opener:
         raise missing(path)
 
     def _found(self, path: Path, name: str) -> _Part:
-        """Open a file in a folder or a glob; an unreadable one fails at its turn."""
+        """Open a file of a folder or a glob; an unreadable one fails when it is reached."""
         try:
             return self._file(path, name)
         except SourceError as error:
@@ -308,7 +308,7 @@ class _Opener:
         return content
 
     def _ask(self, url: str) -> list[_Part]:
-        """Open the image or video at a URL whose ending does not say which it is."""
+        """Open the image or video at a URL whose suffix does not tell which it is."""
         shown, name = without_password(url), url_name(url)
         try:
             content = fetch_image(url, timeout=self.options.timeout, max_bytes=self.max_download)
@@ -351,7 +351,7 @@ class _Opener:
 
 
 def _is_many(thing: Any) -> bool:
-    """Whether something is an iterable of sources, not itself an image, text or file."""
+    """Test for an iterable of sources that is not itself an image, text or file."""
     if isinstance(thing, str | bytes | bytearray | memoryview | os.PathLike | Mapping) or is_picture(thing):
         return False
     return isinstance(thing, Iterable) and not hasattr(thing, "read")

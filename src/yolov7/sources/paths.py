@@ -15,7 +15,7 @@ from yolov7.sources.video import VIDEO_SUFFIXES
 
 READABLE_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 _WANTED = READABLE_SUFFIXES | FOREIGN_SUFFIXES.keys()
-"""Endings of the files that are taken of a folder. Unsupported images among them become errors."""
+"""Suffixes of the files taken from a folder. Unsupported image formats among them become errors."""
 _ENDINGS = "files that end in " + " ".join(sorted(READABLE_SUFFIXES))
 
 
@@ -59,7 +59,7 @@ def files_of_glob(pattern: str) -> tuple[list[Path], Path]:
     Raises:
         SourceError: there are none.
     """
-    files = _readable(map(Path, glob.iglob(pattern, recursive=True)))  # noqa: PTH207 - takes absolute ones too
+    files = _readable(map(Path, glob.iglob(pattern, recursive=True)))  # noqa: PTH207 - takes absolute patterns too
     if not files:
         raise SourceError(f"nothing matches {pattern}", expected=_ENDINGS)
     parts = Path(pattern).parts
@@ -68,7 +68,7 @@ def files_of_glob(pattern: str) -> tuple[list[Path], Path]:
 
 
 def missing(path: Path) -> SourceError:
-    """Error for a path that does not exist: its first missing part, and similar names beside that."""
+    """Error for a path that does not exist, with its first missing part and similar names there."""
     while not is_folder(path.parent):
         path = path.parent
     try:

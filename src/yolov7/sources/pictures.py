@@ -22,7 +22,7 @@ _PAGED = frozenset({".tif", ".tiff"})
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Function that loads a frame, and the memory that this takes: bytes, or a function that finds out."""
+    """Function that loads a frame, and the memory this takes: bytes, or a function that returns them."""
 
     load: Callable[[], Frame]
     weight: int | Callable[[], int] = 0
@@ -30,7 +30,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """An image that is read at its turn.
+    """Image that is read when it is reached.
 
     Attributes:
         source, name: as in `Frame`.
@@ -55,7 +55,7 @@ class Still:
         return replace(self, read=read, full_size=partial(image_size, self.file))
 
     def load(self) -> Frame:
-        """Read the frame; one with an error if that fails."""
+        """Read the frame; a failure gives a frame with an error."""
         begin = time.perf_counter()
         try:
             image = self.read()
@@ -97,7 +97,7 @@ class Still:
 
 
 def broken(source: str, error: Yolov7Error, name: str | None = None) -> Still:
-    """Image that fails at its turn."""
+    """Image that raises the error when it is reached."""
 
     def fail() -> NoReturn:
         raise error
@@ -141,13 +141,13 @@ class Delivery:
 
 
 def delivered(source: str, name: str, fetch: Callable[[], bytes], shown: str | None = None) -> Still:
-    """Image in the content of a file that a function returns."""
+    """Image decoded from the file content that a function returns."""
     delivery = Delivery(fetch, shown or source)
     return Still(source, name, delivery.read, weigh=delivery.weigh)
 
 
 def picture_by_content(path: Path, name: str) -> Still | None:
-    """Image in a file whose ending is not that of an image; None if there is none.
+    """Image in a file without an image suffix; None if the content is no image.
 
     Raises:
         SourceError: an image of an unsupported format, or an unreadable file.
@@ -158,7 +158,7 @@ def picture_by_content(path: Path, name: str) -> Still | None:
     except OSError as error:
         raise SourceError(f"cannot be opened: {error.strerror}", file=path) from error
     foreign = path.suffix.lower() in FOREIGN_SUFFIXES
-    if is_image(start) and not (foreign and start.startswith(MAGICS)):  # many raw files are TIFFs of a kind
+    if is_image(start) and not (foreign and start.startswith(MAGICS)):  # many raw formats are TIFFs
         return still_file(path, name)
     if kind := foreign_kind(start, path):
         raise SourceError(unsupported(kind).message, file=path)

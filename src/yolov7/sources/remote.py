@@ -31,7 +31,7 @@ _VIDEO_STARTS = re.compile(
     re.DOTALL,
 )
 _PATIENCE = 10
-"""Longest transfer, in timeouts, so that a server that drips is given up."""
+"""Longest transfer, in timeouts: a server that sends a few bytes at a time is given up."""
 _CHUNK = 1 << 16
 
 
@@ -61,7 +61,7 @@ def check_scheme(url: str) -> None:
 
 
 def without_password(url: str) -> str:
-    """Remove user and password from a URL, so that it may be shown. Paths stay as they are.
+    """Remove user and password from a URL, so that it may be shown. Paths are unchanged.
 
     >>> without_password("rtsp://me:secret@camera/1")
     'rtsp://camera/1'
@@ -75,7 +75,7 @@ def url_path(url: str) -> PurePosixPath:
 
 
 def url_name(url: str) -> str:
-    """Name for results: that of the file, or of the server.
+    """Name for results: the file name, or the server's name.
 
     >>> url_name("https://example.org/photos/a%20b.jpg?size=large")
     'a b.jpg'
@@ -86,7 +86,7 @@ def url_name(url: str) -> str:
 def fetch_image(url: str, *, timeout: float, max_bytes: int = MAX_DOWNLOAD) -> bytes | None:
     """Download an image from an http or https URL; return None at once if it is a video.
 
-    Its first bytes decide which it is; the type that the server states counts only if they do not.
+    The first bytes decide which it is; the server's content type counts only if they do not.
 
     Args:
         url: address.
@@ -136,10 +136,10 @@ def _read(response: HTTPResponse, shown: str, max_bytes: int) -> bytes | None:
 
 
 def _is_video(start: bytes, headers: Message, shown: str) -> bool:
-    """Whether a response is a video, not an image, by its first bytes.
+    """Test by its first bytes if a response is a video, not an image.
 
     Raises:
-        SourceError: neither, but a page.
+        SourceError: it is a web page.
     """
     if is_image(start) or foreign_kind(start):
         return False

@@ -35,12 +35,12 @@ VIDEO_SUFFIXES = frozenset({
     ".trp", ".ts", ".vob", ".webm", ".wmv", ".wtv", ".y4m",
 })
 # fmt: on
-"""Endings (lower case) of video files. Files of other endings are recognised by their content."""
+"""Suffixes (lower case) of video files. Files with other suffixes are recognised by their content."""
 PLAYLIST_SUFFIXES = frozenset({".m3u8", ".mpd"})
-"""Endings of the URLs of segmented videos (HLS, DASH)."""
+"""Suffixes of the URLs of segmented videos (HLS, DASH)."""
 
 _LONGEST_PAUSE = 10.0
-"""Longest time in seconds between two attempts to reconnect. The first is 1 s, each next twice as long."""
+"""Longest pause in seconds between two attempts to reconnect. The first is 1 s; each later one doubles."""
 
 _BT709 = 1  # FFmpeg's AVCOL_SPC_BT709
 Rotation = Callable[[Image], Image]
@@ -48,15 +48,15 @@ Rotation = Callable[[Image], Image]
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Options of reading videos and streams.
+    """Options for reading videos and streams.
 
     Attributes:
-        every: interval of the frames that are taken, from the first.
+        every: use every n-th frame, from the first.
         newest: skip frames that a slow consumer misses, instead of waiting; None: for live sources only.
         timeout: seconds without data after which a stream is given up.
-        reconnects: number of attempts in a row to reopen a lost stream.
-        frames: number of frames taken after which to stop; None: at the end.
-        duration: seconds after which to stop: of the video's time, or by the clock if live.
+        reconnects: number of consecutive attempts to reopen a lost stream.
+        frames: maximum number of frames; None: no limit.
+        duration: maximum seconds: of the video's time, or by the clock if live.
     """
 
     every: int = 1
@@ -94,7 +94,7 @@ class Video:
         return scheme_of(self.address) in LIVE_SCHEMES
 
     def opens(self) -> bool:
-        """Whether its content is that of a video."""
+        """Test if the content is a video."""
         try:
             self._open().close()
         except SourceError:
@@ -102,7 +102,7 @@ class Video:
         return True
 
     def count(self) -> int | None:
-        """Number of frames by the header, nearly exact for files; None if unknown."""
+        """Number of frames from the header, nearly exact for files; None if unknown."""
         if self.live:
             return None
         try:
@@ -116,7 +116,7 @@ class Video:
         return limit if wanted is None else wanted if limit is None else min(wanted, limit)
 
     def frames(self) -> Iterator[Frame]:
-        """Yield its frames. Damaged frames and an early end are frames with an error."""
+        """Yield the frames. Damaged frames and an early end become frames with an error."""
         frames = self._reconnecting() if self.live else self._once()
         return _within(newest(frames) if _drops(self.options, live=self.live) else frames, self.options)
 
@@ -128,7 +128,7 @@ class Video:
             yield self._failed(error)
 
     def _reconnecting(self) -> Iterator[Frame]:
-        """Yield the frames of a live stream. Numbers and times continue when the connection is lost."""
+        """Yield the frames of a live stream. Numbers and times continue after a reconnection."""
         number, losses, begin = 0, 0, time.monotonic()
         while True:
             try:
@@ -139,7 +139,7 @@ class Video:
                             frame, video=replace(frame.video, number=number, time=time.monotonic() - begin)
                         )
                         number, losses = number + self.options.every, 0
-                    if container.duration is not None:  # not a camera, but a video that is over
+                    if container.duration is not None:  # not a camera, but a finished video
                         return
                     raise SourceError("the stream broke off", file=self.source)
             except SourceError as error:
@@ -153,7 +153,7 @@ class Video:
     def _open(self) -> InputContainer:
         scheme = scheme_of(self.address)
         if scheme is None:
-            # `file:` and the whitelist: a colon in a name or a disguised playlist opens nothing else.
+            # With `file:` and the whitelist, a colon in a name or a disguised playlist opens nothing else.
             address, options = f"file:{Path(self.address).absolute()}", {"protocol_whitelist": "file"}
         else:
             address = self.address
@@ -173,7 +173,7 @@ class Video:
 
     def _read(self, container: InputContainer) -> Iterator[Frame]:
         stream = container.streams.video[0]
-        # Frame threads are the fastest, but delay frames, which live sources must not.
+        # Frame threads are fastest, but they delay frames, which is wrong for live sources.
         stream.thread_type = "SLICE" if self.live else "AUTO"
         fps = _fps(stream)
         # A stream over HTTP, such as a camera's MJPEG, has no length.
@@ -221,7 +221,7 @@ class Video:
     def _lost(
         self, seen: LostFrames, errors: int, expected: float | None, patience: float
     ) -> Iterator[SourceError]:
-        """Losses beyond the errors that the decoder reported. The end may be early by `patience` seconds."""
+        """Losses beyond the errors that the decoder reported. An end `patience` seconds early is fine."""
         lost, exact = seen.count()
         if lost > errors:
             found = seen.pictures + errors
@@ -270,7 +270,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Webcam:
-    """Camera of this machine, by its number."""
+    """Webcam of this machine, by its index."""
 
     number: int
     options: VideoOptions
@@ -288,7 +288,7 @@ class Webcam:
         return None
 
     def frames(self) -> Iterator[Frame]:
-        """Yield its frames; one with an error when it is unplugged."""
+        """Yield the frames; a frame with an error when the webcam is unplugged."""
         frames = self._read()
         return _within(newest(frames) if _drops(self.options, live=True) else frames, self.options)
 
@@ -321,7 +321,7 @@ class Webcam:
 
 @contextmanager
 def _silent_opencv() -> Iterator[None]:
-    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # before, since OpenCV 5
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
     level = set_level(0)
     try:
         yield
@@ -330,7 +330,7 @@ def _silent_opencv() -> Iterator[None]:
 
 
 def _within(frames: Iterator[Frame], options: VideoOptions) -> Iterator[Frame]:
-    """Yield frames until the limits of their number or time are reached."""
+    """Yield frames up to the limit of their number or time."""
     begin = time.monotonic()
     for count, frame in enumerate(frames):
         live = frame.video is not None and frame.video.live
@@ -353,10 +353,10 @@ def _fps(stream: VideoStream) -> float | None:
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> float | None:
-    """Duration of the pictures, not of the sound, in seconds, by the header; None if unknown."""
+    """Duration of the pictures, not of the sound, in seconds, from the header; None if unknown."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    start = float((stream.start_time or 0) * (stream.time_base or 0))  # these two count from zero
+    start = float((stream.start_time or 0) * (stream.time_base or 0))  # the next two include it
     matroska = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if matroska:
         return int(matroska[1]) * 3600 + int(matroska[2]) * 60 + float(matroska[3]) - start
@@ -373,10 +373,10 @@ def _rgb(picture: av.VideoFrame) -> Image:
 
 
 def _find_rotation(picture: av.VideoFrame) -> Rotation:
-    """Function that rotates and mirrors pictures as the first one asks: phones store videos sideways.
+    """Function that rotates and mirrors pictures by the first one's display matrix: phones film sideways.
 
-    Called once per video: a picture and its side data refer to each other until garbage is collected, and
-    Python does not know how large they are.
+    Called once per video: a picture and its side data form a reference cycle, which keeps large memory that
+    Python's garbage collector does not know of.
     """
     matrix: Any = picture.side_data.get("DISPLAYMATRIX")
     if matrix is None:

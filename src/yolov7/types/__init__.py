@@ -1,8 +1,8 @@
-"""Values that rooms of this package hand to each other.
+"""Values that the subpackages pass to each other.
 
     file -> Sample -> transforms -> Batch -> Detector -> Predictions -> decode, NMS -> Detections -> sinks
 
-Boxes are ``xyxy`` in pixels, labels are contiguous from 0. Each type is validated where it is made, once.
+Boxes are ``xyxy`` in pixels, labels are contiguous from 0. Each value is validated once, on creation.
 """
 
 from yolov7.types.batch import Assignment, Batch, Places, Predictions, Targets

@@ -36,7 +36,7 @@ class Batch:
     Attributes:
         images: (B, 3, H, W), float in [0, 1], or uint8 until they are on the device.
         targets: ground truth, or None.
-        image_ids: id of each image in the data set, of a mosaic that of its first image; empty if unknown.
+        image_ids: id of each image in the data set (of a mosaic's first image); empty if unknown.
     """
 
     images: Tensor
@@ -61,7 +61,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Places:
-    """Places in a head's logits, in any order, repeated or not. All fields are int64 (P,).
+    """Places in a head's logits, in any order, possibly repeated. All fields are int64 (P,).
 
     Attributes:
         level: index of the level, from the finest.
@@ -105,7 +105,7 @@ class Assignment(Places):
 
     Attributes:
         target: index into the batch's :class:`Targets`.
-        order: priority of a positive: of those that share a cell and an anchor, the highest one sets the
+        order: priority of a positive: among those that share a cell and an anchor, the highest sets the
             objectness. Default: position in the list.
     """
 

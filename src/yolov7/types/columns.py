@@ -1,13 +1,13 @@
-"""Columns of Detections: values that each detection has one of.
+"""Columns of Detections: kinds of values, each with one value per detection.
 
 A `Column` says how its values are selected, mapped to the source image, written, read back and drawn.
-Detections and everything that writes them go through the table of columns, so that a new one is one call::
+Detections and everything that writes them go through the table of columns, so that a new one takes one call::
 
     add_column(Column("depth"))                                # one number per detection
-    add_column(Column("points", shape=(17, 2), pixels=True))   # 17 points, which are mapped to the source
+    add_column(Column("points", shape=(17, 2), pixels=True))   # 17 points, mapped to the source image
 
-Such a column is written under its name: to json, COCO, csv, pandas and supervision. A subclass overrides what
-is to be different, such as `draw`.
+Such a column is written under its name: to json, COCO, csv, pandas and supervision. A subclass overrides
+whatever differs, such as `draw`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Column:
         dtype: numpy dtype of the values.
         pixels: whether values are x, y pairs (the last axis) in pixels of the image.
         decimals: digits after the point in json, COCO and csv.
-        field: name in files, if another.
+        field: name in files, if different.
         supervision: argument of ``supervision.Detections``; an entry of its ``data`` if None.
     """
 
@@ -59,7 +59,7 @@ class Column:
 
     def from_tensor(self, values: Tensor) -> Values:
         """Values of a tensor on any device, of any dtype."""
-        if values.dtype == torch.bfloat16:  # numpy has none
+        if values.dtype == torch.bfloat16:  # unknown to numpy
             values = values.float()
         return values.numpy(force=True).astype(self.dtype, copy=False)
 
@@ -68,7 +68,7 @@ class Column:
         return values[index]
 
     def to_source(self, values: Values, letterbox: Letterbox) -> Values:
-        """Values for the source image of a letterboxed one."""
+        """Map values from a letterboxed image to its source image."""
         return letterbox.to_source(values) if self.pixels else values
 
     def to_json(self, values: Values, names: Sequence[str]) -> Fields:
@@ -84,11 +84,11 @@ class Column:
         return {self.field: values if values.ndim == 1 else list(values)}
 
     def to_txt(self, values: Values, size: tuple[int, int]) -> list[str]:
-        """Text for a line of a YOLO label file; of an image of size (height, width). Default: none."""
+        """Text for a line of a YOLO label file, for an image of size (height, width). Default: none."""
         return []
 
     def read(self, fields: Mapping[str, Sequence[Any]]) -> Values | None:
-        """Values (N, *shape) from any of the forms in which they are written; None if they are not there."""
+        """Values (N, *shape) from any of their written forms; None if absent."""
         if self.field not in fields:
             return None
         values = fields[self.field]

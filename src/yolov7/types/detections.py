@@ -40,7 +40,7 @@ class Detections:
         columns: further values by the name of their column, (N, *shape); see `yolov7.types.columns`.
 
     Raises:
-        UsageError: values of another shape or number, or of an unknown column.
+        UsageError: values of the wrong shape or number, or of an unknown column.
 
     >>> import numpy as np
     >>> boxes = np.array([[10, 10, 60, 40], [0, 0, 5, 5]], np.float32)
@@ -82,25 +82,25 @@ class Detections:
 
     @classmethod
     def empty(cls, names: Sequence[str] = ()) -> Detections:
-        """Return no detections, of a network with these class names."""
+        """Make Detections without any detection, with these class names."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), tuple(names))
 
     @classmethod
     def from_tensors(
         cls, boxes: Tensor, scores: Tensor, labels: Tensor, names: Sequence[str], **columns: Tensor
     ) -> Detections:
-        """Make detections of tensors on any device, of any dtype."""
+        """Make detections from tensors on any device, of any dtype."""
         tensors = {"boxes": boxes, "scores": scores, "labels": labels, **columns}
         arrays = {name: COLUMNS[name].from_tensor(values) for name, values in tensors.items()}
         return cls._of(tuple(names), **arrays)
 
     @classmethod
     def from_records(cls, records: Iterable[Mapping[str, Any]], names: Sequence[str] = ()) -> Detections:
-        """Read detections back from what was written about them.
+        """Read detections back from written records.
 
         Args:
             records: one per detection: entries of a COCO file or of `Result.to_json`, rows of a csv file, or
-                ``table.to_dict("records")`` of a pandas table. Unknown fields are left out.
+                ``table.to_dict("records")`` of a pandas table. Unknown fields are ignored.
             names: class names by label.
 
         Raises:
@@ -146,7 +146,7 @@ class Detections:
         """Pick one detection by its number, or several by a slice, a mask (N,) or numbers."""
         kind = Detections
         if isinstance(index, SupportsIndex) and not isinstance(index, np.ndarray):
-            number = range(len(self))[index]  # IndexError beyond the end; from the end where negative
+            number = range(len(self))[index]  # IndexError beyond the end; negative counts from the end
             index, kind = slice(number, number + 1), Detection
         elif isinstance(index, Sequence):
             index = np.asarray(index, dtype=None if len(index) else np.int64)
@@ -243,7 +243,7 @@ class Detections:
             uint8 (H, W, 3) RGB.
 
         Raises:
-            UsageError: no image, or another kind.
+            UsageError: no image, or an unsupported one.
         """
         if image is not None and not isinstance(image, np.ndarray) and hasattr(image, "convert"):
             image = np.asarray(image.convert("RGB"))

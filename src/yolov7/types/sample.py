@@ -55,7 +55,7 @@ class Letterbox:
     padding: tuple[float, float]
 
     def of_source(self, size: tuple[int, int]) -> Letterbox:
-        """Letterbox for a source of another size (height, width), of which a smaller copy was letterboxed."""
+        """Letterbox for a source of size (height, width), of which a smaller copy was letterboxed."""
         if size == self.source_size:
             return self
         (height, width), (own_height, own_width) = size, self.source_size
