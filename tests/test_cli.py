@@ -435,7 +435,7 @@ def test_reproduce_takes_names_in_any_case(capsys):
 
 def test_train_asks_for_data(capsys):
     assert run("train") == 2
-    assert "a data set to learn from is needed" in capsys.readouterr().err
+    assert "a training data set is needed" in capsys.readouterr().err
 
 
 def test_train_and_go_on(tmp_path, monkeypatch, capsys):

@@ -178,7 +178,7 @@ def test_images_elsewhere_and_the_released_mapping_on_the_command_line(
         assert stop.value.code == 0
         written[options] = json.loads(found.read_text())
     assert written[()] != written["--released-mapping",]
-    assert "an image size of 70 is no multiple of 32: 96 is taken" in caplog.text
+    assert "image size 70 is not a multiple of 32: rounded up to 96" in caplog.text
     with pytest.raises(SystemExit):
         main(["doctor", str(alone)])
     assert "name their folder with --images DIR" in capsys.readouterr().err

@@ -36,7 +36,7 @@ def area(boxes: Tensor) -> Tensor:
 
 def intersection(a: Tensor, b: Tensor) -> Tensor:
     """Area shared by boxes whose leading shapes broadcast. ``(..., 4), (..., 4) -> (...)``."""
-    # Faster by single coordinates than by pairs: memory is read in one direction.
+    # Single coordinates are faster than pairs: memory is read in one direction.
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.unbind(-1), b.unbind(-1)
     width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
     height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
@@ -54,14 +54,14 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def complete_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Complete IoU (CIoU), in (-1.5, 1]: IoU minus penalties for distance of centres and aspect ratios.
+    """Complete IoU (CIoU), in (-1.5, 1]: IoU minus penalties for the centres' distance and for aspect ratio.
 
     ``(..., 4), (..., 4) -> (...)``; leading shapes broadcast. Boxes that do not overlap have a gradient too.
-    The weight of the aspect ratio is a constant in it.
+    The weight of the aspect-ratio term is detached.
 
     Source: Zheng et al., Distance-IoU loss (arXiv 1911.08287), Sec. 3.
     """
-    tiny = 1e-7  # against division by zero; the value of the published recipe
+    tiny = 1e-7  # avoids division by zero; the value of the published recipe
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.unbind(-1), b.unbind(-1)
     a_width, a_height, b_width, b_height = ax2 - ax1, ay2 - ay1 + tiny, bx2 - bx1, by2 - by1 + tiny
     shared = intersection(a, b)

@@ -29,7 +29,7 @@ _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class ClassReport:
-    """Frequency of a class in a split: boxes (without crowds), and images with such a box."""
+    """Frequency of a class in a split: boxes without crowds, and images with such a box."""
 
     name: str
     boxes: int
@@ -41,10 +41,10 @@ class BoxSizes:
     """Sizes of a split's boxes, without crowds.
 
     Attributes:
-        small, medium, large: objects below 32 x 32 pixels, between, and above 96 x 96 (COCO's sizes).
+        small, medium, large: numbers of objects below 32 x 32 pixels, between, and above 96 x 96 (COCO).
         widths, heights: 0, 5, 25, 50, 75, 95 and 100 % quantiles, pixels.
         aspect_ratios: the same quantiles of width / height.
-        shares: the same quantiles of the square root of box area / image area.
+        shares: the same quantiles of sqrt(box area / image area).
     """
 
     small: int
@@ -61,7 +61,7 @@ class AnchorReport:
     """Fraction of boxes that a network's anchors match (`data.anchors.best_possible_recall`).
 
     Attributes:
-        variant: name of the network; others share its anchors.
+        variant: name of the network; related networks share its anchors.
         size: training size, pixels.
         recall: best possible recall, 0 to 1. Below 0.98, training fits new anchors.
     """
@@ -78,10 +78,10 @@ class SplitReport:
     Attributes:
         name: name of the split: "train", "val2017", ...
         images: number of readable images.
-        unlabelled: number of these without a label file.
-        empty: number of these without a box, unlabelled ones included.
+        unlabelled: images without a label file.
+        empty: images without a box, unlabelled ones included.
         boxes: number of boxes, without crowds.
-        crowds: number of boxes around a group.
+        crowds: number of crowd boxes.
         outlines: number of boxes with a polygon.
         image_sizes: the five most frequent (height, width), with the number of images.
         classes: frequency of each class, in label order.
@@ -108,7 +108,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Image that occurs several times, byte for byte; each place is (split, path)."""
+    """Copies of an image, identical byte for byte; each place is (split, path)."""
 
     places: tuple[tuple[str, str], ...]
 
@@ -124,8 +124,8 @@ class DataReport:
         splits: report of each readable split.
         defects: defects of all splits, each once.
         duplicates: images that occur more than once within a split.
-        leaks: images shared by several splits, which makes validation results too good. Unions of other
-            splits (trainval of train and val) are ignored.
+        leaks: images shared by several splits, which make validation results too good. A split that is the
+            union of others, such as trainval, is ignored.
     """
 
     path: str
@@ -148,7 +148,7 @@ def inspect_dataset(
 
     Args:
         path: COCO json file, YOLO data.yaml, or folder that holds a data set of any format.
-        images: image folder of a COCO json file, if it cannot be found.
+        images: image folder of a COCO json file, if it is not found by itself.
 
     Raises:
         DataError: there is no data set, or none of its splits can be read.

@@ -33,8 +33,8 @@ def test_classes_are_matched_by_name(dataset: list[str], model: list[str], mappi
         ),
         (["cat"], [], "1 of the data set's 1 classes"),
         (["cat"], ["0", "1"], "1 of the data set's 1 classes"),
-        (["a", "a"], ["a", "b"], r"stand for several classes.*\s+found:    a"),
-        (["a", "b"], ["b", "a", "A"], r"stand for several classes.*\s+found:    A, a"),
+        (["a", "a"], ["a", "b"], r"several classes share.*\s+found:    a"),
+        (["a", "b"], ["b", "a", "A"], r"several classes share.*\s+found:    A, a"),
     ],
 )
 def test_unknown_or_ambiguous_classes_are_refused(dataset: list[str], model: list[str], message: str) -> None:

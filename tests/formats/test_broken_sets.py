@@ -148,7 +148,7 @@ YOLO = {
     ),
     "a web page as image": Broken(
         yolo_images(lambda path: path.write_text("<html>404</html>")),
-        *("error", "images/val/b.png", "not an image of a known kind", 2, 2),
+        *("error", "images/val/b.png", "not an image in a known format", 2, 2),
     ),
     "truncated image": Broken(yolo_images(cut), "error", "images/val/b.png", "truncated", 2, 2),
     "an image in the list is missing": Broken(yolo_list, "error", "val.txt:2", "no such image", 2, 2),
@@ -290,7 +290,7 @@ def coco_text(change: Callable[[str], str]) -> Callable[[Path], Path]:
             ),
             "a repeated category id": (
                 coco_text(lambda text: text.replace('"id": 3,', '"id": 1,')),
-                *("instances.json:11", "an integer id of its own"),
+                *("instances.json:11", "a unique integer id"),
             ),
         }.items()
     ],

@@ -221,11 +221,11 @@ def test_element_lines_are_found_in_nested_json() -> None:
         ),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": 2}]}',
-            "an integer id of its own",
+            "a unique integer id",
         ),
         (
             '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}',
-            "no image that can be read",
+            "no readable image",
         ),
         ("[" * 100_000, "nested too deep|not json"),
     ],
@@ -378,8 +378,8 @@ def test_a_supercategory_without_annotations_is_no_class(tmp_path: Path) -> None
 
 
 CLEAR = [
-    ({"image_id": "7"}, "image_id written in another form"),
-    ({"image_id": 7.0}, "image_id written in another form"),
+    ({"image_id": "7"}, "image_id written differently"),
+    ({"image_id": 7.0}, "image_id written differently"),
     ({"category_id": "3"}, "category_id written as text"),
     ({"bbox": ["1", "2.0", " 3", "4"]}, "boxes written as text"),
     ({"bbox": "[1, 2, 3, 4]"}, "boxes written as text"),

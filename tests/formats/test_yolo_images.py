@@ -125,12 +125,12 @@ def test_a_list_of_missing_images_is_refused(tmp_path: Path, monkeypatch: pytest
     file = write_yolo(tmp_path, {"a": BOX}, yaml="names: [x]\nval: list.txt\n")
     write(tmp_path / "list.txt", "# x\ndata/obj/a.jpg\ndata/obj/b.jpg\n")
     with pytest.raises(
-        DataError, match=r"list.txt:2: none of the 2 images .*exists\s+expected: data/obj/a.jpg in "
+        DataError, match=r"list.txt:2: none of the 2 images .*exist\s+expected: data/obj/a.jpg in "
     ):
         open_dataset(file)
     monkeypatch.setattr(yolo_images, "MAX_MISSING", 3)
     write(tmp_path / "list.txt", "images/val/a.png\n" + "x.jpg\n" * 4)
-    with pytest.raises(DataError, match=r"list.txt:2: more than 3 images of the list do not exist"):
+    with pytest.raises(DataError, match=r"list.txt:2: more than 3 images in the list do not exist"):
         open_dataset(file)
 
 

@@ -215,8 +215,8 @@ def test_released_mapping_has_unrounded_padding_and_one_scale() -> None:
 def test_image_size_is_rounded_up_to_the_stride_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert [whole_strides(size, 64) for size in (64, 416, 449, 640)] == [64, 448, 512, 640]
     assert [record.getMessage() for record in caplog.records] == [
-        "an image size of 416 is no multiple of 64: 448 is taken",
-        "an image size of 449 is no multiple of 64: 512 is taken",
+        "image size 416 is not a multiple of 64: rounded up to 448",
+        "image size 449 is not a multiple of 64: rounded up to 512",
     ]
     with pytest.raises(UsageError, match=r"invalid image size.*\n.*at least 64\n  found:    63"):
         whole_strides(63, 64)

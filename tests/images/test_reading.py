@@ -530,7 +530,7 @@ def test_no_small_file_takes_much_memory_or_time(kind: str, tmp_path: Path) -> N
         Pillow.new(mode, (side, side)).save(path, **options)
     assert path.stat().st_size < 10_000_000
     outcome = run_bounded(READ, path, memory=MAX_DECODING_BYTES + 200_000_000)
-    assert outcome.answer in ([17300, 17300, 3], [17000, 17000, 3], "a JPEG of too many scans")
+    assert outcome.answer in ([17300, 17300, 3], [17000, 17000, 3], "a JPEG with too many scans")
     assert outcome.peak < 1_650_000_000
 
 

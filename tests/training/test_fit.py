@@ -296,7 +296,7 @@ def test_an_undivided_set_is_divided(options: dict[str, Any], tmp_path: Path) ->
     options |= {"data": root / "data.yaml", "epochs": 1}
     result = train(TrainConfig(**options, out=tmp_path / "run"), say=told.append, progress=False)
     assert result.finished
-    assert "nothing to measure on: 1 of 10 images are held out for it" in told
+    assert "no validation split: 1 of 10 images are held out" in told
     assert result.evaluation is not None
     config = TrainConfig(**options, val_split="none", out=tmp_path / "run")
     result = train(config, say=told.append, progress=False)
@@ -312,7 +312,7 @@ def test_nothing_to_learn_from_is_an_error(options: dict[str, Any], tmp_path: Pa
         (root / label.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
         (root / label.relative_to(source)).touch()
     (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [a]\n")
-    with pytest.raises(DataError, match="nothing to learn"):
+    with pytest.raises(DataError, match="nothing to train on"):
         train(TrainConfig(**{**options, "data": root / "data.yaml"}, out=tmp_path / "run"), progress=False)
 
 

@@ -40,8 +40,6 @@ def test_the_parts_that_are_folded_in_weights_are_named(
     told: list[str] = []
     prepare(TrainConfig(data, weights=tmp_path / "a.safetensors", size=64), None, told.append)
     said = [
-        line.partition(": ")[2]
-        for line in told
-        if line.startswith("folded in these weights, and fresh again")
+        line.partition(": ")[2] for line in told if line.startswith("folded in these weights, so fresh again")
     ]
     assert said == ([] if folded is None else [folded])

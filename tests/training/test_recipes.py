@@ -132,7 +132,7 @@ def test_rules_of_ones_own_are_stored_by_their_import_path() -> None:
         ("ema_ramp=0", "1 or more"),
         ("momentum=0", "0.01 or more"),
         ("warmup_momentum=1.5", "at most"),
-        ("label_smoothing=2", "1 at most"),
+        ("label_smoothing=2", "at most 1"),
         ("gains.box=-1", "gains.box"),
         ("auxiliary.weight=nan", "auxiliary.weight"),
         ("learning_rate=Infinity", "learning_rate"),

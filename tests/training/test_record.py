@@ -101,7 +101,7 @@ def test_a_file_of_a_run_stands_for_it(directory: Path) -> None:
     for path in (directory, directory / "last.safetensors", directory / "config.json"):
         assert find_run(path) == directory
     for path in (directory.parent, directory / "none.safetensors"):
-        with pytest.raises(UsageError, match="no run that could be continued"):
+        with pytest.raises(UsageError, match="not a run that can be resumed"):
             find_run(path)
 
 

@@ -122,7 +122,7 @@ def test_another_data_set_is_refused(options: dict[str, Any], tmp_path: Path) ->
 
 
 def test_what_is_no_run_cannot_be_continued(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no run that could be continued"):
+    with pytest.raises(UsageError, match="not a run that can be resumed"):
         train(TrainConfig(resume=tmp_path), progress=False)
 
 
@@ -165,7 +165,7 @@ def test_a_finished_run_is_extended_and_may_be_interrupted_then(copy: Path) -> N
     for row in result.history[2:]:
         expected = Schedule(recipe, 4, 3, 2).at(3 * (int(row["epoch"]) - 1)).learning_rate
         assert row["learning_rate"] == pytest.approx(expected)
-    assert any("4 epochs instead of 2: the schedule is computed anew" in line for line in told)
+    assert any("4 epochs instead of 2: the schedule is recomputed" in line for line in told)
     with pytest.raises(KeyboardInterrupt):
         train(TrainConfig(resume=other, epochs=4), callbacks=[StopAt(3, 1)], progress=False)
     again = train(TrainConfig(resume=other), say=told.append, progress=False)
@@ -238,7 +238,7 @@ def test_a_made_up_state_is_named(copy: Path, change: Callable[[dict[str, Any]],
 def test_a_run_without_any_state_is_not_begun_anew_in_silence(copy: Path) -> None:
     for path in copy.glob("*state.safetensors"):
         path.unlink()
-    with pytest.raises(DamagedCheckpointError, match=r"gone.*\n.*--weights .*last.safetensors"):
+    with pytest.raises(DamagedCheckpointError, match=r"missing.*\n.*--weights .*last.safetensors"):
         train(TrainConfig(resume=copy), progress=False)
 
 

@@ -1,10 +1,10 @@
-"""Candidates: cells and anchors that suit the place and shape of a ground truth, whatever is predicted there.
+"""Candidates: cells and anchors that match a ground truth's place and shape, independent of predictions.
 
   fine: reach 0.5         coarse: reach 1
     ┌───┐                     ┌───┐
     │ x │                     │ x │
 ┌───┼───┤                 ┌───┼───┼───┐          . the centre, in the upper left quarter of its cell
-│ x │.  │                 │ x │.  │ x │          x the cells that may answer for it
+│ x │.  │                 │ x │.  │ x │          x the cells that may predict it
 └───┴───┘                 └───┼───┼───┘
                               │ x │
                               └───┘
@@ -24,7 +24,7 @@ MAX_RATIO = 4.0
 """An anchor matches a box if their widths, and their heights, differ by less than this factor."""
 
 DIRECTIONS = ((0, 0), (-1, 0), (0, -1), (1, 0), (0, 1))
-"""(x, y) of the own cell and its neighbours: left, up, right, down."""
+"""(x, y) offsets: the centre's own cell, then left, up, right, down."""
 
 
 def find_candidates(
@@ -37,19 +37,19 @@ def find_candidates(
         anchors: (L, A, 2) width and height in pixels.
         strides: (L,) pixels per cell.
         grids: (rows, columns) of each level.
-        reach: how far outside of itself, in cells, a cell still answers for a centre: 0.5 gives three cells
-            as a rule, 1.0 up to five.
+        reach: maximum distance, in cells, of a centre outside a cell that may predict it: 0.5 usually gives
+            three cells, 1.0 up to five.
 
     Returns:
-        Candidates sorted by image; within an image by level, then own cells before those to the left, above,
-        to the right and below, then by anchor, then by ground truth. What several propose occurs as often.
+        Candidates sorted by image, level, direction (as DIRECTIONS), anchor and ground truth. A place that
+        several ground truths propose is repeated.
 
     Paper: Sec. 4.2: coarse labels allow "more grids to be treated as positive target".
 
     >>> zero = torch.tensor([0])
-    >>> box = Targets(zero, torch.tensor([[36.0, 51, 48, 67]]), zero)  # its centre is 42, 59
+    >>> box = Targets(zero, torch.tensor([[36.0, 51, 48, 67]]), zero)  # centre: 42, 59
     >>> p = find_candidates(box, torch.tensor([[[12.0, 16]]]), torch.tensor([8.0]), [(16, 16)], reach=0.5)
-    >>> list(zip(p.row.tolist(), p.column.tolist()))  # its own cell, the one to the left, the one above
+    >>> list(zip(p.row.tolist(), p.column.tolist()))  # the own cell, the left one, the one above
     [(7, 5), (7, 4), (6, 5)]
     """
     in_cells = xyxy_to_cxcywh(targets.boxes.float()) / strides[:, None, None]  # (L, T, 4)

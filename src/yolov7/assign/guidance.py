@@ -1,4 +1,4 @@
-"""Guidance: the head whose predictions decide about the labels of each head. Figure 5, (c) to (e).
+"""Guidance: the choice of the head whose predictions assign the labels of each head. Fig. 5 (c) to (e).
 
 (c) independent           (d) lead guided            (e) coarse to fine
 
@@ -23,48 +23,48 @@ Guidance = Callable[[HeadOutput, HeadOutput, Targets], tuple[Assignment, Assignm
 
 
 def fine(head: HeadOutput, targets: Targets, q: int = 20) -> Assignment:
-    """Assign cells near the centre: its own and, as a rule, two neighbours. `q`: see :func:`simota`."""
+    """Assign among cells near the centre: its own and usually two neighbours. `q`: see :func:`simota`."""
     return simota(head, targets, reach=0.5, q=q)
 
 
 def coarse(head: HeadOutput, targets: Targets) -> Assignment:
-    """Assign among up to five cells: more recall, for the head that learns less."""
+    """Assign among up to five cells: higher recall, for the head that learns less."""
     return simota(head, targets, reach=1.0)
 
 
 def independent(lead: HeadOutput, aux: HeadOutput, targets: Targets) -> tuple[Assignment, Assignment]:
-    """Let each head decide for itself. Paper: Fig. 5 (c), Table 6."""
+    """Assign each head's labels from its own predictions. Paper: Fig. 5 (c), Table 6."""
     return fine(lead, targets), fine(aux, targets)
 
 
 def lead_guided(
     lead: HeadOutput,
-    aux: HeadOutput,  # noqa: ARG001 - all three are called alike
+    aux: HeadOutput,  # noqa: ARG001 - all three share a signature
     targets: Targets,
 ) -> tuple[Assignment, Assignment]:
-    """Let the lead head decide for both. Paper: Fig. 5 (d), Table 6."""
+    """Assign the labels of both heads from the lead head's predictions. Paper: Fig. 5 (d), Table 6."""
     labels = fine(lead, targets)
     return labels, labels
 
 
 def coarse_to_fine(
     lead: HeadOutput,
-    aux: HeadOutput,  # noqa: ARG001 - all three are called alike
+    aux: HeadOutput,  # noqa: ARG001 - all three share a signature
     targets: Targets,
 ) -> tuple[Assignment, Assignment]:
-    """Let the lead head decide for both, the auxiliary one with more cells. Paper: Fig. 5 (e), Table 6."""
+    """Assign as :func:`lead_guided`, but coarse labels to the auxiliary head. Paper: Fig. 5 (e), Table 6."""
     return fine(lead, targets), coarse(lead, targets)
 
 
 @dataclass(frozen=True)
 class Assigner:
-    """Assigner of ground truths to the predictions that learn to find them.
+    """Assigner of ground truths to the predictions that are trained on them.
 
     Attributes:
         anchors: (L, A, 2) width and height in pixels.
         strides: pixels per cell of each level.
-        guidance: :func:`independent`, :func:`lead_guided`, :func:`coarse_to_fine`, or another such function.
-        upper_bound: True if the auxiliary head has the lead head's decoder, as in its loss (Table 7).
+        guidance: :func:`independent`, :func:`lead_guided`, :func:`coarse_to_fine`, or your own function.
+        upper_bound: True if the auxiliary head uses the lead head's decoder, as in its loss (Table 7).
     """
 
     anchors: Tensor
@@ -73,7 +73,7 @@ class Assigner:
     upper_bound: bool = True
 
     def __call__(self, predictions: Predictions, targets: Targets) -> tuple[Assignment, Assignment | None]:
-        """Assign the positives of the lead head and, where there is one, of the auxiliary head.
+        """Assign the positives of the lead head and of the auxiliary head, if any.
 
         Raises:
             UsageError: invalid result of a user-defined guidance.
@@ -88,7 +88,7 @@ class Assigner:
         if kinds != ["Assignment", "Assignment"]:
             raise UsageError(
                 f"guidance {getattr(self.guidance, '__name__', self.guidance)} gave no labels",
-                expected="a pair of Assignments: of the lead head, of the auxiliary head",
+                expected="a pair of Assignments: for the lead head, for the auxiliary head",
                 found=kinds,
             )
         return labels

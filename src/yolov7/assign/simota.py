@@ -1,10 +1,10 @@
-"""SimOTA: each ground truth takes its k cheapest candidates, and its k follows from how well it is found.
+"""SimOTA: each ground truth takes its k cheapest candidates; the better their IoUs, the larger its k.
 
     candidates ─┬─ IoU with every ground truth of the image ── k = sum of the q best ─┐
                 └─ cost = class + 3 (-log IoU) ─────────────── the k cheapest ────────┴─ one owner each
 
-The whole batch at once: a row for each ground truth, a column for each candidate of its image. Rows are taken
-in portions, so that memory stays bounded however crowded an image is.
+The batch is one table: a row per ground truth, a column per candidate of its image. Rows are processed in
+chunks, so that memory stays bounded however crowded an image is.
 
 Source: OTA [arXiv 2103.14259] and, simplified, YOLOX [21, arXiv 2107.08430].
 """
@@ -25,7 +25,7 @@ from yolov7.types import Assignment, Places, Targets
 
 IOU_WEIGHT = 3.0
 PAIRS_AT_ONCE = 2**22
-"""Maximum number of pairs that are compared at once: some 300 MB of working memory."""
+"""Maximum number of pairs compared at once: about 300 MB of working memory."""
 INDEX_BITS = 32
 NEVER = torch.iinfo(torch.int64).max
 """Key of a pair that must not be taken."""
@@ -33,13 +33,13 @@ NEVER = torch.iinfo(torch.int64).max
 
 @torch.no_grad()
 def simota(head: HeadOutput, targets: Targets, reach: float, q: int = 20) -> Assignment:
-    """Assign a batch's ground truths: without gradient, in float32 whatever the dtype of the logits.
+    """Assign a batch's ground truths, without gradient, in float32 for any dtype of the logits.
 
-    Every ground truth is compared with every candidate of its image, whoever proposed it. Of equal costs the
-    earlier candidate, or the earlier ground truth, counts as the cheaper, on every device.
+    Every ground truth is compared with every candidate of its image, whichever ground truth proposed it. Ties
+    go to the earlier candidate or ground truth, on every device.
 
     Args:
-        head: predictions that decide.
+        head: predictions to assign by.
         targets: ground truths, in any order of images.
         reach: reach of a cell, see :func:`yolov7.assign.candidates.find_candidates`.
         q: dynamic k is the sum of a ground truth's q highest IoUs.
@@ -72,7 +72,7 @@ def _owners(head: HeadOutput, candidates: Places, targets: Targets, q: int) -> T
     for rows in torch.split(ground_truths, max(1, PAIRS_AT_ONCE // widest)):
         width = max(q, int(count[rows].max()))
         offset = torch.arange(width, device=owner.device)
-        exists = offset < count[rows, None]  # (R, W), as all below
+        exists = offset < count[rows, None]  # (R, W), as are all below
         columns = first[rows, None] + offset
         ious, costs = pairs(rows, first[rows], width)
 
@@ -86,34 +86,34 @@ def _owners(head: HeadOutput, candidates: Places, targets: Targets, q: int) -> T
         by_truth = with_index(keys, rows[:, None])
         cheapest_truth.scatter_reduce_(0, columns.flatten(), by_truth.flatten(), "amin")
 
-    # A candidate that several claim goes to the ground truth of its image with the lowest cost, any of them.
+    # A candidate with several claims goes to the cheapest ground truth of its image, even a non-claimant.
     return torch.where(claims > 1, index_of(cheapest_truth[: len(owner)]), owner)
 
 
 def sort_keys(costs: Tensor) -> Tensor:
-    """Integers that sort as costs do, with room for an index: float32 -> int64.
+    """Integers in the order of the costs, with room for an index: float32 -> int64.
 
-    A float32 that is not negative sorts as the integer of the same bits does.
+    A non-negative float32 sorts like the integer with the same bits.
     """
     return costs.clamp(min=0).view(torch.int32).long() << INDEX_BITS
 
 
 def with_index(keys: Tensor, index: Tensor) -> Tensor:
-    """Make equal keys sort by index, on any device alike. ``NEVER`` stays: all its low bits are set."""
+    """Make equal keys sort by index, on any device. ``NEVER`` is unchanged: all its low bits are set."""
     return keys | index
 
 
 def index_of(keys: Tensor) -> Tensor:
-    """The index in each key."""
+    """Extract the index from each key."""
     return keys & ((1 << INDEX_BITS) - 1)
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """IoU and cost of ground truths and candidates, from tables of each.
+    """IoU and cost of pairs of a ground truth and a candidate, computed from a table of each.
 
     The class cost is a BCE summed over classes: -log(score) of the ground truth's class, -log(1 - score) of
-    the others. It equals the sum of -log(1 - score) over all classes, minus the logit of the right one.
+    the others. This is the sum of -log(1 - score) over all classes, minus the logit of the right class.
     """
 
     target_boxes: Tensor  # (T, 4)
@@ -124,11 +124,11 @@ class Pairs:
 
     @classmethod
     def between(cls, targets: Targets, candidates: Places, head: HeadOutput, room: int) -> Pairs:
-        """Pair two lists, with room for windows that run over the end of the candidates."""
+        """Tabulate both lists, with room for windows that run past the last candidate."""
         logits = logits_at(head.logits, candidates)  # (P, 5 + C)
         probabilities = logits.sigmoid()
         objectness, classes = probabilities[:, OBJECTNESS, None], probabilities[:, FIRST_CLASS:]
-        # A score of exactly 0 or 1 would cost infinitely much.
+        # A score of exactly 0 or 1 would have infinite cost.
         limits = torch.finfo(torch.float32)
         scores = (classes * objectness).sqrt_().clamp_(limits.tiny, 1 - limits.eps)
         cost_of_no_class = -scores.neg().log1p_().sum(1)
@@ -137,8 +137,8 @@ class Pairs:
         return cls(targets.boxes.float(), targets.labels, *tables)
 
     def __call__(self, rows: Tensor, first: Tensor, width: int) -> tuple[Tensor, Tensor]:
-        """IoU and cost (R, W) of some ground truths, each with `width` candidates from its `first`."""
-        boxes = self.boxes.unfold(1, width, 1)[:, first]  # (4, R, W): windows are copied as wholes
+        """IoU and cost (R, W) of ground truths `rows`, each with `width` candidates from its `first`."""
+        boxes = self.boxes.unfold(1, width, 1)[:, first]  # (4, R, W): each window is copied as a whole
         cost_of_no_class = self.cost_of_no_class.unfold(0, width, 1)[first]
         score = self.scores.unfold(1, width, 1)[self.labels[rows], first]
 
@@ -149,7 +149,7 @@ class Pairs:
 
 
 def candidate_boxes(head: HeadOutput, logits: Tensor, places: Places) -> Tensor:
-    """``xyxy`` in pixels (P, 4) from logits (P, 5 + C) at some places."""
+    """``xyxy`` in pixels (P, 4) from logits (P, 5 + C) at given places."""
     boxes_cxcywh = head.boxes_in_cells(logits, places)
     boxes_cxcywh[:, :2] += torch.stack((places.column, places.row), dim=-1)
     return cxcywh_to_xyxy(boxes_cxcywh * head.strides[places.level, None])

@@ -1,7 +1,7 @@
 """Fit of anchors to the boxes of a data set.
 
-An anchor matches a box if their widths, and their heights, differ by less than a factor, 4 by default; the
-assigner offers a box no other candidates. Paper: Sec. 5.1 refers to the settings of YOLOR and Scaled-YOLOv4.
+An anchor matches a box if their widths, and their heights, differ by less than a factor, by default 4.
+Only matching anchors are candidates in training. Sec. 5.1 refers to the settings of YOLOR, Scaled-YOLOv4.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from yolov7.errors import DataError
 from yolov7.models.architecture import Anchors
 from yolov7.types import FloatArray
 
-_MIN_SIDE = 2.0  # pixels; training drops boxes that are not wider and higher
-_MAX_FITTED = 10_000  # boxes that anchors are fitted to
+_MIN_SIDE = 2.0  # pixels; training drops boxes that do not exceed it in width and height
+_MAX_FITTED = 10_000  # maximum number of boxes to fit anchors to
 _ROUNDS = 50  # of k-means
 _GENERATIONS = 1000
-_MUTATION = 0.1  # standard deviation of a mutation, as the logarithm of a side
+_MUTATION = 0.1  # standard deviation of a mutation of a side's logarithm
 
 _Array = npt.NDArray[np.float64]
 
@@ -38,7 +38,7 @@ def box_sizes_at(dataset: Dataset, size: int) -> FloatArray:
 
 
 def best_possible_recall(sizes: npt.ArrayLike, anchors: npt.ArrayLike, ratio: float = 4.0) -> float:
-    """Fraction of boxes that match an anchor: an upper limit for the recall of training.
+    """Fraction of boxes that match an anchor: an upper bound on the recall of a trained network.
 
     Args:
         sizes: width and height of each box, (N, 2) pixels at the training size.
@@ -87,7 +87,7 @@ def fit_anchors(
 def suitable_anchors(
     anchors: Anchors, dataset: Dataset, size: int, recall: float, seed: int
 ) -> tuple[Anchors, str]:
-    """Anchors for a data set: the given ones if they match enough boxes, else fitted ones, if better.
+    """Choose anchors for a data set: the given ones if they match enough boxes, else fitted ones, if better.
 
     Args:
         anchors: (L, A, 2) pixels.
@@ -97,7 +97,7 @@ def suitable_anchors(
         seed: random seed of the fit.
 
     Returns:
-        The anchors, and a line about the decision; "" if the given ones suit.
+        Anchors, and a line about the decision; "" if the given ones match enough boxes.
     """
     sizes = box_sizes_at(dataset, size)
     reached = best_possible_recall(sizes, anchors)
@@ -106,12 +106,12 @@ def suitable_anchors(
     fitted = fit_anchors(sizes, len(anchors), len(anchors[0]), seed=seed)
     better = best_possible_recall(sizes, fitted)
     if better <= reached:
-        return anchors, f"anchors match {reached:.1%} of the boxes; no others that were tried match more"
+        return anchors, f"anchors match {reached:.1%} of the boxes; fitted ones do not match more"
     return fitted, f"anchors match {reached:.1%} of the boxes: others, fitted to the data, match {better:.1%}"
 
 
 def _logarithms(sizes: npt.ArrayLike) -> _Array:
-    """Logarithms of sides, whose differences compare them by ratio. (..., 2) -> (N, 2)."""
+    """Logarithms of sides; their differences compare sides by ratio. (..., 2) -> (N, 2)."""
     return np.log(np.asarray(sizes, np.float64).reshape(-1, 2))
 
 
@@ -137,7 +137,7 @@ def _k_means(points: _Array, count: int, rng: np.random.Generator) -> _Array:
 
 
 def _evolve(anchors: _Array, boxes: _Array, reach: float, rng: np.random.Generator) -> _Array:
-    """Mutate anchors, (A, 2), at random; keep what increases the fitness."""
+    """Mutate anchors, (A, 2), at random; keep mutations that increase the fitness."""
     best = _fitness(boxes, anchors, reach)
     for _ in range(_GENERATIONS):
         changed = anchors + rng.normal(0, _MUTATION, anchors.shape) * (rng.random(anchors.shape) < 0.5)

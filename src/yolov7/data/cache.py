@@ -1,9 +1,8 @@
 """Cache of decoded and scaled images: a memory-mapped file shared by all workers and by later runs.
 
-A pack is named after its content: a digest of the content of every image, the long side and the format. So
-a changed image makes a new pack, and a data set that was merely moved or touched finds its old one. For each
-data set and size there is a record of what its pack holds: only images with new content are decoded again.
-Only files that have changed are read again (`data.contents`).
+A pack is named by a digest of the images' contents, the long side and the format. So a changed image makes a
+new pack, and a data set that was merely moved or touched finds its old one. A record per data set and size
+lists the pack's images: only new content is decoded, and only changed files are read (`data.contents`).
 
     <directory>/<digest of the images>.pack
     <directory>/<digest of path, split, size>.json       record; names the pack
@@ -42,20 +41,20 @@ from yolov7.prefetch import prefetch
 from yolov7.types import Image
 
 _LOG = logging.getLogger(__name__)
-_FORMAT = 1  # to be raised when images are scaled in another way
+_FORMAT = 1  # raise it when the scaling of images changes
 _KEPT_S = 30 * 24 * 3600
 _THREADS = os.cpu_count() or 1
 
 Progress = Callable[[int, int], None]
-"""Callback with the number of finished images and the number of all."""
+"""Callback with the number of finished images and the total number."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CachedDataset(ScaledDataset):
-    """Data set whose scaled images are read-only views of a pack, which cost no copy.
+    """Data set whose scaled images are read-only views of a pack, without a copy.
 
     Attributes:
-        pack: images.
+        pack: scaled images.
         numbers: (N,) number of each image in the pack.
     """
 
@@ -66,7 +65,7 @@ class CachedDataset(ScaledDataset):
         """Look up a scaled image. -> uint8 (H, W, 3) RGB.
 
         Raises:
-            SourceError: the pack is damaged, and the image cannot be decoded either.
+            SourceError: the pack is damaged, and the image file cannot be decoded either.
         """
         try:
             return self.pack[self.numbers[index]]
@@ -82,13 +81,12 @@ def open_cache(
 ) -> ScaledDataset:
     """Limit the long side of a data set's images to `size`, and decode each only once.
 
-    Several processes may call it at once: one builds the cache, the others wait and share it. If there is not
-    enough space, or the directory cannot be written, a warning says so, and the same images are decoded on
-    every access.
+    Several processes may call it at once: one builds the cache, the others wait and share it. On a full disk
+    or an unwritable directory there is a warning, and images are decoded on every access.
 
     Args:
         dataset: data set to cache.
-        size: long side, pixels; smaller images stay as they are, larger ones are shrunk by area.
+        size: long side, pixels; larger images are shrunk by area interpolation, smaller ones are kept.
         directory: directory of the packs, made if it is missing.
         progress: callback for each finished image.
 
@@ -116,7 +114,7 @@ def open_cache(
 
 @dataclass(frozen=True)
 class _Record:
-    """Name of a pack, and the digests of its images' files, in its order."""
+    """Name of a pack, and the digests of its image files, in the pack's order."""
 
     pack: str = ""
     files: tuple[str, ...] = ()
@@ -136,7 +134,7 @@ class _Cache:
         """Find the pack of the data set, or build it.
 
         Raises:
-            OSError, OutputError: it cannot be written.
+            OSError, OutputError: the pack cannot be written.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with locked(self.directory / "lock"):
@@ -162,7 +160,7 @@ class _Cache:
         return digest_of(json.dumps(content).encode())
 
     def _build(self, path: Path, files: list[str], previous: _Record, progress: Progress | None) -> None:
-        """Write a pack; only images that the previous one does not have are decoded."""
+        """Write a pack; only images that the previous one lacks are decoded."""
         needed = sum(3 * math.prod(scaled_size(image.size, self.size)) for image in self.dataset.images)
         free = shutil.disk_usage(self.directory).free
         if needed > free:
@@ -171,7 +169,7 @@ class _Cache:
                 f"the decoded images take {needed:,} bytes, and {free:,} are free",
                 str(self.directory),
             )
-        for leftover in self.directory.glob(f".*.pack.*{PARTIAL}"):  # by a killed process
+        for leftover in self.directory.glob(f".*.pack.*{PARTIAL}"):  # of a killed process
             leftover.unlink()
         with (
             replacing(path) as partial,
@@ -180,7 +178,7 @@ class _Cache:
             write_pack(partial, images)
 
     def _packed(self, previous: _Record) -> dict[str, Image]:
-        """Images of the previous pack by the digest of their file."""
+        """Images of the previous pack, by file digest."""
         try:
             pack = Pack(self.directory / f"{previous.pack}.pack")
             numbers = [number for number in range(len(pack)) if number not in pack.problems]
@@ -191,7 +189,7 @@ class _Cache:
     def _images(
         self, files: list[str], packed: dict[str, Image], progress: Progress | None
     ) -> Generator[Image | str, None, None]:
-        """Scaled images in order, or the reason why there is none; decoded ahead by threads."""
+        """Yield the scaled images in order, or the reason why one is missing; threads decode ahead."""
 
         def image(number: int) -> Image | str:
             digest, labelled = files[number], self.dataset.images[number]
@@ -236,5 +234,5 @@ class _Cache:
                     named.add(json.loads(record.read_bytes())["pack"])
         for pack in self.directory.glob("*.pack"):
             if pack.stem not in named:
-                with suppress(OSError):  # Windows keeps what another process has mapped
+                with suppress(OSError):  # Windows refuses to delete a file that another process has mapped
                     pack.unlink()

@@ -10,7 +10,7 @@ from yolov7.errors import DataError
 from yolov7.text import listed
 
 MAX_CLASSES = 10_000
-"""Maximum number of classes; the largest public sets of boxes have some hundreds to 1,200."""
+"""Maximum number of classes; the largest public detection data sets have up to 1,200."""
 
 
 def check_class_count(count: int, file: Path, line: int | None = None) -> None:
@@ -36,8 +36,7 @@ def match_classes(
     Args:
         dataset_names: class names of the data set by label.
         model_names: class names of the model by label.
-        needed: for each class of the data set, whether the model must have it, such as those with a box; all
-            by default.
+        needed: True for each data set class that the model must have, such as those with a box; default: all.
 
     >>> match_classes(["shapes", "cat", "dog"], ["Dog", "cat", "cow"], [False, True, True])
     (2, 1, -1)
@@ -72,7 +71,7 @@ def match_classes(
         )
         if repeated:
             raise DataError(
-                "class names that stand for several classes cannot be matched", found=listed(repeated)
+                "class names that several classes share cannot be matched", found=listed(repeated)
             )
     label_of = {name: label for label, name in enumerate(wanted)}
     return tuple(label_of.get(name, -1) for name in known)

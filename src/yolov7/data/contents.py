@@ -23,7 +23,7 @@ from yolov7.files import write_file
 
 _LOG = logging.getLogger(__name__)
 _THREADS = os.cpu_count() or 1
-_SETTLED = 2_000_000_000  # nanoseconds; a later change could still get the same modification time
+_SETTLED = 2_000_000_000  # nanoseconds; a change soon after may leave the modification time as it was
 _MUCH = 2_000_000_000  # bytes; reading more is announced
 
 RECORDS = "*.files"
@@ -40,9 +40,9 @@ class _Seen:
 
 
 def image_digests(dataset: Dataset, directory: Path) -> list[str]:
-    """Digest of each image file's content; "" for a missing file.
+    """Digest each image file's content; "" for a missing file.
 
-    The first call reads all files, later calls those whose length or modification time changed.
+    The first call reads all files, later calls only those whose length or modification time changed.
 
     Args:
         dataset: data set whose images to digest.
@@ -65,7 +65,7 @@ def image_digests(dataset: Dataset, directory: Path) -> list[str]:
 def digest(dataset: Dataset, directory: Path) -> str:
     """Fingerprint of a data set's images and labels.
 
-    It covers class names, image contents, boxes, labels, polygons and crowds, in order, but not file paths.
+    It covers class names, image contents, boxes, labels, polygons and crowds, in order; not file paths.
 
     Args:
         dataset: data set.
@@ -91,7 +91,7 @@ def digest_of(data: bytes) -> str:
 
 
 def _examine(paths: Sequence[Path], known: dict[str, _Seen]) -> list[_Seen]:
-    """Current state of each file; unchanged files are not read."""
+    """Find the current state of each file; unchanged files are not read."""
 
     def examine(path: Path) -> _Seen:
         try:

@@ -82,7 +82,7 @@ class Dataset:
         return read_image(self.images[index].path)
 
     def has_boxes(self) -> tuple[bool, ...]:
-        """Flags that are True for labels with at least one box."""
+        """One flag per class: True if it has a box."""
         present = {label for image in self.images for label in image.labels.tolist()}
         return tuple(label in present for label in range(len(self.names)))
 
@@ -100,9 +100,9 @@ class Dataset:
         )
 
     def hold_out(self, share: float) -> tuple[Dataset, Dataset]:
-        """Split off a share of the images, at least one: (the others, the share).
+        """Hold out a fraction of the images, at least one. -> (the others, the held-out images).
 
-        They are those with the lowest hashes of their ids, so that new images hardly move others.
+        Images with the lowest hashes of their ids are held out, so that new images hardly change the split.
 
         Raises:
             DataError: there is only one image.
@@ -135,10 +135,10 @@ class Dataset:
         return [self.summary(), *_first([f"{defect.severity}: {defect}" for defect in self.defects])]
 
     def require_sound(self, *, ignore: bool = False) -> None:
-        """Refuse to train on a data set that lost images or labels while it was read.
+        """Refuse to train on a data set that lost images or labels on reading.
 
         Args:
-            ignore: accept it.
+            ignore: accept such a data set.
 
         Raises:
             DataError: there are defects of severity "error"; the first are listed, with file and line.
@@ -151,7 +151,7 @@ class Dataset:
         raise DataError(
             "\n  ".join([title, *_first(list(map(str, errors)))]),
             file=self.path,
-            expected="none; --ignore-defects goes on with what is sound",
+            expected="none; --ignore-defects goes on with the sound part",
             found=f"{plural(len(self), 'sound image')} with {plural(boxes, 'box', 'boxes')}",
         )
 
@@ -160,7 +160,7 @@ class Dataset:
 
 
 def _first(lines: list[str]) -> list[str]:
-    """Cut a list of defects short, with the number of those left out."""
+    """Truncate a list of defects, and say how many are left out."""
     more = len(lines) - _SHOWN
     return [*lines[:_SHOWN], f"and {more:,} more, which `yolov7 doctor` lists"] if more > 0 else lines
 

@@ -22,8 +22,8 @@ class Defect:
         file: label file or image concerned.
         line: line in the file, from 1; None if the problem has no line.
         message: the problem, and how it was handled.
-        severity: "error" if a label or an image was lost; "warning" if nothing was (repaired, or empty, as
-            a box without width or height).
+        severity: "error" if a label or an image was lost; "warning" if nothing was: it was repaired, or is
+            empty, such as a box without width or height.
 
     >>> print(Defect("a.txt", 3, "box has no width or no height: dropped", "warning"))
     a.txt:3: box has no width or no height: dropped
@@ -61,7 +61,7 @@ class LeftOut:
 
 
 class Findings:
-    """Record of one reading of a data set, passed to all that read a part of it.
+    """Record of defects and omissions, shared by all readers of one data set.
 
     Args:
         defects: defects known before.
@@ -82,7 +82,7 @@ class Findings:
 
     @property
     def defects(self) -> tuple[Defect, ...]:
-        """Listed defects, then one per kind for those beyond `MOST_LISTED`."""
+        """Listed defects, then one defect per kind that counts those beyond `MOST_LISTED`."""
         more = [
             Defect(file, None, f"{count - MOST_LISTED:,} more {kind}", severity)
             for (severity, kind), (count, file) in self._counts.items()
@@ -102,12 +102,12 @@ class Findings:
             file: label file or image.
             message: the problem, and how it was handled.
             line: line in the file.
-            kind: plural noun for problems that may be many; all are listed without it.
+            kind: plural noun under which frequent problems are counted; without it all are listed.
         """
         self._report("error", file, message, line, kind)
 
     def warning(self, file: File, message: str, line: int | None = None, kind: str | None = None) -> None:
-        """Report a problem by which nothing was lost; arguments as for `error`."""
+        """Report a problem that lost nothing; arguments as for `error`."""
         self._report("warning", file, message, line, kind)
 
     def leave_out(self, reason: str, example: object, count: int = 1) -> None:
@@ -118,7 +118,7 @@ class Findings:
     def lose(
         self, reason: str, file: File, message: str, line: int | None = None, example: object = None
     ) -> None:
-        """Report an error, and count what was lost by it; `example` is the file by default."""
+        """Report an error, and count the loss under `reason`; `example` is the file by default."""
         self.leave_out(reason, file if example is None else example)
         self.error(file, message, line, reason)
 

@@ -18,7 +18,7 @@ from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, left_out_as
 _LOG = logging.getLogger(__name__)
 
 MAX_OTHERS = 100_000
-"""Maximum number of other files and folders, unless at least a tenth as many images are among them."""
+"""Maximum number of other files and folders, unless there is at least one image per ten of them."""
 MAX_DEPTH = 64
 """Maximum nesting of folders."""
 _PROGRESS = 100_000  # files between log messages
@@ -28,7 +28,7 @@ _LABELS = frozenset((
     ".cache", ".csv", ".data", ".html", ".json", ".jsonl", ".md", ".names", ".npy", ".txt", ".xml", ".yaml",
     ".yml",
 ))
-"""Suffixes of files that usually lie beside images, left out without being counted."""
+"""Suffixes of files that usually lie beside images; they are not counted as left out."""
 _SYSTEM_FOLDERS = frozenset((
     "#recycle", "#snapshot", "$recycle.bin", "@__thumb", "@eadir", "__macosx", "lost+found",
     "system volume information",
@@ -72,8 +72,8 @@ def images_below(
         wanted: filter of images; rejected ones are not counted.
 
     Raises:
-        DataError: the folder is a disk's root or a home folder, cannot be read, or holds very many files but
-            hardly any images.
+        DataError: the folder is a disk's root or a home folder, cannot be read, or holds more than
+            `MAX_OTHERS` other files and hardly any images.
     """
     if is_disk_or_home(folder):
         raise DataError("a whole disk or home folder is not a folder of images", file=folder)
@@ -164,7 +164,7 @@ def images_of_glob(pattern: Path, findings: Findings) -> list[Path]:
 def _matches(parts: tuple[str, ...], tests: list[re.Pattern[str] | None]) -> bool:
     """True if the parts match the tests; None matches any number of parts."""
 
-    @cache  # takes time linear in both lengths
+    @cache  # makes the time linear in both lengths
     def match(part: int, test: int) -> bool:
         if test == len(tests):
             return part == len(parts)

@@ -22,7 +22,7 @@ from yolov7.images.reading import size_and_frames
 from yolov7.types import FloatArray, IntArray
 
 ROUNDING = 1.0
-"""Pixels by which a box may exceed its image unreported: tools round, and some count from 1."""
+"""Pixels by which a box may exceed its image unreported: tools round, and some count pixels from 1."""
 _GROUP = 16  # image headers per task of the thread pool
 
 
@@ -55,7 +55,7 @@ class LabelledImage:
 
 
 class LabelCollector:
-    """Collector of the labels of one image: keeps valid ones and reports the others.
+    """Collector of one image's labels: keeps valid ones and reports the others.
 
     Args:
         path: image file.
@@ -63,7 +63,7 @@ class LabelCollector:
         size: (height, width) of the image.
         file: label file.
         findings: record of defects.
-        line_of: function from the `place` given to `add` to a line; called for defects only.
+        line_of: function that turns `place`, an argument of `add`, into a line; called for defects only.
     """
 
     def __init__(
@@ -112,12 +112,12 @@ class LabelCollector:
             place: line in the file, or the argument for `line_of`.
             subject: name of the label in messages.
             polygon: (K, 2) pixels.
-            crowd: whether the box surrounds a group.
-            area: object area, square pixels; that of the box by default.
-            in_pixels: whether the label file has pixels; refuses boxes that are probably fractions.
+            crowd: True if the box surrounds a group.
+            area: object area, square pixels; default: the box's area.
+            in_pixels: True if the label file has pixels; then boxes that are probably fractions are dropped.
         """
         height, width = self.size
-        x1, y1, x2, y2 = array("f", box)  # as it will be stored: a very thin box has no width in float32
+        x1, y1, x2, y2 = array("f", box)  # as stored: a very thin box has no width in float32
 
         def report(how: Callable[[str, int], None], problem: str) -> None:
             how(f"{subject} ({', '.join(f'{value:g}' for value in box)}) {problem}", place)
@@ -210,7 +210,7 @@ def image_sizes(paths: Sequence[Path], findings: Findings) -> list[tuple[int, in
 
 
 def image_ids(paths: Sequence[Path]) -> list[int | str]:
-    """Ids for images without any: their stems as integers, else the stems, else the paths.
+    """Ids for images without given ones: stems as integers, else stems, else paths, whichever are unique.
 
     >>> image_ids([Path("a/007.jpg"), Path("b/8.jpg")])
     [7, 8]

@@ -51,7 +51,7 @@ def read_list(path: Path, findings: Findings) -> Iterator[tuple[int, str]]:
 
 
 def is_list(content: bytes) -> bool:
-    """True if bytes are text, as of a list, rather than an image.
+    """True if the bytes are text, such as a list, rather than an image.
 
     >>> is_list(b"a.jpg"), is_list("a.jpg".encode("utf-16")), is_list(bytes((0xFF, 0xD8, 0xFF, 0)))
     (True, True, False)
@@ -62,7 +62,7 @@ def is_list(content: bytes) -> bool:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return False
-    return "\0" not in text and not re.match(r"P[1-6]\s", text)  # PNM, whose pixels may be text
+    return "\0" not in text and not re.match(r"P[1-6]\s", text)  # PNM images may be text
 
 
 def spellings(path: str) -> list[str]:

@@ -1,9 +1,9 @@
-"""Pack: images of any sizes in one file that is mapped into memory.
+"""Pack: images of any sizes in one memory-mapped file.
 
     pixels of image 0 | pixels of image 1 | ... | index (json) | trailer: length, digest of the index; magic
 
-The trailer is written last, so that an incomplete file is recognised. The checksum of an image is compared
-when it is first accessed, because a pack can be larger than the memory.
+The trailer is written last, so that an incomplete file is recognised. An image's checksum is checked on
+first access, because a pack can be larger than the memory.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _MAGIC = b"y7pack01"
 
 
 class Pack:
-    """Images of a pack, as read-only views of the mapped file.
+    """Pack of images, which are read-only views of the mapped file.
 
-    Pickled without its pixels: every process maps the file for itself.
+    Pickled without its pixels: each process maps the file itself.
 
     Attributes:
         path: file.
         shapes: int64 (N, 2), height and width of each image; 0, 0 for a missing one.
-        problems: reason why an image is missing, by its number.
+        problems: by number of a missing image, the reason.
 
     Raises:
         DataError: the file does not exist, or is incomplete.
@@ -78,7 +78,7 @@ class Pack:
 
 
 def write_pack(path: Path, images: Iterable[Image | str]) -> None:
-    """Write a pack; a text in place of an image is the reason why it is missing.
+    """Write a pack; for a missing image, give the reason as text in its place.
 
     Raises:
         OSError: the file cannot be written.

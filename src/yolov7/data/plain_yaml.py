@@ -1,7 +1,7 @@
 """YAML parser that keeps every scalar as text: ``no`` does not become False, nor ``1e3`` a number.
 
-The events of PyYAML's parser become strings, lists and dicts; no objects are constructed. Files mean the same
-in YAML 1.1 and 1.2, and the limits below bound the cost of tags, aliases and nesting.
+The events of PyYAML's parser become strings, lists and dicts; no objects are constructed. Files mean the
+same in YAML 1.1 and 1.2; the limits below bound the cost of tags, aliases and nesting.
 """
 
 from __future__ import annotations

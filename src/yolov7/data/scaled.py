@@ -18,10 +18,10 @@ REPLACED = "it was replaced by one of another size"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScaledDataset(Dataset):
-    """Data set whose images are shrunk when they are read; sizes and labels are in pixels of these images.
+    """Data set whose images are shrunk on reading; sizes and labels are in pixels of the shrunk images.
 
     Attributes:
-        source_sizes: (height, width) of each image's file.
+        source_sizes: (height, width) of each image in its file.
     """
 
     source_sizes: tuple[tuple[int, int], ...]
@@ -56,7 +56,7 @@ def scaled_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
 
 
 def shrunk(image: Image, longest: int) -> Image:
-    """Shrink an image by area to a long side of at most `longest`; a smaller one is returned as it is."""
+    """Shrink an image by area interpolation to a long side of `longest`; a smaller one is returned itself."""
     height, width = scaled_size(image.shape[:2], longest)
     if (height, width) == image.shape[:2]:
         return image

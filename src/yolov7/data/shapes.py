@@ -21,7 +21,7 @@ _MAX_OVERLAP = 0.1  # fraction of a shape that others may cover
 def write_shapes(
     directory: str | os.PathLike[str], *, train: int = 160, val: int = 40, size: int = 256, seed: int = 0
 ) -> Path:
-    """Write a YOLO data set of shapes that differ in size, angle and shade, on noisy grey.
+    """Write a YOLO data set of shapes of random size, angle and shade, on noisy grey.
 
     Each class has its own range of hues, which makes it quick to learn.
 
@@ -75,7 +75,7 @@ def shapes_image(rng: np.random.Generator, size: int) -> tuple[Image, list[tuple
         if (mask & covered).sum() > _MAX_OVERLAP * mask.sum():
             continue
         covered |= mask
-        hue = 60 * label + rng.integers(60)  # OpenCV hues are 0..179: each class has a third
+        hue = 60 * label + rng.integers(60)  # OpenCV hues are 0..179; each class has a third of them
         hsv = np.array([[[hue, rng.integers(120, 256), rng.integers(120, 256)]]], np.uint8)
         colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
         cv2.fillPoly(image, [points], colour.tolist(), cv2.LINE_AA)

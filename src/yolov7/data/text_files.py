@@ -54,7 +54,7 @@ def first_bytes(path: Path, count: int) -> bytes:
 
 
 def decode_text(data: bytes, path: Path, findings: Findings, encoding: str = "utf-8-sig") -> str:
-    """Decode a file's bytes: by byte order mark, the declared `encoding`, UTF-8 or Latin-1, in this order."""
+    """Decode a file's bytes by byte order mark, `encoding`, UTF-8 or Latin-1, the first that works."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     elif len(data) > 1 and not (any(data[1::2]) and any(data[::2])):
@@ -68,7 +68,7 @@ def decode_text(data: bytes, path: Path, findings: Findings, encoding: str = "ut
 
 
 def _decoded(data: bytes, encoding: str) -> str | None:
-    """Decode bytes; None if they are invalid, or the encoding is unknown or not one of text files."""
+    """Decode bytes; None if they are invalid, or the encoding is unknown or not for text files."""
     try:
         return None if codecs.lookup(encoding).name in _NOT_FOR_FILES else data.decode(encoding)
     except (LookupError, ValueError):

@@ -21,7 +21,7 @@ from yolov7.formats.coco_ledger import Ledger
 from yolov7.text import plural, printable
 
 _TEST_KEYS = {"info", "licenses", "images", "categories"}
-"""Keys of COCO's files of test images, which have no annotations."""
+"""Keys of COCO's image lists of test sets, which have no annotations."""
 _UNDIVIDED_NAMES = ("instances", "annotations", "_annotations.coco", "labels", "coco", "dataset", "result")
 
 
@@ -92,7 +92,7 @@ class _Reader:
         )
 
     def _content(self) -> dict[str, list[Any]]:
-        """Lists of images, categories and annotations; only COCO's files of test images may lack the last."""
+        """Lists of images, categories and annotations; only a test set may lack annotations."""
         content = values.parse(self.text, self.file)
         is_object = isinstance(content, dict)
         for key in ("images", "annotations", "categories"):
@@ -121,13 +121,13 @@ class _Reader:
                 name = str(name)
             if number is None or not isinstance(name, str) or names.get(number, name) != name:
                 raise DataError(
-                    "each category needs a name and an integer id of its own",
+                    "each category needs a name and a unique integer id",
                     file=self.file,
                     line=self.ledger.line_of("categories", index),
                     found=f"id {values.short(given)}, name {values.short(name)}",
                 )
             if number in names:
-                message = f"category {number}: again"
+                message = f"category {number} is listed again"
                 self.ledger.warn("categories", index, "categories that are listed twice", message)
             if name != printable(name):
                 message = f"category name {name!r}"
@@ -142,11 +142,11 @@ class _Reader:
         for name, times in Counter(names.values()).items():
             if times > 1:
                 message = f"{times} categories are called {name!r}"
-                self.ledger.warn("categories", 0, "names of several categories", message)
+                self.ledger.warn("categories", 0, "names shared by several categories", message)
         return dict(sorted(names.items()))
 
     def _read_images(self, images: list[Any]) -> dict[int | str, LabelCollector | None]:
-        """Map image ids to collectors for the labels, None for images that cannot be read."""
+        """Map image ids to label collectors; None for unreadable images."""
         entries: dict[int | str, tuple[int, str]] = {}
         for index, image in enumerate(images):
             number = values.identity(_get(image, "id"))
@@ -227,7 +227,7 @@ class _Reader:
 
 
 def _empty_parents(names: dict[int, str], parents: set[str], annotations: list[Any]) -> set[int]:
-    """Ids of categories that are others' supercategory and have no annotation: these are no classes."""
+    """Ids of categories that are supercategories of others and have no annotations: not classes."""
     empty: set[int] = {number for number, name in names.items() if name in parents}
     if empty:
         empty.difference_update(values.whole(_get(annotation, "category_id")) for annotation in annotations)

@@ -10,15 +10,15 @@ from yolov7.formats import coco_values as values
 from yolov7.formats.coco_ledger import Ledger
 from yolov7.types import FloatArray
 
-_MAX_AREA = 1e10  # COCO's evaluation ignores larger objects
+_MAX_AREA = 1e10  # square pixels; COCO's evaluation ignores larger objects
 
 
 class AnnotationReader:
-    """Reader of annotations, tolerant of the variants that labelling tools write.
+    """Reader of annotations, tolerant of the variants that annotation tools write.
 
     Args:
         ledger: record of defects.
-        images: collector of each image's labels by id (`coco_values.identity`); None for unreadable images.
+        images: label collector by image id (`coco_values.identity`); None for unreadable images.
         labels: label of each category id.
     """
 
@@ -65,7 +65,7 @@ class AnnotationReader:
             return None
         collector = self.images[image_id]
         if collector is not None and type(image) is not type(collector.image_id):
-            remark = "image_id written in another form than the image's id: read as the same"
+            remark = "image_id written differently from the image's id: read as the same"
             self.ledger.remark(remark, subject)
         if category_id is None or category_id not in self.labels:
             message = f"{subject}: no category has the id {values.short(category)}: dropped"
@@ -78,7 +78,7 @@ class AnnotationReader:
     def _add(
         self, index: int, annotation: dict[str, Any], subject: str, label: int, collector: LabelCollector
     ) -> None:
-        """Add one annotation with its bbox, or else the box of its polygon or mask."""
+        """Add one annotation with its bbox, else with the box of its polygon or mask."""
         crowd, clear = values.flag(annotation.get("iscrowd"))
         if not clear:
             self.ledger.remark(f"iscrowd is neither 0 nor 1: read as {int(crowd)}", subject)

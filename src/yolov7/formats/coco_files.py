@@ -20,9 +20,9 @@ class Found:
     """Image files for the file names of a json.
 
     Attributes:
-        folder: the folder that holds them.
-        paths: path for each name, existing or not.
-        problems: reasons why a name has no file, by index.
+        folder: folder that holds them.
+        paths: path of each name, existing or not.
+        problems: reason why a name has no file, by its index.
         by_last_part: number of names found only by their last part.
     """
 
@@ -38,7 +38,7 @@ def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Fo
     Args:
         names: file names as written in the json.
         folders: candidate folders, most likely first.
-        file: the json, for error messages.
+        file: json file, for error messages.
 
     Raises:
         DataError: none of the sampled names is in any of the folders.
@@ -81,7 +81,7 @@ def _resolve(folder: Path, name: str) -> tuple[Path, bool] | None:
 
 
 def _variants(name: str) -> Iterator[tuple[str, bool]]:
-    """Spellings to try: the name, with slashes, URL-decoded; then the same for its last part (True)."""
+    """Yield spellings to try: as is, with slashes, URL-decoded; then likewise its last part alone (True)."""
     yield name, False
     plain = name.replace("\\", "/")
     last = plain.rsplit("/", 1)[-1]

@@ -1,4 +1,4 @@
-"""Findings in a COCO json, with the lines on which the elements of its lists begin."""
+"""Findings in a COCO json, located by the lines on which list elements begin."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Ledger:
         self.findings.warning(self.file, message, self.line_of(key, index), kind)
 
     def remark(self, kind: str, example: str) -> None:
-        """Count a value that was readable but not in the standard form; reported once, by `close`."""
+        """Count a readable value in a non-standard form; `close` reports each kind once."""
         count, first = self._remarks.get(kind, (0, example))
         self._remarks[kind] = count + 1, first
 

@@ -30,15 +30,15 @@ def parse(text: str, file: Path) -> Any:
     """Parse a json text.
 
     Raises:
-        DataError: the text is not json, is nested too deep, or has an integer of more than 4,300 digits.
+        DataError: the text is not json, is nested too deeply, or has an integer of more than 4,300 digits.
     """
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"not json: {error.msg}", file=file, line=error.lineno) from error
     except RecursionError as error:
-        raise DataError("not COCO: nested too deep", file=file) from error
-    except ValueError as error:  # after JSONDecodeError, which is one
+        raise DataError("not COCO: nested too deeply", file=file) from error
+    except ValueError as error:  # after JSONDecodeError, a subclass
         found = _LONG_NUMBER.search(text)
         line = text.count("\n", 0, found.start()) + 1 if found else None
         raise DataError(
@@ -51,7 +51,7 @@ _BLANK = re.compile(r"[\s,:]*")
 
 
 def element_lines(text: str, key: str) -> list[int]:
-    """Line on which each element of the list `key` begins; `text` is a valid json object with this list."""
+    """Line on which each element of the list `key` begins; `text` must be a valid json object with it."""
     lines: list[int] = []
     for name, position in _members(text):
         if name != key:
@@ -113,7 +113,7 @@ def whole(value: Any) -> int | None:
 
 
 def identity(value: Any) -> int | str | None:
-    """Normalised image id: 1, 1.0 and "1" are the same. None for a value that is not an id."""
+    """Normalise an image id: 1, 1.0 and "1" are the same. None for a value that is not an id."""
     number = whole(value)
     return value if number is None and isinstance(value, str) and value else number
 
@@ -133,7 +133,7 @@ def number(value: Any) -> float | None:
 
 
 def flag(value: Any) -> tuple[bool, bool]:
-    """Read a flag such as iscrowd. -> (flag, True if it was clearly written: 0, 1, true, false, none)."""
+    """Read a flag such as iscrowd. -> (flag, True if it was written as 0, 1, true, false or none)."""
     if isinstance(value, str):
         value = {"": 0, "false": 0, "no": 0, "true": 1, "yes": 1}.get(value.strip().lower(), value)
     if value is None or isinstance(value, bool):
@@ -145,7 +145,7 @@ def flag(value: Any) -> tuple[bool, bool]:
 
 
 def bbox(value: Any) -> Box | None:
-    """Read x, y, width, height from a list, a mapping with these names, or a text of four numbers."""
+    """Read x, y, width, height from a list, a mapping with these names, or text with four numbers."""
     if isinstance(value, dict):
         sides = next((keys for keys in _SIDES if value.keys() >= set(keys)), None)
         value = None if sides is None else [value[key] for key in sides]
@@ -158,7 +158,7 @@ def bbox(value: Any) -> Box | None:
 
 
 def polygon(segmentation: Any) -> FloatArray | None:
-    """Join COCO's list of polygons into one of shape (K, 2), parts linked by lines of zero width.
+    """Join COCO's list of polygons into one, (K, 2), whose parts are linked by lines of zero width.
 
     A single flat polygon and points as pairs are accepted too. None for a mask or an invalid polygon.
     """

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 SURE = 10
-"""Number of keypoint-like rows that rules out coincidence."""
+"""Number of keypoint-like rows from which coincidence is ruled out."""
 _MAX_VALUES = 4 + 3 * 133  # per row, after the class; whole-body skeletons have 133 points
 _EDGE = 1e-3  # tolerance in fractions of the image: tools round
 _SPREAD = 0.3  # minimum extent of the keypoints, as a fraction of the box
@@ -17,13 +17,13 @@ class KeypointSuspicion:
     """Detector of keypoints among the rows of a data set that are read as polygons.
 
     Both are a class and an even count of numbers. Rows could be keypoints if all have the same count and, in
-    each, the first four numbers are a box inside the image and the rest either has visibilities (0, 1 or 2)
-    in every third place, or lies in the box and spans a good part of it, or would be a self-intersecting
-    polygon. Real polygons hardly ever do that in row after row.
+    each, the first four numbers are a box inside the image and the others have visibilities (0, 1 or 2) in
+    every third place, or lie in the box and span a good part of it, or form a self-intersecting polygon.
+    Real polygons hardly ever do so in row after row.
 
     Attributes:
         rows: number of rows checked.
-        alive: whether every row so far could be keypoints.
+        alive: True while every row could be keypoints.
     """
 
     def __init__(self) -> None:

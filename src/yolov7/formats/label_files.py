@@ -1,4 +1,4 @@
-"""Lookup of the label file of an image, with one listing per folder: data sets have very many files."""
+"""Lookup of the label file of an image, with one listing per folder, as data sets have very many files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COUNTERPARTS = {
     "JPEGImages": ("labels",),
 }
 NOT_LABELS = frozenset(("classes", "predefined_classes", "notes", "readme", "labels", "train", "val", "test"))
-"""Stems, lower case, of text files beside label files that hold no labels."""
+"""Stems, lower case, of text files without labels that lie beside label files."""
 
 
 class LabelFiles:

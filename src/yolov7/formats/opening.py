@@ -23,7 +23,7 @@ def find_layout(path: str | os.PathLike[str], *, images: str | os.PathLike[str] 
 
     Args:
         path: COCO json file, YOLO data.yaml, or folder that holds a data set of any format.
-        images: image folder of a COCO json file, if it cannot be found.
+        images: image folder of a COCO json file, if it is not found by itself.
 
     Raises:
         DataError: there is no data set, or several.
@@ -64,7 +64,7 @@ def open_dataset(
     Args:
         path: COCO json file, YOLO data.yaml, or folder that holds a data set of any format.
         split: "train", "val", "test" or the data set's own name; "all" or "val" if it is undivided.
-        images: image folder of a COCO json file, if it cannot be found.
+        images: image folder of a COCO json file, if it is not found by itself.
 
     Raises:
         DataError: there is no data set, no such split, or no readable image.
@@ -73,7 +73,7 @@ def open_dataset(
     dataset = layout.read(choose_split(split, layout.splits, path))
     if not dataset.images:
         raise DataError(
-            "no image that can be read" + "".join(f"\n  {defect}" for defect in dataset.defects[:5]),
+            "no readable image" + "".join(f"\n  {defect}" for defect in dataset.defects[:5]),
             file=path,
         )
     return dataset

@@ -3,9 +3,8 @@
     Annotations/*.xml  JPEGImages/*  ImageSets/Main/<split>.txt    devkit, or annotations/ and images/
     images/train/*.xml beside the images, images/test/...         loose, one folder per split
 
-Corners are used as written: the devkit counts pixels from 1, but the tools that write most files count edges
-from 0; the difference is one pixel at the left and the top. Classes are sorted by name over all splits, so
-that a label means the same in each.
+Corners are used as written: the devkit counts pixels from 1, but most tools count edges from 0: a difference
+of one pixel at the left and the top. Classes are sorted by name over all splits, so that labels agree.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ _FOLDERS = (
 
 @dataclass(frozen=True)
 class _Member:
-    """Image of a split with its xml file.
+    """Name in a split, with its image and xml file.
 
     Attributes:
         name: stem.
         images: image files; none, or several that differ in their suffix.
         xmls: xml files, likewise.
         foreign: files of image formats that are not supported.
-        listed: list that names it, and line.
+        listed: list file that names it, and the line.
     """
 
     name: str
@@ -66,7 +65,7 @@ class _Splits:
 
     Attributes:
         path: opened folder.
-        members: images of each split: of a list in ImageSets/Main, or of a folder.
+        members: images of each split, from a list in ImageSets/Main or from a folder.
         defects: problems of each split's list.
     """
 
@@ -103,7 +102,7 @@ class _Splits:
                 findings.include(document.defects)
                 if document.annotation is None:
                     findings.leave_out("images whose xml file cannot be read", xml)
-                    continue  # its objects are unknown
+                    continue  # objects unknown
                 _collect(document.annotation, collector, labels)
             images.append(collector.labelled_image())
         for name in self.names:
@@ -133,13 +132,13 @@ class _Splits:
                 file, line = member.listed or (member.xmls[0], None)
                 message = f"no image for {member.name}"
                 findings.lose("names without an image", file, message, line, member.name)
-            elif member.xml or member.listed:  # its labels are lost, or a list names it
+            elif member.xml or member.listed:  # labels are lost, or a list names the image
                 message = f"{left_out_as(member.foreign[0])}; convert them to JPEG or PNG: left out"
                 findings.error(member.foreign[0], message)
         return chosen
 
     def _no_object(self) -> DataError:
-        """Build the error for a data set without objects; its reason is the first defect of the files."""
+        """Build the error for a data set without objects; the reason is the first defect of the files."""
         documents = self.annotations.values()
         broken = sum(document.annotation is None for document in documents)
         defects = [defect for document in documents for defect in document.defects]
@@ -154,7 +153,7 @@ class _Splits:
         )
 
     def _image_of(self, member: _Member, findings: Findings) -> Path:
-        """Choose the image of a member: the one that the xml names, else the first; report the others."""
+        """Choose a member's image: the one that the xml file names, else the first; report the others."""
         document = self.annotations[member.xml] if member.xml else None
         named = document.annotation.filename if document and document.annotation else ""
         chosen = next((path for path in member.images if path.name == named), member.images[0])
@@ -167,13 +166,13 @@ class _Splits:
 
 
 def find_layout(path: Path) -> Layout | None:
-    """Layout of a Pascal VOC data set, or of images with such xml files; None for any other path."""
+    """Find a Pascal VOC data set, or images with such xml files; None for any other path."""
     splits = _find_splits(path)
     return None if splits is None else Layout(tuple(splits.members), splits.read)
 
 
 def _find_splits(path: Path) -> _Splits | None:
-    """Recognise the devkit's folders, or images and xml files in a folder or subfolders (one per split)."""
+    """Recognise the devkit's folders, or images and xml files in a folder or in subfolders, one per split."""
     if not is_folder(path):
         return None
     for xmls, images in _FOLDERS:
@@ -191,7 +190,7 @@ def _find_splits(path: Path) -> _Splits | None:
 def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> _Splits:
     known = _members(image_folder, xml_folder, "**/*")
     lists = sorted((path / "ImageSets" / "Main").glob("*.txt"))
-    # aeroplane_train.txt and the like list the images of one class.
+    # Lists such as aeroplane_train.txt cover a single class.
     lists = [file for file in lists if not re.fullmatch(r".+_(train|val|trainval|test)", file.stem)]
     if not lists:
         return _Splits(path, {UNDIVIDED: tuple(known.values())})

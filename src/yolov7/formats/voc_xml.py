@@ -1,4 +1,4 @@
-"""Parser of one Pascal VOC xml file, with limits so that no small file takes much time or memory."""
+"""Parser of one Pascal VOC xml file; limits keep small files from taking much time or memory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class VocAnnotation:
     """Content of an xml file.
 
     Attributes:
-        filename: name of its image.
+        filename: name of the image.
         size: (height, width) of the image as written; None if missing.
         size_line: line of the size.
         objects: objects in the image.
@@ -61,7 +61,7 @@ class Document:
 
 
 def read_document(file: Path) -> Document:
-    """Read one file; problems become defects with their lines."""
+    """Read one file; problems become defects with line numbers."""
     findings = Findings()
     annotation = None
     try:

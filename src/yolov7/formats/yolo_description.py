@@ -27,7 +27,7 @@ from yolov7.text import listed, plural, printable
 MAX_CLASS_NAME = 200
 """Maximum length of a class name, characters."""
 MAX_TEXT_BYTES = 2_000_000
-"""Maximum size of data.yaml, obj.data and a file of class names."""
+"""Maximum size of data.yaml, obj.data or a file of class names."""
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 _VALIDATION = ("val", "valid", "validation")
@@ -62,7 +62,7 @@ class Description:
         bases: candidate base folders of relative paths, most likely first.
         lines: line of each key in the file.
         keypoints: kpt_shape, (points, values per point), if the labels have keypoints.
-        defects: problems of the file that do not prevent reading it.
+        defects: problems of the file that do not prevent its use.
     """
 
     file: Path
@@ -161,7 +161,7 @@ class _YamlReader:
         return int(found[1])
 
     def _numbered(self, names: dict[str, Any]) -> list[Any]:
-        """Read a mapping of numbers to names; 0, "0" and 00 are the same number."""
+        """Read a mapping from numbers to names; 0, "0" and 00 are the same number."""
         odd = next((key for key in names if not re.fullmatch("[0-9]{1,9}", key)), None)
         if odd is not None:
             raise self._error(
@@ -197,7 +197,7 @@ class _YamlReader:
         return tuple(entries)
 
     def _bases(self) -> tuple[Path, ...]:
-        """Base folders: `path` of the yaml, or its end if that exists; its folder; the working folder."""
+        """Base folders: `path` of the yaml, or a tail that exists; the yaml's folder; the working folder."""
         here, root = self.file.parent, self._given("path")
         if root is None:
             return (here, Path())

@@ -19,7 +19,7 @@ from yolov7.text import listed, plural, printable
 MAX_FOLDERS = 1_000
 """Maximum number of folders and globs per split."""
 MAX_MISSING = 1_000
-"""Maximum number of missing images per list; with more, the list is taken to be of another data set."""
+"""Maximum number of missing images per list; above it, the list is taken to belong to another data set."""
 
 
 class ImageFinder:
@@ -43,16 +43,16 @@ class ImageFinder:
             DataError: a named file or folder does not exist, or there is no image.
         """
         entries = [entry.strip() for entry in self.description.splits[self.split]]
-        found = {entry: self._expand(entry) for entry in dict.fromkeys(entries)}  # each once, however often
+        found = {entry: self._expand(entry) for entry in dict.fromkeys(entries)}  # each once
         unique = list(dict.fromkeys(path for paths in found.values() for path in paths))
         if (named := sum(len(found[entry]) for entry in entries)) > len(unique):
             self._named_twice(named - len(unique))
         if not unique:
-            raise self.error("no images", found=f"none with a known ending in {_listed(entries)}")
+            raise self.error("no images", found=f"none with a known suffix in {_listed(entries)}")
         return unique
 
     def error(self, message: str, *, expected: object = None, found: object = None) -> DataError:
-        """Build an error at the line that names the split."""
+        """Build an error that points to the split's line."""
         file, line = self.description.file, self.description.lines.get(self.split)
         return DataError(message, file=file, line=line, expected=expected, found=found)
 
@@ -105,7 +105,7 @@ class ImageFinder:
         return list(dict.fromkeys(base / name for base in self.description.bases for name in names))
 
     def _by_tail(self, entry: str) -> Path | None:
-        """Find the longest end of a path from another machine that exists here."""
+        """Find the longest tail of a path from another machine that exists here."""
         for tail in tails(entry):
             if "/" not in tail and Path(tail).suffix == "" and plain_split(tail) != plain_split(self.split):
                 break  # a single folder name may belong to another split
@@ -130,7 +130,7 @@ class ImageFinder:
                 file=file,
                 line=line,
                 expected=f"{entry} in " + " or ".join(map(str, bases)),
-                found="nothing, also by the end of the path",
+                found="nothing, not even by the end of the path",
             )
 
         for line, entry in read_list(file, self.findings):
@@ -141,7 +141,7 @@ class ImageFinder:
                 message = f"no such image: {shown}: left out"
                 self.findings.lose("named in a list but missing", file, message, line, shown)
                 if len(missing) > MAX_MISSING:
-                    raise unusable(f"more than {MAX_MISSING:,} images of the list do not exist")
+                    raise unusable(f"more than {MAX_MISSING:,} images in the list do not exist")
             elif is_folder(path):
                 found.update(dict.fromkeys(self._images_below(path)))
             elif is_hidden(path.name) or is_hidden(path.parent.name):
@@ -150,7 +150,7 @@ class ImageFinder:
                 twice += path in found
                 found[path] = None
         if missing and not found:
-            raise unusable(f"none of the {len(missing):,} images of the list exists")
+            raise unusable(f"none of the {len(missing):,} images in the list exist")
         if moved.count:
             count = plural(moved.count, "path")
             message = f"{count} from another machine: found by the end, such as {moved.example}"
@@ -161,7 +161,7 @@ class ImageFinder:
 
 
 class _MovedFiles:
-    """Finder of files by the end of their path on another machine.
+    """Finder of files by the tail of a path from another machine.
 
     Args:
         bases: folders to search.
@@ -175,7 +175,7 @@ class _MovedFiles:
         self.bases = bases
         self.count = 0
         self.example = ""
-        self._last: list[tuple[int, Path]] = []  # parts dropped and base, as for the last file
+        self._last: list[tuple[int, Path]] = []  # number of dropped parts, and base, of the last file
 
     def find(self, entry: str) -> Path | None:
         """Find a file, first where the last one was."""

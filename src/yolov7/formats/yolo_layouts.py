@@ -27,17 +27,17 @@ from yolov7.images.kinds import IMAGE_SUFFIXES
 _DESCRIBERS = {".yaml": describe_yaml, ".yml": describe_yaml, ".data": describe_darknet}
 _USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _NAME_FILES = ("classes.txt", "obj.names", "classes.names", "_darknet.labels", "predefined_classes.txt")
-_MAX_TRIED = 200  # images of a folder to check for a label file
+_MAX_TRIED = 200  # maximum number of images per folder to check for a label file
 _DATA_KEYS = re.compile(
     r"^\s*[\"']?(names|train|val|valid|nc|classes)[\"']?\s*:", re.IGNORECASE | re.MULTILINE
 )
 
 
 def find_layout(path: Path) -> Layout | None:
-    """Find the YOLO data set at a file or folder; None if there is none.
+    """Find the YOLO data set at a path; None if there is none.
 
     Raises:
-        DataError: several files of the folder describe a data set, or its description is invalid.
+        DataError: several files in the folder describe a data set, or the description is invalid.
     """
     file = path if is_file(path) else _yaml_of(path) or _darknet_of(path)
     if file is not None:
@@ -51,7 +51,7 @@ def find_layout(path: Path) -> Layout | None:
 
 
 def what_is_missing(path: Path) -> str | None:
-    """Explain why a folder with images and YOLO labels is no data set; None for any other folder."""
+    """Explain why a folder with images and YOLO labels is not a data set; None for any other folder."""
     if is_folder(path) and (folders := _split_folders(path)):
         shown = ", ".join(str(folder) for folder in folders.values())
         return f"images with YOLO labels in {shown}, but neither data.yaml nor classes.txt with class names"

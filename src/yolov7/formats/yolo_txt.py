@@ -29,11 +29,11 @@ from yolov7.images.kinds import FOREIGN_SUFFIXES
 
 MAX_LABEL_BYTES = 100_000_000
 """Maximum size of one label file."""
-_TOLERANCE = 1e-3  # by which fractions may leave 0..1: tools round
+_TOLERANCE = 1e-3  # amount by which fractions may exceed 0..1: tools round
 
 
 def layout_of(path: Path, description: Description) -> Layout:
-    """Layout of the data set at `path`, whose label files and image headers `Layout.read` reads."""
+    """Layout of a YOLO data set; `Layout.read` reads label files and image headers."""
     return Layout(tuple(description.splits), lambda split: _Reader(path, description, split).dataset())
 
 
@@ -179,7 +179,7 @@ class _Reader:
         for labels, images in sorted(pairs.items()):
             stems, foreign = _stems(images)
             if not any(folder in (images, *images.parents) for folder in named):
-                stems |= foreign  # the split is a list, which need not name every image
+                stems |= foreign  # a list need not name every image
             missing = f"without an image in {images}"
             for stem, file in sorted(self.files.inside(labels).items()):
                 if stem not in stems and stem.lower() not in NOT_LABELS:
@@ -188,13 +188,13 @@ class _Reader:
 
 
 def _folders_below(folder: Path, depth: int = 3) -> list[Path]:
-    """List a folder and its subfolders, without hidden and linked ones."""
+    """List a folder and its subfolders, except hidden and linked ones."""
     below = [path for path in subfolders(folder) if not path.is_symlink()] if depth else []
     return [folder, *(path for sub in below for path in _folders_below(sub, depth - 1))]
 
 
 def _stems(folder: Path) -> tuple[set[str], set[str]]:
-    """Stems of the files in a folder except text files. -> (all others, images of unsupported formats)."""
+    """Stems of the files in a folder. -> (all but text files, images in unsupported formats)."""
     stems: tuple[set[str], set[str]] = set(), set()
     with suppress(OSError):
         for path in folder.iterdir():

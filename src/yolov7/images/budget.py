@@ -1,4 +1,4 @@
-"""Limits on the memory that decoding takes, for one image and for all that are decoded at the same time."""
+"""Limits on the memory for decoding, for one image and for all that are decoded at the same time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from yolov7.errors import SourceError
 
 MAX_PIXELS = 300_000_000
-"""Pixels of an image, at most: a small file can claim to be huge. A phone's 200 megapixels are allowed."""
+"""Maximum pixels of an image: a small file can claim to be huge. A phone's 200 megapixels are allowed."""
 MAX_DECODING_BYTES = 1_200_000_000
-"""Memory for decoding one image, and for all threads of a process together."""
+"""Maximum memory for decoding one image, and for all threads of a process together."""
 MAX_FILE_BYTES = 1_000_000_000
-"""Bytes of an image file, at most."""
+"""Maximum size of an image file."""
 
 
 class Budget:
-    """Amount that threads share: each takes a part for a while, and waits if too little is left.
+    """Amount shared by threads: each takes a part for a while, and waits if too little is left.
 
     >>> budget = Budget(10)
     >>> with budget.taken(7):
@@ -57,10 +57,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_amount(height: int, width: int, needed: int) -> None:
-    """Check the size of an image, and the bytes that decoding it takes.
+    """Check the size of an image, and the `needed` bytes for decoding it.
 
     Raises:
-        SourceError: either is beyond its limit.
+        SourceError: either exceeds its limit.
     """
     if height * width > MAX_PIXELS:
         raise SourceError(

@@ -18,7 +18,7 @@ _HEADER = b"Exif\0\0"
 
 
 def orientation_of(exif: bytes) -> int:
-    """Orientation, 1 to 8, in a block of EXIF; 1 if it is missing or damaged."""
+    """Read the orientation, 1 to 8, from EXIF data; 1 if it is missing or damaged."""
     block = exif.removeprefix(_HEADER)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None:
@@ -37,7 +37,7 @@ def orientation_of(exif: bytes) -> int:
 
 
 def valid_orientation(value: object) -> int:
-    """Orientation 1 to 8 as it is; 1 for any other value.
+    """Replace anything but an orientation 1 to 8 by 1.
 
     >>> valid_orientation(6), valid_orientation(9)
     (6, 1)
@@ -49,6 +49,6 @@ def upright(pixels: Image, orientation: int) -> Image:
     """Turn and mirror an image so that it is upright. (H, W, 3) -> (H, W, 3) or (W, H, 3)."""
     if orientation in SIDEWAYS:
         pixels = np.asarray(cv2.transpose(pixels), np.uint8)
-    # 1 to 4: as stored, mirrored, rotated by 180 degrees, flipped; 5 to 8: the same after the transposition.
+    # 1 to 4: as stored, mirrored, rotated by 180 degrees, flipped; 5 to 8: the same after a transposition.
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return pixels if flip is None else np.asarray(cv2.flip(pixels, flip, dst=pixels), np.uint8)

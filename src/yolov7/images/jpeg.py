@@ -1,8 +1,8 @@
 """Headers and pixels of JPEG files.
 
-libjpeg-turbo decodes through simplejpeg, to the same pixels as OpenCV and Pillow. Only simplejpeg reports
-the warnings of libjpeg, such as data that end early or make no sense: OpenCV prints them to standard error,
-Pillow ignores them, and both fill in grey.
+simplejpeg decodes with libjpeg-turbo, to the same pixels as OpenCV and Pillow. Only simplejpeg reports
+libjpeg's warnings, such as truncated or corrupt data: OpenCV prints them to standard error, Pillow ignores
+them, and both fill in grey.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from yolov7.types import Image
 
 MAGIC = b"\xff\xd8\xff"
 MAX_SCANS = 100
-"""Scans of a progressive JPEG: 10 are usual, and each costs as much as decoding a whole image."""
+"""Maximum scans of a progressive JPEG: 10 are usual, and each costs as much as decoding an image."""
 MAX_SCANNED_PIXELS = 3_000_000_000
-"""Scans times pixels: 15 scans of 200 million pixels."""
+"""Maximum scans times pixels: 15 scans of 200 million pixels."""
 
 # Markers: the byte after 0xFF.
 _APP1, _START_OF_SCAN, _END_OF_IMAGE = 0xE1, 0xDA, 0xD9
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xD9)))
 _PROCESSES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive", 0xC9: "arithmetic", 0xCA: "arithmetic"}
-_NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # none of these is in compressed pixels
+_NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # none of these occurs in compressed pixels
 
 _SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
@@ -43,8 +43,8 @@ class JpegHeader:
         height, width: pixels, as stored.
         orientation: EXIF orientation, 1 to 8.
         components: 1 (grey), 3 (colour) or 4 (CMYK).
-        process: baseline, extended, progressive or arithmetic.
-        several_scans: whether the pixels come in several passes, all kept until the last.
+        process: baseline, extended, progressive or arithmetic coding.
+        several_scans: True if the pixels come in several passes, all kept in memory until the last.
         begin: offset of the compressed pixels in the file.
     """
 
@@ -73,7 +73,7 @@ def read_header(file: BinaryIO) -> JpegHeader:
     file.seek(2)
     while byte := file.read(1):
         if byte != b"\xff":
-            continue  # libjpeg searches for the next marker, too
+            continue  # libjpeg searches for the next marker too
         while byte == b"\xff":
             byte = file.read(1)
         marker = byte[0] if byte else _END_OF_IMAGE
@@ -89,22 +89,22 @@ def read_header(file: BinaryIO) -> JpegHeader:
             process, frame = marker, segment
         elif marker == _APP1 and orientation is None and segment.startswith(b"Exif"):
             orientation = orientation_of(segment)
-    raise SourceError("truncated image: the JPEG header has no end")
+    raise SourceError("truncated image: the JPEG header is incomplete")
 
 
 def _header(process: int, frame: bytes, orientation: int, scan: bytes, begin: int) -> JpegHeader:
     if len(frame) < 6 or not scan:
-        raise SourceError("damaged image: the JPEG header says no size")
+        raise SourceError("damaged image: no size in the JPEG header")
     precision, height, width, components = struct.unpack_from(">BHHB", frame)
     name = _PROCESSES.get(process, f"of process SOF{process - 0xC0}")
     if precision != 8 or process not in _PROCESSES or components not in (1, 3, 4):
         raise SourceError(
             "unsupported variety of JPEG",
-            expected="8 bits a sample; baseline, progressive or arithmetic coding; 1, 3 or 4 components",
+            expected="8 bits per sample; baseline, progressive or arithmetic coding; 1, 3 or 4 components",
             found=f"{precision} bits, {name}, {components} components",
         )
     if not height or not width:
-        raise SourceError("damaged image: the JPEG header says no size", found=f"{width} x {height} pixels")
+        raise SourceError("damaged image: no size in the JPEG header", found=f"{width} x {height} pixels")
     several = process in (0xC2, 0xCA) or scan[0] < components
     return JpegHeader(height, width, orientation, components, name, several, begin)
 
@@ -115,7 +115,7 @@ def decode(data: bytes, header: JpegHeader, at_least: int | None = None) -> Imag
     Args:
         data: content of the file.
         header: its header.
-        at_least: pixels needed along the long side: decode at 1/2, 1/4 or 1/8 of the size if that has them.
+        at_least: pixels needed along the long side: decode at 1/2, 1/4 or 1/8 of the size if enough are left.
 
     Raises:
         SourceError: pixels are missing or damaged, or there are too many scans.
@@ -150,11 +150,11 @@ def _check_amount(data: bytes, header: JpegHeader) -> None:
     if header.several_scans and data.count(b"\xff\xda", header.begin) >= limit:
         scans = _scans(data, header)
         if scans > limit:
-            raise SourceError("a JPEG of too many scans", expected=f"at most {limit}", found=scans)
+            raise SourceError("a JPEG with too many scans", expected=f"at most {limit}", found=scans)
 
 
 def _scans(data: bytes, header: JpegHeader) -> int:
-    """Number of scans, counted from marker to marker: a thumbnail or a trailer may hold further ones."""
+    """Count the scans, from marker to marker: thumbnails and trailers, which may hold more, are skipped."""
     scans, position = 1, header.begin
     while (found := _NEXT_MARKER.search(data, position)) and found[0][1] != _END_OF_IMAGE:
         scans += found[0][1] == _START_OF_SCAN
@@ -163,7 +163,7 @@ def _scans(data: bytes, header: JpegHeader) -> int:
 
 
 def _repaired(data: bytes, header: JpegHeader, warning: str) -> bytes | None:
-    """Remove a harmless defect that libjpeg warns of before others; None if the defect may cost pixels."""
+    """Remove a harmless defect, whose warning hides later ones; None if the defect may cost pixels."""
     if "unknown JFIF revision" in warning and (at := data.find(b"JFIF\0", 0, header.begin)) > 0:
         return data[: at + 5] + b"\1\1" + data[at + 7 :]
     if "Unknown Adobe color transform" in warning and (at := data.find(b"Adobe", 0, header.begin)) > 0:

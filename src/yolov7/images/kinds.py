@@ -71,10 +71,10 @@ _FOREIGN_STARTS = {
 }
 """Regular expressions of the first bytes of unsupported image formats."""
 SNIFFED = 512
-"""First bytes of a file needed to recognise its format."""
+"""Number of first bytes of a file needed to recognise its format."""
 
 
-# Pillow's Image.open chooses as well, but warns and stops at a number of pixels that is a global setting.
+# Pillow's Image.open would choose as well, but its limit on pixels is a global setting.
 _READERS: dict[bytes, type[ImageFile]] = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
     **dict.fromkeys(tiff.MAGICS, TiffImageFile),
@@ -85,7 +85,7 @@ _READERS: dict[bytes, type[ImageFile]] = {
     **{b"P%d" % kind: PpmImageFile for kind in range(1, 7)},
 }
 ANIMATED = frozenset((GifImageFile, PngImageFile, WebPImageFile, _AVIF)) - {None}
-"""Readers of the formats that can hold an animation."""
+"""Readers of formats that may hold an animation."""
 
 
 def find_reader(file: BinaryIO) -> type[ImageFile] | None:
@@ -112,17 +112,17 @@ def find_reader(file: BinaryIO) -> type[ImageFile] | None:
         return WebPImageFile
     if start[4:8] == b"ftyp":
         raise SourceError("this is a video, or an image in an unsupported format; convert it to JPEG or PNG")
-    raise SourceError("not an image of a known kind", found=f"a file that begins with {start[:16]!r}")
+    raise SourceError("not an image in a known format", found=f"a file that begins with {start[:16]!r}")
 
 
 def _is_avif(start: bytes) -> bool:
-    """Whether the first box of an ISO file lists a brand of AVIF."""
+    """True if the first box of an ISO file lists an AVIF brand."""
     brands = start[8 : min(len(start), int.from_bytes(start[:4], "big"))]
     return any(brands[at : at + 4] in (b"avif", b"avis") for at in range(0, len(brands), 4))
 
 
 def is_image(start: bytes) -> bool:
-    """Whether a file's first bytes, 16 or more, are those of a supported format."""
+    """True if a file's first bytes, 16 or more, match a supported format."""
     try:
         find_reader(io.BytesIO(start))
     except SourceError:

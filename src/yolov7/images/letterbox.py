@@ -1,4 +1,4 @@
-"""Scaling and padding of images to the input size of a network, with the way back for boxes."""
+"""Scaling and padding of images to a network's input size, and the map back for boxes."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def letterbox_evaluation(
 ) -> tuple[Image, Letterbox]:
     """Scale the long side of an image to `size`, and pad it to the shape of its batch.
 
-    The published COCO numbers were measured in this way: images are shrunk by area interpolation, and the
-    short side is truncated.
+    The published COCO numbers were measured like this: images are shrunk by area interpolation, and the short
+    side is rounded down.
 
     Args:
         image: uint8 (h, w, 3).
@@ -75,7 +75,7 @@ def letterbox_evaluation(
     height, width = shape or (size, size)
     _check_sizes(image, height, width)
     inner = long_side_size(image.shape[:2], size)
-    # An image of another shape than its data set says may not fit into the batch.
+    # An image whose shape differs from the data set's record may not fit into the batch.
     ratio = min(1.0, height / inner[0], width / inner[1])
     if ratio < 1:
         inner = max(1, round(inner[0] * ratio)), max(1, round(inner[1] * ratio))
@@ -84,10 +84,10 @@ def letterbox_evaluation(
 
 
 def released_way_back(box: Letterbox) -> Letterbox:
-    """Letterbox that maps boxes back as the released evaluation does, which measured the published numbers.
+    """Letterbox that maps boxes back as in the evaluation that gave the published numbers.
 
-    It uses the scale of the height for both axes, and does not round the padding, although whole pixels were
-    padded: boxes are off by half a pixel of the network's input if the padding is odd.
+    It uses the vertical scale for both axes, and halves odd paddings although whole pixels are padded: boxes
+    are then off by half a pixel of the network's input.
 
     Args:
         box: exact letterbox, from `letterbox_evaluation`.
@@ -102,7 +102,7 @@ def whole_strides(size: int, stride: int) -> int:
     """Round an image size up to a multiple of the network's largest stride, with a warning if it changes.
 
     Raises:
-        UsageError: it is not a whole number, or less than the stride.
+        UsageError: the size is not a whole number, or is less than the stride.
 
     >>> whole_strides(640, 32)
     640
@@ -110,12 +110,12 @@ def whole_strides(size: int, stride: int) -> int:
     check_whole("image size in pixels", size, least=stride)
     rounded = math.ceil(size / stride) * stride
     if rounded != size:
-        _LOG.warning("an image size of %d is no multiple of %d: %d is taken", size, stride, rounded)
+        _LOG.warning("image size %d is not a multiple of %d: rounded up to %d", size, stride, rounded)
     return rounded
 
 
 def long_side_size(source_size: Sequence[int], size: int) -> tuple[int, int]:
-    """(height, width) after scaling the long side to `size`; the short side is truncated, at least 1.
+    """(height, width) after scaling the long side to `size`; the short side is rounded down, at least 1.
 
     >>> long_side_size((333, 500), 640)
     (426, 640)
@@ -176,7 +176,7 @@ def _place(
     """Scale an image to `inner` and place it on a grey canvas of `outer`, both (height, width)."""
     canvas = np.empty((*outer, 3), image.dtype)
     grey = GREY if image.dtype == np.uint8 else GREY / 255  # floats are in [0, 1]
-    # Of an odd padding the smaller half comes first.
+    # If the padding is odd, the smaller half comes first.
     top, left = ((outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2) if centred else (0, 0)
     bottom, right = top + inner[0], left + inner[1]
     canvas[:top], canvas[bottom:] = grey, grey

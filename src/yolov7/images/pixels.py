@@ -1,4 +1,4 @@
-"""Pixels of a loaded Pillow image, of any mode, as RGB."""
+"""Conversion of Pillow images of any mode to RGB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from yolov7.errors import SourceError
 from yolov7.types import Image
 
 _STRIP_PIXELS = 1 << 20
-"""Pixels converted at a time: converting all at once takes twice the memory."""
+"""Number of pixels converted at a time: all at once would take twice the memory."""
 
 
 def rgb(image: PIL.Image.Image) -> Image:
@@ -23,7 +23,7 @@ def rgb(image: PIL.Image.Image) -> Image:
     """
     if image.mode in ("LAB", "HSV"):
         raise SourceError("unsupported colours", expected="grey, RGB, CMYK or YCbCr", found=image.mode)
-    image.info.pop("transparency", None)  # else Pillow warns that a palette loses it
+    image.info.pop("transparency", None)  # else Pillow warns that the palette loses it
     rows = max(1, _STRIP_PIXELS // image.width)
     tops = range(0, image.height, rows)
 

@@ -10,9 +10,9 @@ from yolov7.errors import SourceError
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and length of each chunk of a PNG; the file is left where the chunk's content begins.
+    """Yield kind and length of each chunk of a PNG, with the file at the chunk's content.
 
-    A length is never more than what is left of the file: reading sets aside as much as it is asked for.
+    A length never exceeds the rest of the file: read() allocates as much as it is asked for.
     """
     size, position = file.seek(0, 2), 8
     while True:

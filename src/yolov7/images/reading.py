@@ -1,8 +1,8 @@
 """Reading of image files: uint8 (H, W, 3) RGB, upright.
 
 libjpeg-turbo decodes JPEG (`yolov7.images.jpeg`), Pillow the other formats. Headers are read first, so that
-the size of an image is checked before memory is allocated: `yolov7.images.budget` limits the memory of one
-image and that of all images decoded at the same time.
+the size of an image is checked before memory is allocated: `yolov7.images.budget` limits the memory
+for one image and for all images decoded at the same time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from yolov7.images.pixels import rgb
 from yolov7.types import Image
 
 _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
-"""Bytes in which Pillow keeps a pixel, by its mode; 4 for all others."""
+"""Bytes per pixel of a Pillow image, by its mode; 4 for all others."""
 _EXTRA_BYTES = {"WEBP": 13, "AVIF": 9, "JPEG2000": 17}
-"""Further bytes per pixel that a decoder takes, as measured, by Pillow's name of the format."""
+"""Further bytes per pixel that a decoder takes, as measured, by Pillow's format name."""
 
 
 def read_image(
@@ -39,20 +39,20 @@ def read_image(
 ) -> Image:
     """Decode an image file, or the bytes of one. -> uint8 (H, W, 3) RGB, a new array.
 
-    The EXIF orientation is applied. Of an animation the first frame is read; alpha is dropped (colours as
-    stored); grey becomes RGB; of 16 bits the upper 8 are kept; floating point must range over 0..1 or 0..255.
-    Waits while other threads of this process use all the memory allowed for decoding.
+    The EXIF orientation is applied. Only the first frame of an animation is read; alpha is dropped
+    (colours as stored); grey becomes RGB; 16 bits are cut to the upper 8; floating point must be in 0..1 or
+    0..255. Waits while other threads of this process use all the memory allowed for decoding.
 
     Args:
         source: path, or content of the file.
         name: name of the image in errors; the path by default.
-        at_least: pixels needed along the long side: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that
-            still has them, which is several times as fast for photos of 12 megapixels. Other formats are
-            decoded at full size.
+        at_least: pixels needed along the long side: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if
+            enough are left, several times as fast for 12-megapixel photos. Other formats are decoded at full
+            size.
 
     Raises:
-        SourceError: the file does not exist, is no image, is truncated or damaged, or is too large: it has
-            more than MAX_PIXELS, or decoding takes more than MAX_DECODING_BYTES.
+        SourceError: the file does not exist, is not an image, is truncated or damaged, or is too large: more
+            than MAX_PIXELS, or more than MAX_DECODING_BYTES to decode.
     """
     with _opened(source, name) as file:
         reader = find_reader(file)
@@ -67,7 +67,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of the image that `read_image` returns, from the file's header alone.
 
     Raises:
-        SourceError: the file does not exist, is no image, its header is damaged, or it is too large.
+        SourceError: the file does not exist, is not an image, has a damaged header, or is too large.
     """
     return size_and_frames(path)[0]
 
@@ -82,14 +82,14 @@ def size_and_frames(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool
         reader = find_reader(file)
         if (
             reader is TiffImageFile and Path(path).suffix.lower() in FOREIGN_SUFFIXES
-        ):  # its image is a preview
+        ):  # a raw photo, whose first image is a preview
             raise unsupported(FOREIGN_SUFFIXES[Path(path).suffix.lower()])
         header = _read_header(file, reader)
         if reader is TiffImageFile:
             return header.upright_size, tiff.count_pages(file) > 1
         try:
             animated = reader in ANIMATED and bool(getattr(header.image, "is_animated", False))
-        except Exception:  # damage behind the first frame, which is not read
+        except Exception:  # damage after the first frame, which read_image ignores
             animated = False
         return header.upright_size, animated
 
@@ -107,7 +107,7 @@ def count_frames(path: str | os.PathLike[str]) -> int:
     """Number of frames of an animation (GIF, WebP, APNG, AVIF) or pages of a TIFF; 1 for any other image.
 
     Raises:
-        SourceError: the file does not exist, is no image, or its header is damaged.
+        SourceError: the file does not exist, is not an image, or has a damaged header.
     """
     with _opened(path) as file:
         reader = find_reader(file)
@@ -120,7 +120,7 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[tuple[Image, float]]:
     """Read the frames of an animation one by one, each with its time in seconds since the first.
 
     Raises:
-        SourceError: a frame is damaged; those before it were returned.
+        SourceError: a frame is damaged; earlier frames were yielded.
     """
     with _opened(path) as file:
         reader = find_reader(file)
@@ -142,7 +142,7 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[tuple[Image, float]]:
 
 @contextmanager
 def _opened(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Iterator[BinaryIO]:
-    """Open a file, or bytes as one. Any error inside the block becomes a SourceError that names the file."""
+    """Open a file, or bytes as one. Any error in the block becomes a SourceError that names the file."""
     shown = name if isinstance(source, bytes) else name or source
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else _open_file(source) as file:
@@ -184,7 +184,7 @@ class _Header:
         height, width: pixels, as stored.
         orientation: EXIF orientation, 1 to 8.
         needed: bytes of memory that decoding takes.
-        image: Pillow's image, not yet loaded; or the JPEG's own header.
+        image: Pillow's image, not yet loaded; or the JPEG's header.
     """
 
     height: int
@@ -211,12 +211,12 @@ def _read_header(file: BinaryIO, reader: type[ImageFile] | None) -> _Header:
         if reader is TiffImageFile:
             tags = tiff.read_directory(file)
             image = _open_tiff(file, tags)
-            # Whether .size is upright already depends on Pillow's version.
+            # Pillow's version decides whether .size is already upright.
             height, width = tags.get(tiff.HEIGHT, image.height), tags.get(tiff.WIDTH, image.width)
             orientation = valid_orientation(tags.get(ORIENTATION, 1))
             strip = tiff.strip_bytes(tags)
         elif reader is PngImageFile:
-            orientation = orientation_of(png.exif_of(file))  # may lie behind the pixels
+            orientation = orientation_of(png.exif_of(file))  # may follow the pixels
             image = _open_png(file)
             width, height = image.size
         else:
@@ -234,7 +234,7 @@ def _open_png(file: BinaryIO) -> PngImageFile:
     file.seek(0)
     try:
         return PngImageFile(file)
-    except (SyntaxError, ValueError):  # a damaged text or its checksum is enough
+    except (SyntaxError, ValueError):  # raised even for a damaged text chunk
         return PngImageFile(io.BytesIO(png.essential(file)))
 
 
@@ -242,7 +242,7 @@ def _open_tiff(file: BinaryIO, tags: Any) -> TiffImageFile:
     file.seek(0)
     try:
         return TiffImageFile(file)
-    except (SyntaxError, KeyError) as error:  # Pillow knows no such pixels
+    except (SyntaxError, KeyError) as error:  # pixels unknown to Pillow
         raise SourceError(
             "unsupported pixels in a TIFF",
             expected="1, 3 or 4 bands of 8 or 16 bits, or one of 1 to 32",
@@ -261,10 +261,10 @@ def _decode(file: BinaryIO, header: _Header, at_least: int | None) -> Image:
         file.seek(0)
         return upright(jpeg.decode(file.read(), image, at_least), header.orientation)
     if isinstance(image, TiffImageFile):
-        # Else Pillow warns and stops at a number of pixels that is a global setting.
+        # Avoids Pillow's own limit on pixels, a global setting.
         image.im = PIL.Image.new(image.mode, getattr(image, "_tile_size", image.size), None).im
     image.load()
     pixels = rgb(image)
     return (
         pixels if isinstance(image, TiffImageFile) else upright(pixels, header.orientation)
-    )  # turned by Pillow
+    )  # already turned by Pillow

@@ -20,7 +20,7 @@ def rectangular_batches(
 ) -> list[RectangularBatch]:
     """Sort images by height / width, and cut them into batches.
 
-    A batch is as high as its steepest image and as wide as its flattest, at a long side of `size`. Half a
+    A batch is as high as its tallest image and as wide as its widest, at a long side of `size`. Half a
     stride is added before rounding up, as in the published evaluation: 640 becomes up to 672.
 
     Args:

@@ -1,4 +1,4 @@
-"""TIFF directories, read before Pillow reads them, and never beyond the end of the file."""
+"""TIFF directories, checked before Pillow reads them; never read beyond the end of the file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
 _FORMATS = {1: "whole numbers", 2: "signed whole numbers", 3: "floating point", 5: "complex numbers"}
 _MAX_DIRECTORIES = 10_000
 
-# Keep Pillow's libtiff from writing to standard error about damaged files. Impossible if it is linked
-# statically, as on Windows.
+# Keep Pillow's libtiff from writing to standard error; impossible if linked statically, as on Windows.
 with suppress(AttributeError, OSError):
     _LIBTIFF = ctypes.CDLL(_imaging.__file__)
     for _handler in (_LIBTIFF.TIFFSetWarningHandler, _LIBTIFF.TIFFSetErrorHandler):
@@ -40,7 +39,7 @@ with suppress(AttributeError, OSError):
 
 
 def read_directory(file: BinaryIO) -> Mapping[int, int]:
-    """Read the first page's tags with integer values, of each the first value.
+    """Read the first value of each integer tag of the first page.
 
     Raises:
         SourceError: the directory is damaged or larger than the file, or the file is a DNG.
@@ -68,7 +67,7 @@ def count_pages(file: BinaryIO) -> int:
 
 
 def describe(tags: Mapping[int, int]) -> str:
-    """Description of the pixels for an error message."""
+    """Describe the pixels for an error message."""
     bands = tags.get(BANDS, 1)
     return (
         f"{bands} {'band' if bands == 1 else 'bands'} of {tags.get(BITS, 1)} bits, "
@@ -77,7 +76,7 @@ def describe(tags: Mapping[int, int]) -> str:
 
 
 def _directory(file: BinaryIO, offset: int | None) -> tuple[dict[int, int], int]:
-    """Read the tags of the directory at an offset, by default the first, and the offset of the next one."""
+    """Read the tags of the directory at an offset (None: the first), and the offset of the next one."""
     length = file.seek(0, 2)
     file.seek(0)
     start = file.read(16)
@@ -98,19 +97,19 @@ def _directory(file: BinaryIO, offset: int | None) -> tuple[dict[int, int], int]
         rest = file.read(width)
         (following,) = struct.unpack(word, rest) if len(rest) == width else (0,)
     except struct.error:
-        raise SourceError("truncated image: its TIFF tags are not all there") from None
+        raise SourceError("truncated image: TIFF tags are missing") from None
     return tags, following
 
 
 def _tags(file: BinaryIO, table: bytes, word: str, length: int) -> dict[int, int]:
-    """Values of the tags in a table of entries: tag, type, number of values; their offset, or themselves."""
+    """Read a table of entries: tag, type, number of values, and the values themselves or their offset."""
     tags: dict[int, int] = {}
     claimed = 0
     order, width = word[0], struct.calcsize(word)
     for tag, kind, count, field in struct.iter_unpack(f"{order}HH{word[1]}{width}s", table):
         size = _SIZES.get(kind, 1) * count
         claimed += size
-        if claimed > length + len(table):  # Pillow would read each: a small file can claim terabytes
+        if claimed > length + len(table):  # Pillow would read them all: a small file can claim terabytes
             raise SourceError("damaged image: TIFF tags that claim more than the file holds")
         if kind not in INTEGERS or not count:
             continue

@@ -1,4 +1,4 @@
-"""Loss of a detector: box, objectness and classes of its lead head, and a share of its auxiliary head's."""
+"""Loss of a detector: box, objectness and classes of its lead head, plus the weighted auxiliary loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from yolov7.types import Assignment, Predictions, Targets
 
 @dataclass(frozen=True)
 class Gains:
-    """Weights of the loss terms; a recipe's are for 3 levels, 80 classes and 640 pixels.
+    """Weights of the loss terms. Recipes give them for 3 levels, 80 classes and 640 pixels.
 
     >>> Gains(box=0.05, objectness=0.7, classes=0.3).scaled(levels=3, classes=40, size=1280)
     Gains(box=0.05, objectness=2.8, classes=0.15)
@@ -49,9 +49,9 @@ class Losses:
     """The loss of a batch: scalars, with gains applied and auxiliary heads included.
 
     Attributes:
-        total: sum of the others, with gradient. Training minimises it times the batch size and the number of
+        total: sum of the three parts, with gradient. Training minimises total * batch size * number of
             processes.
-        box, objectness, classes: its parts, without gradient.
+        box, objectness, classes: parts, without gradient.
     """
 
     total: Tensor
@@ -69,9 +69,9 @@ class Loss(Protocol):
 
 
 class LossMaker(Protocol):
-    """Class or function that makes the loss of a network: :class:`DetectionLoss`, a subclass, or your own.
+    """Factory of a network's loss: :class:`DetectionLoss`, a subclass, or your own class or function.
 
-    Its arguments are the attributes of :class:`DetectionLoss`, in their order; ``gains`` are scaled already.
+    Arguments are the attributes of :class:`DetectionLoss`, in order; ``gains`` are already scaled.
     """
 
     def __call__(
@@ -87,7 +87,7 @@ class LossMaker(Protocol):
 
 
 def one_process(counts: Tensor) -> Tensor:
-    """Mean over a single process."""
+    """Identity: the mean over a single process."""
     return counts
 
 
@@ -101,9 +101,9 @@ class DetectionLoss:
         gains: weights of the terms, scaled for the detector.
         auxiliary: settings of auxiliary heads.
         label_smoothing: e; class targets become 1 - e/2 and e/2.
-        mean_over_processes: averages numbers of positives, float (L,), over all processes that train
-            together, so that the mean of their gradients is the gradient of one process with all their
-            images. Called once per head.
+        mean_over_processes: function that averages the numbers of positives, float (L,), over all training
+            processes, so that the averaged gradient equals that of one process with all images. Called once
+            per head.
 
     Raises:
         ArchitectureError: neither 3 nor 4 levels.
@@ -129,10 +129,10 @@ class DetectionLoss:
     ) -> Losses:
         """Compute the loss of the lead head and, if there is one, of the auxiliary head.
 
-        The loss is float32 under autocast, too. Every logit gets a gradient, even without any positive.
+        The loss is float32 even under autocast. Every logit gets a gradient, even without any positive.
 
         Raises:
-            UsageError: positives outside of the predictions or ground truths, or of a head that is not there.
+            UsageError: positives outside the predictions or ground truths, or for a missing auxiliary head.
         """
         lead, aux = head_outputs(predictions, self.anchors, self.strides, self.auxiliary.upper_bound)
         lead_labels, aux_labels = assignments

@@ -15,7 +15,7 @@ from yolov7.models.decode import HeadOutput, by_cell, logits_at
 from yolov7.types import Assignment, Targets
 
 OBJECTNESS_BALANCE = {3: (4.0, 1.0, 0.4), 4: (4.0, 1.0, 0.25, 0.06)}
-"""Weight of each level's objectness, by number of levels: the finer, the more cells share one mean."""
+"""Objectness weight of each level, by number of levels: finer levels average over more cells."""
 
 
 def head_losses(
@@ -30,7 +30,7 @@ def head_losses(
 
         box         1 - CIoU, mean over the level's positives
         objectness  BCE, mean over all of the level's cells and anchors; label CIoU at positives, 0 elsewhere
-        classes     BCE, mean over the level's positives and classes; 0 where there is one class only
+        classes     BCE, mean over the level's positives and classes; 0 if there is only one class
 
     Args:
         head: logits, with the settings that decode them.
@@ -40,7 +40,7 @@ def head_losses(
         mean_over_processes: see :class:`yolov7.losses.detection.DetectionLoss`.
 
     Raises:
-        UsageError: positives outside of the logits or of the ground truths.
+        UsageError: positives outside the logits or the ground truths.
     """
     _require_inside(head.logits, positives, targets)
     p = positives.in_order()
@@ -66,7 +66,7 @@ def head_losses(
 
 
 def _require_inside(logits: Sequence[Tensor], p: Assignment, targets: Targets) -> None:
-    """Refuse places that do not exist, before a GPU fails on them without saying which."""
+    """Refuse positives outside the logits: a GPU would fail without naming them."""
     names = ("level", "target", "image", "anchor", "row", "column")
     limits = torch.tensor(
         [[len(logits), len(targets.boxes), *level.shape[:4]] for level in logits], device=p.level.device
@@ -81,14 +81,14 @@ def _require_inside(logits: Sequence[Tensor], p: Assignment, targets: Targets) -
             for row in (limits, places)
         )
         raise UsageError(
-            f"{int(outside.sum())} of {len(p)} positives lie outside of the predictions or ground truths",
+            f"{int(outside.sum())} of {len(p)} positives lie outside the predictions or ground truths",
             expected=f"from 0 to below {limit}",
             found=f"positive {first}: {place}",
         )
 
 
 def _objectness(logits: Sequence[Tensor], p: Assignment, at_positives: Tensor, label: Tensor) -> Tensor:
-    """Sum BCE(x, label) = softplus(x) - label x: the first term over all cells, the second over positives."""
+    """Sum BCE(x, label) = softplus(x) - label x: the first over all cells, the second over positives."""
     maps = [by_cell(level)[..., OBJECTNESS].float() for level in logits]  # (B, H, W, A)
     balance = OBJECTNESS_BALANCE[len(logits)]
     weights = at_positives.new_tensor([b / m.numel() for b, m in zip(balance, maps, strict=True)])
@@ -98,7 +98,7 @@ def _objectness(logits: Sequence[Tensor], p: Assignment, at_positives: Tensor, l
 
 
 def _last_at_each_place(p: Assignment) -> Tensor:
-    """Indices of the positives that share their cell and anchor with no later one, the same on any device."""
+    """Indices of the last positive at each cell and anchor, the same on any device."""
     place = torch.stack((p.level, p.image, p.anchor, p.row, p.column), dim=-1)  # (P, 5)
     _, which, repeats = torch.unique(place, dim=0, return_inverse=True, return_counts=True)
     numbers = torch.arange(len(p), device=which.device)

@@ -36,7 +36,7 @@ X_DEPTH_ONLY = replace(scale(YOLOV7_X_LIGHT, depth=2), name="yolov7-x-depth-only
 class RepELAN(ELAN):
     """ELAN with RepConv at some positions of its chain, counted from 1; even positions are concatenated.
 
-    The paper shows the positions of (a) to (e) only as circles in Fig. 6: those below are our reading.
+    The paper shows the positions of (a) to (e) only as circles in Fig. 6; this is our reading of them.
     """
 
     positions: ClassVar[frozenset[int]] = frozenset()
@@ -61,7 +61,7 @@ class RepELANa(RepELAN):
 
 
 class RepELANb(RepELAN):
-    """RepConv second in each stack, where outputs are concatenated: planned without identity."""
+    """RepConv second in each stack; its output is concatenated, so the plan drops the identity."""
 
     positions = frozenset((2, 4, 6))
 
@@ -93,7 +93,7 @@ class UnplannedRepELAN(RepELANb):
 def _with_blocks(
     base: Architecture, old: type[ComputationalBlock], new: type[ComputationalBlock], name: str
 ) -> Architecture:
-    """The network with one kind of block replaced by another."""
+    """Copy of a network with one kind of block replaced by another."""
 
     def replaced(block: Block) -> Block:
         return replace(block, kind=new) if block.kind is old else block

@@ -1,4 +1,4 @@
-"""The backbone: one feature map per level from an image."""
+"""The backbone: an image to one feature map per level."""
 
 from __future__ import annotations
 

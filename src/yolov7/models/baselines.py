@@ -1,4 +1,4 @@
-"""The paper's baselines, built of the same parts: YOLOv4-CSP and the YOLOR family.
+"""The paper's baselines, built from the same parts: YOLOv4-CSP and the YOLOR family.
 
 Paper: Sec. 5.2, Tables 1, 2 and 9.
 """

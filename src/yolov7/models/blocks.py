@@ -28,7 +28,7 @@ class Transition(Protocol):
 
 
 def round_up(channels: float) -> int:
-    """Smallest multiple of 8 not below ``channels``: the rounding of all scaled widths.
+    """Round up to a multiple of 8, as all scaled widths are.
 
     >>> round_up(80), round_up(81)
     (80, 88)
@@ -37,7 +37,7 @@ def round_up(channels: float) -> int:
 
 
 def silu() -> nn.Module:
-    """SiLU, x * sigmoid(x); in place, because nothing else reads batch norm's output."""
+    """SiLU, x * sigmoid(x); in place: nothing else reads its input, batch norm's output."""
     return nn.SiLU(inplace=True)
 
 
@@ -102,7 +102,7 @@ def fold_batch_norm(weight: Tensor, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]
 
 @torch.no_grad()
 def with_weights(fused: ConvAct, weight: Tensor, bias: Tensor) -> ConvAct:
-    """Replace weight and bias of ``fused``; keep its dtype, take their device."""
+    """Set weight and bias of ``fused``, which keeps its dtype and moves to their device."""
     dtype = fused.conv.weight.dtype
     fused.conv.weight = nn.Parameter(weight.to(dtype))
     fused.conv.bias = nn.Parameter(bias.to(dtype))
@@ -127,7 +127,7 @@ class ComputationalBlock(nn.Module):
 
     @classmethod
     def concat_fan_in(cls, depth: int) -> float:
-        """Width of the concatenation in branch widths; by default independent of the depth."""
+        """Width of the concatenation, in units of the branch width; by default independent of the depth."""
         del depth
         return 1
 
@@ -170,7 +170,7 @@ class ELAN(ComputationalBlock):
 
     @classmethod
     def concat_fan_in(cls, depth: int) -> float:
-        """Width of the concatenation in branch widths (Sec. 3.2, Fig. 3c)."""
+        """Width of the concatenation, in units of the branch width (Sec. 3.2, Fig. 3c)."""
         return 2 + depth / cls.tap_every * cls.chain_ratio
 
     def link(self, position: int, in_channels: int, out_channels: int, activation: Activation) -> nn.Module:
@@ -189,7 +189,7 @@ class ELAN(ComputationalBlock):
 
 
 class ELANH(ELAN):
-    """ELAN of the neck: convolutions half as wide, each of them tapped: [y_d, y_(d-1), ..., y1, y0, a]."""
+    """ELAN of the neck: convolutions half as wide, every one tapped: [y_d, y_(d-1), ..., y1, y0, a]."""
 
     tap_every = 1
     chain_ratio = 0.5
@@ -205,7 +205,7 @@ class EELAN(nn.Module):
     """Extended ELAN: ELANs with separate weights read the same input; their outputs are added.
 
             ┌─ ELAN ─┐
-        x ──┤        + ─ out          the drawing for cardinality 2
+        x ──┤        + ─ out          drawn for cardinality 2
             └─ ELAN ─┘
 
     Equal to the group convolution with shuffle and merge of Fig. 2d: the first 1x1s expand the cardinality,
@@ -261,7 +261,7 @@ class MP(nn.Module):
     x ─┬─ maxpool 2/2 ─ 1x1 ─────── pool ─┐
        └─ 1x1 ─ 3x3/2 ───────────── conv ─┴─ [conv, pool]
 
-    Each half is rounded up to a multiple of 8, so there may be more than ``out_channels``: see
+    Each half is rounded up to a multiple of 8, so the output may exceed ``out_channels``: see
     :func:`given_width`.
     """
 
@@ -306,7 +306,7 @@ class DownC(nn.Module):
 
 
 class ReOrg(nn.Module):
-    """Space to depth: each 2x2 of pixels becomes channels. (B, 3, H, W) -> (B, 12, H/2, W/2).
+    """Space to depth: each 2x2 block of pixels becomes channels. (B, 3, H, W) -> (B, 12, H/2, W/2).
 
     Channels: [even rows even columns, odd rows even columns, even rows odd columns, odd rows odd columns].
     """

@@ -28,7 +28,7 @@ def demand(model: nn.Module, size: int) -> tuple[int, int]:
 
 
 def count_operations(model: nn.Module, size: int) -> tuple[int, int, int]:
-    """Count on the meta device, for one (3, size, size) image.
+    """Count operations on the meta device, for one (3, size, size) image.
 
     Returns:
         Twice the multiply-adds of convolutions; 2 per output element of a convolution with bias, 4 of a batch

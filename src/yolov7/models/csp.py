@@ -1,7 +1,7 @@
 """Residual blocks of the baselines (CSPDarknet) and their re-parameterised forms.
 
-Each is a computational block of ``depth`` units with ``branch`` channels. The unit is a class attribute, so
-that an ablation is a one-line subclass.
+Each is a computational block of ``depth`` units with ``branch`` channels. The unit is a class attribute,
+which makes an ablation a one-line subclass.
 
 Paper: Sec. 5.2 (baselines), Sec. 5.4.2, Fig. 7, Table 5. CSPNet [80], Scaled-YOLOv4 [79].
 """

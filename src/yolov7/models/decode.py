@@ -34,7 +34,7 @@ class HeadOutput:
         return [(level.shape[2], level.shape[3]) for level in self.logits]
 
     def boxes_in_cells(self, logits: Tensor, places: Places) -> Tensor:
-        """Boxes (P, 4) of logits (P, 5 + C) at some places: see :func:`decode_in_cells`."""
+        """Decode boxes (P, 4) of logits (P, 5 + C) at given places: see :func:`decode_in_cells`."""
         anchors = self.anchors[places.level, places.anchor] / self.strides[places.level, None]
         return decode_in_cells(logits[:, BOX].sigmoid(), anchors, self.upper_bound)
 
@@ -42,13 +42,13 @@ class HeadOutput:
 def head_outputs(
     predictions: Predictions, anchors: Tensor, strides: Sequence[int], upper_bound: bool = True
 ) -> tuple[HeadOutput, HeadOutput | None]:
-    """Outputs of the lead head and of the auxiliary head, None without one.
+    """Outputs of the lead head and of the auxiliary head (None if absent).
 
     Args:
         predictions: output of a detector.
         anchors: (L, A, 2) width and height in pixels, on any device.
         strides: pixels per cell of each level.
-        upper_bound: decoder of the auxiliary head.
+        upper_bound: True if the auxiliary head has the lead head's decoder.
     """
     anchors = anchors.to(predictions.lead[0].device).float()
     on_device = anchors.new_tensor(strides)
@@ -57,7 +57,7 @@ def head_outputs(
 
 
 def logits_at(levels: Sequence[Tensor], places: Places) -> Tensor:
-    """Gather the logits at some places, in any order: float32 (P, 5 + C), with gradient.
+    """Gather the logits at given places, in any order: float32 (P, 5 + C), with gradient.
 
     Args:
         levels: (B, A, H, W, 5 + C) for each level.
@@ -78,7 +78,7 @@ def logits_at(levels: Sequence[Tensor], places: Places) -> Tensor:
 
 
 def by_cell(level: Tensor) -> Tensor:
-    """(B, A, H, W, 5 + C) -> (B, H, W, A, 5 + C), a view whose gradients lie in memory as the logits do."""
+    """(B, A, H, W, 5 + C) -> (B, H, W, A, 5 + C), a view whose gradients keep the logits' memory layout."""
     return level.permute(0, 2, 3, 1, 4)
 
 
@@ -104,9 +104,9 @@ def decode_levels(levels: Sequence[Tensor], strides: Sequence[int], anchors: Ten
 def decode_levels_above(
     levels: Sequence[Tensor], strides: Sequence[int], anchors: Tensor, objectness: float
 ) -> tuple[Tensor, ...]:
-    """Decode the rows with a higher objectness, in the order of :func:`decode_levels`: per image (n, 5 + C).
+    """Decode rows above an objectness threshold: (n, 5 + C) per image, in the order of :func:`decode_levels`.
 
-    Boxes and classes are computed for these rows alone: as a rule a few hundred, not 25,200.
+    Boxes and classes are computed for these rows alone: typically a few hundred of 25,200.
     """
     rows: list[list[Tensor]] = [[] for _ in levels[0]]
     for logits, stride, sizes in zip(levels, strides, anchors, strict=True):
@@ -139,12 +139,12 @@ def decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tenso
 def decode_in_cells(s: Tensor, anchors: Tensor, upper_bound: bool = True) -> Tensor:
     """Decode boxes (..., 4): cx, cy in cells from the origin of the box's own cell, and w, h.
 
-    centre = 2 s - 0.5, size = (2 s)^2 anchor. So a centre reaches from -0.5 to 1.5. Without the upper bound
-    it is 3 s - 1, from -1 to 2: as far as coarse labels lie.
+    centre = 2 s - 0.5, size = (2 s)^2 anchor. So centres range from -0.5 to 1.5. Without the upper bound
+    the centre is 3 s - 1, from -1 to 2, which reaches all coarse labels.
 
     Args:
-        s: (..., 4) sigmoids of the logits x, y, w, h, float32.
-        anchors: (..., 2) width and height, in the unit of the result's size.
+        s: (..., 4) sigmoids of the x, y, w, h logits, float32.
+        anchors: (..., 2) width and height, in the unit wanted for w and h.
         upper_bound: True for the detector's own decoder.
 
     Paper: Sec. 4.2, Table 7.
@@ -153,6 +153,6 @@ def decode_in_cells(s: Tensor, anchors: Tensor, upper_bound: bool = True) -> Ten
     tensor([0.5000, 0.5000, 2.0000, 3.0000])
     """
     centre = 2 * s[..., :2] - 0.5 if upper_bound else 3 * s[..., :2] - 1
-    twice = 2 * s[..., 2:]  # multiplied, not squared: some converters know no powers
+    twice = 2 * s[..., 2:]  # multiplied, not squared: some converters lack powers
     size = twice * twice * anchors
     return torch.cat((centre, size), dim=-1)

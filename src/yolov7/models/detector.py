@@ -71,7 +71,7 @@ class Detector(nn.Module):
     def _build(self, per_level: int) -> None:
         architecture, classes = self.architecture, self.classes
         widths = [block.width for block in architecture.neck]
-        # Auxiliary heads read O3 and the neck's maps on the way down, which are as wide as on the way up.
+        # Auxiliary heads read O3 and the neck's top-down maps, which are as wide as its bottom-up maps.
         self.backbone = Backbone(architecture)
         self.neck = Neck(architecture)
         self.outputs = nn.ModuleList(
@@ -109,7 +109,7 @@ class Detector(nn.Module):
     def forward(self, images: Tensor) -> Predictions:
         """Compute logits of images (B, 3, H, W) in [0, 1]; H and W are multiples of the largest stride.
 
-        The type is the same in training and evaluation; ``aux`` is empty without auxiliary heads.
+        The return type is the same in training and evaluation; ``aux`` is empty without auxiliary heads.
 
         Raises:
             ArchitectureError: a side is not a multiple of the largest stride.
@@ -136,7 +136,7 @@ class Detector(nn.Module):
         return decode_levels(predictions.lead, self.strides, self.anchors)
 
     def decode_above(self, predictions: Predictions, objectness: float) -> tuple[Tensor, ...]:
-        """Decode the rows with a higher objectness, in the order of :meth:`decode`: (n, 5 + C) per image."""
+        """Decode rows above an objectness threshold: (n, 5 + C) per image, in the order of :meth:`decode`."""
         return decode_levels_above(predictions.lead, self.strides, self.anchors, objectness)
 
 

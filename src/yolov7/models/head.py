@@ -1,6 +1,6 @@
 """Prediction heads: one 1x1 convolution per level, with or without implicit knowledge.
 
-Its channels are those of :class:`yolov7.layout.RowLayout`, one anchor after the other.
+Output channels are the columns of :class:`yolov7.layout.RowLayout`, anchor by anchor.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from yolov7.layout import OBJECTNESS, RowLayout
 
 
 class PlainHead(nn.Module):
-    """A 1x1 convolution with bias per level: auxiliary heads, and what a lead head becomes when deployed.
+    """One 1x1 convolution with bias per level: an auxiliary head, or a deployed lead head.
 
     Args:
         widths: channels of each level's feature map.
@@ -44,11 +44,11 @@ class PlainHead(nn.Module):
 
     @torch.no_grad()
     def initialize_biases(self, strides: Sequence[int]) -> None:
-        """Set biases to rare objects: about 8 in an image of 640 pixels, 0.6 of them of a class.
+        """Set biases to a prior of rare objects: 8 per anchor and level at 640 pixels; classes sum to 0.6.
 
-        They are added to the convolution's own initial bias, so that anchors still differ.
+        The prior is added to the convolution's random bias, so that anchors still differ.
 
-        Source: such priors are from focal loss (RetinaNet), Sec. 3.3.
+        Source: focal loss (RetinaNet), Sec. 3.3.
         """
         for conv, stride in zip(self.convs, strides, strict=True):
             assert isinstance(conv, nn.Conv2d)
@@ -63,7 +63,7 @@ class ImplicitHead(PlainHead):
 
         feature ─ + implicit A ─ 1x1 ─ x implicit M ─ logits
 
-    Paper: Sec. 4.3 (2), after YOLOR [81]: in inference the vectors fold into the convolution.
+    Paper: Sec. 4.3 (2), after YOLOR [81]. For inference the vectors fold into the convolution.
     """
 
     def __init__(self, widths: Sequence[int], anchors: int, classes: int) -> None:
@@ -71,7 +71,7 @@ class ImplicitHead(PlainHead):
         outputs = anchors * self.layout.size
         self.implicit_add = nn.ParameterList(torch.empty(1, width, 1, 1) for width in widths)
         self.implicit_multiply = nn.ParameterList(torch.empty(1, outputs, 1, 1) for _ in widths)
-        if not self.implicit_add[0].is_meta:  # there torch would take a second to load its compiler for it
+        if not self.implicit_add[0].is_meta:  # on meta, torch would spend a second loading its compiler
             for add, multiply in zip(self.implicit_add, self.implicit_multiply, strict=True):
                 nn.init.normal_(add, mean=0.0, std=0.02)
                 nn.init.normal_(multiply, mean=1.0, std=0.02)
@@ -80,10 +80,10 @@ class ImplicitHead(PlainHead):
         add: Tensor = self.implicit_add[index]
         multiply: Tensor = self.implicit_multiply[index]
         out: Tensor = self.convs[index](feature + add.to(feature.dtype))
-        return out * multiply.to(out.dtype)  # under autocast logits stay in 16 bits
+        return out * multiply.to(out.dtype)  # under autocast, logits stay in 16 bits
 
     def fused(self) -> PlainHead:
-        """The plain head that equals this one: bias += W a first, then weight and bias times m."""
+        """Equivalent plain head: first bias += W a, then weight and bias are multiplied by m."""
         widths = [vector.shape[1] for vector in self.implicit_add]
         head = PlainHead(widths, self.anchors, self.layout.classes)
         for i, conv in enumerate(self.convs):

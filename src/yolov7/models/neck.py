@@ -45,7 +45,7 @@ class TopDown(nn.Module):
         self.partial_auxiliary = architecture.partial_auxiliary
 
     def forward(self, coarse: Tensor, lateral: Tensor) -> tuple[Tensor, Tensor]:
-        """The level's map, and the map for its auxiliary head."""
+        """Compute the level's map, and the map for its auxiliary head."""
         up = F.interpolate(self.reduce(coarse), scale_factor=2.0, mode="nearest")
         x = torch.cat((self.lateral(lateral), up), dim=1)
         if self.partial_auxiliary and isinstance(self.block, EELAN):
@@ -69,7 +69,7 @@ class BottomUp(nn.Module):
 
 
 class Neck(nn.Module):
-    """Module from the backbone's maps, fine to coarse, to :class:`NeckFeatures` of the same levels."""
+    """The neck: the backbone's maps, fine to coarse, -> :class:`NeckFeatures` of the same levels."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()

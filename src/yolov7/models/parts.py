@@ -1,4 +1,4 @@
-"""Parts of architectures, by their names in files."""
+"""Parts of architectures, and their names in files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def name_of(part: Any) -> str:
     """Name of a part in a file: its key in PARTS, or the import path of a user-defined part.
 
     Raises:
-        UsageError: a part without an import path.
+        UsageError: the part has no import path.
 
     >>> name_of(blocks.ELAN)
     'ELAN'
@@ -70,7 +70,7 @@ def name_of(part: Any) -> str:
 
 
 def find_part(name: str) -> Any:
-    """The part of that name, from PARTS or registered by the user, else None."""
+    """Find a part by name, in PARTS or registered by the user; None if unknown."""
     return PARTS.get(name) or plugins.registered(name)
 
 

@@ -24,8 +24,8 @@ class Reparameterizable(Protocol):
 def keeps_identity(in_channels: int, out_channels: int, *, meets_residual_or_concat: bool) -> bool:
     """True if a RepConv has an identity branch, by the plan.
 
-    It needs equal widths; and where its output meets a residual or a concatenation, which already provide
-    gradients of different feature maps, an identity of its own would destroy that diversity (RepConvN).
+    An identity needs equal widths. Where the output meets a residual or a concatenation, which already
+    diversify the gradients, a further identity would destroy that diversity (RepConvN).
 
     Paper: Sec. 4.1.
     """

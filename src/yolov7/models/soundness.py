@@ -15,7 +15,7 @@ def require_sound(architecture: Architecture, classes: int, anchors: Anchors) ->
     """Refuse an architecture that would fail later, or whose settings would be ignored.
 
     Raises:
-        ArchitectureError: the first invalid field.
+        ArchitectureError: a field is invalid; the first one is named.
     """
     name, levels = architecture.name, len(architecture.neck)
     if not _is_count(classes):

@@ -13,7 +13,7 @@ NETWORKS = (*VARIANTS, *BASELINES, *ABLATIONS)
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture of a name such as ``yolov7-w6``, ``yolor-csp`` or ``yolov7-x-rep-a``.
+    """Find an architecture by a name such as ``yolov7-w6``, ``yolor-csp`` or ``yolov7-x-rep-a``.
 
     Raises:
         ArchitectureError: unknown name.

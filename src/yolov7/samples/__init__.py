@@ -1,1 +1,1 @@
-"""Training samples: mosaics, affine maps, pasted objects, colours, and the loader of batches."""
+"""Training samples: mosaics, affine maps, pasted objects, colours, and the batch loader."""

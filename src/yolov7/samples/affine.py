@@ -1,6 +1,6 @@
-"""Random affine map, and the boxes and polygons that it gives.
+"""Random affine maps, and the boxes and polygons under them.
 
-Coordinates are continuous: pixel i extends from i to i + 1, on a canvas, in an image and in a label.
+Coordinates are continuous: pixel i extends from i to i + 1 in canvases, images and labels.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from yolov7.types import FloatArray
 
 Array = npt.NDArray[np.float64]
 
-_IN_FRONT = (
-    1e-3  # where the divisor of a perspective is less, points are behind the camera or too close to it
-)
+_IN_FRONT = 1e-3  # points with a smaller perspective divisor are behind the camera or too close to it
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +63,7 @@ class View:
 
     @cached_property
     def planes(self) -> Array:
-        """Half planes whose intersection is the window, (K, 3); of an empty window, one without points."""
+        """Half planes (K, 3) whose intersection is the window; a single empty one if the window is empty."""
         return half_planes(self.window) if len(self.window) > 2 else np.array(((0.0, 0.0, -1.0),))
 
     def project(self, points: Array) -> Array:
@@ -84,7 +82,7 @@ def random_view(canvas: int, size: int, augmentation: Augmentation, rng: np.rand
         canvas: side of the canvas, pixels.
         size: side of the image, pixels.
         augmentation: ranges, all uniform.
-        rng: eight numbers are drawn from it, whatever the ranges.
+        rng: random generator; always eight numbers are drawn from it.
 
     >>> still = Augmentation(scale=0, translate=0)
     >>> 1 <= random_view(200, 100, still, np.random.default_rng(0)).scale <= 1.1
@@ -113,14 +111,14 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> Array:
 def half_planes(polygon: Array) -> Array:
     """Half plane a x + b y + c >= 0 of each edge of a convex polygon. (K, 2) -> (at most K, 3)."""
     step = np.roll(polygon, -1, axis=0) - polygon
-    long = np.abs(step).max(axis=1) > 1e-6  # the direction of shorter edges is mere rounding
+    long = np.abs(step).max(axis=1) > 1e-6  # the direction of shorter edges is rounding noise
     polygon, step = polygon[long], step[long]
     a, b = -step[:, 1], step[:, 0]
     return np.stack((a, b, -(a * polygon[:, 0] + b * polygon[:, 1])), axis=1)
 
 
 def clip_polygon(polygon: Array, planes: Array) -> Array:
-    """Part of a polygon inside all half planes, in the same direction. (K, 2), (M, 3) -> (L, 2), L may be 0.
+    """Clip a polygon to half planes; its orientation is kept. (K, 2), (M, 3) -> (L, 2), L may be 0.
 
     Parts of a polygon that is not convex may be joined along an edge.
 
@@ -150,7 +148,7 @@ def transformed_boxes(boxes: Array, view: View) -> FloatArray:
 def visible_boxes(points: Array, starts: npt.NDArray[np.int64], view: View) -> FloatArray:
     """Bounding box in the image of the visible part of each polygon; zeros if nothing is visible.
 
-    Exact: it holds the visible part of every edge, and the corners of the window that are inside the polygon.
+    Exact: the box of all visible parts of edges and of the window's corners inside the polygon.
 
     Args:
         points: (P, 2) corners on the canvas, polygon by polygon.
@@ -162,7 +160,7 @@ def visible_boxes(points: Array, starts: npt.NDArray[np.int64], view: View) -> F
     """
     if not len(starts) or len(view.window) < 3:
         return np.zeros((len(starts), 4), np.float32)
-    following = np.arange(1, len(points) + 1)  # of each corner, the index of the next
+    following = np.arange(1, len(points) + 1)  # index of each corner's successor
     following[np.append(starts[1:], len(points)) - 1] = starts
     edges, visible = _clip_edges(points, following, view.planes)
     ends = view.project(edges)
@@ -183,7 +181,7 @@ def visible_boxes(points: Array, starts: npt.NDArray[np.int64], view: View) -> F
 def _clip_edges(
     points: Array, following: npt.NDArray[np.int64], planes: Array
 ) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Part of each edge inside all half planes (K, 3): its ends (2, P, 2), and whether there is one (P,).
+    """Clip each edge to half planes (K, 3). -> ends (2, P, 2), and whether any of the edge is left (P,).
 
     Source: Cyrus and Beck, Generalized two- and three-dimensional clipping, 1978.
     """
@@ -202,9 +200,9 @@ def _clip_edges(
 def _contain(
     points: Array, following: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], places: Array
 ) -> npt.NDArray[np.bool_]:
-    """Whether each polygon contains each of K places (K, 2). -> (N, K).
+    """Whether each of N polygons contains each of the places (K, 2). -> (N, K).
 
-    A ray to the right from a place inside crosses the polygon an odd number of times.
+    A ray to the right from an inner place crosses the polygon an odd number of times.
     """
     x, y, place_x, place_y = points[:, :1], points[:, 1:], places[:, 0], places[:, 1]
     step = points[following] - points
@@ -240,5 +238,5 @@ def survive(
     left = (after[:, 2:] - after[:, :2]).prod(axis=1)
     area = (before[:, 2:] - before[:, :2]).prod(axis=1) * scale**2
     enough = left > np.where(from_polygon, 0.01, 0.1) * area
-    # A box beyond the canvas was clipped to a line on its edge, which has an area once it is rotated.
+    # A box beyond the canvas was clipped to a line on the canvas edge, which gains an area when rotated.
     return enough & (area > 0) & findable(after)

@@ -1,4 +1,4 @@
-"""Training samples: random mosaics under random affine maps, mixed, recoloured, pasted into and flipped."""
+"""Training samples: random mosaics and affine maps, mixup, colours, paste-in and flips."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def training_sample(
 
     Args:
         source: images and labels; pixels of invisible images are not read.
-        index: image that is certainly part of the sample, though perhaps beyond its visible part.
+        index: image that is always part of the sample, though perhaps outside its visible area.
         size: side of the sample, pixels.
-        augmentation: what to do, how often and how much.
+        augmentation: settings of the augmentation.
         rng: source of all randomness; the same state gives the same sample.
 
     Returns:
@@ -55,7 +55,7 @@ def training_sample(
 def _picture(
     reader: Reader, index: int, size: int, augmentation: Augmentation, rng: np.random.Generator
 ) -> Picture:
-    """Draw a letterboxed image, or one or two mosaics, each under a random affine map of its own."""
+    """Draw a letterboxed image, or one or two mosaics, each with its own random affine map."""
 
     def draw(canvas: Canvas) -> Picture:
         picture = render(reader, canvas, random_view(canvas.side, size, augmentation, rng))

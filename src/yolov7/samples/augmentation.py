@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from yolov7.errors import UsageError
 
 _LIMITS = {"scale": 0.999, "translate": 1.0, "degrees": 180.0, "shear": 44.0, "perspective": 0.01, "hue": 0.4}
-"""Largest values; 1 for all other settings, which are probabilities or shares."""
+"""Maximum values; 1 for all other settings, which are probabilities or fractions."""
 
 
 @dataclass(frozen=True)
@@ -16,17 +16,17 @@ class Augmentation:
 
     Attributes:
         mosaic: probability of a mosaic instead of a single letterboxed image.
-        mosaic9_share: share of the mosaics that have nine images instead of four.
+        mosaic9_share: fraction of the mosaics with nine images instead of four.
         mixup: probability that a mosaic is blended with a second one.
         paste_in: probability that objects of other images are pasted in, if the data set has polygons.
-        copy_paste: share of the objects with polygons that are repeated, mirrored.
-        translate: largest shift of the centre, as a fraction of the size.
+        copy_paste: fraction of the objects with polygons that are copied, mirrored.
+        translate: maximum shift of the centre, as a fraction of the size.
         scale: s; scales are uniform in [1 - s, 1.1 + s].
-        degrees: largest rotation.
-        shear: largest shear along either axis, degrees.
-        perspective: largest slope of the perspective's divisor, per pixel.
-        hue, saturation, value: largest relative changes.
-        flip_horizontal, flip_vertical: probabilities.
+        degrees: maximum rotation, degrees.
+        shear: maximum shear along either axis, degrees.
+        perspective: maximum slope of the perspective divisor, per pixel.
+        hue, saturation, value: maximum relative changes.
+        flip_horizontal, flip_vertical: probabilities of a flip.
 
     Raises:
         UsageError: a setting is out of range.

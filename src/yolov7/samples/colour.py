@@ -15,7 +15,7 @@ _ROWS = 64
 def shift_colours(image: Image, gains: npt.NDArray[np.float64]) -> None:
     """Multiply hue (modulo a full turn), saturation and value of an RGB image by three gains, in place.
 
-    The gain of the hue must be below 1.42: hues beyond the full turn of 180 steps must fit into 8 bits.
+    The hue gain must be below 1.42: OpenCV's hues, 180 per turn, must fit into 8 bits when multiplied.
     """
     matrix = np.diag(gains)
     for top in range(0, len(image), _ROWS):

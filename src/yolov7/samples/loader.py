@@ -1,8 +1,8 @@
-"""Training batches, prepared ahead of the network by processes or by a thread.
+"""Training batches, prepared ahead by processes or by a thread.
 
-All randomness of a sample is a function of (seed, epoch, position in the epoch): no generator's state is
-shared by samples, workers or runs. So the batches do not depend on the number of workers, N processes see
-together what one process with N times the batch would see, and an interrupted epoch can be repeated exactly.
+All randomness of a sample is a function of (seed, epoch, position in the epoch): no generator state is
+shared by samples, workers or runs. So batches do not depend on the number of workers, N training processes
+together see the same samples as one with N times the batch size, and an interrupted epoch can be repeated.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from yolov7.types import Batch, Image, Sample, Targets
 
 _LOG = logging.getLogger(__name__)
 _AHEAD = 2
-"""Batches that each worker prepares ahead."""
+"""Number of batches that each worker prepares ahead."""
 _MAX_UNREADABLE = 100
-"""Unreadable images per worker at which it stops: probably the disk is failing."""
+"""Number of unreadable images at which a worker stops: the disk is probably failing."""
 
 
 class TrainingLoader:
     """Loader of training batches.
 
-    A batch has uint8 images (B, 3, H, W), channels last in memory, pinned if there is CUDA; targets; and the
-    ids of the images that its samples begin with. An image that has become unreadable is reported once and
+    A batch has uint8 images (B, 3, H, W), channels last in memory, pinned if there is CUDA; the
+    targets; and the id of each sample's first image. An image that has become unreadable is reported once and
     replaced by the next one of the source.
 
     Args:
         source: training images.
         sampler: division of an epoch of these images into batches.
         augmentation: settings of the augmentation.
-        workers: processes that prepare batches. With 0 a thread of this process does, which is best for
-            training on the CPU, where processes would compete with the network's threads for the cores.
+        workers: processes that prepare batches. With 0, a thread of this process does: best for CPU
+            training, where processes would compete with the network for the cores.
         close_mosaic_from: first epoch without mosaic and mixup.
     """
 
@@ -71,7 +71,7 @@ class TrainingLoader:
         self._reported: set[str] = set()
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Batches of an epoch."""
+        """Yield the batches of an epoch."""
         self.sampler.epoch = number
         with explaining_lost_workers(), closing(self._results()) as results:
             for result in results:
@@ -97,8 +97,7 @@ class TrainingLoader:
         with warnings.catch_warnings():
             # More workers than cores can be useful: images may lie on a slow disk.
             warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
-            # Python 3.12 warns of locks that threads may hold at the moment of the fork. Workers use none of
-            # this process's locks.
+            # Python 3.12 warns of locks that threads may hold during the fork; workers use none of them.
             warnings.filterwarnings("ignore", r".*use of fork\(\)", DeprecationWarning)
             if self._loader is None:
                 self._loader = self._with_processes()
@@ -163,7 +162,7 @@ class _Result:
 
 
 class _Batches(Dataset["_Result | Yolov7Error"]):
-    """Batches by their draws, in whatever process or thread."""
+    """Data set for PyTorch's loader: batches, indexed by their draws."""
 
     def __init__(
         self, source: Source, augmentation: Augmentation, seed: int, close_mosaic_from: int | None
@@ -176,7 +175,7 @@ class _Batches(Dataset["_Result | Yolov7Error"]):
     def __getitem__(self, draws: list[Draw]) -> _Result | Yolov7Error:
         try:
             return _Result(collate([self._sample(draw) for draw in draws]), tuple(self.source.problems))
-        except Yolov7Error as error:  # raised by the loader: PyTorch would add the worker's traceback
+        except Yolov7Error as error:  # raised later by the loader: PyTorch would add the worker's traceback
             return error
 
     def _sample(self, draw: Draw) -> Sample:
@@ -184,7 +183,7 @@ class _Batches(Dataset["_Result | Yolov7Error"]):
         if self.close_mosaic_from is not None and draw.epoch >= self.close_mosaic_from:
             augmentation = replace(augmentation, mosaic=0.0, mixup=0.0)
         while True:
-            with suppress(SourceError):  # another image has taken the place of the unreadable one: once more
+            with suppress(SourceError):  # the unreadable image has been replaced: try again
                 rng = draw.generator(self.seed)
                 return training_sample(self.source, draw.index, draw.size, augmentation, rng)
 
@@ -199,7 +198,7 @@ class _ReadableSource:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._numbers = list(range(len(source.images)))  # by index, number of the image in the source
+        self._numbers = list(range(len(source.images)))  # number in the source of the image at each index
         self.images: Sequence[LabelledImage] = source.images
         self.problems: list[str] = []
 
@@ -207,7 +206,7 @@ class _ReadableSource:
         """Read an image.
 
         Raises:
-            SourceError: the image is unreadable, and another has taken its place.
+            SourceError: the image is unreadable; another takes its place from now on.
             DataError: too many images are unreadable.
         """
         number = self._numbers[index]
@@ -228,7 +227,7 @@ class _ReadableSource:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Join samples of one size to a batch; images are uint8 (B, 3, H, W), channels last in memory."""
+    """Join samples of one size into a batch; images are uint8 (B, 3, H, W), channels last in memory."""
     counts = [len(sample.boxes) for sample in samples]
     return Batch(
         images=to_tensor([sample.image for sample in samples]),
@@ -244,4 +243,4 @@ def collate(samples: Sequence[Sample]) -> Batch:
 def _prepare_worker(_number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent stops its workers
     cv2.setNumThreads(0)  # one core per worker; and threads do not survive a fork
-    gc.freeze()  # a collection would write to memory shared with the parent, and so copy it
+    gc.freeze()  # a collection would write to, and so copy, memory shared with the parent

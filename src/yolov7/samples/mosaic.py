@@ -1,4 +1,4 @@
-"""Canvases: layouts of one, four or nine images, which a random affine map then shows a part of.
+"""Canvases: layouts of one, four or nine images; a random affine map then shows part of the canvas.
 
     letterboxed         four                     nine
     +---------+         +----+----------+        +----+------+---+      The centre first, then clockwise
@@ -25,7 +25,7 @@ from yolov7.samples.source import Reader
 
 @dataclass(frozen=True)
 class Tile:
-    """Whole image on a canvas; what lies beyond the canvas is invisible.
+    """Whole image placed on a canvas; parts beyond the canvas are invisible.
 
     Attributes:
         index: number of the image in its source.
@@ -80,18 +80,18 @@ def four(sides: Sequence[tuple[int, int]], x: float, y: float) -> list[tuple[flo
 
 
 def nine(sides: Sequence[tuple[int, int]], size: int) -> list[tuple[float, float]]:
-    """(left, top) of nine images on 3 x 3 sizes, the first at (size, size), from their (height, width)."""
+    """(left, top) of nine images, the first at (size, size), on 3 x 3 sizes, from their (height, width)."""
     (h0, w0), (h1, w1), (h2, _), (h3, _), _, (_, w5), (_, w6), (h7, w7), (h8, w8) = sides
     west = north = size
     east, south = size + w0, size + h0
     return [
         (west, north),
-        (west, north - h1),  # above the centre, from its left edge on
+        (west, north - h1),  # above the centre, starting at its left edge
         (west + w1, north - h2),
-        (east, north),  # right of the centre, from its upper edge on
+        (east, north),  # right of the centre, starting at its upper edge
         (east, north + h3),
-        (east - w5, south),  # below the centre, up to its right edge
+        (east - w5, south),  # below the centre, ending at its right edge
         (east - w5 - w6, south),
-        (west - w7, south - h7),  # left of the centre, down to its lower edge
+        (west - w7, south - h7),  # left of the centre, ending at its lower edge
         (west - w8, south - h7 - h8),
     ]

@@ -1,4 +1,4 @@
-"""Pasting of objects, cut out along their polygons, into places where they hide little."""
+"""Pasting of objects, cut out along their polygons, where they hide little of the others."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from yolov7.samples.source import Reader
 from yolov7.types import FloatArray, Image
 
 _FRACTIONS = (0.75,) * 2 + (0.5,) * 4 + (0.25,) * 4 + (0.125,) * 4 + (0.0625,) * 6
-"""Largest side of each place as a fraction of the image's, in the order in which places are tried."""
+"""Maximum side of each place as a fraction of the image side, in the order in which they are tried."""
 _SKIPPED = 0.2
 """Probability that a place is skipped."""
 _HIDDEN = 0.3
-"""Fraction of any box that a place must cover less than."""
+"""Fraction of each box that a place must stay below."""
 _MIN_PLACE = 20
-"""Pixels that the width and height of a place, clipped to the image, must exceed."""
+"""Width and height, in pixels, that a place clipped to the image must exceed."""
 _MIN_OBJECT = 10
-"""Pixels that the width and height of a pasted object must exceed."""
+"""Width and height, in pixels, that a pasted object must exceed."""
 _MIN_MASK = 20
-"""Pixels that the mask of a pasted object must exceed."""
+"""Mask area, in pixels, that a pasted object must exceed."""
 _POOL = 30
-"""Objects to choose from, at least."""
+"""Minimum number of objects to choose from."""
 _MOSAICS_WITHOUT = 2
-"""Successive mosaics without polygons after which a data set is taken to have none."""
+"""Number of mosaics without polygons, in a row, that shows that a data set has none."""
 
 
 class _Candidate(NamedTuple):
-    """Object that may be pasted: a label of an image.
+    """Object that may be pasted.
 
     Attributes:
         image: number of the image in its source.
-        number: index of the label.
-        window: visible part of the image, pixels: x1, y1, x2, y2.
+        number: index of its label.
+        window: visible part of the image, ``xyxy`` pixels.
     """
 
     image: int
@@ -63,8 +63,8 @@ class _Cutout:
 def paste_in(picture: Picture, reader: Reader, rng: np.random.Generator) -> Picture:
     """Paste objects of other images, each scaled into a random place that covers less than 30 % of any box.
 
-    The centres of the places are uniform over the image, and places are clipped to it: many objects touch an
-    edge. Data sets without polygons leave the picture as it is.
+    The centres of the places are uniform over the image, and places are clipped to it, so many objects touch
+    an edge. Without polygons in the data set the picture is returned unchanged.
     """
     size = len(picture.image)
     pool = _pool(reader, size, rng)
@@ -85,14 +85,14 @@ def paste_in(picture: Picture, reader: Reader, rng: np.random.Generator) -> Pict
 
 
 def _random_place(size: int, longest: int, rng: np.random.Generator) -> FloatArray:
-    """Random rectangle around a random centre, clipped to the image: x1, y1, x2, y2, whole pixels."""
+    """Random rectangle around a random centre, clipped to the image: ``xyxy``, whole pixels."""
     sides = rng.integers(1, longest, 2, endpoint=True)
     first = np.maximum(0, rng.integers(0, size, 2, endpoint=True) - sides // 2)
     return np.concatenate((first, np.minimum(size, first + sides))).astype(np.float32)
 
 
 def copy_paste(picture: Picture, share: float, rng: np.random.Generator) -> Picture:
-    """Repeat a random share of the objects with polygons, mirrored within the image.
+    """Copy a random fraction of the objects with polygons, mirrored within the image.
 
     Source: Ghiasi et al., Simple copy-paste is a strong data augmentation method, CVPR 2021.
     """
@@ -108,7 +108,7 @@ def copy_paste(picture: Picture, share: float, rng: np.random.Generator) -> Pict
         left, top = (int(v) for v in np.floor(box[:2]))
         right, bottom = (int(v) for v in np.ceil(box[2:]))
         mask = _mask(polygon - (left, top), right - left, bottom - top)
-        # Copies, made before anything is pasted.
+        # All pixels are copied before anything is pasted.
         pixels = np.asarray(cv2.flip(picture.image[top:bottom, left:right], 1), np.uint8)
         mask = np.asarray(cv2.flip(mask, 1), np.uint8)
         mirrored_polygon = np.stack((size - polygon[:, 0], polygon[:, 1]), axis=1)
@@ -134,7 +134,7 @@ def _pool(reader: Reader, size: int, rng: np.random.Generator) -> list[_Candidat
 
 
 def _visible(reader: Reader, tile: Tile, side: int) -> Iterator[_Candidate]:
-    """Find the objects with polygons, without crowds, in the part of an image that lies on the canvas."""
+    """Yield the objects with polygons, except crowds, in the part of an image that lies on the canvas."""
     labelled = reader.images[tile.index]
     height, width = labelled.size
     scale = np.array((width / tile.width, height / tile.height) * 2)
@@ -159,7 +159,7 @@ def _hides_little(place: FloatArray, boxes: FloatArray) -> bool:
 
 
 def _cut(reader: Reader, candidate: _Candidate, place: FloatArray) -> _Cutout | None:
-    """Scale an object to fit into a place, at its upper left corner; None if it gets too small."""
+    """Scale an object to fit into the upper left corner of a place; None if it gets too small."""
     labelled = reader.images[candidate.image]
     polygon = np.asarray(labelled.polygons[candidate.number], np.float64)
     low, high = candidate.window[:2], candidate.window[2:]
@@ -191,7 +191,7 @@ def _scaled(image: Image, first: Array, extent: Array, width: int, height: int) 
     high = np.ceil(first + extent).astype(int)
     part = image[low[1] : high[1], low[0] : high[0]]
     (scale_x, scale_y), (x, y) = extent / (width, height), first - low
-    # Pixel centre -> place in the part.
+    # Pixel centre in the result -> pixel centre in the part.
     back = np.array(((scale_x, 0, x + scale_x / 2 - 0.5), (0, scale_y, y + scale_y / 2 - 0.5)))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     pixels = cv2.warpAffine(part, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -200,7 +200,7 @@ def _scaled(image: Image, first: Array, extent: Array, width: int, height: int) 
 
 def _mask(polygon: Array, width: int, height: int) -> Image:
     mask = np.zeros((height, width), np.uint8)
-    corners = np.round(polygon - 0.5).clip(-30000, 30000)  # a perspective can throw them far away
+    corners = np.round(polygon - 0.5).clip(-30000, 30000)  # under perspective they may be far away
     cv2.fillPoly(mask, [corners.astype(np.int32)], 1)
     return mask
 

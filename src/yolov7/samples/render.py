@@ -1,6 +1,6 @@
-"""Canvas and view -> picture: every image is drawn once, straight into its place in the final image.
+"""Rendering of a canvas under a view: every image is drawn once, straight into the final image.
 
-The canvas, with four times as many pixels, is never drawn, and invisible images are not read.
+The canvas, which has four times as many pixels, is never drawn; invisible images are not read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from yolov7.samples.source import Reader
 from yolov7.types import FloatArray, Image, IntArray
 
 _LONGEST_WARPED = 32766
-"""Longest side that OpenCV warps: it counts pixels in 16 bits."""
+"""Maximum side that OpenCV warps: its pixel indices have 16 bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Picture:
     """Image in the making, with its labels.
 
     Attributes:
-        image: uint8 (size, size, 3) RGB, its own memory.
+        image: uint8 (size, size, 3) RGB, not shared with others.
         boxes: float32 (N, 4) pixels.
         labels: int64 (N,).
         polygons: (K, 2) pixels or None per box, not clipped to the image.
@@ -70,7 +70,7 @@ def render(reader: Reader, canvas: Canvas, view: View) -> Picture:
         if len(visible) < 3:
             continue
         shown = view.project(visible)
-        # The pixels whose centres lie in the rectangle around the visible part.
+        # Pixels whose centres lie in the bounding box of the visible part.
         left, top = np.ceil(shown.min(axis=0) - 0.5).astype(int).tolist()
         right, bottom = np.ceil(shown.max(axis=0) - 0.5).astype(int).tolist()
         if left < right and top < bottom:
@@ -88,10 +88,9 @@ def _draw_resized(
 ) -> tuple[_Axis, _Axis]:
     """Draw a tile under an upright view into its place: left, top, right, bottom.
 
-    Resizing is four times as fast as warping. Whole pixels of the source become whole pixels of the image:
-    its edges move by at most half a pixel or, where the image cuts it, half a pixel of the source. So tiles
-    meet without a seam, and nothing invisible is drawn. Returns the maps x and y, source -> canvas, of the
-    pixels as drawn.
+    Resizing is four times as fast as warping. Whole source pixels become whole image pixels, so tile edges
+    move by up to half a pixel (of the source, where the image cuts the tile); tiles meet without a seam, and
+    nothing invisible is drawn. Returns the x and y maps, source -> canvas, of the pixels as drawn.
     """
     left, top, right, bottom = place
     (scale_x, _, offset_x), (_, scale_y, offset_y) = view.matrix[:2].tolist()
@@ -106,9 +105,9 @@ def _draw_resized(
 def _resized_axis(
     length: int, start: float, extent: float, low: int, high: int, to_image: _Axis
 ) -> tuple[int, int, _Axis]:
-    """Source pixels, at least one, nearest to `low` to `high` in the image, and their map to the canvas.
+    """Range of source pixels, at least one, nearest to `low`..`high` in the image, and its map to the canvas.
 
-    The source has `length` pixels along this axis, and extends from `start` over `extent` on the canvas.
+    The source has `length` pixels along this axis; on the canvas it starts at `start` and spans `extent`.
     """
     scale, offset = to_image.scale * extent / length, to_image.scale * start + to_image.offset
     first = min(max(0, round((low - offset) / scale)), length - 1)
@@ -121,7 +120,7 @@ def _resized_axis(
 def _draw_warped(
     image: Image, source: Image, tile: Tile, place: tuple[int, int, int, int], view: View, visible: Array
 ) -> tuple[_Axis, _Axis]:
-    """Draw the visible part of a tile, (K, 2) on the canvas. Returns the maps x and y, source -> canvas."""
+    """Draw the visible part of a tile, (K, 2) on the canvas. Returns the x and y maps, source -> canvas."""
     left, top, right, bottom = place
     height, width = source.shape[:2]
     x, y = _Axis(tile.width / width, tile.left), _Axis(tile.height / height, tile.top)
@@ -136,7 +135,7 @@ def _draw_warped(
     while max(part.shape) > _LONGEST_WARPED:
         part = part[::2, ::2]
         to_place = to_place @ np.array(((2, 0, -0.5), (0, 2, -0.5), (0, 0, 1)))
-    centre = np.array(((1, 0, 0.5), (0, 1, 0.5), (0, 0, 1)))  # OpenCV's pixel 0 lies at 0, ours at 0.5
+    centre = np.array(((1, 0, 0.5), (0, 1, 0.5), (0, 0, 1)))  # OpenCV's pixel 0 is centred at 0, ours at 0.5
     drawn = cv2.warpPerspective(
         part,
         np.linalg.inv(centre) @ to_place @ centre,
@@ -147,7 +146,7 @@ def _draw_warped(
     across, down = np.arange(left, right) + 0.5, np.arange(top, bottom)[:, None] + 0.5
     inside = np.ones(drawn.shape[:2], np.bool_)
     for a, b, c in half_planes(view.project(visible)).tolist():
-        inside &= a * across + (b * down + c) >= -1e-6  # rounding must not leave a gap between two tiles
+        inside &= a * across + (b * down + c) >= -1e-6  # rounding leaves no gap between tiles
     cv2.copyTo(drawn, inside.view(np.uint8), dst=image[top:bottom, left:right])
     return x, y
 
@@ -169,7 +168,7 @@ def _on_canvas(labelled: LabelledImage, x: _Axis, y: _Axis) -> _Labels:
 
 
 def _visible_labels(image: Image, on_canvas: Sequence[_Labels], view: View) -> Picture:
-    """Add the labels that are visible enough."""
+    """Build the picture, with the labels that are visible enough."""
     boxes, labels, points, counts = map(np.concatenate, zip(*on_canvas, strict=True))
     before = boxes.clip(0, view.canvas)
     after = transformed_boxes(before, view)

@@ -1,4 +1,4 @@
-"""Division of an epoch into batches: a function of the seed and the epoch."""
+"""Division of an epoch into batches, a function of the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 
 from yolov7.errors import UsageError
 
-# Uses of randomness: seeds begin with one of these, so that no two uses share a stream.
+# Uses of randomness; each seed begins with one of these, so that no two uses share a stream.
 _ORDER, _SIZE, _SAMPLE = range(3)
 
 
@@ -22,7 +22,7 @@ class Draw:
     Attributes:
         epoch: number of the epoch.
         position: number of the sample in the epoch.
-        index: image that the sample begins with.
+        index: first image of the sample.
         size: side of the sample, pixels.
     """
 
@@ -39,14 +39,14 @@ class Draw:
 class EpochSampler(Sampler[list[Draw]]):
     """Batches of an epoch: a permutation of the images, cut into batches.
 
-    A batch of all processes together is `batch_size` x `world` positions, of which each process takes a
-    contiguous part. The last batch may be smaller. All processes get equally many samples: positions beyond
-    the end start again at the first image of the epoch.
+    A global batch has `batch_size` x `world` positions; each process takes a contiguous part. The last
+    batch may be smaller. All processes get equally many samples: positions beyond the end wrap around to the
+    first image of the epoch.
 
     Args:
         length: number of images.
         batch_size: samples per batch of this process.
-        sizes: sides to draw from, one for each batch; all processes draw the same.
+        sizes: sides, pixels, from which one is drawn per batch, the same for all processes.
         seed: seed of the run.
         rank: number of this process.
         world: number of processes.
@@ -55,7 +55,7 @@ class EpochSampler(Sampler[list[Draw]]):
         UsageError: an argument is out of range.
 
     Attributes:
-        epoch: number of the epoch that the next iteration gives.
+        epoch: number of the epoch that the next iteration yields.
 
     >>> sampler = EpochSampler(5, batch_size=2, sizes=[64], seed=0)
     >>> [len(batch) for batch in sampler]
@@ -67,7 +67,7 @@ class EpochSampler(Sampler[list[Draw]]):
     ) -> None:
         if min(length, batch_size) < 1 or seed < 0 or not 0 <= rank < world:
             raise UsageError(
-                "no training batches can be made like this",
+                "invalid division of an epoch into batches",
                 expected="length and batch_size >= 1, seed >= 0, 0 <= rank < world",
                 found=f"{length=}, {batch_size=}, {seed=}, {rank=}, {world=}",
             )

@@ -1,4 +1,4 @@
-"""Source of images for training samples, whose pixels are read as late and as rarely as possible."""
+"""Source of images for training samples; pixels are read as late and as rarely as possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Source(Protocol):
         """Size and labels of each image, without its pixels."""
 
     def pixels(self, index: int) -> Image:
-        """Read an image. -> uint8 (H, W, 3) RGB, which nobody writes to.
+        """Read an image. -> uint8 (H, W, 3) RGB, which must not be modified.
 
         Raises:
             SourceError: the image cannot be read.

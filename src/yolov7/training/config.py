@@ -32,16 +32,15 @@ class TrainConfig:
             Python also an Architecture (fresh weights) or a Detector (its own weights).
         width: width multiplier of the network; 0.25 keeps a quarter of the channels.
         weights: checkpoint to fine-tune; default: fresh weights.
-        recipe: p5, p6, tiny, fine-tune, or a run's recipe.json; default: the one that suits the network and
-            the weights.
+        recipe: p5, p6, tiny, fine-tune, or a run's recipe.json; default: by the network and the weights.
         set: changes of the recipe, NAME=VALUE: learning_rate=0.02, augmentation.mosaic=0.5. In Python also a
             mapping: {"learning_rate": 0.02, "guidance": my_guidance}.
         epochs: passes over the data; default: the recipe's.
         batch_size: images per batch and process; default: 16, or as many as fit into the GPU.
         size: side of the training images, pixels; default: the network's.
         out: directory of the run; DIR-2, DIR-3, ... if it is not empty.
-        resume: directory of a run to continue exactly, as if it had not stopped. A finished run continues
-            with more epochs. Options keep their values, except data, images, workers, cache, ignore_defects,
+        resume: directory of a run to continue exactly, as if it had not stopped; a finished run needs more
+            epochs. Options keep their values, except data, images, workers, cache, ignore_defects,
             patience, time_budget, save_interval and report.
         split: split to train on.
         images: image folder of a COCO json, if the images are not beside it.

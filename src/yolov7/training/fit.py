@@ -62,7 +62,7 @@ class TrainResult:
         evaluation: metrics of the best weights on the validation set; None without one.
         history: one row per epoch, as in metrics.csv.
         finished: True if all epochs were trained.
-        advice: how to continue an unfinished run, else None.
+        advice: command that continues an unfinished run, else None.
     """
 
     directory: Path
@@ -90,7 +90,7 @@ def train(
         recipe: hyperparameters that replace the recipe named in the options.
         loggers: Lightning loggers besides metrics.csv; default: TensorBoard.
         callbacks: further Lightning callbacks.
-        say: receives a line about each decision.
+        say: function that receives a line about each decision.
         progress: show a progress bar, and a line per epoch.
 
     Raises:
@@ -127,7 +127,7 @@ def train(
 
 @contextmanager
 def _opened(config: TrainConfig, recipe: Recipe | None, say: Say) -> Iterator[tuple[Run, Path, Past]]:
-    """A new or resumed run, its directory, which stays locked meanwhile, and its past."""
+    """Open a new or resumed run. -> (run, directory, past); the directory is locked inside the block."""
     if config.resume is None:
         run = prepare(config, recipe, say)
         directory = new_run_directory(Path(config.out)) if is_first_process() else Path()
@@ -161,7 +161,7 @@ def _opened(config: TrainConfig, recipe: Recipe | None, say: Say) -> Iterator[tu
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Lock the directory of a run, in the first process.
+    """Lock the directory of a run; only the first process does.
 
     Raises:
         TrainingError: another run holds it.
@@ -177,16 +177,16 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _module(run: Run, trainer: pl.Trainer, loader: TrainingLoader, past: Past, say: Say) -> TrainingModule:
-    """The training module; the schedule is reported."""
+    """Build the training module, and report the schedule."""
     batch = run.batch_size * trainer.world_size
     schedule = Schedule(run.recipe, run.recipe.epochs, len(loader), batch)
     say(
-        f"{plural(len(loader), 'batch', 'batches')} of {batch} an epoch, "
+        f"{plural(len(loader), 'batch', 'batches')} of {batch} per epoch, "
         f"warm-up over the first {schedule.warmup}"
     )
     if past.history and past.planned != run.recipe.epochs:
         say(
-            f"{plural(run.recipe.epochs, 'epoch')} instead of {past.planned}: the schedule is computed anew "
+            f"{plural(run.recipe.epochs, 'epoch')} instead of {past.planned}: the schedule is recomputed "
             f"over all of them; the learning rate was {past.history[-1]['learning_rate']:.3g}, "
             f"and goes on with {schedule.at(len(past.history) * len(loader)).learning_rate:.3g}"
         )
@@ -201,11 +201,11 @@ def _module(run: Run, trainer: pl.Trainer, loader: TrainingLoader, past: Past, s
 
 
 def _require_as_many_images(count: int, past: Past) -> None:
-    """Refuse another number of images than before the run was resumed: the order of samples depends on it."""
+    """Refuse to resume with another number of images: the order of samples depends on it."""
     if past.images not in (None, count):
         raise UsageError(
-            "other images can be decoded than when the run began; only the cache tells beforehand which",
-            expected=f"{past.images} images; --cache or --no-cache, as it was then",
+            "the decodable images have changed since the run began; only the cache finds out beforehand",
+            expected=f"{past.images} images; --cache or --no-cache as then",
             found=count,
         )
 
@@ -221,7 +221,7 @@ def _advice(keeper: Keeper) -> str:
 
 
 def _trainer(run: Run, loggers: list[Logger], callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Lightning's trainer, without its own sampling, checkpoints and progress bar."""
+    """Build Lightning's trainer, without its sampling, checkpoints and progress bar."""
     with _quiet_lightning():
         return pl.Trainer(
             **vars(run.machine),
@@ -248,7 +248,7 @@ class _EpochBatches:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        # A generator reads the epoch late: Lightning calls iter() before it restores the epoch.
+        # A generator reads the epoch late, since Lightning calls iter() before it restores the epoch.
         yield from self.loader.epoch(self.trainer.current_epoch)
 
 
@@ -287,7 +287,7 @@ def _fit(
 
 
 def _loader(run: Run, trainer: pl.Trainer) -> TrainingLoader:
-    """The loader of this process, with or without the image cache."""
+    """Build the loader of this process, with or without the image cache."""
     config = run.config
     if config.cache:
         source = open_cache(run.train, run.size, cache_directory() / "images")
@@ -350,7 +350,7 @@ def _page(
     evaluation: Evaluation | None,
     pictures: Sequence[Picture],
 ) -> str:
-    """HTML report of a run, with names of files but no paths of this machine."""
+    """Build the HTML report of a run; it names files, but shows no paths of this machine."""
     config = {key: value for key, value in asdict(run.config).items() if key not in ("out", "resume")}
     config |= {key: Path(value).name for key in ("data", "weights") if (value := config[key]) is not None}
     model, train = run.model, run.train

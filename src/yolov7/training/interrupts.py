@@ -13,17 +13,17 @@ import lightning.pytorch as pl
 
 
 class Interrupts(pl.Callback):
-    """Callback that remembers an interrupt and ends the run before the next batch at the latest.
+    """Callback that remembers an interrupt, and ends the run before the next batch at the latest.
 
-    Python drops exceptions raised while it finalises an object, such as a generator: a KeyboardInterrupt at
-    such a moment would be lost.
+    Python drops exceptions raised while it finalises an object, such as a generator; a KeyboardInterrupt
+    would be lost then.
     """
 
     def __init__(self) -> None:
         self._interrupted = False
 
     def check(self) -> None:
-        """Raise an interrupt that Python dropped.
+        """Raise the interrupt again if Python dropped it.
 
         Raises:
             KeyboardInterrupt: there was an interrupt.

@@ -35,7 +35,7 @@ STATE, LAST, BEST, METRICS = "state.safetensors", "last.safetensors", "best.safe
 class Keeper(pl.Callback):
     """Callback that evaluates the averaged network, saves checkpoints, metrics and state, and stops the run.
 
-    The state is written last: a run that is killed before repeats the epoch, with the same result.
+    The state is written last: a run that is killed earlier repeats the epoch, with the same result.
 
     Args:
         run: resolved training run.
@@ -43,7 +43,7 @@ class Keeper(pl.Callback):
 
     Attributes:
         history: one row per epoch.
-        spent: training time in seconds, before and after resuming.
+        spent: training time in seconds, including the time before resuming.
         images: number of training images.
         trains: True once an epoch has begun.
     """
@@ -133,7 +133,7 @@ class Keeper(pl.Callback):
         return trainer.strategy.broadcast(row)
 
     def _limits_reached(self, seconds: float) -> list[tuple[str, str]]:
-        """Limits that forbid another epoch of that many seconds: reason, and the option that raises it."""
+        """Limits that rule out another epoch of this duration: reason, and option that raises the limit."""
         config, reached = self.run.config, []
         waited = sum(row["epoch"] > self.best_epoch and "AP" in row for row in self.history)
         if config.patience is not None and waited >= config.patience:

@@ -20,7 +20,7 @@ ACCELERATORS = ("auto", "cpu", "gpu", "mps")
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 """Lightning's names of the precisions."""
 USABLE_MEMORY = 0.8
-"""Fraction of the free memory to fill: crowded images need more, and other programs need some."""
+"""Fraction of the free memory to fill: crowded images need more, and other programs need memory too."""
 MAX_BATCH_SIZE = 256
 
 
@@ -42,7 +42,7 @@ class Machine:
 
     @property
     def only_gpu(self) -> torch.device | None:
-        """The GPU of a run on exactly one, else None."""
+        """The GPU if the run uses exactly one, else None."""
         chosen = torch.cuda.device_count() if self.devices == "auto" else self.devices
         indices = chosen if isinstance(chosen, list) else list(range(int(chosen)))
         alone = self.accelerator == "gpu" and self.num_nodes == 1 and len(indices) == 1
@@ -50,9 +50,9 @@ class Machine:
 
     @property
     def workers(self) -> int:
-        """Default number of processes that prepare images: with a GPU one per usable core, at most 8.
+        """Default number of processes that prepare images: with a GPU, one per usable core, at most 8.
 
-        Training on the CPU leaves no core to spare: 0, a thread prepares images between steps.
+        On the CPU 0: training leaves no core to spare, so a thread prepares images between steps.
         """
         if self.accelerator == "cpu":
             return 0
@@ -99,7 +99,7 @@ def _parse_devices(text: str) -> int | list[int] | str:
 
 
 def _precision(asked: str, accelerator: str) -> str:
-    """Lightning's name. Auto: bfloat16 where the hardware has it, else float16 on a GPU and 32 bits."""
+    """Lightning's name. Auto: bfloat16 if the hardware has it, else float16 on a GPU, else 32 bits."""
     if asked in PRECISIONS:
         return PRECISIONS[asked]
     if asked != "auto":
@@ -118,7 +118,7 @@ def fitting_batch(memory_of: Callable[[int], int], available: int) -> int:
     """Largest batch size that fits, if memory grows linearly: a multiple of 8, or 1 to 7.
 
     Args:
-        memory_of: bytes that a step takes, by batch size.
+        memory_of: function from batch size to bytes that a step takes.
         available: free bytes.
 
     >>> fitting_batch(lambda batch_size: 1000 + 100 * batch_size, available=8000)

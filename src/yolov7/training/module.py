@@ -22,7 +22,7 @@ from yolov7.types import Batch, Targets
 
 
 class Tally:
-    """Running means of an epoch's losses, per image; kept on the device so that a step needs no sync."""
+    """Running means of an epoch's losses per image, kept on the device so that no step waits for it."""
 
     names = ("total", "box", "objectness", "classes")
 
@@ -188,7 +188,7 @@ class TrainingModule(pl.LightningModule):
 
 
 def _require_finite(losses: Losses, batch: Batch, place: str) -> None:
-    """Refuse a loss that is NaN or infinite, or no :class:`Losses`, as a user-defined loss may give."""
+    """Refuse a NaN or infinite loss, and results of a user-defined loss that are not :class:`Losses`."""
     if not isinstance(losses, Losses):
         raise UsageError(
             "invalid result of the recipe's loss",

@@ -59,8 +59,8 @@ class Schedule:
     def warmup(self) -> int:
         """Iterations of warm-up.
 
-        The published max(3 epochs, 1000 iterations) would cover a whole run on a small data set: so the 1000
-        are limited to the recipe's ``warmup_share`` of the run.
+        The published max(3 epochs, 1000 iterations) would cover a whole run on a small data set, so the 1000
+        iterations are limited to the recipe's ``warmup_share`` of the run.
         """
         recipe, total = self.recipe, self.epochs * self.iterations
         by_epochs = round(recipe.warmup_epochs * self.iterations)
@@ -88,14 +88,14 @@ class Schedule:
 
 
 def build_optimizer(model: nn.Module, schedule: Schedule, *, thaws: bool = False) -> torch.optim.SGD:
-    """SGD with Nesterov momentum and three groups: scales, weights (the only ones with decay), biases.
+    """Build SGD with Nesterov momentum and three groups: scales, weights (the only ones with decay), biases.
 
     Scales act channel by channel: weights of normalisation layers, and implicit vectors.
 
     Args:
         model: network whose parameters are optimised.
         schedule: initial learning rates, and the weight decay.
-        thaws: True if parameters get their first gradient later, which PyTorch's fused SGD does not allow.
+        thaws: True if frozen parameters are trained later, which PyTorch's fused SGD does not allow.
     """
     scales, weights, biases = [], [], []
     seen: set[int] = set()
@@ -153,8 +153,8 @@ def averaged(model: Detector, recipe: Recipe) -> AveragedModel:
 def decay(recipe: Recipe, update: int) -> float:
     """EMA decay at update n, counted from 1.
 
-    The published ``ema_decay * (1 - exp(-n / ema_ramp))`` hardly averages in a run of a few hundred updates.
-    So the average always covers at least about ``ema_share`` of the updates so far.
+    The published ``ema_decay * (1 - exp(-n / ema_ramp))`` hardly averages in a run of a few hundred updates,
+    so the average always covers at least about ``ema_share`` of the updates so far.
 
     >>> from yolov7.training.recipes import Recipe
     >>> [round(decay(Recipe(), update), 3) for update in (1, 100, 10_000)]

@@ -30,7 +30,7 @@ from yolov7.training.recipes import RULES, Recipe, as_assignments, changed, find
 from yolov7.training.transfer import parts, transfer
 
 HELD_OUT = 0.1
-"""Fraction of the images held out for validation if the data set has no such split."""
+"""Fraction of the images held out for validation if the data set has no validation split."""
 NO_VALIDATION = "none"
 """Value of --val-split that disables validation."""
 NETWORK = "network.safetensors"
@@ -54,7 +54,7 @@ class Run:
         size: side of the training images, pixels.
         batch_size: images per batch and process.
         machine: devices and precision.
-        own: True if the network is user-defined, so that no name leads to it.
+        own: True if the network is user-defined, and so cannot be rebuilt by name.
     """
 
     config: TrainConfig
@@ -74,7 +74,7 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     Args:
         config: options of the run.
         recipe: hyperparameters that replace the recipe named in the options.
-        say: receives a line about each decision.
+        say: function that receives a line about each decision.
         continued: checkpoint of a resumed run, whose network and anchors are kept.
 
     Raises:
@@ -107,7 +107,7 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
     if checkpoint is not None and continued is None:
         say(transfer(checkpoint.model, model).summary())
         if folded := checkpoint.folded:
-            say(f"folded in these weights, and fresh again: {', '.join(folded)}")
+            say(f"folded in these weights, so fresh again: {', '.join(folded)}")
     batch_size = config.batch_size or BATCH_SIZE
     with enough_for_images(size, size, batch_size, what="training images"):
         if config.batch_size is None and machine.only_gpu is not None:
@@ -125,7 +125,7 @@ def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: 
 
 
 def _recipe(config: TrainConfig, recipe: Recipe | None, architecture: Architecture, say: Say) -> Recipe:
-    """The given recipe, or the one that the options name, with their changes.
+    """Resolve the recipe: the given one, or the one named in the options, with their changes.
 
     Raises:
         UsageError: unknown recipe, invalid change, or a guidance that the network would ignore.
@@ -139,7 +139,7 @@ def _recipe(config: TrainConfig, recipe: Recipe | None, architecture: Architectu
         recipe = changed(recipe, config.set)
     if recipe.guidance not in RULES["guidance"].values() and not architecture.auxiliary:
         raise UsageError(
-            f"the guidance decides about auxiliary heads, and {architecture.name} has none",
+            f"the guidance is for auxiliary heads, but {architecture.name} has none",
             expected="an architecture with `auxiliary` widths, such as yolov7-w6",
             found=f"guidance {getattr(recipe.guidance, '__name__', recipe.guidance)}",
         )
@@ -162,7 +162,7 @@ def _starting_point(config: TrainConfig, say: Say) -> Checkpoint | None:
 
 def _check(config: TrainConfig) -> None:
     if config.data is None:
-        raise UsageError("a data set to learn from is needed", expected="data.yaml, COCO json, or a folder")
+        raise UsageError("a training data set is needed", expected="data.yaml, COCO json, or a folder")
     for names, least in ((_POSITIVE, "more than 0"), (_NOT_NEGATIVE, "0 or more")):
         for name in names:
             value = getattr(config, name)
@@ -179,7 +179,7 @@ def _check(config: TrainConfig) -> None:
 
 
 def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
-    """The training set and the validation set, if any."""
+    """Open the training set, and the validation set if there is one."""
     assert config.data is not None
     layout = find_layout(config.data, images=config.images)
     undivided = layout.splits == (UNDIVIDED,)
@@ -189,7 +189,7 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
         say(line)
     if not sum(map(len, train.images)):
         raise DataError(
-            "nothing to learn: no box in any image", file=config.data, found=f"split {train.split}"
+            "nothing to train on: no box in any image", file=config.data, found=f"split {train.split}"
         )
     if config.val_split == NO_VALIDATION:
         say("no validation: the last weights are kept, not the best")
@@ -197,7 +197,7 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
     split = None if undivided else _val_split(config, layout)
     if split is None:
         rest, held_out = train.hold_out(HELD_OUT)
-        say(f"nothing to measure on: {len(held_out)} of {len(train)} images are held out for it")
+        say(f"no validation split: {len(held_out)} of {len(train)} images are held out")
         return rest, held_out
     val = layout.read(split)
     val.require_sound(ignore=config.ignore_defects)
@@ -208,7 +208,7 @@ def _datasets(config: TrainConfig, say: Say) -> tuple[Dataset, Dataset | None]:
 
 
 def _val_split(config: TrainConfig, layout: Layout) -> str | None:
-    """The split in the options, else val, else test, else None."""
+    """Choose the validation split: the option, else val, else test, else None."""
     assert config.data is not None
     if config.val_split is not None:
         return choose_split(config.val_split, layout.splits, config.data)

@@ -34,7 +34,7 @@ class Recipe:
         final_share: final learning rate as a fraction of the peak.
         momentum, weight_decay: settings of SGD.
         nominal_batch: images per optimiser step; gradients of smaller batches are summed.
-        warmup_epochs, warmup_iterations: length of the warm-up, the longer of both.
+        warmup_epochs, warmup_iterations: length of the warm-up, whichever is longer.
         warmup_share: upper limit of warmup_iterations, as a fraction of the run.
         warmup_momentum, warmup_bias_rate: initial momentum, and initial learning rate of biases.
         gains: weights of the losses, before scaling by levels, classes and size.
@@ -46,8 +46,8 @@ class Recipe:
         label_smoothing: e; class targets become 1 - e/2 and e/2.
         augmentation: settings of mosaic, mixup, paste-in and the other random transforms.
         close_mosaic: final epochs without mosaic and mixup.
-        ema_decay, ema_ramp: final decay of the moving average, and time constant of its growth, updates.
-        ema_share: fraction of the updates so far that the average covers at least.
+        ema_decay, ema_ramp: final decay of the moving average, and time constant of its rise in updates.
+        ema_share: minimum fraction of the updates so far that the average covers.
         anchor_recall: fraction of boxes that anchors must match; below it, they are fitted to the data.
 
     Raises:
@@ -89,7 +89,7 @@ class Recipe:
         for name, value in numbers.items():
             least, most = _RANGES.get(name, (0, math.inf))
             if not isinstance(value, (int, float)) or not math.isfinite(value) or not least <= value <= most:
-                limit = f", {most:g} at most" if most < math.inf else ""
+                limit = f", at most {most:g}" if most < math.inf else ""
                 expected = f"a finite number, {least:g} or more{limit}"
                 raise UsageError(f"invalid {name} of a recipe", expected=expected, found=repr(value))
 
@@ -149,8 +149,8 @@ RECIPES = {"p5": COCO_P5, "p6": COCO_P6, "tiny": TINY, "fine-tune": FINE_TUNE}
 def recipe_for(architecture: Architecture, *, fine_tuning: bool) -> str:
     """Name of the recipe that suits a network.
 
-    Networks of four levels or more take p6. Of the others, those with at most two convolutions per block take
-    tiny, the rest p5.
+    Networks with four levels or more take p6; others take tiny if no block has more than two convolutions,
+    else p5.
 
     >>> from yolov7.models.architecture import YOLOV7
     >>> recipe_for(YOLOV7, fine_tuning=False)
@@ -165,7 +165,7 @@ def recipe_for(architecture: Architecture, *, fine_tuning: bool) -> str:
 
 
 def find_recipe(name: str) -> Recipe:
-    """A recipe by its name, or read from a run's recipe.json.
+    """Find a recipe by name, or read it from a run's recipe.json.
 
     Raises:
         UsageError: unknown name, or not a recipe file.
@@ -186,7 +186,7 @@ def find_recipe(name: str) -> Recipe:
 
 
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
-    """The inverse of :meth:`Recipe.to_dict`; missing values keep their defaults.
+    """Build a recipe from the values of :meth:`Recipe.to_dict`; missing ones keep their defaults.
 
     Raises:
         UsageError: unknown name or invalid value.
@@ -216,7 +216,7 @@ def changed(recipe: Recipe, changes: Mapping[str, Any] | Sequence[str]) -> Recip
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    """NAME=VALUE as a name and a value."""
+    """Split NAME=VALUE into a name and a value."""
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError("invalid change of the recipe", expected="NAME=VALUE", found=repr(text))
@@ -235,7 +235,7 @@ def as_assignments(changes: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...
 
 
 def _filled(defaults: Any, values: Any, prefix: str = "") -> Any:
-    """Copy of a dataclass with some fields replaced; names may lead into its parts: augmentation.mosaic."""
+    """Copy a dataclass with some fields replaced; dotted names reach into its parts: augmentation.mosaic."""
     known = [f.name for f in fields(defaults)]
     if not isinstance(values, Mapping):
         where = prefix.rstrip(".") or "content"
@@ -266,7 +266,7 @@ _OTHER_WORDS = {"lr": "learning_rate", "lr0": "learning_rate", "lrf": "final_sha
 
 
 def _rule(name: str, value: Any) -> Any:
-    """A guidance or loss, given as itself or by its name in a file."""
+    """Resolve a guidance or loss, given directly or by its name in a file."""
     if callable(value):
         return value
     text = value if isinstance(value, str) else ""
@@ -274,7 +274,7 @@ def _rule(name: str, value: Any) -> Any:
     if found is None:
         own = ":" in text
         raise UsageError(
-            f"the recipe has a user-defined {name}, which is not imported because a file says so"
+            f"the recipe has a user-defined {name}, which is not imported on a file's word"
             if own
             else f"unknown {name} of a recipe",
             expected=plugins.how_to_register(text) if own else f"{', '.join(RULES[name])}, or MODULE:NAME",
@@ -284,7 +284,7 @@ def _rule(name: str, value: Any) -> Any:
 
 
 def _name_of_rule(name: str, rule: Any) -> str:
-    """Name of a guidance or loss in a file; without an import path, a name that only describes it."""
+    """Name of a guidance or loss in a file; without an import path, a descriptive name."""
     short = getattr(rule, "__name__", "")
     if RULES[name].get(short) is rule:
         return str(short)

@@ -1,4 +1,4 @@
-"""config.json and recipe.json of a run: written before it begins, read when it is resumed."""
+"""config.json and recipe.json of a run: written before the start, read on resuming."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Stored:
     """A run to resume.
 
     Attributes:
-        config, recipe: the run's own, with changed options applied.
-        epochs: planned epochs before the change.
+        config, recipe: those of the run, with changed options applied.
+        epochs: epochs planned before the change.
         changes: description of each changed option.
     """
 
@@ -45,7 +45,7 @@ class Stored:
 
 
 def store(run: Run, directory: Path) -> None:
-    """Write the resolved options and the recipe of a run, and its network if that has no name.
+    """Write the resolved options and the recipe of a run, and its network if it has no name.
 
     Raises:
         OutputError: a file cannot be written.
@@ -65,7 +65,7 @@ def find_run(path: Path) -> Path:
     """Directory of a run, given the directory or a file in it such as last.safetensors.
 
     Raises:
-        UsageError: no run there.
+        UsageError: there is no run.
     """
     directory = path.parent if is_file(path) else path
     if not is_file(directory / CONFIG):
@@ -75,7 +75,7 @@ def find_run(path: Path) -> Path:
 
 
 def _no_run(path: Path, found: object, expected: str | None = None) -> UsageError:
-    return UsageError("no run that could be continued", file=path, expected=expected, found=found)
+    return UsageError("not a run that can be resumed", file=path, expected=expected, found=found)
 
 
 def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored:
@@ -83,7 +83,7 @@ def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored
 
     Args:
         asked: new options; those at their defaults count only if listed in ``asked.named``.
-        recipe: the run's recipe again; needed if it has functions that no file can refer to.
+        recipe: the run's recipe; needed if it has functions without an import path.
         directory: directory of the run.
 
     Raises:
@@ -133,7 +133,7 @@ def require_same_data(run: Run, directory: Path) -> None:
     for key, split in _DIGESTS.items():
         if before.get(key) != now[key]:
             raise UsageError(
-                f"the data set has changed since the run began (split {split}): a run goes on with the same",
+                f"the data set has changed since the run began (split {split}); it must be the same",
                 file=run.config.data,
                 expected=f"images and labels with the fingerprint {before.get(key)}",
                 found=now[key],
@@ -201,7 +201,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _recipe(path: Path, given: Recipe | None, config: TrainConfig, directory: Path) -> Recipe:
-    """The run's recipe from its file, or as given, if it equals the file."""
+    """Read the run's recipe; a given one is used if it equals the file."""
     values = _read(path)
     if given is None:
         try:
@@ -210,7 +210,7 @@ def _recipe(path: Path, given: Recipe | None, config: TrainConfig, directory: Pa
             raise UsageError(
                 "the run's recipe cannot be read",
                 file=path,
-                expected="a recipe; one with functions of its own is given again, from Python: "
+                expected="a recipe; if it has user-defined functions, pass it again from Python: "
                 f'train(TrainConfig(resume="{directory}"), recipe)',
                 found=error,
             ) from None

@@ -51,7 +51,7 @@ class SafeState(CheckpointIO):
     complete on the disk before it replaces the old one, which stays beside it: :func:`previous`.
 
     Attributes:
-        given: True once a state was read, so that a later error may be its fault.
+        given: True once a state was read, so that a later error may come from it.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class SafeState(CheckpointIO):
         Raises:
             DamagedCheckpointError: not a training state, or damaged.
         """
-        del map_location, weights_only  # always read into memory, and never code
+        del map_location, weights_only  # always read into memory, never as code
         self.given = True
         try:
             with safe_open(os.fspath(path), framework="pt") as file:
@@ -99,7 +99,7 @@ class SafeState(CheckpointIO):
             found = checksum(metadata["tree"], tensors)
             if found != metadata["checksum"]:
                 raise DamagedCheckpointError(
-                    "the training state is not what was written",
+                    "the training state differs from what was written",
                     file=path,
                     expected=f"checksum {metadata['checksum']}",
                     found=found,
@@ -121,7 +121,7 @@ def previous(path: Path) -> Path:
 
 
 def _keep(path: Path) -> None:
-    """Keep the present state as the previous one: as a hard link, or renamed where links do not exist."""
+    """Keep the current state as the previous one: by a hard link, or by renaming where links do not exist."""
     if not path.exists():
         return
     link = previous(path).with_name(f".{previous(path).name}")
@@ -212,7 +212,7 @@ def find_past(directory: Path) -> Past:
         return Past(path, _network(directory), history, images)
     metrics = directory / METRICS
     if damage or (metrics.exists() and metrics.read_bytes().count(b"\n") > 2):
-        problem = "damaged, and there is no other" if damage else "gone"
+        problem = "damaged, and there is no other" if damage else "missing"
         raise DamagedCheckpointError(
             f"the training state is {problem}: the run cannot go on",
             file=newest,
@@ -223,7 +223,7 @@ def find_past(directory: Path) -> Past:
 
 
 def _network(directory: Path) -> Path:
-    """The first readable checkpoint; all have the same network and anchors."""
+    """Find the first readable checkpoint; all have the same network and anchors."""
     last, best = directory / LAST, directory / BEST
     if not (last.exists() and best.exists()):
         return best if best.exists() else last
@@ -236,7 +236,7 @@ def _network(directory: Path) -> Path:
 
 
 def _read(path: Path) -> tuple[tuple[dict[str, float], ...], int]:
-    """History and number of images in a training state.
+    """Read the history and the number of images from a training state.
 
     Raises:
         DamagedCheckpointError: damaged, or not the state of a run.
@@ -269,7 +269,7 @@ def _read(path: Path) -> tuple[tuple[dict[str, float], ...], int]:
 
 
 def _require(values: Any, wanted: dict[str, type], path: Path) -> None:
-    """Refuse anything but a dictionary with these names, each of its type."""
+    """Refuse anything but a dictionary with these names and types."""
     for name, kind in wanted.items():
         found = values.get(name, "nothing") if isinstance(values, dict) else values
         if not isinstance(values, dict) or type(values.get(name)) is not kind:

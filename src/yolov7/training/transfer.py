@@ -19,8 +19,8 @@ class Transfer:
 
     Attributes:
         taken: names of the copied tensors.
-        partly: names of head tensors whose box and objectness rows were copied, but not the class rows.
-        left: names of the tensors that stay fresh, and the reason of each.
+        partly: names of head tensors of which only the box and objectness rows were copied.
+        left: names of the tensors that stay fresh, and the reasons.
     """
 
     taken: tuple[str, ...]
@@ -46,7 +46,7 @@ class Transfer:
 def transfer(source: Detector, target: Detector) -> Transfer:
     """Copy each tensor whose name and shape match, except the anchors.
 
-    Heads with another number of classes take the rows of x, y, w, h and objectness.
+    If the number of classes differs, heads take only the rows of x, y, w, h and objectness.
 
     Raises:
         UsageError: no tensor matches.
