@@ -23,6 +23,7 @@ from yolov7.models.detector import fuse
 from yolov7.nms import non_max_suppression
 from yolov7.reproduce.tables import TABLE_2
 from yolov7.samples.loader import TrainingLoader
+from yolov7.samples.sampling import EpochSampler
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.recipes import COCO_P5, COCO_P6
@@ -158,9 +159,8 @@ def _timed_step(check: Check, name: str, side: int, count: int) -> Row:
     row: Row = {"what": f"{name}, {side}, batch {count}: training step", "step ms": 1e3 * total}
     row |= {f"{part} %": 100 * seconds / total for part, seconds in took.items()}
     row["loader %"] = 100 * _seconds_per_batch(check, side, count) / total
-    row["memory GB"] = (
-        torch.cuda.max_memory_allocated(check.device) / 1e9 if torch.cuda.is_available() else 0.0
-    )
+    if check.device.type == "cuda":
+        row["memory GB"] = torch.cuda.max_memory_allocated(check.device) / 1e9
     return row
 
 
@@ -174,10 +174,8 @@ def _seconds_per_batch(check: Check, side: int, count: int) -> float:
     """Seconds per batch of the loader with eight processes; if that is more than a step, the GPU waits."""
     folder = check.scratch / f"loaded-{side}"
     data = open_dataset(write_shapes(folder, train=64, val=2, size=min(side, 640)))
-    workers = 0 if check.dry else 8
-    loader = TrainingLoader(
-        data, size=side, batch_size=count, augmentation=COCO_P5.augmentation, seed=0, workers=workers
-    )
+    sampler = EpochSampler(len(data.images), batch_size=count, sizes=[side], seed=0)
+    loader = TrainingLoader(data, sampler, COCO_P5.augmentation, workers=0 if check.dry else 8)
     try:
         begun, batches = time.perf_counter(), 0
         for epoch in range(1 if check.dry else 3):

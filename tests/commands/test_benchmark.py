@@ -67,7 +67,7 @@ def test_nothing_but_errors_is_status_1(weights, photos, capsys):
     assert run(weights, "--runtimes", "openvino-int8", "--images", photos, "--rounds", 1) == 1
     table = capsys.readouterr().out
     assert "torch-default" in table
-    assert "openvino-int8: not measured: openvino-int8 needs images like those it will see;" in table
+    assert "openvino-int8: not measured: openvino-int8 needs images like those of later use;" in table
 
 
 def test_ctrl_c_shows_what_there_is(weights, photos, capsys, monkeypatch):
