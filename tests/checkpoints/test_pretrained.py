@@ -62,7 +62,7 @@ def test_fetches_once(cache: Path, server: FileServer) -> None:
 
 def test_checksum_is_looked_at(cache: Path, server: FileServer) -> None:
     released = Released("file.pt", "yolov7", "MIT", server.url, sha256="0" * 64)
-    with pytest.raises(DownloadError, match="another file"):
+    with pytest.raises(DownloadError, match="not the expected file"):
         fetch(released)
     assert not (cache / "file.pt").exists()
 

@@ -14,7 +14,7 @@ from yolov7.models.architecture import Architecture
 from yolov7.models.detector import Detector
 from yolov7.models.reparam import Reparameterizable
 from yolov7.tensor_files.storages import separate
-from yolov7.text import printable
+from yolov7.text import plural, printable
 
 MAX_ANCHORS = 64
 """Most anchors per level; released networks have 3."""
@@ -167,8 +167,8 @@ def mismatch(message: str, missing: list[str], unexpected: list[str]) -> Mismatc
     """Error with the first tensors that are missing and the first that are unexpected, and their numbers."""
     return MismatchedCheckpointError(
         message,
-        expected=f"{len(missing):,} missing tensors: {listed(missing)}",
-        found=f"{len(unexpected):,} unexpected tensors: {listed(unexpected)}",
+        expected=f"{plural(len(missing), 'missing tensor')}: {listed(missing)}",
+        found=f"{plural(len(unexpected), 'unexpected tensor')}: {listed(unexpected)}",
     )
 
 
