@@ -7,9 +7,11 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from tests.fuzz import mutations
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.worker import Folder
 from yolov7.errors import DataError
@@ -71,3 +73,11 @@ def test_the_same_seed_changes_the_same(tmp_path):
     first, again, other = (Folder("coco", tmp_path, seed) for seed in (1, 1, 2))
     assert [first.change(n) for n in range(6)] == [again.change(n) for n in range(6)]
     assert [first.change(n) for n in range(6)] != [other.change(n) for n in range(6)]
+
+
+def test_long_lines_are_repeated_less_often():
+    """A line of a megabyte a thousand times would be too much for the process that opens files."""
+    text = "<a>" * 300_000
+    assert (
+        max(len(mutations._line(text, [text], Random(seed))) for seed in range(20)) <= 2 * mutations.MAX_BYTES
+    )

@@ -136,7 +136,9 @@ def _token(text: str, others: Sequence[str], random: Random) -> str:
 def _line(text: str, others: Sequence[str], random: Random) -> str:
     lines = text.splitlines(keepends=True) or [""]
     place = random.randrange(len(lines))
-    lines[place : place + random.choice((0, 1))] = random.choices(lines, k=random.choice((0, 1, 2, 1000)))
+    most = 1 + MAX_BYTES // (max(map(len, lines)) or 1)
+    more = random.choices(lines, k=min(most, random.choice((0, 1, 2, 1000))))
+    lines[place : place + random.choice((0, 1))] = more
     return "".join(lines)
 
 
