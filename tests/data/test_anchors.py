@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.formats.small_sets import coco_content, write_coco, write_image
-from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors
+from tests.formats.small_sets import coco_content, write_coco, write_image, write_yolo
+from yolov7.data.anchors import best_possible_recall, box_sizes_at, fit_anchors, suitable_anchors
 from yolov7.errors import DataError
 from yolov7.formats.opening import open_dataset
 from yolov7.models.architecture import P6_ANCHORS, YOLOV7
@@ -114,3 +114,17 @@ def test_box_sizes_are_scaled_to_the_training_size(tmp_path: Path) -> None:
     sizes = box_sizes_at(open_dataset(file), 640)
     assert sizes.dtype == np.float32
     np.testing.assert_allclose(sizes, [(64, 320), (80, 120)])
+
+
+def test_anchors_are_replaced_only_if_too_few_boxes_match_and_fitted_ones_match_more(tmp_path: Path) -> None:
+    """No single anchor matches both boxes, of 4 x 4 and 80 x 60 pixels."""
+    labels = f"0 0.2 0.2 {4 / 80} {4 / 60}\n0 0.5 0.5 1 1\n"
+    dataset = open_dataset(write_yolo(tmp_path, {"a": labels}))
+    small, tiny = (((4.0, 4.0),),), (((0.5, 0.5),),)
+    assert suitable_anchors(small, dataset, 80, recall=0.5, seed=0) == (small, "")
+    kept, decision = suitable_anchors(small, dataset, 80, recall=0.6, seed=0)
+    assert kept == small
+    assert decision == "anchors match 50.0% of the boxes; fitted ones do not match more"
+    fitted, decision = suitable_anchors(tiny, dataset, 80, recall=0.5, seed=0)
+    assert best_possible_recall(box_sizes_at(dataset, 80), fitted) == 0.5
+    assert decision == "anchors match 0.0% of the boxes: others, fitted to the data, match 50.0%"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,16 @@ def test_classes_without_boxes_can_be_dropped(tmp_path: Path) -> None:
     less = dataset.of_classes([2, 0])
     assert (less.names, less.category_ids) == (("cow", "cat"), (2, 0))
     assert less.images[0].labels.tolist() == [0, 1]
+
+
+def test_images_with_the_lowest_hashes_are_held_out(tmp_path: Path) -> None:
+    dataset = open_dataset(write_yolo(tmp_path, {str(number): CAT for number in range(20)}))
+    order = [image.image_id for image in dataset.images]
+    lowest = sorted(range(20), key=lambda number: zlib.crc32(str(number).encode()))[:2]
+    rest, held_out = dataset.hold_out(0.1)
+    assert (rest.split, held_out.split) == ("train", "val")
+    assert [image.image_id for image in held_out.images] == [number for number in order if number in lowest]
+    assert [image.image_id for image in rest.images] == [number for number in order if number not in lowest]
+    one = open_dataset(write_yolo(tmp_path / "one", {"a": CAT}))
+    with pytest.raises(DataError, match="a single image cannot be divided"):
+        one.hold_out(0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import shutil
 from dataclasses import replace
 from inspect import signature
@@ -81,9 +82,18 @@ def test_a_second_run_has_a_directory_of_its_own(options: dict[str, Any], tmp_pa
     assert directories == ["run", "run-2"]
 
 
+class Workers(pl.Callback):
+    """Counts the processes that prepare images."""
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.count = len(multiprocessing.active_children())
+
+
 def test_any_number_of_workers_gives_the_same_run(options: dict[str, Any], tmp_path: Path) -> None:
     for workers in (0, 2):
-        train(TrainConfig(**{**options, "workers": workers}, out=tmp_path / str(workers)), progress=False)
+        config = TrainConfig(**{**options, "workers": workers}, out=tmp_path / str(workers))
+        train(config, callbacks=[seen := Workers()], progress=False)
+        assert seen.count == workers
     assert differing(weights(tmp_path / "0"), weights(tmp_path / "2")) == []
 
 

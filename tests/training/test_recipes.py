@@ -119,6 +119,8 @@ def test_rules_of_ones_own_are_stored_by_their_import_path() -> None:
         ("learning_rate", "NAME=VALUE"),
         ("learning_rate=fast", "learning_rate"),
         ("learning_rate=-1", "0 or more"),
+        ("learning_rate.=1", "invalid learning_rate"),
+        ("gains.=1", "no such setting"),
         ("learning_rate=nan", "learning_rate"),
         ("epochs=1.5", "epochs"),
         ("epochs=true", "epochs"),

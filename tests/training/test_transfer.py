@@ -12,14 +12,17 @@ from yolov7.training.transfer import parts, transfer
 
 def test_other_classes_take_all_but_the_heads() -> None:
     source, target = yolov7.create("yolov7-tiny", classes=80), yolov7.create("yolov7-tiny", classes=3)
-    fresh = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    theirs, fresh = (
+        {name: t.clone() for name, t in model.state_dict().items()} for model in (source, target)
+    )
     outcome = transfer(source, target)
     assert outcome.left == {}
     assert {name.rpartition(".")[0] for name in outcome.partly} == {
         *(f"lead.convs.{level}" for level in range(3)),
         "lead.implicit_multiply",
     }
-    after, theirs = target.state_dict(), source.state_dict()
+    after = target.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in source.state_dict().items())
     assert all(torch.equal(after[name], theirs[name]) for name in outcome.taken)
     for name in outcome.partly:
         axis = 1 if "multiply" in name else 0

@@ -242,14 +242,14 @@ def _filled(defaults: Any, values: Any, prefix: str = "") -> Any:
         raise UsageError(f"invalid {where} of a recipe", expected=", ".join(known), found=values)
     changes: dict[str, Any] = {}
     for path, value in values.items():
-        name, _, rest = str(path).partition(".")
+        name, dot, rest = str(path).partition(".")
         if name not in known:
             meant = did_you_mean(_OTHER_WORDS.get(name, name), known)
             raise UsageError(
                 f"a recipe has no such setting{meant}", expected=", ".join(known), found=f"{prefix}{path}"
             )
         current = changes.get(name, getattr(defaults, name))
-        value = {rest: value} if rest else value
+        value = {rest: value} if dot else value
         if not prefix and name in RULES:
             changes[name] = _rule(name, value)
         elif not is_dataclass(current):
