@@ -11,7 +11,6 @@ import math
 import os
 import sys
 import textwrap
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from yolov7.evaluation.run import Evaluation
     from yolov7.inspection import DataReport
     from yolov7.reproduce.result import Number, Reproduction
-    from yolov7.types import Detections
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,12 +70,6 @@ def progress_bar() -> Progress:
         transient=True,
         disable=not console.is_terminal or is_quiet(),
     )
-
-
-def counted(detections: Detections) -> str:
-    """Detections per class, most frequent first: "2 cat, 1 dog"."""
-    counts = Counter(detections.class_names).most_common()
-    return ", ".join(f"{count} {name}" for name, count in counts) or "nothing"
 
 
 def models_table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -42,7 +42,7 @@ class Thresholds:
         conf: confidence that a detection must exceed, in [0, 1].
         iou: IoU above which the lower-scoring of two boxes is dropped, in [0, 1].
         max_detections: maximum number of detections per image, best first, at least 1.
-        classes: names or labels of the wanted classes, or a single one; None for all.
+        classes: names or labels of the wanted classes, or a single one; None for all, () for none.
         agnostic: whether boxes of different classes suppress each other.
 
     Raises:

@@ -224,3 +224,12 @@ def test_a_network_of_one_shape_is_given_that_shape(dataset: Dataset) -> None:
     network.shape = (320, 320)
     evaluate_network(network, dataset, names=["green", "red"], size=320)
     assert network.shapes == [(len(SIZES), 3, 320, 320)]
+
+
+def test_a_validation_set_without_boxes_of_other_classes_gives_no_detections(dataset: Dataset) -> None:
+    nothing = {name: getattr(dataset.images[0], name)[:0] for name in ("boxes", "labels", "crowds", "areas")}
+    images = tuple(replace(image, **nothing) for image in dataset.images)
+    empty = replace(dataset, names=("cow",), category_ids=(0,), images=images)
+    network = ColourDetector()
+    result = evaluate_network(network, empty, names=network.names, size=320)
+    assert (result.images, result.detections, math.isnan(result.AP)) == (len(SIZES), 0, True)

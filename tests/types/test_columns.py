@@ -170,15 +170,24 @@ def test_columns_that_do_not_fit_are_refused(three):
         Detections(BOXES, three.scores, three.labels, NAMES, {"points": POINTS[:, 0]})
     with pytest.raises(UsageError, match=r"no such column\n  expected: boxes, scores, .*\n  found:    mask"):
         Detections(BOXES, three.scores, three.labels, NAMES, {"mask": DEPTH})
+    boxes, scores, labels = (torch.from_numpy(v) for v in (three.boxes, three.scores, three.labels))
+    with pytest.raises(UsageError, match="no such column"):
+        Detections.from_tensors(boxes, scores, labels, NAMES, mask=scores.bfloat16())
 
 
 @pytest.mark.parametrize(
-    "change", [{"box": "a"}, {"points": "[[1, 2"}, {"points": "[[1, 2]]"}, {"score": "x"}]
+    "change",
+    [
+        *({"box": "a"}, {"points": "[[1, 2"}, {"points": "[[1, 2]]"}, {"score": "x"}),
+        *({"label": 10**30}, {"bbox": 1}, {"bbox": [1, 2, 3]}),
+    ],
 )
 def test_records_that_are_no_detections(three, change):
     first, *others = three.to_records()
     with pytest.raises(UsageError):
         Detections.from_records([first | change, *others], NAMES)
+    with pytest.raises(UsageError):
+        Detections.from_records([first | change], NAMES)
 
 
 def test_records_without_a_field_are_refused_and_none_at_all_are_no_detections():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from yolov7.console import complain, counted, metrics_table, progress_bar, say, show
+from yolov7.console import complain, metrics_table, progress_bar, say, show
 from yolov7.errors import UsageError, Yolov7Error
 from yolov7.files import new_run_directory, write_file
 from yolov7.options import (
@@ -190,7 +190,7 @@ def _predict(
                 progress.advance(task)
                 video = result.frame.video
                 place = "" if video is None else f" frame {video.number} at {video.time:.2f} s"
-                show(f"{result.source}{place}: {counted(result.detections)}")
+                show(f"{result.source}{place}: {result.detections.summary()}")
     say(f"{tally}" + (f", results in {directory}" if directory else ""))
     return 1 if tally.skipped or tally.failed else 0
 

@@ -91,7 +91,9 @@ class Detections:
     ) -> Detections:
         """Make detections from tensors on any device, of any dtype."""
         tensors = {"boxes": boxes, "scores": scores, "labels": labels, **columns}
-        arrays = {name: COLUMNS[name].from_tensor(values) for name, values in tensors.items()}
+        arrays = {
+            name: COLUMNS.get(name, Column(name)).from_tensor(values) for name, values in tensors.items()
+        }
         return cls._of(tuple(names), **arrays)
 
     @classmethod
@@ -115,7 +117,7 @@ class Detections:
         try:
             fields = {key: [record[key] for record in records] for key in records[0]}
             read = {name: column.read(fields) for name, column in COLUMNS.items()}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise UsageError("not detections", expected="numbers in every record", found=error) from error
         missing = [name for name in ("boxes", "scores", "labels") if read[name] is None]
         if missing:
