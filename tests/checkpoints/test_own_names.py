@@ -56,3 +56,9 @@ def test_own_names_with_a_number_of_levels_that_no_network_has(tiny):
     with pytest.raises(MismatchedCheckpointError, match="so many levels") as error:
         recover(tiny.state_dict() | {"anchors": torch.ones(2, 3, 2)})
     assert "3 or 4" in str(error.value)
+
+
+def test_levels_without_end_are_refused_before_their_anchors_become_numbers_of_python(tiny):
+    with pytest.raises(MismatchedCheckpointError, match="anchors make no sense") as error:
+        recover(tiny.state_dict() | {"anchors": torch.ones(65, 3, 2)})
+    assert "up to 64 levels" in str(error.value)

@@ -17,7 +17,7 @@ from yolov7.errors import CheckpointError, SourceError, UsageError
 from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
 from yolov7.runtimes.description import ExportOptions
-from yolov7.runtimes.openvino import MODEL, OpenVino, OpenVinoInt8
+from yolov7.runtimes.openvino import MODEL, OpenVino, OpenVinoInt8, _core, _head_outputs
 
 EVERYTHING = -1.0
 
@@ -105,6 +105,18 @@ def test_an_artefact_without_names_of_its_logits_runs_whole(checkpoint, dynamic,
         assert len(backend._run(images())) == 1
         wanted = TorchBackend(checkpoint.model)(images(), EVERYTHING)
         torch.testing.assert_close(backend(images(), EVERYTHING), wanted, atol=2e-3, rtol=1e-5)
+
+
+def test_a_head_of_another_build_has_no_logits_and_its_artefact_runs_whole(dynamic):
+    """Nothing between a head and its rows is guessed."""
+    from openvino import Model, opset13
+
+    image = opset13.parameter([1, 3, 8, 8], np.float32)
+    weights = np.zeros((7, 3, 1, 1), np.float32)
+    heads = [opset13.convolution(image, weights, [1, 1], [0, 0], [0, 0], [1, 1]) for _ in range(2)]
+    for level in (opset13.relu(heads[0]), opset13.concat(heads, axis=1)):
+        assert _head_outputs(Model([opset13.concat([level, level], axis=1)], [image])) == []
+    assert len(_head_outputs(_core().read_model(dynamic / MODEL))) == 3
 
 
 def test_half_precision_halves_the_file(checkpoint, dynamic, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import torch
@@ -55,6 +56,21 @@ def test_what_cannot_be_is_said(runtime, tmp_path):
     damaged.write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(CheckpointError, match="truncated"):
         runtime.open(damaged)
+
+
+def test_a_trusted_program_of_a_gpu_is_loaded_on_the_processor(tmp_path):
+    path, moved = tmp_path / "n.torchscript", tmp_path / "gpu.torchscript"
+    TorchScript().write(lively(), path, ExportOptions(size=64))
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(moved, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith("data.pkl"):
+                content = content.replace(b"X\3\0\0\0cpu", b"X\6\0\0\0cuda:0")
+                assert b"cuda:0" in content
+            target.writestr(name, content)
+    images = to_tensor([noise(64, 64, 1)])
+    trusted = TorchScript().open(moved, trust=True)
+    assert torch.equal(trusted.infer(images), TorchScript().open(path, trust=True).infer(images))
 
 
 def test_somebody_else_s_program_is_refused(tmp_path):

@@ -16,8 +16,8 @@ from yolov7.models.reparam import Reparameterizable
 from yolov7.tensor_files.storages import separate
 from yolov7.text import plural, printable
 
-MAX_ANCHORS = 64
-"""Most anchors per level; released networks have 3."""
+MAX_LEVELS = MAX_ANCHORS = 64
+"""Most levels, and most anchors per level; released networks have 3 or 4 levels with 3 anchors each."""
 _LISTED = 5
 """Tensors that a message lists; the others are counted."""
 _COUNTER = "num_batches_tracked"
@@ -145,11 +145,12 @@ def fold(model: Detector, path: str) -> nn.Module:
 
 def check_anchors(pixels: Tensor) -> None:
     """Check anchors (levels, anchors, 2) in pixels. Raises: MismatchedCheckpointError: invalid ones."""
-    expected = f"for each level up to {MAX_ANCHORS} pairs of positive numbers"
+    expected = f"up to {MAX_LEVELS} levels, for each up to {MAX_ANCHORS} pairs of positive numbers"
     if (
         not pixels.is_floating_point()
         or pixels.dim() != 3
         or pixels.shape[2] != 2
+        or not 0 < pixels.shape[0] <= MAX_LEVELS
         or not 0 < pixels.shape[1] <= MAX_ANCHORS
     ):
         raise MismatchedCheckpointError(

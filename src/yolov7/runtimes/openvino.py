@@ -226,14 +226,21 @@ def _calibration_input(description: Description, path: Path) -> Any:
     return to_float_array(to_tensor([view.canvas] * batch))
 
 
-def _head_outputs(model: Any) -> Iterator[Any]:
-    """Logits (B, A (5 + C), H, W) of each level: the sum of the head's convolution and its bias."""
+def _head_outputs(model: Any) -> list[Any]:
+    """Logits (B, A (5 + C), H, W) of each level: the sum of the head's convolution and its bias.
+
+    Empty if a head is built otherwise, as a user-defined one may be: then the artefact always runs whole.
+    """
+    found = []
     joined = model.get_results()[0].input_value(0).get_node()
     for rows in joined.input_values():
         nodes = _down_to_convolutions(rows.get_node()).values()
-        (head,) = (node for node in nodes if node.get_type_name() == "Convolution")
-        (bias,) = head.output(0).get_target_inputs()
-        yield bias.get_node().output(0)
+        heads = [node for node in nodes if node.get_type_name() == "Convolution"]
+        users = [user.get_node() for head in heads for user in head.output(0).get_target_inputs()]
+        if len(users) != 1 or users[0].get_type_name() != "Add":
+            return []
+        found.append(users[0].output(0))
+    return found
 
 
 def _named_logits(model: Any, levels: int) -> list[Any]:

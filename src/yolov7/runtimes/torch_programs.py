@@ -88,7 +88,7 @@ class TorchScript(_TorchArchive):
     name, suffix = "torchscript", ".torchscript"
     records = ("constants.pkl", "code/")
     read = staticmethod(torchscript.read_program)
-    load = staticmethod(lambda path: torch.jit.load(path))
+    load = staticmethod(lambda path: torch.jit.load(path, "cpu"))
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
         description = self.new_description(checkpoint, options)

@@ -251,7 +251,7 @@ class Archive:
             name_size, extra_size, comment_size, _, _, _, header = _ENTRY.unpack_from(directory, at)[10:]
             extra_at = at + _ENTRY.size + name_size
             raw = directory[at + _ENTRY.size : extra_at]
-            extra = directory[extra_at : extra_at + extra_size]
+            extra = memoryview(directory)[extra_at : extra_at + extra_size]
             at = extra_at + extra_size + comment_size
             if mark != b"PK\1\2" or at > size:
                 raise DamagedCheckpointError("has a damaged directory" + _AGAIN)
@@ -267,13 +267,13 @@ class Archive:
             raise DamagedCheckpointError("is an empty zip file", expected="a checkpoint")
         return records
 
-    def _wide(self, extra: bytes, *numbers: int) -> list[int]:
+    def _wide(self, extra: memoryview, *numbers: int) -> list[int]:
         """Replace numbers that did not fit into 32 bits by those in the extra field."""
-        body = b""
+        body = extra[:0]
         while len(extra) >= 4 and not body:
             kind, size = struct.unpack_from("<2H", extra)
-            body = extra[4 : 4 + size] if kind == 1 else b""
-            extra = extra[4 + size :]
+            body = extra[4 : 4 + size] if kind == 1 else body
+            extra = extra[4 + size :]  # of a view: of bytes, many fields would take quadratic time
         wide = (int.from_bytes(body[at : at + 8], "little") for at in range(0, len(body) - 7, 8))
         found = [next(wide, -1) if number == 0xFFFFFFFF else number for number in numbers]
         if any(number < 0 for number in found):
