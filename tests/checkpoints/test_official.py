@@ -375,6 +375,12 @@ def test_a_wrong_shape_is_a_mismatch(tiny):
         recover(state)
 
 
+def test_a_row_that_is_numbered_twice_is_refused_and_not_overwritten(tiny):
+    with pytest.raises(MismatchedCheckpointError, match="not the tensors of a YOLOv7") as error:
+        recover(tiny | {"model.00.conv.weight": torch.zeros_like(tiny["model.0.conv.weight"])})
+    assert "model.00.conv.weight" in str(error.value)
+
+
 def test_rows_of_another_network(tiny):
     trunk = {name: tensor for name, tensor in tiny.items() if not name.startswith("model.77.")}
     with pytest.raises(MismatchedCheckpointError, match="no YOLOv7 head"):

@@ -41,7 +41,7 @@ class Rows:
         by_row: dict[int, dict[str, Tensor]] = {}
         prefixes, strangers = set[str](), list[str]()
         for name, tensor in state.items():
-            match = re.fullmatch(r"((?:[A-Za-z_]\w*\.)*)(\d{1,4})\.(.+)", name)
+            match = re.fullmatch(r"((?:[A-Za-z_]\w*\.)*)(0|[1-9]\d{0,3})\.(.+)", name)
             if match is None:
                 strangers.append(f"{name} {tuple(tensor.shape)}")
             else:
