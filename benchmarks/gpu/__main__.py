@@ -69,6 +69,7 @@ def _run(
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
         lines, limit = _read_ahead(worker), min(time.time() + _START, deadline)
         current: Document | None = None
+        begun = False
         while (line := _next(lines, limit)) is not None:
             if "machine" in line:
                 steps = line["steps"]
@@ -77,7 +78,7 @@ def _run(
                     print(", ".join(f"{name} {_shown(value)}" for name, value in line["machine"].items()))
             elif "begin" in line:
                 assert steps is not None
-                first = line["begin"]
+                first, begun = line["begin"], True
                 section, name, seconds = steps[first]
                 # On a processor that others use, too, even tiny sizes take their time.
                 limit = deadline if document["dry"] else min(time.time() + seconds, deadline)
@@ -101,6 +102,11 @@ def _run(
         print(f"  FAILED: {current['failed']}", flush=True)
         first += 1
         _write(out, document)
+    elif steps is not None and not begun:
+        section, name, _ = steps[first]
+        failed = f"a new process ended with {worker.returncode} before it"
+        document["steps"].append({"section": section, "name": name, "rows": [], "failed": failed})
+        first += 1
     return steps, first
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolov7.data.anchors import best_possible_recall, box_sizes_at
-from yolov7.data.contents import digest_of
+from yolov7.data.contents import digest_of_file
 from yolov7.data.dataset import Dataset
 from yolov7.data.findings import Defect, LeftOut
 from yolov7.data.labels import LabelledImage
@@ -190,7 +190,7 @@ def _digests(paths: Iterable[Path], defects: list[Defect]) -> dict[Path, str]:
     def examine(path: Path) -> tuple[str, str]:
         try:
             read_image(path)
-            return digest_of(path.read_bytes()), ""
+            return digest_of_file(path), ""
         except SourceError as error:
             return "", error.brief()
         except OSError as error:

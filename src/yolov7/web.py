@@ -119,6 +119,7 @@ def _timed(
     kind: type[http.client.HTTPConnection], deadline: Deadline, host: str, **options: Any
 ) -> http.client.HTTPConnection:
     connection = kind(host, **{**options, "timeout": deadline.patience()})
+    # The stubs want a class; http.client calls it and no more.
     connection.response_class = partial(_TimedResponse, deadline=deadline)  # type: ignore[assignment]
     return connection
 

@@ -361,6 +361,7 @@ def test_of_two_rows_around_one_object_each_network_may_keep_another():
     ("change", "agrees"),
     [
         ({}, True),
+        ({(2, 0): 0.6}, False),  # a box of a low score: a picture without objects has no others
         ({(1, 0): 0.4}, True),
         ({(1, 0): 0.6}, False),  # a box
         ({(0, 0): 50.0}, True),  # of a row without an object
@@ -371,9 +372,17 @@ def test_of_two_rows_around_one_object_each_network_may_keep_another():
 )
 def test_agreement_of_all_rows(change, agrees):
     reference = torch.full((3, 5 + CLASSES), 0.5)
-    reference[0, 4] = 0.2
+    reference[0, 4], reference[2, 4] = 0.04, 0.06
     rows = reference.clone()
     for place, value in change.items():
         rows[place] += value
     assert rows_agree(rows, reference, EXACT) is agrees
     assert not rows_agree(rows[1:], reference, EXACT)
+
+
+def test_large_boxes_may_move_with_their_size_in_bfloat16():
+    reference = torch.tensor([[50.0, 50, 20, 100, 0.5, 0.5, 0.5]])
+    for precision, move, agrees in (("bfloat16", 17, True), ("bfloat16", 19, False), ("float16", 3, False)):
+        rows = reference.clone()
+        rows[0, 1] += move
+        assert rows_agree(rows, reference, TOLERANCES[precision]) is agrees, (precision, move)

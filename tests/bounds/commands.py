@@ -103,8 +103,8 @@ def _become(folder: Path, said: Path, tokens: list[str]) -> None:
     out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    # Open until the process ends.
+    sys.stdout, sys.stderr = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(2), "w")
     status: object = 70
     try:
         inner = {"check": _check, "resume": _resume}.get(tokens[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.formats.small_sets import write_image, write_yolo
 from yolov7.data import contents
-from yolov7.data.contents import image_digests
+from yolov7.data.contents import digest_of_file, image_digests
 from yolov7.formats.opening import open_dataset
 
 NAMES = "abc"
@@ -87,3 +88,17 @@ def test_missing_images_and_an_unwritable_cache_are_tolerated(
     digests = image_digests(dataset, data)  # a file where a folder should be
     assert [bool(digest) for digest in digests] == [True, False, True]
     assert "read again at the next start" in caplog.text
+
+
+def test_a_large_file_is_digested_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        assert digest_of_file(path) == hashlib.blake2b(bytes(64 << 20), digest_size=16).hexdigest()
+        tracemalloc.reset_peak()
+        digest_of_file(path)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()

@@ -32,6 +32,8 @@ from yolov7.types import Detections, FloatArray, IntArray, Letterbox
 
 ALL_ROWS = -1.0
 """Objectness threshold that every row exceeds, so that the rows of two backends have the same indices."""
+FOREGROUND = 0.05
+"""Objectness above which the box of a row is compared; boxes of background may be anywhere."""
 SAME = 0.5
 """Least IoU of two boxes with the same label that may be of one object."""
 
@@ -164,8 +166,8 @@ def rows_agree(rows: Tensor, reference: Tensor, tolerance: Tolerance) -> bool:
     if rows.shape != reference.shape:
         return False
     differences = (rows - reference).abs().numpy()
-    seen = (reference[:, OBJECTNESS] > PREDICTION.conf).numpy()
-    box = np.where(seen, differences[:, BOX].max(axis=1), 0)
+    moved = differences[:, BOX].max(axis=1) - tolerance.box_share * reference[:, 2:4].amax(dim=1).numpy()
+    box = np.where((reference[:, OBJECTNESS] > FOREGROUND).numpy(), moved, 0)
     return bool(tolerance.agrees(box, differences[:, OBJECTNESS:].max(axis=1)).all())
 
 

@@ -24,6 +24,8 @@ class Tolerance:
         ap: largest loss of AP.
         reason: why these numbers.
         pairs: least number of detections that both must have, if AP is not measured.
+        box_share: further difference of a row's box, as a fraction of its longer side, where all rows of a
+            picture are compared: boxes with low scores may be as large as the picture.
     """
 
     precision: str
@@ -34,6 +36,7 @@ class Tolerance:
     ap: float
     reason: str
     pairs: int = 1
+    box_share: float = 0.0
 
     def agrees(self, box: npt.NDArray[np.float32], score: npt.NDArray[np.float32]) -> Mask:
         """Whether differences of boxes and scores, of one shape, may come from rounding; False for NaN.
@@ -74,6 +77,7 @@ TOLERANCES = {
             unmatched=0.02,
             ap=0.005,
             reason="8 bits per number: boxes of COCO move by up to 1 pixel, scores by 0.01; others by more",
+            box_share=0.1,
         ),
         Tolerance(
             "int8",

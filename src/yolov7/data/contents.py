@@ -90,6 +90,15 @@ def digest_of(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def digest_of_file(path: Path) -> str:
+    """Digest of a file's content, as :func:`digest_of` gives it, in little memory."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
 def _examine(paths: Sequence[Path], known: dict[str, _Seen]) -> list[_Seen]:
     """Find the current state of each file; unchanged files are not read."""
 
@@ -99,7 +108,7 @@ def _examine(paths: Sequence[Path], known: dict[str, _Seen]) -> list[_Seen]:
             if seen and (seen.length, seen.changed) == (now.st_size, now.st_mtime_ns):
                 return seen
             settled = time.time_ns() - now.st_mtime_ns > _SETTLED
-            digest = digest_of(path.read_bytes())
+            digest = digest_of_file(path)
         except OSError:
             return _Seen(str(path), -1, -1, "")
         return _Seen(str(path), now.st_size, now.st_mtime_ns if settled else -1, digest)

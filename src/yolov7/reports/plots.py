@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -47,10 +48,8 @@ def require_matplotlib(purpose: str = "a report") -> None:
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise MissingDependencyError("matplotlib", purpose=purpose, extra="train") from None
+    if find_spec("matplotlib") is None:
+        raise MissingDependencyError("matplotlib", purpose=purpose, extra="train")
 
 
 def precision_recall_plot(curves: PrecisionRecall) -> str:
