@@ -227,15 +227,24 @@ class _StopAfter(pl.Callback):
 
 def _settings(check: Check, out: Path, epochs: int = 2, **options: Any) -> TrainConfig:
     data = check.scratch / "shapes"
-    count = 2 * STEPS
-    written = (
-        data / "data.yaml" if data.exists() else write_shapes(data, train=count, val=4, size=check.size(160))
-    )
+    if not data.exists():
+        write_shapes(data, train=2 * STEPS, val=4, size=check.size(160))
     settings: dict[str, Any] = {
-        "data": written, "model": "yolov7-tiny", "width": 0.25, "size": check.size(160), "batch_size": 4,
-        "epochs": epochs, "set": ("nominal_batch=4",), "workers": 0, "save_interval": 0, "report": False, "cache": False, "out": out,
-        "accelerator": "gpu" if check.device.type == "cuda" else "cpu", "devices": "1",
-    }  # fmt: skip
+        "data": data,
+        "model": "yolov7-tiny",
+        "width": 0.25,
+        "size": check.size(160),
+        "batch_size": 4,
+        "epochs": epochs,
+        "set": ("nominal_batch=4",),
+        "workers": 0,
+        "save_interval": 0,
+        "report": False,
+        "cache": False,
+        "out": out,
+        "accelerator": "gpu" if check.device.type == "cuda" else "cpu",
+        "devices": "1",
+    }
     return TrainConfig(**settings | options)
 
 
