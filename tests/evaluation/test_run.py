@@ -134,7 +134,7 @@ def test_augmented_evaluation_merges_three_views_of_each_batch(dataset: Dataset)
     assert result.detections == expected.detections == 2 * len(SIZES)
     for image_id, found in expected.by_image.items():
         np.testing.assert_allclose(result.by_image[image_id].scores, found.scores)
-        np.testing.assert_allclose(result.by_image[image_id].boxes, found.boxes, atol=10)
+        np.testing.assert_allclose(result.by_image[image_id].boxes, found.boxes)
 
 
 def test_a_box_may_keep_several_classes(dataset: Dataset) -> None:

@@ -7,13 +7,15 @@ anything runs; those of programs by torch's meta tensors, which have a shape and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from yolov7.errors import CheckpointError
+
+T = TypeVar("T")
 
 MAX_VALUES = 64 * 2**20, 512
 """Most numbers in memory at once: a base, plus an amount per pixel. The largest network has 200 per pixel."""
@@ -45,7 +47,7 @@ class Demand:
 
     def hold(self, values: Iterable[Any]) -> None:
         """Check the size of all results that are still needed."""
-        if sum(tensor.numel() for value in values for tensor in _tensors(value)) > self._values:
+        if sum(tensor.numel() for value in values for tensor in leaves(value, Tensor)) > self._values:
             self.add(math.inf)
 
     def of_step(self, function: Callable[..., Any], arguments: list[Any], keywords: dict[str, Any]) -> Any:
@@ -65,7 +67,7 @@ class Demand:
             each = math.prod(arguments[1].shape[1:])
         elif "pool" in str(function):
             each = math.prod(arguments[1])
-        self.add(sum(tensor.numel() for tensor in _tensors(found)), each)
+        self.add(sum(tensor.numel() for tensor in leaves(found, Tensor)), each)
         return found
 
 
@@ -84,9 +86,10 @@ def _weightless(value: Any) -> Any:
     return type(value)(map(_weightless, value)) if isinstance(value, list | tuple) else value
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
+def leaves(value: Any, kind: type[T]) -> Iterator[T]:
+    """Objects of a kind in a value or in its lists and tuples, nested to any depth."""
+    if isinstance(value, kind):
         yield value
     elif isinstance(value, list | tuple):
         for one in value:
-            yield from _tensors(one)
+            yield from leaves(one, kind)

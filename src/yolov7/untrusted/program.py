@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from yolov7.errors import UnsafeCheckpointError
-from yolov7.untrusted.demand import Demand
+from yolov7.untrusted.demand import Demand, leaves
 from yolov7.untrusted.values import refused
 
 MAX_STEPS = 20_000
@@ -79,7 +79,7 @@ class Program:
         self._affordable: set[tuple[int, ...]] = set()
         needed = {result}
         for step in reversed(steps):
-            used = set(_registers((step.arguments, tuple(step.keywords.values())))) | set(step.results)
+            used = set(leaves((step.arguments, tuple(step.keywords.values())), Register)) | set(step.results)
             step.done = [register for register in used if register not in needed]
             needed |= used
 
@@ -212,11 +212,3 @@ def _filled(value: Any, values: dict[Register, Any]) -> Any:
     if isinstance(value, list):
         return [_filled(one, values) for one in value]
     return value
-
-
-def _registers(value: Any) -> Iterable[Register]:
-    if isinstance(value, Register):
-        yield value
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _registers(one)
