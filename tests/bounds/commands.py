@@ -138,10 +138,9 @@ def _check(data: str) -> None:
 
 def _resume(run: str) -> None:
     """All that `yolov7 train --resume` looks at before it opens the data."""
-    from yolov7.training.resuming import find_past
-
     from yolov7.training.config import TrainConfig
     from yolov7.training.record import find_run, stored
+    from yolov7.training.state import find_past
 
     def resumed() -> None:
         directory = find_run(Path(run))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.util
 import json
 import re
 import subprocess
@@ -111,6 +113,28 @@ def _imported(nodes) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add((node.module or "").split(".")[0])
     return names
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "tests"])
+def test_what_tests_and_benchmarks_import_is_there(folder):
+    """Inside functions too: there a name that has moved would be missed until that function runs."""
+    missing = [
+        f"{path}: {node.module}.{alias.name}"
+        for path in sorted((SOURCE.parents[1] / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "yolov7"
+        for alias in node.names
+        if not _exists(node.module, alias.name)
+    ]
+    assert missing == []
+
+
+def _exists(module: str, name: str) -> bool:
+    if importlib.util.find_spec(module) is None:
+        return False
+    if hasattr(importlib.import_module(module), name):
+        return True
+    return importlib.util.find_spec(f"{module}.{name}") is not None
 
 
 def test_knowing_the_formats_loads_no_vendor_library():

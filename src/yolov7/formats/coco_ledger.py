@@ -46,11 +46,15 @@ class Ledger:
     def line_of(self, key: str, index: int) -> int:
         """Line on which element `index` of the list `key` begins, from 1."""
         if key not in self._lines:
-            if "\n" not in self._text:
-                return 1
-            try:
-                self._lines[key] = element_lines(self._text, key)
-            except RecursionError:  # nested almost too deep for the parser
-                self._lines[key] = []
+            self._lines[key] = self._find_lines(key)
         lines = self._lines[key]
         return lines[index] if index < len(lines) else 1
+
+    def _find_lines(self, key: str) -> list[int]:
+        """Lines of all elements of the list `key`; empty where all are on line 1, or cannot be found."""
+        if "\n" not in self._text:
+            return []
+        try:
+            return element_lines(self._text, key)
+        except RecursionError:  # nested almost too deep for the parser
+            return []
