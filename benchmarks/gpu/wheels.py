@@ -10,14 +10,14 @@ from pathlib import Path
 
 def main() -> None:
     folder, target = map(Path, sys.argv[1:])
-    missing = [
-        wheel for wheel in sorted(folder.glob("*.whl")) if not _installed(wheel.name.partition("-")[0])
-    ]
-    print("beside this Python: " + (", ".join(wheel.name for wheel in missing) or "nothing"), flush=True)
+    packages = sorted({wheel.name.partition("-")[0] for wheel in folder.glob("*.whl")})
+    missing = [name for name in packages if not _installed(name)]
+    print("beside this Python: " + (", ".join(missing) or "nothing"), flush=True)
     if missing:
-        # Without dependencies: torch, above all, must stay the one that is there.
-        options = ["--quiet", "--no-index", "--no-deps", "--target", str(target)]
-        subprocess.run([sys.executable, "-m", "pip", "install", *options, *map(str, missing)], check=True)
+        # Without dependencies: torch, above all, must stay the one that is there. Of several wheels of a package,
+        # pip takes one for this Python.
+        options = ["--quiet", "--no-index", "--no-deps", "--find-links", str(folder), "--target", str(target)]
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, *missing], check=True)
 
 
 def _installed(name: str) -> bool:
