@@ -26,11 +26,7 @@ _MOVED = 50
 
 
 class Demand:
-    """Budget of a network. Exceeding it raises CheckpointError.
-
-    Args:
-        pixels: number of pixels of all images together.
-    """
+    """Budget of a network for the pixels of all its images together. Exceeding it raises CheckpointError."""
 
     def __init__(self, pixels: int) -> None:
         self._values: float = MAX_VALUES[0] + MAX_VALUES[1] * pixels
@@ -56,7 +52,7 @@ class Demand:
         Single numbers are computed, since they may become sizes; the pixels cannot.
         """
         first = arguments[0] if arguments else None
-        known = isinstance(first, Tensor) and _is_single(first) and not first.is_meta
+        known = isinstance(first, Tensor) and first.dim() == 0 and not first.is_meta
         if function is not torch.tensor and not known:
             arguments, keywords = _weightless(arguments), _weightless(keywords)
             if str(function).startswith("aten.arange") and torch.device("meta") not in arguments:
@@ -71,14 +67,10 @@ class Demand:
         return found
 
 
-def _is_single(tensor: Tensor) -> bool:
-    return tensor.dim() == 0
-
-
 def _weightless(value: Any) -> Any:
     """An argument with its tensors, except single numbers, on the meta device."""
     if isinstance(value, Tensor):
-        return value if _is_single(value) else value.to("meta")
+        return value if value.dim() == 0 else value.to("meta")
     if isinstance(value, torch.device):
         return torch.device("meta")
     if isinstance(value, dict):

@@ -68,15 +68,13 @@ class _Graph:
 
     def program(self) -> Program:
         graph, signature = self._module["graph"], self._module["signature"]
-        weights = self._tensors("weights")
-        constants = self._tensors("constants")
+        weights, constants = self._tensors("weights"), self._tensors("constants")
+        tensors = {"parameter": weights, "buffer": weights, "tensor_constant": constants}
         image: Register | None = None
         for described in signature["input_specs"]:
             ((kind, spec),) = described.items()
-            if kind in ("parameter", "buffer"):
-                self._values[spec["arg"]["name"]] = weights[spec[f"{kind}_name"]]
-            elif kind == "tensor_constant":
-                self._values[spec["arg"]["name"]] = constants[spec["tensor_constant_name"]]
+            if kind in tensors:
+                self._values[spec["arg"]["name"]] = tensors[kind][spec[f"{kind}_name"]]
             elif kind == "user_input" and image is None:
                 image = self._values[spec["arg"]["as_tensor"]["name"]] = self._builder.register()
             else:

@@ -30,11 +30,9 @@ class Read(NamedTuple):
 
 
 def read_network(xml: Path, weights: Path, key: str) -> Read:
-    """Read a network, and make sure that it is harmless.
+    """Read a network from its two files, and make sure that it is harmless.
 
-    Args:
-        xml, weights: its two files.
-        key: name of the element whose value is the description.
+    The description is the value of the element named ``key``.
 
     Raises:
         UnsafeCheckpointError: it has entities, operators not of OpenVINO's own sets, or graphs within graphs.

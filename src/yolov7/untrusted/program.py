@@ -49,30 +49,19 @@ class Register:
 
 @dataclass(slots=True)
 class Step:
-    """One operation.
-
-    Attributes:
-        function: function to call.
-        arguments, keywords: plain values, registers, and lists and tuples of both.
-        results: registers of the result, or of its parts if there are several.
-        done: registers that no later step needs.
-    """
+    """A call of a function with plain values, registers, and lists and tuples of both."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any]
     results: tuple[Register, ...]
+    """Registers of the result, or of its parts if there are several."""
     done: list[Register] = field(default_factory=list)
+    """Registers that no later step needs."""
 
 
 class Program:
-    """A network as a function of images; several threads may call it at once.
-
-    Args:
-        steps: operations in their order.
-        image: register of the images.
-        result: register of the rows.
-    """
+    """Steps from the register of the images to that of the rows; several threads may call it at once."""
 
     def __init__(self, steps: list[Step], image: Register, result: Register) -> None:
         self._steps, self._image, self._result = steps, image, result
@@ -134,7 +123,6 @@ class Builder:
         keywords: Mapping[str, Any] | None = None,
         *,
         overload: str = "",
-        results: int = 1,
     ) -> tuple[Register, ...]:
         """Add an operation by its name in ``torch.ops.aten``, and return the registers of its results.
 
@@ -148,7 +136,7 @@ class Builder:
             if overload not in function.overloads():
                 raise self.refused(f"torch's operation {name}.{overload}")
             function = getattr(function, overload)
-        return self.add(function, arguments, keywords, results=results)
+        return self.add(function, arguments, keywords)
 
     def add(
         self,

@@ -171,7 +171,7 @@ class _Method:
             case ast.Name(id="annotate"), [_, value]:
                 return self.value(value)
             case ast.Name(id="int"), [value]:
-                return builder.add(_whole, (self.value(value),))[0]
+                return builder.add(int, (self.value(value),))[0]
             case ast.Attribute(value=owner, attr=name), _ if _FORWARD.fullmatch(name) and not node.keywords:
                 if isinstance(module := self.value(owner), Foreign):
                     values = [self.value(one) for one in arguments]
@@ -204,7 +204,3 @@ class _Method:
 
 def _number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value
-
-
-def _whole(value: Any) -> int:
-    return int(value)
