@@ -13,9 +13,8 @@ from tests.inference.test_predictor import NAMES, BrightSpot, spotted
 from tests.runtimes.lively import lively, noise
 from yolov7.errors import UsageError
 from yolov7.images.letterbox import letterbox
-from yolov7.inference.augment import augmented
 from yolov7.inference.backend import TorchBackend
-from yolov7.inference.pipeline import View, detect, infer, prepare
+from yolov7.inference.pipeline import View, augmented, infer, prepare, select
 from yolov7.inference.predictor import Predictor
 from yolov7.nms import non_max_suppression
 from yolov7.thresholds import Thresholds
@@ -112,7 +111,8 @@ def test_images_of_a_batch_are_augmented_each_and_found_alike():
 
 
 def test_detection_of_no_image_is_nothing():
-    assert detect(BrightSpot(), [], Thresholds(), NAMES) == []
+    backend = BrightSpot()
+    assert select(infer(backend, [], 0.25), Thresholds(), NAMES, backend.layout) == []
 
 
 def test_augmentation_needs_a_network_that_takes_all_sizes():

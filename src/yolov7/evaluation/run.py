@@ -22,9 +22,8 @@ from yolov7.evaluation.matching import Judgement, judge
 from yolov7.images.letterbox import letterbox_evaluation, released_way_back
 from yolov7.images.reading import read_image
 from yolov7.images.rectangular import RectangularBatch, rectangular_batches
-from yolov7.inference.augment import augmented
 from yolov7.inference.backend import Backend
-from yolov7.inference.pipeline import View, detect
+from yolov7.inference.pipeline import View, augmented, infer, select
 from yolov7.prefetch import prefetch
 from yolov7.thresholds import COCO, Thresholds
 from yolov7.types import Detections
@@ -116,7 +115,8 @@ def evaluate_network(
     for batch in _prepare_ahead(dataset.images, batches, views):
         defects += [defect for _, defect in batch if isinstance(defect, Defect)]
         sound = [(image, views) for image, views in batch if not isinstance(views, Defect)]
-        found = detect(backend, [views for _, views in sound], thresholds, names, multi_label=True)
+        rows = infer(backend, [views for _, views in sound], thresholds.conf)
+        found = select(rows, thresholds, names, backend.layout, multi_label=True)
         for (image, _), mine in zip(sound, found, strict=True):
             by_image[image.image_id] = replace(mine, labels=label_of[mine.labels], names=dataset.names)
         done += len(batch)

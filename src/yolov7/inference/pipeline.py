@@ -3,15 +3,18 @@
     image ─ prepare ─> views ─ infer ─> rows in pixels of the first view ─ select ─> detections in the image
 
 A view is a canvas that shows an image to the network, with the mapping of boxes back to the image. Plain
-prediction has one view per image; test-time augmentation (`yolov7.inference.augment`) adds others. Their rows
-are merged before NMS.
+prediction has one view per image; test-time augmentation adds others. Their rows are merged before NMS.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+import cv2
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -22,6 +25,11 @@ from yolov7.layout import RowLayout
 from yolov7.nms import non_max_suppression
 from yolov7.thresholds import Thresholds
 from yolov7.types import Detections, Image, Letterbox
+
+_FURTHER_VIEWS = ((0.83, True), (0.67, False))
+"""(scale, mirrored) of the views that test-time augmentation adds."""
+_GREY = 0.447
+"""Padding of the further views: the mean of ImageNet, 114 of 255."""
 
 
 class View(NamedTuple):
@@ -41,20 +49,40 @@ class ImageRows(NamedTuple):
 def prepare(
     image: Image, size: int, stride: int, shape: tuple[int, int] | None = None, *, centred: bool = False
 ) -> View:
-    """Letterbox an image for a network.
+    """Letterbox an image for a network: to the (height, width) that it takes, if it takes only one.
 
-    Args:
-        image: uint8 (H, W, 3) RGB.
-        size: longest side of the canvas, pixels.
-        stride: the canvas is padded to the next multiples of this.
-        shape: (height, width) of the canvas, if the network takes only one.
-        centred: pad on all sides instead of right and below.
+    Otherwise the canvas has `size` as its longest side, and is padded to the next multiples of the stride.
+    Padding is right and below, or on all sides if centred.
 
     >>> import numpy as np
     >>> prepare(np.zeros((300, 400, 3), np.uint8), 640, 32).canvas.shape
     (480, 640, 3)
     """
     return View(*letterbox(image, shape or size, stride=None if shape else stride, centred=centred))
+
+
+def augmented(view: View, stride: int) -> list[View]:
+    """A view with uint8 canvas, and its scaled copies, padded right and below to multiples of the stride."""
+    pixels = view.canvas.astype(np.float32) / 255
+    views = [view]
+    for scale, mirrored in _FURTHER_VIEWS:
+        inner = [int(side * scale) for side in pixels.shape[:2]]
+        outer = [math.ceil(side * scale / stride) * stride for side in pixels.shape[:2]]
+        canvas = np.full((*outer, 3), _GREY, np.float32)
+        source = cv2.flip(pixels, 1) if mirrored else pixels
+        cv2.resize(source, inner[::-1], dst=canvas[: inner[0], : inner[1]], interpolation=cv2.INTER_LINEAR)
+        views.append(View(canvas, _scaled(view, (outer[0], outer[1]), scale, mirrored=mirrored)))
+    return views
+
+
+def _scaled(view: View, size: tuple[int, int], scale: float, *, mirrored: bool) -> Letterbox:
+    """Letterbox of a scaled copy; the horizontal scale is negative if the copy is mirrored."""
+    (x, y), (left, top) = view.letterbox.scale, view.letterbox.padding
+    if mirrored:
+        x, left = -x, view.canvas.shape[1] - left
+    return replace(
+        view.letterbox, size=size, scale=(x * scale, y * scale), padding=(left * scale, top * scale)
+    )
 
 
 def batched(views: Sequence[View], *, centred: bool = False) -> tuple[Tensor, list[Letterbox]]:
@@ -66,16 +94,10 @@ def batched(views: Sequence[View], *, centred: bool = False) -> tuple[Tensor, li
 def infer(
     backend: Backend, images: Sequence[Sequence[View]], objectness: float, *, centred: bool = False
 ) -> list[ImageRows]:
-    """Run a network on the views of several images, and merge the rows of each image.
+    """Run a network on the views of images: first views form a batch, second views another.
 
-    Args:
-        backend: the network.
-        images: views of each image, the same number for all. First views form a batch, second views another.
-        objectness: only rows above this are wanted.
-        centred: pad on all sides where views differ in shape.
-
-    Returns:
-        Per image its rows, in pixels of its first view.
+    Views that differ in shape are padded, on all sides if centred. All rows above the objectness of an image
+    are merged, in pixels of its first view.
     """
     by_view = []
     for views in zip(*images, strict=True):
@@ -95,12 +117,7 @@ def select(
 ) -> list[Detections]:
     """Detections of each image, in its own pixels, by NMS.
 
-    Args:
-        images: rows of each image.
-        thresholds: settings of NMS.
-        names: class names by label.
-        layout: columns of the rows.
-        multi_label: whether a row may become a detection of several classes, as in evaluation.
+    With `multi_label` a row may become a detection of several classes, as in evaluation.
     """
     found = non_max_suppression(
         [one.rows for one in images],
@@ -116,19 +133,6 @@ def select(
         Detections.from_tensors(*scored, names).to_source(one.letterbox)
         for scored, one in zip(found, images, strict=True)
     ]
-
-
-def detect(
-    backend: Backend,
-    images: Sequence[Sequence[View]],
-    thresholds: Thresholds,
-    names: Sequence[str],
-    *,
-    multi_label: bool = False,
-) -> list[Detections]:
-    """`infer` and `select`: the detections of each image, in its own pixels."""
-    found = infer(backend, images, thresholds.conf)
-    return select(found, thresholds, names, backend.layout, multi_label=multi_label)
 
 
 def _merged(first: ImageRows, *others: ImageRows) -> ImageRows:

@@ -13,9 +13,8 @@ import numpy as np
 
 from yolov7.errors import UsageError
 from yolov7.images.letterbox import long_side_size, whole_strides
-from yolov7.inference.augment import augmented
 from yolov7.inference.backend import Backend, TorchBackend
-from yolov7.inference.pipeline import View, infer, prepare, select
+from yolov7.inference.pipeline import View, augmented, infer, prepare, select
 from yolov7.memory import enough_for_images
 from yolov7.models.detector import Detector
 from yolov7.results.result import Result, Results, Timings
