@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
@@ -27,7 +27,8 @@ class Names:
 
     def __init__(self) -> None:
         self._uses: dict[str, int] = {}
-        self._last: Frame | None = None  # latest frame of a video, and the name of that video
+        # Source, index and number of the latest frame of a video, and the name of that video.
+        self._last: tuple[str | None, int, int] = (None, 0, 0)
         self._video = ""
 
     def path(self, frame: Frame, suffix: str) -> str:
@@ -39,12 +40,10 @@ class Names:
     def video(self, frame: Frame) -> str:
         """Name for all frames of a video, without suffix."""
         assert frame.video is not None
-        last, self._last = self._last, replace(frame, image=None)
-        if last is None or last.video is None or frame.source != last.source:
-            begins = True
-        else:  # the same video may be read again
-            begins = frame.index != last.index and frame.video.number <= last.video.number
-        if begins:
+        source, index, number = self._last
+        self._last = frame.source, frame.index, frame.video.number
+        again = frame.index != index and frame.video.number <= number  # the same video may be read twice
+        if frame.source != source or again:
             self._video = self._free(self._stem(frame), "")
         return self._video
 
@@ -73,11 +72,7 @@ def picture_suffix(frame: Frame) -> str:
 
 
 def encoded(image: Image, suffix: str) -> bytes:
-    """Encode an image as PNG, or as JPEG of quality 92.
-
-    Args:
-        image: uint8 (H, W, 3) RGB.
-        suffix: suffix of the file name.
+    """Encode an image, uint8 (H, W, 3) RGB, as its suffix says: PNG, or JPEG of quality 92.
 
     Raises:
         OutputError: image too large for the format.
@@ -95,26 +90,18 @@ def encoded(image: Image, suffix: str) -> bytes:
 
 @dataclass(frozen=True)
 class SinkOptions:
-    """Appearance and selection of pictures.
-
-    Attributes:
-        style: lines and labels of pictures and videos; blur for crops too.
-        only_found: whether to write no picture of images without detections.
-    """
+    """Appearance and selection of pictures."""
 
     style: Style = field(default_factory=Style)
+    """Lines and labels of pictures and videos; blur for crops too."""
     only_found: bool = False
+    """Whether to write no picture of images without detections."""
 
 
 class Sink(ABC):
-    """Writer of frames with their detections, in order.
+    """Writer of frames with their detections, in order, to the existing directory of a run.
 
     A context manager: closed at the end of the block, abandoned after an exception such as Ctrl-C.
-
-    Args:
-        directory: existing directory of the run.
-        names: class names by label.
-        options: appearance of pictures.
 
     Raises:
         OutputError: the directory has such results already, or cannot be written.
@@ -127,6 +114,7 @@ class Sink(ABC):
         self.path = directory / self.result
         self.names = tuple(names)
         self.options = options
+        self._file_names = Names()
         with explained(self.path):
             if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
                 raise OutputError("there are results already, which are not overwritten", file=self.path)

@@ -20,22 +20,14 @@ import numpy as np
 from yolov7.drawing import pixelate, touched_pixels
 from yolov7.errors import UsageError, Yolov7Error
 from yolov7.files import complete, explained, partial_path, replacing, safe_name, write_file
-from yolov7.results.output import Names, Sink, SinkOptions, encoded, picture_suffix
+from yolov7.results.output import Sink, SinkOptions, encoded, picture_suffix
 from yolov7.results.video_sink import VideoSink
 from yolov7.sources.frames import Frame
 from yolov7.types import Detections
 from yolov7.types.columns import rounded
 
 
-class _FilesSink(Sink):
-    """One file or more per image, named after it."""
-
-    def __init__(self, directory: Path, names: Sequence[str], options: SinkOptions) -> None:
-        super().__init__(directory, names, options)
-        self._paths = Names()
-
-
-class PictureSink(_FilesSink):
+class PictureSink(Sink):
     """pictures/NAME.jpg or .png: images with their boxes; frames of a video in a folder named after it."""
 
     result = "pictures"
@@ -45,10 +37,10 @@ class PictureSink(_FilesSink):
         if frame.image is not None and wanted:
             suffix = picture_suffix(frame)
             picture = encoded(detections.plot(frame.image, self.options.style), suffix)
-            write_file(self.path / self._paths.path(frame, suffix), picture)
+            write_file(self.path / self._file_names.path(frame, suffix), picture)
 
 
-class TextSink(_FilesSink):
+class TextSink(Sink):
     """txt/NAME.txt: a line per box as in YOLO label files, then its score; empty without boxes.
 
     ``label centre_x centre_y width height score``, the box in fractions of the image.
@@ -62,10 +54,10 @@ class TextSink(_FilesSink):
         columns = detections.items("labels", "boxes", "scores")
         texts = [text for column, values in columns if (text := column.to_txt(values, frame.size))]
         lines = [" ".join(parts) + "\n" for parts in zip(*texts, strict=True)]
-        write_file(self.path / self._paths.path(frame, ".txt"), "".join(lines).encode())
+        write_file(self.path / self._file_names.path(frame, ".txt"), "".join(lines).encode())
 
 
-class CropSink(_FilesSink):
+class CropSink(Sink):
     """crops/CLASS/NAME-0.jpg or .png: the inside of each box, by class."""
 
     result = "crops"
@@ -73,7 +65,7 @@ class CropSink(_FilesSink):
     def write(self, frame: Frame, detections: Detections) -> None:
         if frame.image is None:
             return
-        suffix, path = picture_suffix(frame), self._paths.path(frame, "")
+        suffix, path = picture_suffix(frame), self._file_names.path(frame, "")
         image = pixelate(frame.image, detections.boxes) if self.options.style.blur else frame.image
         for number, (x1, y1, x2, y2) in enumerate(touched_pixels(detections.boxes, *image.shape[:2])):
             if x1 < x2 and y1 < y2:
@@ -248,11 +240,9 @@ SINKS: dict[str, type[Sink]] = {
 
 
 class Sinks(Sink):
-    """Several sinks as one: an error in one does not stop the others.
+    """Several sinks as one, which write in this order: an error in one does not stop the others.
 
-    Args:
-        sinks: sinks, in the order in which they write.
-        on_error: called with each error; if None, the first one is raised after all sinks have written.
+    `on_error` is called with each error; if None, the first one is raised after all sinks have written.
     """
 
     def __init__(self, sinks: Sequence[Sink], on_error: Callable[[Yolov7Error], None] | None = None) -> None:
@@ -288,14 +278,9 @@ def open_sinks(
     options: SinkOptions = SinkOptions(),  # noqa: B008 - frozen
     on_error: Callable[[Yolov7Error], None] | None = None,
 ) -> Sinks:
-    """Open sinks of the given kinds.
+    """Open sinks of the given kinds: keys of `SINKS`, as a list or separated by commas; may be none.
 
-    Args:
-        kinds: keys of `SINKS`, as a list or separated by commas; may be empty.
-        directory: directory of this run, made if it does not exist. See `new_run_directory`.
-        names: class names by label.
-        options: appearance of pictures.
-        on_error: see :class:`Sinks`.
+    The run's directory is made if it does not exist, see `new_run_directory`. For `on_error` see `Sinks`.
 
     Raises:
         UsageError: unknown kind.

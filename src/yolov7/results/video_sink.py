@@ -14,7 +14,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from yolov7.files import complete, explained, partial_path
-from yolov7.results.output import Names, Sink, SinkOptions
+from yolov7.results.output import Sink, SinkOptions
 from yolov7.sources.frames import Frame
 from yolov7.types import Detections, Image
 
@@ -40,7 +40,6 @@ class VideoSink(Sink):
 
     def __init__(self, directory: Path, names: Sequence[str], options: SinkOptions) -> None:
         super().__init__(directory, names, options)
-        self._names = Names()
         self._path: Path | None = None
         self._container: OutputContainer | None = None
         self._stream: VideoStream
@@ -49,7 +48,7 @@ class VideoSink(Sink):
     def write(self, frame: Frame, detections: Detections) -> None:
         if frame.image is None or frame.video is None:
             return
-        path = self.path / f"{self._names.video(frame)}.mp4"
+        path = self.path / f"{self._file_names.video(frame)}.mp4"
         if path != self._path:
             self.close()
             self._path = None
