@@ -53,13 +53,9 @@ _WIDE_FONTS = (
 
 @dataclass(frozen=True)
 class Style:
-    """Appearance of boxes in pictures.
+    """Appearance of boxes in pictures, with class names as labels and confidences as scores.
 
-    Attributes:
-        line_width: line width in pixels; by the size of the picture if None.
-        labels: whether to write class names.
-        scores: whether to write confidences.
-        blur: whether to pixelate the inside of the boxes.
+    The line width is in pixels; None for one by the size of the picture. Blur pixelates the inside of boxes.
 
     Raises:
         UsageError: invalid line width.
@@ -86,20 +82,15 @@ def draw_boxes(
     blur: bool = False,
     under: Sequence[Callable[[Image, Sequence[Colour], float], None]] = (),
 ) -> Image:
-    """Draw boxes and labels on a copy of a picture.
+    """Draw boxes and labels on a copy of a picture, uint8 (H, W, 3) RGB.
 
     Args:
-        image: uint8 (H, W, 3) RGB.
         boxes: (N, 4) ``xyxy`` pixels, most important first: it is drawn on top.
         texts: label of each box, in any script; empty for none. Pictures less than 60 pixels high get no
             labels, which would hide too much.
         classes: class of each box, for the colour.
-        width: line width in pixels; by the size of the picture if None.
-        blur: whether to pixelate the inside of the boxes.
+        width, blur: see `Style`.
         under: functions of (canvas, colours (N,), line width) that draw below the boxes.
-
-    Returns:
-        uint8 (H, W, 3) RGB.
 
     Raises:
         UsageError: unsupported image, or different numbers of boxes, texts and classes.
@@ -126,14 +117,10 @@ def draw_boxes(
 
 
 def pixelate(image: Image, boxes: npt.NDArray[np.floating[Any]]) -> Image:
-    """Pixelate the inside of boxes in a copy of a picture: 8 square cells along a box's long side.
+    """Pixelate boxes (N, 4) in a copy of a picture: 8 square cells along a box's long side.
 
     All pixels that a box touches are changed, and no others. Cells are at least 4 pixels wide, so that small
     boxes lose their detail too.
-
-    Args:
-        image: uint8 (H, W, 3) RGB.
-        boxes: (N, 4) ``xyxy`` pixels.
     """
     import cv2
 
@@ -282,12 +269,10 @@ def _draw_labels(
 def _leader(box: Box, label: Box, line: float) -> tuple[tuple[int, int], tuple[int, int]] | None:
     """Ends of the line from a label to the nearest point of its box; None if the label is at the box."""
     (x1, y1, x2, y2), (left, top, right, bottom) = box, label
-    near = line + 2
-    apart = max(x1 - right, left - x2, y1 - bottom, top - y2)
-    inside = left >= x1 and top >= y1 and right <= x2 and bottom <= y2
-    if apart <= near and not inside:
-        return None
-    if inside and min(left - x1, top - y1, x2 - right, y2 - bottom) <= near:
+    outside = max(x1 - right, left - x2, y1 - bottom, top - y2)
+    inside = min(left - x1, top - y1, x2 - right, y2 - bottom)  # negative unless the whole label is inside
+    distance = inside if inside >= 0 else outside
+    if distance <= line + 2:
         return None
     middle = (left + right) // 2, (top + bottom) // 2
     return middle, (min(max(middle[0], x1), x2), min(max(middle[1], y1), y2))
@@ -296,19 +281,11 @@ def _leader(box: Box, label: Box, line: float) -> tuple[tuple[int, int], tuple[i
 def _place_label(
     box: Box, size: tuple[int, int], gap: int, taken: npt.NDArray[np.bool_], busy: npt.NDArray[np.bool_]
 ) -> tuple[int, int] | None:
-    """Position of a label that covers no other label, and as few pixels of boxes as possible.
+    """Left and top of a label that covers no other label, and as few pixels of boxes as possible.
 
-    Positions above, below and inside the box come first, then those farther and farther away.
-
-    Args:
-        box: corners of the box.
-        size: height and width of the label; at most those of the picture.
-        gap: pixels by which the box's line extends beyond its corners.
-        taken: mask (H, W) of other labels.
-        busy: mask (H, W) of boxes.
-
-    Returns:
-        Left and top; None if there is no room nearby.
+    Positions above, below and inside the box come first, then those farther and farther away; None if there
+    is no room nearby. The size (height, width) is at most the picture's. The box's line extends `gap` pixels
+    beyond its corners. Masks (H, W): `taken` of other labels, `busy` of boxes.
     """
     (x1, y1, x2, y2), (height, width) = box, size
     left, right = x1 - gap, x2 + gap + 1 - width

@@ -26,17 +26,13 @@ _TALL = 24
 
 @dataclass(frozen=True)
 class Cell:
-    """A number in a table.
-
-    Attributes:
-        text: text that is shown.
-        value: sort key of the column; None if unknown.
-        bar: length of a bar beside the number, 0 to 1; None for no bar.
-    """
+    """A number in a table, as the text that is shown."""
 
     text: str
     value: float | None = None
+    """Sort key of the column; None if unknown."""
     bar: float | None = None
+    """Length of a bar beside the number, 0 to 1; None for no bar."""
 
 
 Row = Sequence[str | Cell]
@@ -82,13 +78,7 @@ class _Section:
 
 
 class Page:
-    """A report that grows from top to bottom.
-
-    Args:
-        title: subject of the report.
-        subtitle: sentence below the title.
-        kind: kind of report, above the title.
-    """
+    """A report that grows from top to bottom, with its kind above the title, and a sentence below it."""
 
     def __init__(self, title: str, subtitle: str = "", *, kind: str = "open-yolov7") -> None:
         self.title, self.subtitle, self.kind = title, subtitle, kind
@@ -96,12 +86,9 @@ class Page:
         self._figures = 0
 
     def section(self, heading: str, text: str = "", *, gallery: bool = False) -> None:
-        """Begin a section, to which the following parts belong.
+        """Begin a section, to which the following parts belong; the navigation names it by its heading.
 
-        Args:
-            heading: heading, and name in the navigation.
-            text: introduction.
-            gallery: stack pictures of different shapes in columns, without gaps.
+        A gallery stacks pictures of different shapes in columns, without gaps.
         """
         self.sections.append(_Section(heading, text, "gallery" if gallery else "grid"))
 
@@ -122,14 +109,10 @@ class Page:
         wide: bool = False,
         fine: bool = False,
     ) -> None:
-        """Add a drawing or a photo, which a click enlarges.
+        """Add a drawing (SVG) or a photo (uint8 (H, W, 3) RGB), which a click enlarges.
 
-        Args:
-            picture: SVG, or uint8 (H, W, 3) RGB.
-            caption: explanation.
-            title: subject, in bold before the caption.
-            wide: take the whole width; otherwise two figures stand side by side if there is room.
-            fine: scroll sideways on narrow screens instead of shrinking.
+        The title stands in bold before the caption. A wide figure takes the whole width; otherwise two stand
+        side by side if there is room. A fine one scrolls sideways on narrow screens instead of shrinking.
         """
         self._figures += 1
         label = " ".join(filter(None, (title, caption)))
@@ -153,15 +136,7 @@ class Page:
         wide: bool = True,
         sortable: bool = True,
     ) -> None:
-        """Add a table; a click on a heading sorts it.
-
-        Args:
-            headings: column headings.
-            rows: rows with a cell per heading.
-            caption: explanation.
-            wide: take the whole width.
-            sortable: let readers sort the rows.
-        """
+        """Add a table with a cell per heading in each row; a click on a heading sorts a sortable one."""
         cells = [[row[place] for row in rows] for place in range(len(headings))]
         numbers = [[cell for cell in column if isinstance(cell, Cell)] for column in cells]
         columns = [
@@ -173,16 +148,10 @@ class Page:
     def to_html(self) -> str:
         """Content of the HTML file."""
         script = source("script.js")
-        return (
-            templates()
-            .get_template("page.html")
-            .render(
-                page=self,
-                palette=PALETTE,
-                style=source("style.css"),
-                script=script,
-                script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            )
+        script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        template = templates().get_template("page.html")
+        return template.render(
+            page=self, palette=PALETTE, style=source("style.css"), script=script, script_hash=script_hash
         )
 
     def _add(self, kind: str, *values: object) -> None:

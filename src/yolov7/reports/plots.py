@@ -40,10 +40,7 @@ _SHADES = 20
 
 
 def require_matplotlib(purpose: str = "a report") -> None:
-    """Check for matplotlib before hours of work.
-
-    Args:
-        purpose: feature that needs it, for the message.
+    """Check for matplotlib before hours of work for a purpose, which the message names.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -104,19 +101,10 @@ def confidence_plot(curves: ConfidenceCurves) -> str:
         confidence, best = curves.best
         if not math.isnan(best):
             axes.axvline(confidence, color=LIGHT["muted"], linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
-            axes.plot([confidence], [best], "o", color=LIGHT["blue"], markersize=6.5, zorder=5)
-            right = confidence > 0.6
-            axes.annotate(
-                f"F1 {best:.2f} at {confidence:.2f}",
-                (confidence, best),
-                xytext=(-8 if right else 8, 8),
-                textcoords="offset points",
-                ha="right" if right else "left",
-                color=LIGHT["ink"],
-                fontweight="bold",
-                bbox={"facecolor": LIGHT["paper"], "edgecolor": "none", "alpha": 0.75, "pad": 1.5},
-                zorder=6,
-            )
+            paper = {"facecolor": LIGHT["paper"], "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
+            side, shift = ("right", -8) if confidence > 0.6 else ("left", 8)
+            text = f"F1 {best:.2f} at {confidence:.2f}"
+            _mark(axes, confidence, best, "blue", text, ha=side, xytext=(shift, 8), bbox=paper, zorder=6)
         entries: list[Entry] = [(colour, width, "-", text) for text, _, colour, width in reversed(series)]
         _legend(axes, [*entries, ("faint", 0.9, "-", "F1 of each class")])
         return svg_of(figure)
@@ -146,8 +134,7 @@ def confusion_plot(matrix: ConfusionMatrix) -> str:
                     ink = LIGHT["paper"] if shares[i, j] > 0.55 else LIGHT["ink"]
                     axes.text(j, i, f"{count:,}", ha="center", va="center", color=ink, fontsize=letters)
         axes.set(xlim=(-0.5, rows - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
-        axes.set_xlabel("found as")
-        axes.set_ylabel("truth")
+        axes.set(xlabel="found as", ylabel="truth")
         axes.set_xticks(range(rows), names, rotation=90, fontsize=letters)
         axes.set_yticks(range(rows), names, fontsize=letters)
         borders = np.arange(rows + 1) - 0.5
@@ -165,13 +152,8 @@ def confusion_plot(matrix: ConfusionMatrix) -> str:
 
 def loss_plot(history: Sequence[Mapping[str, Any]]) -> str:
     """Plot the losses against epochs, on a logarithmic scale."""
-    series = (
-        ("box", "blue", 1.6),
-        ("objectness", "orange", 1.6),
-        ("classes", "teal", 1.6),
-        ("total", "ink", 2.2),
-    )
-    return _history_plot(history, series, "loss", logarithmic=True)
+    parts = (("box", "blue", 1.6), ("objectness", "orange", 1.6), ("classes", "teal", 1.6))
+    return _history_plot(history, (*parts, ("total", "ink", 2.2)), "loss", logarithmic=True)
 
 
 def precision_plot(history: Sequence[Mapping[str, Any]]) -> str:
@@ -199,11 +181,10 @@ def _history_plot(
     mark: str = "",
 ) -> str:
     """Plot columns (key, colour, line width) of the history against epochs; gaps are bridged."""
-    require_matplotlib()
-    from matplotlib.ticker import MaxNLocator
-
     epochs = np.array([value(row, "epoch") for row in history])
     with drawing() as figure:
+        from matplotlib.ticker import MaxNLocator
+
         axes = figure.add_subplot()
         entries: list[Entry] = []
         for column, colour, width in series:
@@ -213,28 +194,20 @@ def _history_plot(
                 continue
             dots = "o" if known.sum() <= 12 else ""
             _line(axes, epochs[known], values[known], colour, width=width, marker=dots)
-            entries.append((colour, width, "-", column if len(series) > 1 else ""))
+            entries.append((colour, width, "-", column))
             if column == mark:
                 best = int(np.argmax(np.where(known, values, -np.inf)))
-                axes.plot(epochs[best], values[best], "o", color=LIGHT[colour], markersize=6.5, zorder=5)
-                axes.annotate(
-                    f"{values[best]:.1f}",
-                    (epochs[best], values[best]),
-                    xytext=(0, 8),
-                    textcoords="offset points",
-                    ha="center",
-                    fontweight="bold",
-                    color=LIGHT["ink"],
-                )
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(axis)
+                text = f"{values[best]:.1f}"
+                _mark(axes, epochs[best], values[best], colour, text, ha="center", xytext=(0, 8))
+        axes.set(xlabel="epoch", ylabel=axis)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if logarithmic and entries:
             _logarithmic(axes)
         else:
             axes.set_ylim(bottom=0)
         axes.margins(x=0.02)
-        _legend(axes, [entry for entry in entries if entry[3]], above=True)
+        if len(series) > 1:
+            _legend(axes, entries, above=True)
         return svg_of(figure)
 
 
@@ -310,9 +283,7 @@ def svg_of(figure: Figure) -> str:
 def _unit_axes(figure: Figure, across: str, up: str) -> Axes:
     """Axes from 0 to 1 in both directions."""
     axes = figure.add_subplot()
-    axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=across, ylabel=up)
     return axes
 
 
@@ -330,6 +301,12 @@ def _line(
     axes.plot(
         x, y, dash, color=LIGHT[colour], linewidth=width, alpha=alpha, marker=marker, markersize=width * 2
     )
+
+
+def _mark(axes: Axes, x: float, y: float, colour: str, text: str, **look: Any) -> None:
+    """Draw a dot, with a text beside it in bold."""
+    axes.plot([x], [y], "o", color=LIGHT[colour], markersize=6.5, zorder=5)
+    axes.annotate(text, (x, y), textcoords="offset points", color=LIGHT["ink"], fontweight="bold", **look)
 
 
 def _legend(axes: Axes, entries: Sequence[Entry], *, above: bool = False) -> None:
