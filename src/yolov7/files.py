@@ -27,35 +27,13 @@ _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 """Device names of Windows."""
 
 
-def is_file(path: str | os.PathLike[str]) -> bool:
-    """Test for a file; False if the name is invalid: too long, or with a NUL in it."""
-    with suppress(OSError, ValueError):
-        return Path(path).is_file()
-    return False
-
-
-def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Test for a folder; False if the name is invalid."""
-    with suppress(OSError, ValueError):
-        return Path(path).is_dir()
-    return False
-
-
-def exists(path: str | os.PathLike[str]) -> bool:
-    """Test for a file, a folder or anything else; False if the name is invalid."""
-    with suppress(OSError, ValueError):
-        return Path(path).exists()
-    return False
+# Unlike Path's methods, these are False for an invalid name: too long, or with a NUL in it.
+is_file, is_folder, exists = os.path.isfile, os.path.isdir, os.path.exists
 
 
 @contextmanager
 def explained(path: str | os.PathLike[str], *others: type[Exception]) -> Iterator[None]:
-    """Turn an exception of the block into an OutputError that names the file.
-
-    Args:
-        path: the file.
-        others: exceptions, besides OSError, that mean that the file cannot be written.
-    """
+    """Turn an OSError of the block, or one of `others`, into an OutputError that names the file."""
     kinds: tuple[type[Exception], ...] = (OSError, *others)
     try:
         yield
@@ -103,11 +81,7 @@ def replacing(path: str | os.PathLike[str], *others: type[Exception], sync: bool
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = False) -> None:
-    """Write a file via a temporary one; see :func:`replacing`.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write a file via a temporary one, with the errors of :func:`replacing`."""
     with replacing(path, sync=sync) as partial:
         partial.write_bytes(content)
 
@@ -118,11 +92,7 @@ def partial_path(path: Path) -> Path:
 
 
 def complete(path: Path) -> None:
-    """Rename a file that was written at :func:`partial_path`.
-
-    Raises:
-        OutputError: the file cannot be renamed.
-    """
+    """Rename a file that was written at :func:`partial_path`; an OutputError if that fails."""
     with explained(path):
         partial_path(path).replace(path)
 

@@ -21,11 +21,7 @@ _SAFE = "%/:=&?~#+!$,;'@()*[]|"
 
 
 def parsed(url: str) -> SplitResult:
-    """Split an http, https, rtsp or rtmp URL.
-
-    Raises:
-        UsageError: invalid URL.
-    """
+    """Split an http, https, rtsp or rtmp URL; a UsageError if it is invalid."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -58,11 +54,9 @@ def quoted(url: str) -> str:
 
 
 class Deadline:
-    """Time limit of an exchange: connecting, redirections, headers and body together.
+    """Time limit in seconds of an exchange: connecting, redirections, headers and body together.
 
-    Args:
-        seconds: time from now.
-        silence: seconds without any data after which the exchange fails sooner.
+    It fails sooner after `silence` seconds without any data.
     """
 
     def __init__(self, seconds: float, silence: float) -> None:
@@ -70,11 +64,7 @@ class Deadline:
         self._silence = silence
 
     def patience(self) -> float:
-        """Seconds to wait for more data.
-
-        Raises:
-            TooSlowError: the deadline has passed.
-        """
+        """Seconds to wait for more data; a TooSlowError if the deadline has passed."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise TooSlowError("the transfer is too slow")
@@ -161,19 +151,12 @@ class RedirectHandler(request.HTTPRedirectHandler):
 
 
 def opener(deadline: Deadline | None = None) -> request.OpenerDirector:
-    """Make a urllib opener that handles http and https only.
-
-    Args:
-        deadline: time limit of everything done with the opener.
-    """
+    """Make a urllib opener that handles http and https only, with a deadline for all that is done with it."""
     director = request.OpenerDirector()
+    access = [_TimedHandler(deadline)] if deadline else [request.HTTPHandler(), request.HTTPSHandler()]
     for handler in (
         request.ProxyHandler(),
-        *(
-            (request.HTTPHandler(), request.HTTPSHandler())
-            if deadline is None
-            else (_TimedHandler(deadline),)
-        ),
+        *access,
         request.HTTPDefaultErrorHandler(),
         request.HTTPErrorProcessor(),
         request.UnknownHandler(),
@@ -184,12 +167,7 @@ def opener(deadline: Deadline | None = None) -> request.OpenerDirector:
 
 
 def failure(error: BaseException, timeout: float) -> str:
-    """Explain a failed exchange in plain words.
-
-    Args:
-        error: exception of urllib.
-        timeout: timeout of the exchange, seconds.
-    """
+    """Explain urllib's exception of an exchange, with its timeout in seconds, in plain words."""
     if isinstance(error, HTTPError):
         return f"the server answers {error.code} {error.reason}"
     if isinstance(error, URLError):
