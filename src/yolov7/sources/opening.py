@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import itertools
 import logging
 import os
 import re
@@ -21,11 +20,11 @@ from yolov7.data.text_files import decode_text
 from yolov7.errors import DataError, SourceError, UsageError, Yolov7Error
 from yolov7.files import exists, is_folder
 from yolov7.images.kinds import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
-from yolov7.prefetch import prefetch
+from yolov7.prefetch import Weight, prefetch
 from yolov7.sources.arrays import is_picture, to_images, to_rgb
 from yolov7.sources.frames import Frame
 from yolov7.sources.paths import files_in_folder, files_of_glob, missing, suffix_of, unreadable_suffix
-from yolov7.sources.pictures import Load, Still, broken, delivered, picture_by_content, still_file
+from yolov7.sources.pictures import Still, broken, delivered, picture_by_content, still_file
 from yolov7.sources.remote import (
     MAX_DOWNLOAD,
     check_scheme,
@@ -99,8 +98,8 @@ class Source:
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        for load in self._loads():
-            yield load.load()
+        for item in self._items():
+            yield _frame(item)
 
     def read_ahead(
         self, prepare: Callable[[Frame], Ready], *, depth: int = 4, workers: int = 1
@@ -113,18 +112,16 @@ class Source:
             workers: number of threads; several help if images are large or come from a network.
         """
         return prefetch(
-            self._loads(),
+            self._items(),
             1 if self.live else depth,
-            prepare=lambda load: prepare(load.load()),
+            prepare=lambda item: prepare(_frame(item)),
             workers=workers,
-            weigh=lambda load: load.weight,
+            weigh=_weight,
         )
 
-    def _loads(self) -> Iterator[Load]:
-        numbers = itertools.count()
-        for part in self._parts:
-            for load in _loads(part, self._every):
-                yield Load(partial(_numbered, load.load, next(numbers)), load.weight)
+    def _items(self) -> Iterator[tuple[int, Still | Frame]]:
+        # A generator, which can be closed early, and so closes a video.
+        yield from enumerate(item for part in self._parts for item in _items(part, self._every))
 
 
 def open_source(
@@ -186,12 +183,12 @@ def open_source(
     return Source(opener.one(source), every)
 
 
+@dataclass(frozen=True)
 class _Opener:
     """Opener of whatever users name or pass in, as parts of a source."""
 
-    def __init__(self, options: VideoOptions, max_download: int) -> None:
-        self.options = options
-        self.max_download = max_download
+    options: VideoOptions
+    max_download: int
 
     def one(self, thing: Any, index: int = 0) -> list[_Part]:
         """Open anything but a list."""
@@ -357,23 +354,30 @@ def _is_many(thing: Any) -> bool:
     return isinstance(thing, Iterable) and not hasattr(thing, "read")
 
 
-def _loads(part: _Part, every: int) -> Iterator[Load]:
+def _items(part: _Part, every: int) -> Iterator[Still | Frame]:
+    """Images to read, and frames that are read already."""
     if isinstance(part, Still):
-        yield from part.loads(every)
+        yield from part.items(every)
     elif isinstance(part, _Later):
         for inner in part.parts():
-            yield from _loads(inner, every)
+            yield from _items(inner, every)
     else:
         begin = time.perf_counter()
         for frame in part.frames():
-            weight = 0 if frame.image is None else frame.image.nbytes
-            milliseconds = 1000 * (time.perf_counter() - begin)
-            yield Load(partial(replace, frame, read_ms=milliseconds), weight)
+            yield replace(frame, read_ms=1000 * (time.perf_counter() - begin))
             begin = time.perf_counter()
 
 
-def _numbered(load: Callable[[], Frame], index: int) -> Frame:
-    return replace(load(), index=index)
+def _frame(numbered: tuple[int, Still | Frame]) -> Frame:
+    index, item = numbered
+    return replace(item.load() if isinstance(item, Still) else item, index=index)
+
+
+def _weight(numbered: tuple[int, Still | Frame]) -> Weight:
+    _, item = numbered
+    if isinstance(item, Still):
+        return item.weigh
+    return 0 if item.image is None else item.image.nbytes
 
 
 def _in_list(error: Yolov7Error | OSError, entry: str, file: str, line: int) -> SourceError:

@@ -21,14 +21,6 @@ _PAGED = frozenset({".tif", ".tiff"})
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """Function that loads a frame, and the memory this takes: bytes, or a function that returns them."""
-
-    load: Callable[[], Frame]
-    weight: int | Callable[[], int] = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Still:
     """Image that is read when it is reached.
 
@@ -65,8 +57,8 @@ class Still:
         took = 1000 * (time.perf_counter() - begin)
         return Frame(image, self.source, self.name, 0, read_ms=took, full_size=full_size)
 
-    def loads(self, every: int) -> Iterator[Load]:
-        """Yield its frames: all of an animation, or the first page and an error about further pages."""
+    def items(self, every: int) -> Iterator[Still | Frame]:
+        """Yield what it holds: frames of an animation, or the first page and an error about further pages."""
         suffix = "" if self.file is None else Path(self.file).suffix.lower()
         held = 1
         if self.file is not None and suffix in _ANIMATED | _PAGED:
@@ -75,15 +67,14 @@ class Still:
             except SourceError:
                 held = 1  # reading it will raise the same error
         if held > 1 and suffix in _ANIMATED:
-            for frame in self._animation(every):
-                yield Load(partial(replace, frame), 0 if frame.image is None else frame.image.nbytes)
+            yield from self._animation(every)
             return
-        yield Load(self.load, self.weigh)
+        yield self
         if held > 1:
             error = SourceError(
                 f"{held - 1} more pages in this file are not read", file=self.file, expected="one page"
             )
-            yield Load(broken(self.source, error, self.name).load)
+            yield broken(self.source, error, self.name)
 
     def _animation(self, every: int) -> Iterator[Frame]:
         assert self.file is not None

@@ -48,16 +48,7 @@ Rotation = Callable[[Image], Image]
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Options for reading videos and streams.
-
-    Attributes:
-        every: use every n-th frame, from the first.
-        newest: skip frames that a slow consumer misses, instead of waiting; None: for live sources only.
-        timeout: seconds without data after which a stream is given up.
-        reconnects: number of consecutive attempts to reopen a lost stream.
-        frames: maximum number of frames; None: no limit.
-        duration: maximum seconds: of the video's time, or by the clock if live.
-    """
+    """Options of `yolov7.sources.opening.open_source` for reading videos and streams. None: no limit."""
 
     every: int = 1
     newest: bool | None = None
@@ -117,8 +108,7 @@ class Video:
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames. Damaged frames and an early end become frames with an error."""
-        frames = self._reconnecting() if self.live else self._once()
-        return _within(newest(frames) if _drops(self.options, live=self.live) else frames, self.options)
+        return _within(self._reconnecting() if self.live else self._once(), self.options, live=self.live)
 
     def _once(self) -> Iterator[Frame]:
         try:
@@ -248,15 +238,10 @@ class Video:
             )
 
     def _packets(self, container: InputContainer) -> Iterator[av.Packet[Any]]:
-        packets = container.demux()
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.FFmpegError as error:
-                raise self._error("cannot be read any further", error) from error
-            yield packet
+        try:
+            yield from container.demux()
+        except av.FFmpegError as error:
+            raise self._error("cannot be read any further", error) from error
 
     def _failed(self, error: SourceError) -> Frame:
         return Frame(None, self.source, self.name, 0, error=error)
@@ -289,8 +274,7 @@ class Webcam:
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames; a frame with an error when the webcam is unplugged."""
-        frames = self._read()
-        return _within(newest(frames) if _drops(self.options, live=True) else frames, self.options)
+        return _within(self._read(), self.options, live=True)
 
     def _read(self) -> Iterator[Frame]:
         with _silent_opencv():  # our own message replaces its three lines
@@ -329,22 +313,19 @@ def _silent_opencv() -> Iterator[None]:
         set_level(level)
 
 
-def _within(frames: Iterator[Frame], options: VideoOptions) -> Iterator[Frame]:
-    """Yield frames up to the limit of their number or time."""
+def _within(frames: Iterator[Frame], options: VideoOptions, *, live: bool) -> Iterator[Frame]:
+    """Yield frames up to the limit of their number or time; the newest only, if so wanted."""
+    only_newest = live if options.newest is None else options.newest
     begin = time.monotonic()
-    for count, frame in enumerate(frames):
-        live = frame.video is not None and frame.video.live
-        seconds = time.monotonic() - begin if live or frame.video is None else frame.video.time
+    for count, frame in enumerate(newest(frames) if only_newest else frames):
+        video = frame.video
+        seconds = time.monotonic() - begin if video is None or video.live else video.time
         late = options.duration is not None and seconds >= options.duration
         if count == options.frames or (late and frame.error is None):
             return
         yield frame
         if count + 1 == options.frames:  # do not wait for another frame of a live source
             return
-
-
-def _drops(options: VideoOptions, *, live: bool) -> bool:
-    return live if options.newest is None else options.newest
 
 
 def _fps(stream: VideoStream) -> float | None:
