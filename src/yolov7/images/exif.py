@@ -14,12 +14,10 @@ ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)
 """Orientations that swap width and height."""
 
-_HEADER = b"Exif\0\0"
-
 
 def orientation_of(exif: bytes) -> int:
     """Read the orientation, 1 to 8, from EXIF data; 1 if it is missing or damaged."""
-    block = exif.removeprefix(_HEADER)
+    block = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None:
         return 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,10 +81,9 @@ def size_and_frames(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool
     """
     with _opened(path) as file:
         reader = find_reader(file)
-        if (
-            reader is TiffImageFile and Path(path).suffix.lower() in FOREIGN_SUFFIXES
-        ):  # a raw photo, whose first image is a preview
-            raise unsupported(FOREIGN_SUFFIXES[Path(path).suffix.lower()])
+        foreign = FOREIGN_SUFFIXES.get(Path(path).suffix.lower())
+        if foreign and reader is TiffImageFile:  # a raw photo, whose first image is a preview
+            raise unsupported(foreign)
         header = _read_header(file, reader)
         if reader is TiffImageFile:
             return header.upright_size, tiff.count_pages(file) > 1
@@ -158,16 +158,16 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str | None = None) -> 
 def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file of acceptable size."""
     try:
-        if Path(path).is_dir():
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
             raise SourceError("this is a folder, not an image")
-        if Path(path).exists() and not Path(path).is_file():  # a pipe or a device may never end
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
             raise SourceError("this is not a regular file")
-        length = Path(path).stat().st_size
-        if length > MAX_FILE_BYTES:
+        if status.st_size > MAX_FILE_BYTES:
             raise SourceError(
                 "file too large for an image",
                 expected=f"at most {MAX_FILE_BYTES:,} bytes",
-                found=f"{length:,} bytes",
+                found=f"{status.st_size:,} bytes",
             )
         return Path(path).open("rb")
     except FileNotFoundError as error:
@@ -265,6 +265,5 @@ def _decode(file: BinaryIO, header: _Header, at_least: int | None) -> Image:
         image.im = PIL.Image.new(image.mode, getattr(image, "_tile_size", image.size), None).im
     image.load()
     pixels = rgb(image)
-    return (
-        pixels if isinstance(image, TiffImageFile) else upright(pixels, header.orientation)
-    )  # already turned by Pillow
+    turned = isinstance(image, TiffImageFile)  # by Pillow
+    return pixels if turned else upright(pixels, header.orientation)

@@ -6,7 +6,6 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     import av
@@ -41,6 +40,7 @@ class LostFrames:
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self.end = 0.0  # seconds, of the last packet
+        self.pictures = array("d")  # seconds, of each decoded picture; the reader of the video appends to it
         self._stream = stream
         self._format = container.format.name
         self._size = container.size
@@ -49,7 +49,7 @@ class LostFrames:
         self._byte = -1  # where the last packet ended
         self._torn = self._begun = False
         self._early = 0
-        self._pictures, self._packets, self._holes = array("d"), array("d"), array("d")
+        self._packets, self._holes = array("d"), array("d")
 
     def packet(self, packet: av.Packet[Any]) -> None:
         """Record a packet of any stream of the file, in order."""
@@ -68,15 +68,6 @@ class LostFrames:
             self._early += not self._begun
             self._packets.append(seconds)
 
-    @property
-    def pictures(self) -> int:
-        """Number of decoded pictures."""
-        return len(self._pictures)
-
-    def picture(self, seconds: float) -> None:
-        """Record the time of a picture, in seconds."""
-        self._pictures.append(seconds)
-
     def unread(self) -> int:
         """Bytes after the last fragment found in a fragmented MP4 file; 0 if they may be its index."""
         rest = self._size - self._byte
@@ -85,7 +76,7 @@ class LostFrames:
 
     def interval(self) -> float | None:
         """Seconds between two frames, if the rate is constant apart from gaps; otherwise None."""
-        gaps = np.diff(np.unique(self._pictures))
+        gaps = np.diff(np.unique(self.pictures))
         usual = gaps[gaps <= 1.5 * np.median(gaps)] if len(gaps) >= _LEAST else gaps[:0]
         if len(usual) < len(gaps) * (1 - _FEW) or not len(usual):
             return None
@@ -96,7 +87,7 @@ class LostFrames:
 
     def count(self) -> tuple[int, bool]:
         """Number of frames without a picture, and whether it is exact."""
-        begins, packets = np.unique(self._pictures), np.unique(self._packets)
+        begins, packets = np.unique(self.pictures), np.unique(self._packets)
         if not len(begins):
             return len(packets), True
         even = self.interval()
@@ -107,16 +98,11 @@ class LostFrames:
         inside = (gap >= 0) & (after > 0.75 * step) & (after < lengths[gap] - 0.25 * step)
         lost = np.bincount(gap[inside], minlength=len(begins))
         long = (lengths > 1.5 * step) & np.isfinite(lengths)
-        damaged = long & self._near_hole(begins, lengths, _REORDERED * step)
+        holes, reach = np.sort(self._holes), _REORDERED * step
+        first, end = np.searchsorted(holes, begins - reach), np.searchsorted(holes, begins + lengths + reach)
+        damaged = long & (first < end)  # a hole is near
         if even is not None and self._format in _SLICED:
             damaged |= long & (lengths < _PAUSE)
         lost[damaged] = (lengths[damaged] / step).round() - 1
         early = min(self._early, int((gap < 0).sum()))
         return early + int(lost.sum()), even is not None or not damaged.any()
-
-    def _near_hole(
-        self, begins: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], reach: float
-    ) -> npt.NDArray[np.bool_]:
-        holes = np.sort(self._holes)
-        first = np.searchsorted(holes, begins - reach)
-        return np.asarray(first < np.searchsorted(holes, begins + lengths + reach))

@@ -188,17 +188,17 @@ class Video:
                 decoded, error = [], self._error("damaged frame", problem)
             if error is not None:
                 moment = VideoPosition(number, (packet.pts or 0) * base - start, fps, live)
-                yield replace(self._failed(error), video=moment)
+                yield self._failed(error, moment)
                 number, errors = number + 1, errors + 1
             for picture in decoded:
                 seconds = number / (fps or 1) if picture.pts is None else picture.pts * base - start
                 if not live:
-                    seen.picture(seconds)
+                    seen.pictures.append(seconds)
                 moment = VideoPosition(number, seconds, fps, live)
                 number += 1
                 if picture.is_corrupt or picture.pts in damaged:
                     error = SourceError(f"damaged frame at {seconds:.2f} s", file=self.source)
-                    yield replace(self._failed(error), video=moment)
+                    yield self._failed(error, moment)
                 elif moment.number % self.options.every == 0:
                     rotate = rotate or _find_rotation(picture)
                     yield Frame(rotate(_rgb(picture)), self.source, self.name, 0, moment)
@@ -214,7 +214,7 @@ class Video:
         """Losses beyond the errors that the decoder reported. An end `patience` seconds early is fine."""
         lost, exact = seen.count()
         if lost > errors:
-            found = seen.pictures + errors
+            found = len(seen.pictures) + errors
             yield SourceError(
                 "frames are missing: the file is damaged",
                 file=self.source,
@@ -243,8 +243,8 @@ class Video:
         except av.FFmpegError as error:
             raise self._error("cannot be read any further", error) from error
 
-    def _failed(self, error: SourceError) -> Frame:
-        return Frame(None, self.source, self.name, 0, error=error)
+    def _failed(self, error: SourceError, video: VideoPosition | None = None) -> Frame:
+        return Frame(None, self.source, self.name, 0, video, error)
 
     def _error(self, what: str, error: av.FFmpegError) -> SourceError:
         reason = (
