@@ -57,11 +57,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_amount(height: int, width: int, needed: int) -> None:
-    """Check the size of an image, and the `needed` bytes for decoding it.
-
-    Raises:
-        SourceError: either exceeds its limit.
-    """
+    """Refuse an image, with a SourceError, whose size or `needed` bytes for decoding exceed their limits."""
     if height * width > MAX_PIXELS:
         raise SourceError(
             "image too large to be decoded",

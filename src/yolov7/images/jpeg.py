@@ -37,24 +37,15 @@ _SURPLUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """Header of a JPEG.
+    """Header of a JPEG."""
 
-    Attributes:
-        height, width: pixels, as stored.
-        orientation: EXIF orientation, 1 to 8.
-        components: 1 (grey), 3 (colour) or 4 (CMYK).
-        process: baseline, extended, progressive or arithmetic coding.
-        several_scans: True if the pixels come in several passes, all kept in memory until the last.
-        begin: offset of the compressed pixels in the file.
-    """
-
-    height: int
+    height: int  # both in pixels, as stored
     width: int
-    orientation: int
-    components: int
-    process: str
-    several_scans: bool
-    begin: int
+    orientation: int  # EXIF orientation, 1 to 8
+    components: int  # 1 (grey), 3 (colour) or 4 (CMYK)
+    process: str  # baseline, extended, progressive or arithmetic coding
+    several_scans: bool  # the pixels come in several passes, all kept in memory until the last
+    begin: int  # offset of the compressed pixels in the file
 
     @property
     def coefficient_bytes(self) -> int:
@@ -110,15 +101,10 @@ def _header(process: int, frame: bytes, orientation: int, scan: bytes, begin: in
 
 
 def decode(data: bytes, header: JpegHeader, at_least: int | None = None) -> Image:
-    """Decode a JPEG as stored. -> uint8 (H, W, 3) RGB, a new array.
+    """Decode the content of a JPEG file as stored. -> uint8 (H, W, 3) RGB, a new array.
 
-    Args:
-        data: content of the file.
-        header: its header.
-        at_least: pixels needed along the long side: decode at 1/2, 1/4 or 1/8 of the size if enough are left.
-
-    Raises:
-        SourceError: pixels are missing or damaged, or there are too many scans.
+    It is decoded at 1/2, 1/4 or 1/8 of its size if `at_least` pixels are left along the long side. A
+    SourceError tells that pixels are missing or damaged, or that there are too many scans.
     """
     _check_amount(data, header)
     long_side = max(header.height, header.width)

@@ -131,14 +131,10 @@ def is_image(start: bytes) -> bool:
 
 
 def foreign_kind(start: bytes, path: Path | None = None) -> str | None:
-    """Name the unsupported image format of a file; None for any other file.
+    """Name the unsupported image format of a file by its first bytes, then by its suffix; None for others.
 
     >>> foreign_kind(b"%PDF-1.7")
     'PDF documents'
-
-    Args:
-        start: first bytes of the file; b"" if only its name is known.
-        path: the file, whose suffix decides if its first bytes do not.
     """
     for kind, pattern in _FOREIGN_STARTS.items():
         if re.match(pattern, start, re.DOTALL):

@@ -59,18 +59,8 @@ def letterbox_evaluation(
     """Scale the long side of an image to `size`, and pad it to the shape of its batch.
 
     The published COCO numbers were measured like this: images are shrunk by area interpolation, and the short
-    side is rounded down.
-
-    Args:
-        image: uint8 (h, w, 3).
-        size: long side, pixels.
-        shape: (height, width) of the batch (`images.rectangular`); a square by default.
-
-    Returns:
-        uint8 (H, W, 3), a new array, and its letterbox.
-
-    Raises:
-        UsageError: see `letterbox`.
+    side is rounded down. The shape, (height, width), is that of `images.rectangular`; a square by default.
+    Pixels, result and errors are as in `letterbox`.
     """
     height, width = shape or (size, size)
     _check_sizes(image, height, width)
@@ -87,10 +77,7 @@ def released_way_back(box: Letterbox) -> Letterbox:
     """Letterbox that maps boxes back as in the evaluation that gave the published numbers.
 
     It uses the vertical scale for both axes, and halves odd paddings although whole pixels are padded: boxes
-    are then off by half a pixel of the network's input.
-
-    Args:
-        box: exact letterbox, from `letterbox_evaluation`.
+    are then off by half a pixel of the network's input. `box` is the exact one of `letterbox_evaluation`.
     """
     (height, width), (source_height, source_width) = box.size, box.source_size
     inner_height, inner_width = round(source_height * box.scale[1]), round(source_width * box.scale[0])
@@ -145,10 +132,7 @@ def share_shape(
 def to_tensor(images: Sequence[Image]) -> Tensor:
     """Stack images of one shape. (H, W, 3) each -> uint8 (B, 3, H, W), channels last in memory.
 
-    A single image is not copied.
-
-    Raises:
-        UsageError: there is no image, or they differ in shape.
+    A single image is not copied. No image, or images of different shapes, are a UsageError.
     """
     if len({image.shape for image in images}) != 1:
         raise UsageError(

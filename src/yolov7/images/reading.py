@@ -74,11 +74,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def size_and_frames(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool]:
-    """`image_size`, and whether the file has further frames or pages, which `read_image` ignores.
-
-    Raises:
-        SourceError: see `image_size`.
-    """
+    """`image_size`, and whether the file has further frames or pages, which `read_image` ignores."""
     with _opened(path) as file:
         reader = find_reader(file)
         foreign = FOREIGN_SUFFIXES.get(Path(path).suffix.lower())
@@ -107,7 +103,7 @@ def count_frames(path: str | os.PathLike[str]) -> int:
     """Number of frames of an animation (GIF, WebP, APNG, AVIF) or pages of a TIFF; 1 for any other image.
 
     Raises:
-        SourceError: the file does not exist, is not an image, or has a damaged header.
+        SourceError: see `image_size`.
     """
     with _opened(path) as file:
         reader = find_reader(file)
@@ -178,20 +174,13 @@ def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
 
 @dataclass(frozen=True)
 class _Header:
-    """Header of an image.
+    """Header of an image."""
 
-    Attributes:
-        height, width: pixels, as stored.
-        orientation: EXIF orientation, 1 to 8.
-        needed: bytes of memory that decoding takes.
-        image: Pillow's image, not yet loaded; or the JPEG's header.
-    """
-
-    height: int
+    height: int  # both in pixels, as stored
     width: int
-    orientation: int
-    needed: int
-    image: ImageFile | jpeg.JpegHeader
+    orientation: int  # EXIF orientation, 1 to 8
+    needed: int  # bytes of memory that decoding takes
+    image: ImageFile | jpeg.JpegHeader  # Pillow's is not yet loaded
 
     @property
     def upright_size(self) -> tuple[int, int]:

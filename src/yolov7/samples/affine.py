@@ -78,11 +78,8 @@ class View:
 def random_view(canvas: int, size: int, augmentation: Augmentation, rng: np.random.Generator) -> View:
     """Draw a random perspective, rotation, scale, shear and shift of a canvas about its centre.
 
-    Args:
-        canvas: side of the canvas, pixels.
-        size: side of the image, pixels.
-        augmentation: ranges, all uniform.
-        rng: random generator; always eight numbers are drawn from it.
+    `canvas` and `size` are the sides of the canvas and of the image, pixels. All ranges are uniform; always
+    eight numbers are drawn.
 
     >>> still = Augmentation(scale=0, translate=0)
     >>> 1 <= random_view(200, 100, still, np.random.default_rng(0)).scale <= 1.1
@@ -148,15 +145,9 @@ def transformed_boxes(boxes: Array, view: View) -> FloatArray:
 def visible_boxes(points: Array, starts: npt.NDArray[np.int64], view: View) -> FloatArray:
     """Bounding box in the image of the visible part of each polygon; zeros if nothing is visible.
 
-    Exact: the box of all visible parts of edges and of the window's corners inside the polygon.
-
-    Args:
-        points: (P, 2) corners on the canvas, polygon by polygon.
-        starts: (N,) index of the first corner of each polygon; none is empty.
-        view: map from the canvas to the image.
-
-    Returns:
-        float32 (N, 4) pixels of the image.
+    Exact: the box of all visible parts of edges and of the window's corners inside the polygon. Corners on
+    the canvas, polygon by polygon (P, 2), and index of each one's first corner (N,); none is empty
+    -> float32 (N, 4).
     """
     if not len(starts) or len(view.window) < 3:
         return np.zeros((len(starts), 4), np.float32)
@@ -228,12 +219,8 @@ def survive(
 ) -> npt.NDArray[np.bool_]:
     """Whether each label is kept: its box is findable, and enough of its area is left. -> (N,).
 
-    Args:
-        before: (N, 4) on the canvas, clipped to it.
-        after: (N, 4) in the image.
-        scale: scale of the view.
-        from_polygon: (N,) True if the box comes from a polygon; such boxes survive with 1 % of their area
-            instead of 10 %.
+    Boxes (N, 4) before, on the canvas and clipped to it, and after, in the image of a view of this scale.
+    Those from a polygon survive with 1 % of their area instead of 10 %.
     """
     left = (after[:, 2:] - after[:, :2]).prod(axis=1)
     area = (before[:, 2:] - before[:, :2]).prod(axis=1) * scale**2

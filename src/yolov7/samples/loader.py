@@ -125,11 +125,7 @@ class TrainingLoader:
 
 @contextmanager
 def explaining_lost_workers() -> Iterator[None]:
-    """Turn PyTorch's error about a dead worker, raised anywhere in the training, into a TrainingError.
-
-    Raises:
-        TrainingError: a worker died.
-    """
+    """Turn PyTorch's error about a dead worker, raised anywhere in the training, into a TrainingError."""
     try:
         yield
     except RuntimeError as error:
@@ -189,18 +185,13 @@ class _Batches(Dataset["_Result | Yolov7Error"]):
 
 
 class _ReadableSource:
-    """Source in which the next readable image takes the place of an unreadable one.
-
-    Attributes:
-        images: size and labels of each image.
-        problems: errors of the images that were replaced.
-    """
+    """Source in which the next readable image takes the place of an unreadable one."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._numbers = list(range(len(source.images)))  # number in the source of the image at each index
         self.images: Sequence[LabelledImage] = source.images
-        self.problems: list[str] = []
+        self.problems: list[str] = []  # errors of the images that were replaced
 
     def pixels(self, index: int) -> Image:
         """Read an image.

@@ -25,14 +25,9 @@ from yolov7.samples.source import Reader
 
 @dataclass(frozen=True)
 class Tile:
-    """Whole image placed on a canvas; parts beyond the canvas are invisible.
+    """Whole image placed on a canvas, in its pixels; parts beyond the canvas are invisible."""
 
-    Attributes:
-        index: number of the image in its source.
-        left, top, width, height: pixels of the canvas.
-    """
-
-    index: int
+    index: int  # number of the image in its source
     left: float
     top: float
     width: float

@@ -34,17 +34,11 @@ _MOSAICS_WITHOUT = 2
 
 
 class _Candidate(NamedTuple):
-    """Object that may be pasted.
+    """Object that may be pasted."""
 
-    Attributes:
-        image: number of the image in its source.
-        number: index of its label.
-        window: visible part of the image, ``xyxy`` pixels.
-    """
-
-    image: int
-    number: int
-    window: Array
+    image: int  # number of the image in its source
+    number: int  # index of its label
+    window: Array  # visible part of the image, xyxy pixels
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,19 +26,12 @@ _LONGEST_WARPED = 32766
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Image in the making, with its labels.
+    """Image in the making, with its labels."""
 
-    Attributes:
-        image: uint8 (size, size, 3) RGB, not shared with others.
-        boxes: float32 (N, 4) pixels.
-        labels: int64 (N,).
-        polygons: (K, 2) pixels or None per box, not clipped to the image.
-    """
-
-    image: Image
-    boxes: FloatArray
-    labels: IntArray
-    polygons: tuple[Array | None, ...]
+    image: Image  # uint8 (size, size, 3) RGB, not shared with others
+    boxes: FloatArray  # float32 (N, 4) pixels
+    labels: IntArray  # int64 (N,)
+    polygons: tuple[Array | None, ...]  # (K, 2) pixels or None per box, not clipped to the image
 
 
 class _Axis(NamedTuple):

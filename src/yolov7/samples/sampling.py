@@ -17,19 +17,12 @@ _ORDER, _SIZE, _SAMPLE = range(3)
 
 @dataclass(frozen=True)
 class Draw:
-    """Sample to be made.
-
-    Attributes:
-        epoch: number of the epoch.
-        position: number of the sample in the epoch.
-        index: first image of the sample.
-        size: side of the sample, pixels.
-    """
+    """Sample to be made."""
 
     epoch: int
-    position: int
-    index: int
-    size: int
+    position: int  # number of the sample in the epoch
+    index: int  # first image of the sample
+    size: int  # side of the sample, pixels
 
     def generator(self, seed: int) -> np.random.Generator:
         """Random generator of this sample, in a run with this seed."""
@@ -54,9 +47,6 @@ class EpochSampler(Sampler[list[Draw]]):
     Raises:
         UsageError: an argument is out of range.
 
-    Attributes:
-        epoch: number of the epoch that the next iteration yields.
-
     >>> sampler = EpochSampler(5, batch_size=2, sizes=[64], seed=0)
     >>> [len(batch) for batch in sampler]
     [2, 2, 1]
@@ -77,7 +67,7 @@ class EpochSampler(Sampler[list[Draw]]):
         self.seed = seed
         self.rank = rank
         self.world = world
-        self.epoch = 0
+        self.epoch = 0  # the one that the next iteration yields
 
     def __len__(self) -> int:
         return math.ceil(self.length / (self.batch_size * self.world))
