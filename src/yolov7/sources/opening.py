@@ -88,10 +88,8 @@ class Source:
     def reduced(self, at_least: int) -> Source:
         """Return the same source with JPEG files decoded at 1/2, 1/4 or 1/8 of their size.
 
+        Their long sides keep `at_least` so many pixels: see :func:`yolov7.images.reading.read_image`.
         Detections are still in pixels of the full image: ``Frame.size``.
-
-        Args:
-            at_least: minimum long side after decoding, pixels: see :func:`yolov7.images.reading.read_image`.
         """
         return Source(
             [part.reduced(at_least) if isinstance(part, Still) else part for part in self._parts], self._every

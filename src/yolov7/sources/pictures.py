@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -62,10 +63,8 @@ class Still:
         suffix = "" if self.file is None else Path(self.file).suffix.lower()
         held = 1
         if self.file is not None and suffix in _ANIMATED | _PAGED:
-            try:
+            with suppress(SourceError):  # reading it will raise the same error
                 held = count_frames(self.file)
-            except SourceError:
-                held = 1  # reading it will raise the same error
         if held > 1 and suffix in _ANIMATED:
             yield from self._animation(every)
             return
@@ -103,12 +102,7 @@ def still_file(path: Path, name: str) -> Still:
 
 
 class Delivery:
-    """Content of an image file that is fetched on demand and dropped once it is decoded.
-
-    Args:
-        fetch: function that returns the content.
-        name: name of the image in errors.
-    """
+    """Content of an image file, which `fetch` returns, dropped once it is decoded; named so in errors."""
 
     def __init__(self, fetch: Callable[[], bytes], name: str) -> None:
         self._fetch, self._name = fetch, name
