@@ -14,8 +14,8 @@ def main() -> None:
     missing = [name for name in packages if not _installed(name)]
     print("beside this Python: " + (", ".join(missing) or "nothing"), flush=True)
     if missing:
-        # Without dependencies: torch, above all, must stay the one that is there. Of several wheels of a package,
-        # pip takes one for this Python.
+        # Without dependencies: torch, above all, must stay the one that is there. Of several wheels of a
+        # package, pip takes one for this Python.
         options = ["--quiet", "--no-index", "--no-deps", "--find-links", str(folder), "--target", str(target)]
         subprocess.run([sys.executable, "-m", "pip", "install", *options, *missing], check=True)
 
