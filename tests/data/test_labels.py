@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.formats.small_sets import write_image
-from yolov7.data.findings import Findings
+from yolov7.data.findings import MOST_LISTED, Findings
 from yolov7.data.labels import LabelCollector, LabelledImage, readable_images
 
 Box = tuple[float, float, float, float]
@@ -43,6 +43,26 @@ def test_boxes_are_clipped_if_they_exceed_the_image_by_more_than_rounding(
     np.testing.assert_array_equal(image.boxes[0], whole if clipped else box)
     assert len(problems) == clipped
     assert all(problem.endswith("reaches outside its image of 80 x 60: clipped") for problem in problems)
+
+
+def test_problems_that_are_only_counted_are_not_formatted() -> None:
+    class Value:
+        shown = 0
+
+        def __str__(self) -> str:
+            Value.shown += 1
+            return "{0} {"
+
+    findings, lines = Findings(), []
+    collector = LabelCollector(
+        Path("a.jpg"), 7, (60, 80), Path("a.txt"), findings, lambda i: lines.append(i) or i
+    )
+    for number in range(MOST_LISTED + 5):
+        collector.report("error", number, "not numbers: {}: dropped", Value())
+    first, *_, more = findings.defects
+    assert str(first) == "a.txt:0: not numbers: {0} {: dropped"
+    assert str(more) == "a.txt: 5 more errors in a.jpg"
+    assert Value.shown == len(lines) == MOST_LISTED
 
 
 def test_unreadable_images_are_reported_and_the_others_keep_their_ids(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class Findings:
 
     def __init__(self, defects: Iterable[Defect] = ()) -> None:
         self._defects = list(defects)
-        self._left_out: dict[str, LeftOut] = {}
+        self._left_out: dict[str, tuple[int, str]] = {}  # number and example of each reason
         self._counts: dict[tuple[Severity, str], tuple[int, str]] = {}  # number and first file of each kind
 
     @property
@@ -93,16 +93,12 @@ class Findings:
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
         """Counts of what was left out, by reason."""
-        return tuple(self._left_out.values())
+        return tuple(LeftOut(reason, *counted) for reason, counted in self._left_out.items())
 
     def error(self, file: File, message: str, line: int | None = None, kind: str | None = None) -> None:
         """Report that a label or an image was lost.
 
-        Args:
-            file: label file or image.
-            message: the problem, and how it was handled.
-            line: line in the file.
-            kind: plural noun under which frequent problems are counted; without it all are listed.
+        `kind` is a plural noun under which frequent problems are counted; without it all are listed.
         """
         self._report("error", file, message, line, kind)
 
@@ -112,8 +108,8 @@ class Findings:
 
     def leave_out(self, reason: str, example: object, count: int = 1) -> None:
         """Count something left out that is no defect."""
-        known = self._left_out.get(reason, LeftOut(reason, 0, str(example)))
-        self._left_out[reason] = LeftOut(reason, known.count + count, known.first)
+        number, first = self._left_out.get(reason) or (0, str(example))
+        self._left_out[reason] = number + count, first
 
     def lose(
         self, reason: str, file: File, message: str, line: int | None = None, example: object = None
@@ -126,12 +122,14 @@ class Findings:
         """Add defects that were found separately."""
         self._defects += defects
 
+    def count(self, severity: Severity, kind: str, file: File) -> bool:
+        """Count a defect. -> True if it is one of the first `MOST_LISTED` of its kind, which are listed."""
+        number, first = self._counts.get((severity, kind)) or (0, os.fspath(file))
+        self._counts[severity, kind] = number + 1, first
+        return number < MOST_LISTED
+
     def _report(
         self, severity: Severity, file: File, message: str, line: int | None, kind: str | None
     ) -> None:
-        if kind is not None:
-            count, first = self._counts.get((severity, kind), (0, os.fspath(file)))
-            self._counts[severity, kind] = count + 1, first
-            if count >= MOST_LISTED:
-                return
-        self._defects.append(Defect(os.fspath(file), line, message, severity))
+        if kind is None or self.count(severity, kind, file):
+            self._defects.append(Defect(os.fspath(file), line, message, severity))

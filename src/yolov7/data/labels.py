@@ -10,13 +10,13 @@ import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from yolov7.data.findings import Findings
+from yolov7.data.findings import Defect, Findings, Severity
 from yolov7.errors import SourceError
 from yolov7.images.reading import size_and_frames
 from yolov7.types import FloatArray, IntArray
@@ -54,43 +54,36 @@ class LabelledImage:
         return len(self.boxes)
 
 
+@dataclass(eq=False)
 class LabelCollector:
     """Collector of one image's labels: keeps valid ones and reports the others.
 
-    Args:
+    Attributes:
         path: image file.
         image_id: id in the data set.
         size: (height, width) of the image.
         file: label file.
         findings: record of defects.
-        line_of: function that turns `place`, an argument of `add`, into a line; called for defects only.
+        line_of: function that turns a `place` into a line of the label file; called for listed defects only.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        image_id: int | str,
-        size: tuple[int, int],
-        file: Path,
-        findings: Findings,
-        line_of: Callable[[int], int] = int,
-    ) -> None:
-        self.path = path
-        self.image_id = image_id
-        self.size = size
-        self.file = file
-        self._findings = findings
-        self._line_of = line_of
-        self._rows: list[tuple[tuple[float, ...], int, bool, float, FloatArray | None]] = []
-        self._seen: set[tuple[float, ...]] = set()
+    path: Path
+    image_id: int | str
+    size: tuple[int, int]
+    file: Path
+    findings: Findings
+    line_of: Callable[[int], int] = int
+    _rows: list[tuple[tuple[float, ...], int, bool, float, FloatArray | None]] = field(default_factory=list)
+    _seen: set[tuple[float, ...]] = field(default_factory=set)
 
-    def error(self, message: str, place: int) -> None:
-        """Report a lost label."""
-        self._findings.error(self.file, message, self._line_of(place), f"errors in {self.path}")
+    def report(self, severity: Severity, place: int, message: str, *values: object) -> None:
+        """Report a lost label ("error"), or one that was kept, repaired, redundant or empty ("warning").
 
-    def warning(self, message: str, place: int) -> None:
-        """Report a label that was kept, repaired, redundant or empty."""
-        self._findings.warning(self.file, message, self._line_of(place), f"warnings in {self.path}")
+        `message` is a format string for `values`, as most problems of a broken file are counted, not listed.
+        """
+        if self.findings.count(severity, f"{severity}s in {self.path!s}", self.file):
+            line = self.line_of(place)
+            self.findings.include([Defect(str(self.file), line, message.format(*values), severity)])
 
     def add(
         self,
@@ -119,28 +112,28 @@ class LabelCollector:
         height, width = self.size
         x1, y1, x2, y2 = array("f", box)  # as stored: a very thin box has no width in float32
 
-        def report(how: Callable[[str, int], None], problem: str) -> None:
-            how(f"{subject} ({', '.join(f'{value:g}' for value in box)}) {problem}", place)
+        def report(severity: Severity, problem: str) -> None:
+            self.report(severity, place, "{} ({:g}, {:g}, {:g}, {:g}) {}", subject, *box, problem)
 
         if not all(map(math.isfinite, (x1, y1, x2, y2))):
-            return report(self.error, "is not finite: dropped")
+            return report("error", "is not finite: dropped")
         if x2 < x1 or y2 < y1:
-            return report(self.error, "has a negative width or height: dropped")
+            return report("error", "has a negative width or height: dropped")
         if x2 == x1 or y2 == y1:
-            return report(self.warning, "has no width or no height: dropped")
+            return report("warning", "has no width or no height: dropped")
         if in_pixels and max(self.size) > 1 and min(x1, y1) > -0.01 and max(x2, y2) < 1.01:
             problem = "lies in the first pixel: fractions of the image instead of pixels? dropped"
-            return report(self.error, problem)
+            return report("error", problem)
         if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
-            return report(self.error, f"lies outside its image of {width} x {height}: dropped")
+            return report("error", f"lies outside its image of {width} x {height}: dropped")
         if min(x1, y1) < -ROUNDING or x2 > width + ROUNDING or y2 > height + ROUNDING:
-            report(self.warning, f"reaches outside its image of {width} x {height}: clipped")
+            report("warning", f"reaches outside its image of {width} x {height}: clipped")
             x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height)
             if polygon is not None:
                 polygon = np.clip(polygon, 0, np.array((width, height), np.float32))
         identity = (label, crowd, x1, y1, x2, y2)
         if identity in self._seen:
-            return report(self.warning, "repeats another of the same class: dropped")
+            return report("warning", "repeats another of the same class: dropped")
         self._seen.add(identity)
         area = (x2 - x1) * (y2 - y1) if area is None else area
         return self._rows.append(((x1, y1, x2, y2), label, crowd, area, polygon))
@@ -150,9 +143,9 @@ class LabelCollector:
         columns = zip(*self._rows, strict=True) if self._rows else ((),) * 5
         boxes, labels, crowds, areas, polygons = columns
         return LabelledImage(
-            path=self.path,
-            image_id=self.image_id,
-            size=self.size,
+            self.path,
+            self.image_id,
+            self.size,
             boxes=np.array(boxes, np.float32).reshape(-1, 4),
             labels=np.array(labels, np.int64),
             crowds=np.array(crowds, np.bool_),
@@ -185,9 +178,7 @@ def readable_images(
 def image_sizes(paths: Sequence[Path], findings: Findings) -> list[tuple[int, int] | str]:
     """Read (height, width) from the header of each image, or the reason why it cannot be read.
 
-    Args:
-        paths: image files.
-        findings: record of defects: a warning for each file with several frames or pages.
+    There is a warning for each file with several frames or pages.
     """
 
     def measure(path: Path) -> tuple[tuple[int, int] | str, bool]:

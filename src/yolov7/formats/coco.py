@@ -16,9 +16,9 @@ from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
 from yolov7.formats import coco_values as values
 from yolov7.formats.coco_annotations import AnnotationReader
-from yolov7.formats.coco_files import Found, find_images
+from yolov7.formats.coco_files import find_images
 from yolov7.formats.coco_ledger import Ledger
-from yolov7.text import plural, printable
+from yolov7.text import printable
 
 _TEST_KEYS = {"info", "licenses", "images", "categories"}
 """Keys of COCO's image lists of test sets, which have no annotations."""
@@ -28,9 +28,7 @@ _UNDIVIDED_NAMES = ("instances", "annotations", "_annotations.coco", "labels", "
 def find_layout(path: Path, *, images: Path | None = None) -> Layout | None:
     """Find the json file of each split: `path` itself, or files in it, its annotations/ or its subfolders.
 
-    Args:
-        path: file or folder.
-        images: image folder given by the user; None to search for it.
+    `images` is the image folder given by the user; None to search for it.
     """
     files: dict[str, Path] = {}
     if is_file(path):
@@ -162,25 +160,22 @@ class _Reader:
             else:
                 message = f"image id {values.short(number)} is given twice: {name} left out"
                 self.ledger.lose("images", index, "images with a repeated id", message)
-        found = find_images([name for _, name in entries.values()], self._folders(), self.file)
-        if found.by_last_part:
-            count = plural(found.by_last_part, "file name")
-            message = f"{count} with unknown folders: found by the last part in {found.folder}"
-            self.findings.warning(self.file, message)
-        return self._measure_images(images, entries, found)
+        return self._measure_images(images, entries)
 
     def _measure_images(
-        self, images: list[Any], entries: dict[int | str, tuple[int, str]], found: Found
+        self, images: list[Any], entries: dict[int | str, tuple[int, str]]
     ) -> dict[int | str, LabelCollector | None]:
         """Read the size of each image from its file header."""
-        readable = (path for place, path in enumerate(found.paths) if place not in found.problems)
+        names = [name for _, name in entries.values()]
+        paths, problems = find_images(names, self._folders(), self.file, self.findings)
+        readable = (path for place, path in enumerate(paths) if place not in problems)
         unique = list(dict.fromkeys(readable))
         sizes = dict(zip(unique, image_sizes(unique, self.findings), strict=True))
         first: dict[Path, int | str] = {}
         read: dict[int | str, LabelCollector | None] = {}
         for place, (number, (index, _)) in enumerate(entries.items()):
-            path, given = found.paths[place], images[index]["id"]
-            size = found.problems.get(place) or sizes[path]
+            path, given = paths[place], images[index]["id"]
+            size = problems.get(place) or sizes[path]
             image_id = given if isinstance(given, str) else number
             subject = f"image {values.short(given)}"
             if isinstance(size, str):

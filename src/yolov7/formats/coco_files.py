@@ -5,40 +5,30 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from yolov7.data.findings import Findings
 from yolov7.errors import DataError
 from yolov7.files import is_folder
+from yolov7.text import plural
 
 _SAMPLE = 200  # file names that are tried in each candidate folder
 
 
-@dataclass(frozen=True)
-class Found:
-    """Image files for the file names of a json.
-
-    Attributes:
-        folder: folder that holds them.
-        paths: path of each name, existing or not.
-        problems: reason why a name has no file, by its index.
-        by_last_part: number of names found only by their last part.
-    """
-
-    folder: Path
-    paths: list[Path]
-    problems: dict[int, str]
-    by_last_part: int
-
-
-def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Found:
+def find_images(
+    names: Sequence[str], folders: Sequence[Path], file: Path, findings: Findings
+) -> tuple[list[Path], dict[int, str]]:
     """Choose the folder that holds the most names, and find each name's file in it.
 
     Args:
         names: file names as written in the json.
         folders: candidate folders, most likely first.
-        file: json file, for error messages.
+        file: json file, for messages.
+        findings: record of defects: a warning if names are found only by their last part.
+
+    Returns:
+        Path of each name, existing or not, and the reason why a name has no file, by its index.
 
     Raises:
         DataError: none of the sampled names is in any of the folders.
@@ -68,8 +58,10 @@ def find_images(names: Sequence[str], folders: Sequence[Path], file: Path) -> Fo
             problems[index] = "no such file"
         elif loose and len(users[path]) > 1:
             problems[index] = f"{names[index]} shares its last part with other images"
-    paths = [path for path, _ in places]
-    return Found(folder, paths, problems, by_last_part=sum(loose is True for _, loose in places))
+    if by_last_part := sum(loose is True for _, loose in places):
+        count = plural(by_last_part, "file name")
+        findings.warning(file, f"{count} with unknown folders: found by the last part in {folder}")
+    return [path for path, _ in places], problems
 
 
 def _resolve(folder: Path, name: str) -> tuple[Path, bool] | None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from yolov7.data.dataset import UNDIVIDED, Dataset, Layout
 from yolov7.data.findings import Defect, Findings
@@ -35,23 +36,14 @@ _FOLDERS = (
 """Folders of xml files and of their images, both searched recursively."""
 
 
-@dataclass(frozen=True)
-class _Member:
-    """Name in a split, with its image and xml file.
+class _Member(NamedTuple):
+    """Name in a split, with its image and xml file."""
 
-    Attributes:
-        name: stem.
-        images: image files; none, or several that differ in their suffix.
-        xmls: xml files, likewise.
-        foreign: files of image formats that are not supported.
-        listed: list file that names it, and the line.
-    """
-
-    name: str
-    images: tuple[Path, ...] = ()
-    xmls: tuple[Path, ...] = ()
-    foreign: tuple[Path, ...] = ()
-    listed: tuple[Path, int] | None = None
+    name: str  # stem
+    images: tuple[Path, ...] = ()  # none, or several that differ in their suffix
+    xmls: tuple[Path, ...] = ()  # likewise
+    foreign: tuple[Path, ...] = ()  # files of image formats that are not supported
+    listed: tuple[Path, int] | None = None  # list file that names it, and the line
 
     @property
     def xml(self) -> Path | None:
@@ -61,17 +53,11 @@ class _Member:
 
 @dataclass(frozen=True)
 class _Splits:
-    """Images and xml files of each split.
-
-    Attributes:
-        path: opened folder.
-        members: images of each split, from a list in ImageSets/Main or from a folder.
-        defects: problems of each split's list.
-    """
+    """Images and xml files of each split of a folder."""
 
     path: Path
-    members: dict[str, tuple[_Member, ...]]
-    defects: dict[str, tuple[Defect, ...]] = field(default_factory=dict)
+    members: dict[str, tuple[_Member, ...]]  # images of each split, from a list in ImageSets/Main or a folder
+    defects: dict[str, tuple[Defect, ...]] = field(default_factory=dict)  # problems of each split's list
 
     @cached_property
     def annotations(self) -> dict[Path, Document]:
@@ -203,7 +189,7 @@ def _devkit(path: Path, xml_folder: Path, image_folder: Path) -> _Splits:
                 if name in named:
                     findings.warning(file, f"{name} is listed again", line)
                 else:
-                    named[name] = replace(known.get(name, _Member(name)), listed=(file, line))
+                    named[name] = known.get(name, _Member(name))._replace(listed=(file, line))
         members[file.stem] = tuple(named.values())
         defects[file.stem] = findings.defects
     return _Splits(path, members, defects)
@@ -244,18 +230,17 @@ def _by_stem(folder: Path, suffixes: Set[str], pattern: str) -> dict[str, tuple[
 
 
 def _collect(annotation: VocAnnotation, collector: LabelCollector, labels: Mapping[str, int]) -> None:
-    height, width = collector.size
-    if annotation.size not in (None, (height, width), (0, 0)) and None not in annotation.size:
-        claimed = f"{annotation.size[1]:g} x {annotation.size[0]:g}"
-        message = f"the image is listed as {claimed}, but is {width} x {height}: its boxes may not fit"
-        collector.warning(message, annotation.size_line)
+    if annotation.size not in (None, collector.size, (0, 0)) and None not in annotation.size:
+        message = "the image is listed as {1:g} x {0:g}, but is {3} x {2}: its boxes may not fit"
+        collector.report("warning", annotation.size_line, message, *annotation.size, *collector.size)
     for item in annotation.objects:
         if not item.name or item.corners is None:
-            collector.error("object without name or bndbox: dropped", item.line)
+            collector.report("error", item.line, "object without name or bndbox: dropped")
             continue
         wrong = [f"{key} {text[:40]!r}" for key, text in item.corners.items() if number(text) is None]
         if wrong:
-            collector.error(f"{item.name}: {', '.join(wrong)} is not a number: dropped", item.box_line)
+            message = "{}: {} is not a number: dropped"
+            collector.report("error", item.box_line, message, item.name, ", ".join(wrong))
             continue
         x1, y1, x2, y2 = (float(text) for text in item.corners.values())
         collector.add(

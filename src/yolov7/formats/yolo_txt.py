@@ -90,14 +90,14 @@ class _Reader:
                 if "_" in line:  # Python allows it between digits
                     raise ValueError
             except ValueError:
-                collector.error(f"not numbers: {line[:60]!r}: dropped", number)
+                collector.report("error", number, "not numbers: {!r}: dropped", line[:60])
                 continue
             self._read_label(values, number, collector)
 
     def _read_label(self, values: list[float], line: int, collector: LabelCollector) -> None:
         problem = self._problem(values)
         if problem is not None:
-            return collector.error(f"{problem}: dropped", line)
+            return collector.report("error", line, "{}: dropped", problem)
         label, fractions = int(values[0]), values[1:]
         if self.description.keypoints is not None and len(fractions) > 4:
             self.keypoint_rows += 1
@@ -123,8 +123,8 @@ class _Reader:
 
     def _read_box(self, label: int, fractions: list[float], line: int, collector: LabelCollector) -> None:
         if min(fractions) < -_TOLERANCE or max(fractions) > 1 + _TOLERANCE:
-            shown = " ".join(f"{value:g}" for value in fractions)
-            return collector.error(f"box {shown} is not in fractions of the image, 0..1: dropped", line)
+            problem = "box {:g} {:g} {:g} {:g} is not in fractions of the image, 0..1: dropped"
+            return collector.report("error", line, problem, *fractions)
         height, width = collector.size
         x, y, w, h = (min(max(value, 0.0), 1.0) for value in fractions)
         box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
@@ -132,7 +132,7 @@ class _Reader:
 
     def _read_polygon(self, label: int, fractions: list[float], line: int, collector: LabelCollector) -> None:
         if max(map(abs, fractions)) > 2:
-            return collector.error("polygon is not in fractions of the image, 0..1: dropped", line)
+            return collector.report("error", line, "polygon is not in fractions of the image, 0..1: dropped")
         self.first_polygon = self.first_polygon or (collector.file, line)
         self.suspicion.add(fractions)
         height, width = collector.size
