@@ -15,6 +15,7 @@ from yolov7.errors import DataError
 from yolov7.models.architecture import Anchors
 from yolov7.types import FloatArray
 
+_RATIO = 4.0  # by which matching sides may differ
 _MIN_SIDE = 2.0  # pixels; training drops boxes that do not exceed it in width and height
 _MAX_FITTED = 10_000  # maximum number of boxes to fit anchors to
 _ROUNDS = 50  # of k-means
@@ -37,16 +38,11 @@ def box_sizes_at(dataset: Dataset, size: int) -> FloatArray:
     return joined[(joined > _MIN_SIDE).all(axis=1)]
 
 
-def best_possible_recall(sizes: npt.ArrayLike, anchors: npt.ArrayLike, ratio: float = 4.0) -> float:
+def best_possible_recall(sizes: npt.ArrayLike, anchors: npt.ArrayLike, ratio: float = _RATIO) -> float:
     """Fraction of boxes that match an anchor: an upper bound on the recall of a trained network.
 
-    Args:
-        sizes: width and height of each box, (N, 2) pixels at the training size.
-        anchors: anchors of each level, (L, A, 2) pixels.
-        ratio: factor by which matching sides may differ.
-
-    Returns:
-        0 to 1; 1 without boxes.
+    Boxes (N, 2) and anchors (L, A, 2), both width and height in pixels at the training size -> 0 to 1; 1
+    without boxes.
 
     >>> best_possible_recall([(30, 40), (500, 8)], [[(20, 30), (60, 60)]])
     0.5
@@ -55,20 +51,11 @@ def best_possible_recall(sizes: npt.ArrayLike, anchors: npt.ArrayLike, ratio: fl
     return float((_distances(boxes, _logarithms(anchors)) < np.log(ratio)).mean()) if len(boxes) else 1.0
 
 
-def fit_anchors(
-    sizes: npt.ArrayLike, levels: int, per_level: int, ratio: float = 4.0, seed: int = 0
-) -> Anchors:
+def fit_anchors(sizes: npt.ArrayLike, levels: int, per_level: int, seed: int = 0) -> Anchors:
     """Fit anchors to boxes: k-means on the logarithms of their sides, then random mutations.
 
-    Args:
-        sizes: width and height of each box, (N, 2) pixels at the training size.
-        levels: number of levels of the network.
-        per_level: number of anchors per level.
-        ratio: factor by which matching sides may differ.
-        seed: random seed.
-
-    Returns:
-        (L, A, 2) pixels, from the smallest area to the largest.
+    Boxes (N, 2), width and height in pixels at the training size -> anchors (levels, per_level, 2), from the
+    smallest area to the largest.
 
     Raises:
         DataError: there is no box.
@@ -79,7 +66,7 @@ def fit_anchors(
     rng = np.random.default_rng(seed)
     if len(boxes) > _MAX_FITTED:
         boxes = boxes[rng.choice(len(boxes), _MAX_FITTED, replace=False)]
-    anchors = np.exp(_evolve(_k_means(boxes, levels * per_level, rng), boxes, np.log(ratio), rng))
+    anchors = np.exp(_evolve(_k_means(boxes, levels * per_level, rng), boxes, np.log(_RATIO), rng))
     ordered = anchors[np.argsort(anchors.prod(axis=1))].round(1).reshape(levels, per_level, 2).tolist()
     return tuple(tuple((width, height) for width, height in level) for level in ordered)
 
@@ -89,15 +76,8 @@ def suitable_anchors(
 ) -> tuple[Anchors, str]:
     """Choose anchors for a data set: the given ones if they match enough boxes, else fitted ones, if better.
 
-    Args:
-        anchors: (L, A, 2) pixels.
-        dataset: training set.
-        size: long side of the training images, pixels.
-        recall: fraction of boxes that anchors must match.
-        seed: random seed of the fit.
-
-    Returns:
-        Anchors, and a line about the decision; "" if the given ones match enough boxes.
+    `size` is the long side of the training images in pixels, `recall` the fraction of boxes to match.
+    -> (anchors, line about the decision; "" if the given ones match enough boxes).
     """
     sizes = box_sizes_at(dataset, size)
     reached = best_possible_recall(sizes, anchors)

@@ -24,9 +24,9 @@ import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from yolov7.data.contents import RECORDS, digest_of, image_digests
 from yolov7.data.dataset import Dataset
@@ -85,13 +85,10 @@ def open_cache(
     or an unwritable directory there is a warning, and images are decoded on every access.
 
     Args:
-        dataset: data set to cache.
+        dataset: data set to cache. Images that cannot be decoded are left out, and become its defects.
         size: long side, pixels; larger images are shrunk by area interpolation, smaller ones are kept.
         directory: directory of the packs, made if it is missing.
         progress: callback for each finished image.
-
-    Returns:
-        The data set without the images that cannot be decoded, each of which becomes one of its defects.
     """
     cache = _Cache(dataset, size, Path(directory))
     try:
@@ -112,8 +109,7 @@ def open_cache(
     return CachedDataset(**vars(scaled(decodable, size)), pack=pack, numbers=sound)
 
 
-@dataclass(frozen=True)
-class _Record:
+class _Record(NamedTuple):
     """Name of a pack, and the digests of its image files, in the pack's order."""
 
     pack: str = ""
@@ -150,7 +146,7 @@ class _Cache:
             if record == previous:
                 self.record.touch()
             else:
-                write_file(self.record, json.dumps(asdict(record)).encode())
+                write_file(self.record, json.dumps(record._asdict()).encode())
             self._remove_unused()
             return pack
 

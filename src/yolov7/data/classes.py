@@ -31,12 +31,8 @@ def match_classes(
     """Map each label of a model to the data set's label of the same name, or to -1.
 
     Case, spaces and underscores are ignored. The model may have more classes than the data set, not fewer. A
-    model whose names are just numbers is matched by order.
-
-    Args:
-        dataset_names: class names of the data set by label.
-        model_names: class names of the model by label.
-        needed: True for each data set class that the model must have, such as those with a box; default: all.
+    model whose names are just numbers is matched by order. `needed` is True for each data set class that the
+    model must have, such as those with a box; default: all.
 
     >>> match_classes(["shapes", "cat", "dog"], ["Dog", "cat", "cow"], [False, True, True])
     (2, 1, -1)

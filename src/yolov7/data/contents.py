@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from yolov7.data.dataset import Dataset
 from yolov7.errors import OutputError
@@ -29,8 +29,7 @@ _MUCH = 2_000_000_000  # bytes; reading more is announced
 RECORDS = "*.files"
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(NamedTuple):
     """State of a file when its digest was computed."""
 
     path: str
@@ -42,11 +41,8 @@ class _Seen:
 def image_digests(dataset: Dataset, directory: Path) -> list[str]:
     """Digest each image file's content; "" for a missing file.
 
-    The first call reads all files, later calls only those whose length or modification time changed.
-
-    Args:
-        dataset: data set whose images to digest.
-        directory: folder of the records.
+    The first call reads all files, later calls only those whose length or modification time changed since the
+    record in `directory`.
     """
     key = json.dumps([str(dataset.path.resolve()), dataset.split])
     record = directory / f"{digest_of(key.encode())}.files"
@@ -56,7 +52,7 @@ def image_digests(dataset: Dataset, directory: Path) -> list[str]:
         if files == known:
             record.touch()
         else:
-            write_file(record, json.dumps([astuple(seen) for seen in files]).encode())
+            write_file(record, json.dumps(files).encode())
     except (OSError, OutputError) as error:
         _LOG.warning("%s; the images will be read again at the next start", error)
     return [seen.digest for seen in files]
@@ -65,11 +61,8 @@ def image_digests(dataset: Dataset, directory: Path) -> list[str]:
 def digest(dataset: Dataset, directory: Path) -> str:
     """Fingerprint of a data set's images and labels.
 
-    It covers class names, image contents, boxes, labels, polygons and crowds, in order; not file paths.
-
-    Args:
-        dataset: data set.
-        directory: folder of the records of image files.
+    It covers class names, image contents, boxes, labels, polygons and crowds, in order; not file paths. The
+    records of image files are in `directory`.
     """
     text = hashlib.blake2b(digest_size=16)
     text.update(json.dumps(dataset.names).encode())

@@ -135,10 +135,7 @@ class Dataset:
         return [self.summary(), *_first([f"{defect.severity}: {defect}" for defect in self.defects])]
 
     def require_sound(self, *, ignore: bool = False) -> None:
-        """Refuse to train on a data set that lost images or labels on reading.
-
-        Args:
-            ignore: accept such a data set.
+        """Refuse to train on a data set that lost images or labels on reading, unless told to `ignore` it.
 
         Raises:
             DataError: there are defects of severity "error"; the first are listed, with file and line.
@@ -167,11 +164,9 @@ def _first(lines: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Recognised data set, not read yet.
+    """Recognised data set, not read yet: names of its splits, and a function that reads one.
 
-    Attributes:
-        splits: names of the splits.
-        read: function that reads one split. It raises a DataError if the split as a whole cannot be read.
+    `read` raises a DataError if the split as a whole cannot be read.
     """
 
     splits: tuple[str, ...]

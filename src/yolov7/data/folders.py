@@ -63,13 +63,9 @@ def subfolders(folder: Path) -> list[Path]:
 def images_below(
     folder: Path, findings: Findings, *, depth: int = MAX_DEPTH, wanted: Callable[[Path], bool] | None = None
 ) -> list[Path]:
-    """Find the image files in a folder and its subfolders, sorted by path.
+    """Find the image files in a folder and `depth` levels of subfolders, sorted by path.
 
-    Args:
-        folder: folder to search.
-        findings: record of what is left out.
-        depth: levels of subfolders to search.
-        wanted: filter of images; rejected ones are not counted.
+    Images that are not `wanted` are not counted as left out.
 
     Raises:
         DataError: the folder is a disk's root or a home folder, cannot be read, or holds more than

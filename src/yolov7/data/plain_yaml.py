@@ -7,7 +7,6 @@ same in YAML 1.1 and 1.2; the limits below bound the cost of tags, aliases and n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,26 +33,15 @@ _ALLOWED_TAGS = {
 }
 
 
-@dataclass(frozen=True)
-class Document:
-    """A YAML document.
+def read_yaml(text: str, file: Path) -> tuple[Any, dict[str, int]]:
+    """Parse a document. -> (content, line of each top-level key from 1).
 
-    Attributes:
-        content: str, None for an empty value, or lists and dicts of these.
-        lines: line of each top-level key, from 1.
-    """
-
-    content: Any
-    lines: dict[str, int]
-
-
-def read_yaml(text: str, file: Path) -> Document:
-    """Parse a document.
+    The content is str, None for an empty value, or lists and dicts of these.
 
     Raises:
         DataError: the text is not YAML, or exceeds a limit; with file and line.
 
-    >>> read_yaml("names: [no, 1e3, null, 0o17]", Path("data.yaml")).content
+    >>> read_yaml("names: [no, 1e3, null, 0o17]", Path("data.yaml"))[0]
     {'names': ['no', '1e3', 'null', '0o17']}
     """
     if len(text) > MAX_CHARACTERS:
@@ -71,7 +59,8 @@ def read_yaml(text: str, file: Path) -> Document:
             found=ascii(invalid[0]),
         )
     try:
-        return _Parser(text, file).document()
+        parser = _Parser(text, file)
+        return parser.document(), parser.lines
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or type(error).__name__
@@ -88,7 +77,7 @@ class _Parser:
         self.nodes = 0
         self.lines: dict[str, int] = {}
 
-    def document(self) -> Document:
+    def document(self) -> Any:
         content, documents = None, 0
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
@@ -96,7 +85,7 @@ class _Parser:
                 if documents > 1:
                     raise self._error("a second document begins", event, expected="one document")
                 content = self._value(next(self.events), 0)
-        return Document(content, self.lines)
+        return content
 
     def _value(self, event: Any, depth: int) -> Any:
         """Parse the value that begins with an event."""

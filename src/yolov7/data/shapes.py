@@ -23,16 +23,8 @@ def write_shapes(
 ) -> Path:
     """Write a YOLO data set of shapes of random size, angle and shade, on noisy grey.
 
-    Each class has its own range of hues, which makes it quick to learn.
-
-    Args:
-        directory: output folder, created if needed.
-        train, val: number of images per split.
-        size: side of the square images, pixels.
-        seed: random seed.
-
-    Returns:
-        Path of data.yaml.
+    Each class has its own range of hues, which makes it quick to learn. `train` and `val` are numbers of
+    images, `size` the side of the square images in pixels. -> path of data.yaml.
 
     Raises:
         OutputError: a file cannot be written.
@@ -56,8 +48,7 @@ def write_shapes(
 def shapes_image(rng: np.random.Generator, size: int) -> tuple[Image, list[tuple[int, FloatArray]]]:
     """Draw one image with up to twelve shapes.
 
-    Returns:
-        RGB image (size, size, 3), and per shape its label and polygon, (K, 2) pixels.
+    -> (RGB image (size, size, 3), label and polygon, (K, 2) pixels, of each shape).
 
     >>> image, shapes = shapes_image(np.random.default_rng(0), 64)
     >>> image.shape

@@ -15,13 +15,8 @@ _NOT_FOR_FILES = ("punycode", "idna", "unicode-escape", "raw-unicode-escape", "u
 def read_text(path: Path, findings: Findings, *, most: int = 1 << 32) -> str:
     """Read a text file; encodings other than UTF-8 are accepted with a warning.
 
-    Args:
-        path: text file.
-        findings: record of defects.
-        most: maximum size, bytes.
-
     Raises:
-        DataError: the file cannot be read, or is too large.
+        DataError: the file cannot be read, is not a regular file, or has more than `most` bytes.
     """
     return decode_text(read_bytes(path, most), path, findings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from yolov7.data.labels import LabelCollector, polygon_box
@@ -13,19 +14,13 @@ from yolov7.types import FloatArray
 _MAX_AREA = 1e10  # square pixels; COCO's evaluation ignores larger objects
 
 
+@dataclass
 class AnnotationReader:
-    """Reader of annotations, tolerant of the variants that annotation tools write.
+    """Reader of annotations, tolerant of the variants that annotation tools write."""
 
-    Args:
-        ledger: record of defects.
-        images: label collector by image id (`coco_values.identity`); None for unreadable images.
-        labels: label of each category id.
-    """
-
-    def __init__(
-        self, ledger: Ledger, images: Mapping[int | str, LabelCollector | None], labels: Mapping[int, int]
-    ) -> None:
-        self.ledger, self.images, self.labels = ledger, images, labels
+    ledger: Ledger
+    images: Mapping[int | str, LabelCollector | None]  # by id (`coco_values.identity`); None if unreadable
+    labels: Mapping[int, int]  # by category id
 
     def read(self, annotations: list[Any]) -> None:
         """Add each annotation to its image's collector."""

@@ -20,15 +20,11 @@ class KeypointSuspicion:
     each, the first four numbers are a box inside the image and the others have visibilities (0, 1 or 2) in
     every third place, or lie in the box and span a good part of it, or form a self-intersecting polygon.
     Real polygons hardly ever do so in row after row.
-
-    Attributes:
-        rows: number of rows checked.
-        alive: True while every row could be keypoints.
     """
 
     def __init__(self) -> None:
         self.rows = 0
-        self.alive = True
+        self.alive = True  # while every row could be keypoints
         self._count: int | None = None
 
     def add(self, fractions: list[float]) -> None:

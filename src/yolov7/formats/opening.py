@@ -19,11 +19,7 @@ from yolov7.formats import coco, voc, yolo_layouts
 
 
 def find_layout(path: str | os.PathLike[str], *, images: str | os.PathLike[str] | None = None) -> Layout:
-    """Recognise a data set.
-
-    Args:
-        path: COCO json file, YOLO data.yaml, or folder that holds a data set of any format.
-        images: image folder of a COCO json file, if it is not found by itself.
+    """Recognise a data set; arguments as for `open_dataset`.
 
     Raises:
         DataError: there is no data set, or several.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement
 from xml.parsers import expat
 
@@ -19,41 +19,25 @@ _LINE = "line"
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-@dataclass(frozen=True)
-class VocObject:
-    """Object of an annotation.
-
-    Attributes:
-        name: class name.
-        corners: texts of xmin, ymin, xmax and ymax; None without a bndbox.
-        line, box_line: lines of the object and of its bndbox.
-    """
+class VocObject(NamedTuple):
+    """Object of an annotation."""
 
     name: str
-    corners: dict[str, str] | None
+    corners: dict[str, str] | None  # texts of xmin, ymin, xmax and ymax; None without a bndbox
     line: int
-    box_line: int
+    box_line: int  # line of its bndbox
 
 
-@dataclass(frozen=True)
-class VocAnnotation:
-    """Content of an xml file.
+class VocAnnotation(NamedTuple):
+    """Content of an xml file."""
 
-    Attributes:
-        filename: name of the image.
-        size: (height, width) of the image as written; None if missing.
-        size_line: line of the size.
-        objects: objects in the image.
-    """
-
-    filename: str
-    size: tuple[float | None, float | None] | None
+    filename: str  # of the image
+    size: tuple[float | None, float | None] | None  # (height, width) of the image as written, or None
     size_line: int
     objects: tuple[VocObject, ...]
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """Result of reading an xml file: its annotation, None if it cannot be read, and its defects."""
 
     annotation: VocAnnotation | None

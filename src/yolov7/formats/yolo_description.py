@@ -87,11 +87,10 @@ class _YamlReader:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.findings = Findings()
-        document = read_yaml(read_text(file, self.findings, most=MAX_TEXT_BYTES), file)
-        if not isinstance(document.content, dict):
+        content, self.lines = read_yaml(read_text(file, self.findings, most=MAX_TEXT_BYTES), file)
+        if not isinstance(content, dict):
             raise DataError("not a data.yaml", file=file, expected="a mapping with names, train, val")
-        self.content: dict[str, Any] = document.content
-        self.lines = document.lines
+        self.content: dict[str, Any] = content
 
     def description(self) -> Description:
         self._check_keys()

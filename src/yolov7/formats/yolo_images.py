@@ -23,11 +23,7 @@ MAX_MISSING = 1_000
 
 
 class ImageFinder:
-    """Finder of the images of a split.
-
-    Attributes:
-        folders: folders that the split names.
-    """
+    """Finder of the images of a split; then `folders` are those that the split names."""
 
     def __init__(self, description: Description, split: str, findings: Findings) -> None:
         self.description = description
@@ -161,15 +157,7 @@ class ImageFinder:
 
 
 class _MovedFiles:
-    """Finder of files by the tail of a path from another machine.
-
-    Args:
-        bases: folders to search.
-
-    Attributes:
-        count: number of files found.
-        example: one of them.
-    """
+    """Finder of files below the folders `bases` by the tail of a path from another machine."""
 
     def __init__(self, bases: list[Path]) -> None:
         self.bases = bases

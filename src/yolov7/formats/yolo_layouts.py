@@ -15,12 +15,7 @@ from yolov7.data.text_files import first_bytes
 from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
 from yolov7.formats.label_files import LabelFiles
-from yolov7.formats.yolo_description import (
-    Description,
-    describe_darknet,
-    describe_yaml,
-    read_names,
-)
+from yolov7.formats.yolo_description import Description, describe_darknet, describe_yaml, read_names
 from yolov7.formats.yolo_txt import layout_of
 from yolov7.images.kinds import IMAGE_SUFFIXES
 
