@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from yolov7.text import plural, printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress
 
     from yolov7.artefacts.exporting import Exported
@@ -105,15 +104,11 @@ def reproduction_table(result: Reproduction) -> None:
     columns = result.columns
     headings = (f"{_HEADINGS.get(name, name)}\n{source}" for name, source in columns)
     table = _Table(result.name, "size", *headings, keys=2)
-    places = {
-        column: max(
-            _decimals(number.value)
-            for line in result.lines
-            for number in line.numbers
-            if (number.quantity, number.source) == column
-        )
-        for column in columns
-    }
+    places = dict.fromkeys(columns, 0)
+    for line in result.lines:
+        for number in line.numbers:
+            column = (number.quantity, number.source)
+            places[column] = max(places[column], _decimals(number.value))
     for line in result.lines:
         numbers = {(number.quantity, number.source): number for number in line.numbers}
         cells = (_number(numbers.get(column), places[column]) for column in columns)
@@ -325,6 +320,7 @@ class _Table:
             self._show_part(part, wide[0])
 
     def _show_part(self, columns: Sequence[int], first: int) -> None:
+        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
@@ -339,28 +335,13 @@ class _Table:
             )
         for row in self.rows:
             table.add_row(*(Text(row[column]) for column in columns))
-        _terminal().print(table)
-
-
-def _terminal() -> Console:
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False, emoji=False)
-    console.width = _width()
-    return console
+        Console(markup=False, highlight=False, emoji=False, width=_width()).print(table)
 
 
 def _width() -> int:
     """Width of the terminal, or $COLUMNS; a file is wide enough for any line."""
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
-        return int(columns)
-    if not sys.stdout.isatty():
-        return _FILE_WIDTH
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (OSError, ValueError):
-        return 80
+    unknown = 80 if sys.stdout.isatty() else _FILE_WIDTH
+    return shutil.get_terminal_size((unknown, 24)).columns or unknown
 
 
 _FILE_WIDTH = 1000

@@ -14,15 +14,13 @@ from yolov7.evaluation.matching import Judgement
 from yolov7.evaluation.run import Evaluation
 from yolov7.images.reading import read_image
 from yolov7.reports import plots, worst
-from yolov7.reports.page import Cell, Page, Tile, number, percent
+from yolov7.reports.page import Page, Row, Tile, number, percent
 from yolov7.text import plural
 
 CONF = 0.25
 """Confidence threshold of the detections whose mistakes are counted one by one."""
 _WORST, _CONFUSED = 12, 12
 """Worst images and confused pairs of classes that are shown."""
-
-Row = list[str | Cell]
 
 _MEANINGS = (
     ("AP", "average precision: mean over IoU 0.50 to 0.95 and over classes"),
@@ -41,13 +39,7 @@ _MEANINGS = (
 
 
 def evaluation_report(title: str, subtitle: str, evaluation: Evaluation, facts: Mapping[str, Any]) -> str:
-    """The page as HTML.
-
-    Args:
-        title: weights and data set.
-        subtitle: sentence below the title.
-        evaluation: metrics and detections; the worst images are read again from its data set.
-        facts: conditions of the evaluation: names and values.
+    """The page as HTML, with facts about the conditions; the worst images are read again from the data set.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -118,6 +110,7 @@ def _metrics_and_curves(page: Page, evaluation: Evaluation, curves: ConfidenceCu
 
 def _classes(page: Page, evaluation: Evaluation, matrix: ConfusionMatrix) -> None:
     found, objects = matrix.counts.sum(axis=0), matrix.counts.sum(axis=1)
+    ranked = sorted(enumerate(evaluation.per_class), key=lambda item: (math.isnan(item[1].AP), -item[1].AP))
     rows: list[Row] = [
         [
             one.name,
@@ -127,7 +120,7 @@ def _classes(page: Page, evaluation: Evaluation, matrix: ConfusionMatrix) -> Non
             percent(matrix.counts[label, label] / max(1, objects[label])),
             number(one.boxes),
         ]
-        for label, one in sorted(enumerate(evaluation.per_class), key=lambda item: -_or_lowest(item[1].AP))
+        for label, one in ranked
         if one.boxes
     ]
     page.section("Classes", "Best first. Classes without an object here are left out.")
@@ -137,10 +130,6 @@ def _classes(page: Page, evaluation: Evaluation, matrix: ConfusionMatrix) -> Non
         f"Percent. Precision and recall: of detections above confidence {CONF:g}, at IoU 0.50. "
         "With few objects a number says little.",
     )
-
-
-def _or_lowest(value: float) -> float:
-    return -math.inf if math.isnan(value) else value
 
 
 def _confusions(page: Page, matrix: ConfusionMatrix) -> None:
@@ -191,7 +180,7 @@ def _worst(page: Page, judgements: list[Judgement], names: tuple[str, ...]) -> N
         "what they have in common, and for objects without a label.",
         gallery=True,
     )
-    page.key([(style.meaning, style.colour, style.dashed) for style in worst.STYLES])
+    page.key(worst.STYLES)
     for judgement in chosen:
         try:
             image = read_image(judgement.image.path)

@@ -45,10 +45,9 @@ def source(name: str) -> Markup:
 
 
 def inline_svg(svg: str, *, prefix: str, label: str, colours: Mapping[str, str]) -> Markup:
-    """Turn an SVG file into an element of an HTML page.
+    """Turn the content of an SVG file into an element of an HTML page.
 
     Args:
-        svg: content of the file.
         prefix: prefix of every id, which keeps the ids of several drawings apart.
         label: description for screen readers.
         colours: colour (#rrggbb) in a style -> replacement, such as a CSS variable.

@@ -1,9 +1,11 @@
-"""Pictures of training: samples with their boxes, assigned cells, and objectness maps."""
+"""Pictures of a run's page: training samples with their boxes, assigned cells, and objectness maps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,25 +13,82 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from yolov7.assign.guidance import Assigner
+from yolov7.data.dataset import Dataset
+from yolov7.data.labels import LabelledImage
 from yolov7.drawing import caption, class_colour, draw_boxes, line_width
+from yolov7.errors import SourceError
+from yolov7.files import write_file
 from yolov7.images.letterbox import to_tensor
+from yolov7.images.reading import read_image
 from yolov7.inference.pipeline import prepare
 from yolov7.layout import OBJECTNESS
 from yolov7.models.detector import Detector
+from yolov7.results.output import encoded
 from yolov7.types import Assignment, Batch, Image, Predictions, Targets
 
-_GROUND = 32
-"""Grey level between pictures."""
+Picture = tuple[str, str, Image]
+"""Heading, caption, uint8 (H, W, 3) RGB."""
+
+_MAPS = 3
+"""Images with objectness maps."""
+_GROUND, _GAP = 32, 6
+"""Grey level between pictures, and their distance in pixels."""
+
+
+@torch.no_grad()
+def gallery(
+    model: Detector, assigner: Assigner, batch: Batch, shown: Dataset, names: Sequence[str], size: int
+) -> list[Picture]:
+    """Draw augmented samples, the positives that an assigner gives them, and objectness maps.
+
+    Args:
+        model: network in training form, on any device; left in evaluation mode.
+        shown: data set for the objectness maps, of which the images with the most objects are drawn.
+        size: side of the images, pixels.
+    """
+    model.eval()
+    assert batch.targets is not None
+    predictions = model(batch.images.to(model.anchors.device).float().div_(255))
+    lead, auxiliary = assigner(predictions, batch.targets)
+    columns = {"lead": lead} if auxiliary is None else {"lead, fine": lead, "auxiliary, coarse": auxiliary}
+    samples = (
+        "Samples",
+        "Augmented input of the network: boxes should fit their objects tightly.",
+        draw_samples(batch, names),
+    )
+    positives = (
+        "Positives",
+        "Cells whose predictions are trained on each object; an object without any teaches nothing.",
+        draw_positives(batch, columns, model.strides),
+    )
+    seen = "Fine levels detect small objects, coarse ones large. Auxiliary heads, if any, are below."
+    maps = (seen_objectness(model, image, size) for image in islice(_sound_images(shown.images), _MAPS))
+    return [samples, positives, *(("Objectness", seen, image) for image in maps)]
+
+
+def write_pictures(directory: Path, pictures: Sequence[Picture]) -> None:
+    """Write samples.jpg, positives.jpg, objectness-1.jpg and so on, or raise an OutputError."""
+    headings = [heading.lower() for heading, _, _ in pictures]
+    for number, (name, (_, _, image)) in enumerate(zip(headings, pictures, strict=True), start=1):
+        count = f"-{headings[:number].count(name)}" if headings.count(name) > 1 else ""
+        write_file(directory / f"{name}{count}.jpg", encoded(image, ".jpg"))
+
+
+def _sound_images(images: Sequence[LabelledImage]) -> Iterator[Image]:
+    """Pixels of the images that can be read, those with the most objects first."""
+    for labelled in sorted(images, key=len, reverse=True):
+        try:
+            image = read_image(labelled.path)
+        except SourceError:
+            continue
+        yield np.ascontiguousarray(image)
 
 
 def draw_samples(batch: Batch, names: Sequence[str], *, limit: int = 16, width: int = 1280) -> Image:
-    """Draw the images of a training batch with their boxes, side by side.
+    """Draw the first images of a training batch, on any device, with their boxes, side by side.
 
-    Args:
-        batch: training samples, on any device.
-        names: class names by label.
-        limit: most images.
-        width: width of the whole picture, pixels.
+    The whole picture is `width` pixels wide; `names` are class names by label.
     """
     count = min(limit, len(batch.images))
     columns = math.ceil(math.sqrt(count))
@@ -59,7 +118,6 @@ def draw_positives(
     Args:
         batch: training samples with targets, on any device.
         assignments: column title -> assignment, such as ``{"lead": ..., "auxiliary": ...}``.
-        strides: pixels per cell, by level.
         limit: most images; those with the most objects are drawn.
         width: width of the whole picture, pixels.
 
@@ -86,12 +144,9 @@ def draw_positives(
 
 @torch.no_grad()
 def seen_objectness(model: Detector, image: Image, size: int) -> Image:
-    """Run a network on an image, and draw the `objectness_maps` of its heads.
+    """Run a network, in evaluation mode, and draw the `objectness_maps` of its heads.
 
-    Args:
-        model: in evaluation mode, on any device.
-        image: uint8 (H, W, 3) RGB.
-        size: longest side that the image is scaled to, pixels.
+    The image, uint8 (H, W, 3) RGB, is scaled to a longest side of `size` pixels.
     """
     canvas = prepare(image, size, model.strides[-1]).canvas
     return objectness_maps(model(to_tensor([canvas]).to(model.anchors.device).float().div_(255)), canvas)
@@ -103,9 +158,7 @@ def objectness_maps(predictions: Predictions, image: Image, *, index: int = 0, w
     Heat is the highest objectness of a cell's anchors, on one scale from 0 (black) to 1 (white).
 
     Args:
-        predictions: predictions of a batch.
-        image: input of the network, uint8 (H, W, 3) RGB.
-        index: index of the image in the batch.
+        image: input of the network at this index of the batch, uint8 (H, W, 3) RGB.
         width: width of the whole picture, pixels.
 
     Paper: Sec. 5.4.3, Fig. 8.
@@ -191,19 +244,19 @@ def captioned(tile: Image, text: str) -> Image:
     return caption(framed, text, class_colour(4))
 
 
-def sheet(tiles: Sequence[Image], columns: int, gap: int = 6) -> Image:
+def sheet(tiles: Sequence[Image], columns: int) -> Image:
     """Arrange pictures in rows."""
     if not tiles:
         return np.full((1, 1, 3), _GROUND, np.uint8)
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    width = max(sum(tile.shape[1] for tile in row) + gap * (len(row) - 1) for row in rows)
+    width = max(sum(tile.shape[1] for tile in row) + _GAP * (len(row) - 1) for row in rows)
     heights = [max(tile.shape[0] for tile in row) for row in rows]
-    whole = np.full((sum(heights) + gap * (len(rows) - 1), width, 3), _GROUND, np.uint8)
+    whole = np.full((sum(heights) + _GAP * (len(rows) - 1), width, 3), _GROUND, np.uint8)
     top = 0
     for row, height in zip(rows, heights, strict=True):
         left = 0
         for tile in row:
             whole[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-            left += tile.shape[1] + gap
-        top += height + gap
+            left += tile.shape[1] + _GAP
+        top += height + _GAP
     return whole

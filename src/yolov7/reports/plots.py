@@ -143,8 +143,7 @@ def confusion_plot(matrix: ConfusionMatrix) -> str:
         axes.tick_params(which="both", length=0)
         axes.grid(visible=False)
         axes.grid(visible=True, axis="both", which="minor", color=LIGHT["line"], linewidth=0.5)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        axes.spines[:].set_visible(False)
         axes.axhline(rows - 1.5, color=LIGHT["muted"], linewidth=0.8)  # the background's row and column
         axes.axvline(rows - 1.5, color=LIGHT["muted"], linewidth=0.8)
         return svg_of(figure)

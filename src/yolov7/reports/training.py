@@ -13,9 +13,9 @@ from yolov7.evaluation.run import Evaluation
 from yolov7.reports import plots
 from yolov7.reports.evaluation import evaluation_sections
 from yolov7.reports.history import best_epoch, value
-from yolov7.reports.page import Cell, Page, Tile, number, percent
+from yolov7.reports.page import Page, Row, Tile, number, percent
+from yolov7.reports.pictures import Picture
 from yolov7.text import plural
-from yolov7.types import Image
 
 _COLUMNS = (
     ("box", "box", 4),
@@ -43,21 +43,17 @@ def training_report(
     evaluation: Evaluation | None = None,
     training: Dataset | None = None,
     validation: Dataset | None = None,
-    pictures: Sequence[tuple[str, str, Image]] = (),
+    pictures: Sequence[Picture] = (),
 ) -> str:
     """The page as HTML: complete after the first epoch, and before it.
 
     Args:
-        title: network and data set.
-        subtitle: sentence below the title.
         facts: names and values of the network, the data and the machine.
         configuration: all settings; mappings may be nested.
         history: a row per epoch: ``epoch`` and, as far as known, ``box``, ``objectness``, ``classes``,
             ``total``, ``AP``, ``AP50`` (fractions), ``learning_rate``, ``images_per_second``, ``seconds``.
         evaluation: evaluation of the network that is kept.
-        training: training set.
-        validation: validation set.
-        pictures: heading, caption and pixels of each.
+        training, validation: data sets.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -146,7 +142,7 @@ def _data(page: Page, training: Dataset, validation: Dataset | None) -> None:
         tiles.append(Tile(kind, f"{len(dataset):,}", "images", note))
     page.tiles(tiles)
     most = max(1, int(counts[0].max(initial=0)))
-    rows: list[list[str | Cell]] = [
+    rows: list[Row] = [
         [
             name,
             number(int(counts[0][label]), bar=float(counts[0][label]) / most),
@@ -168,7 +164,7 @@ def class_counts(dataset: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
 def _epochs(page: Page, history: History) -> None:
     page.section("Epochs")
     columns = [column for column in _COLUMNS if _known(history, column[0])]
-    rows: list[list[str | Cell]] = [
+    rows: list[Row] = [
         [
             number(value(row, "epoch")),
             *(

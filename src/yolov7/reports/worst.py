@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from yolov7.text import plural
 from yolov7.types import Image
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(NamedTuple):
     """Meaning, frame colour and dash of an outcome."""
 
     meaning: str
@@ -56,13 +55,7 @@ def in_words(judgement: Judgement, names: Sequence[str]) -> str:
 
 
 def picture(judgement: Judgement, image: Image, names: Sequence[str]) -> str:
-    """Draw an image as SVG, with frames around objects and labels on mistakes.
-
-    Args:
-        judgement: matches of the image's objects and detections.
-        image: uint8 (H, W, 3) RGB.
-        names: class names by label.
-    """
+    """Draw an image, uint8 (H, W, 3) RGB, as SVG, with frames around objects and labels on mistakes."""
     import cv2
 
     height, width = image.shape[:2]
@@ -81,18 +74,15 @@ def picture(judgement: Judgement, image: Image, names: Sequence[str]) -> str:
         for box, style, text in frames
         if style is not RIGHT and (place := places.take(box, 0.6 * letters * len(text)))
     ]
-    return (
-        templates()
-        .get_template("worst.svg")
-        .render(
-            image=data_uri(image),
-            width=width,
-            height=height,
-            letters=round(letters, 1),
-            line=round(max(1.5, math.sqrt(width * height) / 330), 1),
-            frames=frames[::-1],
-            labels=labels,
-        )
+    template = templates().get_template("worst.svg")
+    return template.render(
+        image=data_uri(image),
+        width=width,
+        height=height,
+        letters=round(letters, 1),
+        line=round(max(1.5, math.sqrt(width * height) / 330), 1),
+        frames=frames[::-1],
+        labels=labels,
     )
 
 

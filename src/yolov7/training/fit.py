@@ -27,7 +27,7 @@ from yolov7.models.parts import own_parts
 from yolov7.plugins import assignment_for
 from yolov7.quiet import errors_only
 from yolov7.reports.board import Board
-from yolov7.reports.gallery import Picture, gallery, write_pictures
+from yolov7.reports.pictures import Picture, gallery, write_pictures
 from yolov7.reports.plots import require_matplotlib
 from yolov7.reports.training import training_report
 from yolov7.samples.loader import TrainingLoader, explaining_lost_workers
