@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from yolov7.reproduce.improvement import TABLE_IMPROVEMENTS, with_improvements
-from yolov7.reproduce.result import Line, Number
+from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.reproduce.table import reproduce_table
 from yolov7.reproduce.tables import TABLE_1
 
@@ -47,9 +47,10 @@ def test_numbers_that_round_to_nothing_are_not_compared() -> None:
         Number("AP", "measured", 1.25),
         Number("fps", "measured", 60.0),
     )
-    lines = [Line("base", "a", 64, small), Line("aux", "b", 64), Line("partial aux", "c", 64, large)]
-    shown, notes = with_improvements("table8", lines)
-    assert shown[:3] == tuple(lines)
-    assert numbers_of(shown[3]) == {("AP", "measured"): -0.25, ("fps", "measured"): 20.0}
-    assert len(notes) == 1
-    assert with_improvements("table8", lines[:2]) == (tuple(lines[:2]), ())
+    lines = (Line("base", "a", 64, small), Line("aux", "b", 64), Line("partial aux", "c", 64, large))
+    shown = with_improvements(Reproduction("table8", "a title", lines, ("a note",)))
+    assert shown.lines[:3] == lines
+    assert numbers_of(shown.lines[3]) == {("AP", "measured"): -0.25, ("fps", "measured"): 20.0}
+    assert (shown.notes[0], len(shown.notes)) == ("a note", 2)
+    without = Reproduction("table8", "a title", lines[:2])
+    assert with_improvements(without) == without

@@ -101,7 +101,18 @@ def reproduce(name: str, /, *, options: ReproduceOptions = ReproduceOptions()) -
     elif name == "table10":
         _present(_table_10(options, checkpoints), options)
     elif options.train is None:
-        _present(_table(tables[name], options, checkpoints, photos), options)
+        from yolov7.reproduce.table import reproduce_table
+
+        result = reproduce_table(
+            tables[name],
+            weights=checkpoints,
+            data=options.data,
+            photos=photos,
+            device=options.device,
+            released_mapping=options.released_mapping,
+            say=say,
+        )
+        _present(result, options)
     else:
         _ablation(tables[name], options, photos)
 
@@ -114,11 +125,7 @@ def _present(result: Reproduction, options: ReproduceOptions) -> None:
 
 
 def _known_name(wanted: str, known: list[str]) -> str:
-    """Name of the requested table or figure.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Name of the requested table or figure; a UsageError if there is none."""
     name = wanted.lower().replace(" ", "").replace("-", "").replace("_", "")
     if name not in known:
         raise UsageError(
@@ -181,7 +188,7 @@ def _figure_8(options: ReproduceOptions, checkpoints: Sequence[str], photos: Seq
 
 
 def _table_10(options: ReproduceOptions, checkpoints: Sequence[str]) -> Reproduction:
-    from yolov7.reproduce.precision import reproduce_table_10
+    from yolov7.reproduce.table import reproduce_table_10
 
     if len(checkpoints) > 1:
         raise UsageError("table10 measures one checkpoint", found=", ".join(checkpoints))
@@ -194,29 +201,15 @@ def _table_10(options: ReproduceOptions, checkpoints: Sequence[str]) -> Reproduc
     )
 
 
-def _table(
-    table: Table, options: ReproduceOptions, checkpoints: Sequence[str], photos: Sequence[Image]
-) -> Reproduction:
-    from yolov7.reproduce.table import reproduce_table
-
-    return reproduce_table(
-        table,
-        weights=checkpoints,
-        data=options.data,
-        photos=photos,
-        device=options.device,
-        released_mapping=options.released_mapping,
-        say=say,
-    )
-
-
 def _ablation(table: Table, options: ReproduceOptions, photos: Sequence[Image]) -> None:
-    from yolov7.reproduce.ablation import Settings, last_weights, train_ablation
+    from yolov7.reproduce.ablation import last_weights, train_ablation
     from yolov7.reproduce.figure8 import draw_figure_8
     from yolov7.training.config import TrainConfig
 
+    out = options.out or Path("runs", table.name)
     base = TrainConfig(
         data=options.train,
+        out=out,
         split=options.split,
         val_split=options.val_split,
         epochs=options.epochs,
@@ -227,9 +220,10 @@ def _ablation(table: Table, options: ReproduceOptions, photos: Sequence[Image]) 
         report=False,
         accelerator="auto" if options.device is None else "cpu" if options.device == "cpu" else "gpu",
     )
-    settings = Settings(base, options.seeds, options.processes, options.out or Path("runs", table.name))
-    _present(train_ablation(table, settings, say=say, progress=not is_quiet()), options)
+    result = train_ablation(
+        table, base, seeds=options.seeds, processes=options.processes, say=say, progress=not is_quiet()
+    )
+    _present(result, options)
     if photos:
-        labelled = [(row.label, path) for row, path in last_weights(table, settings)]
-        for path in draw_figure_8(labelled, photos, settings.out):
+        for path in draw_figure_8(last_weights(table, out), photos, out):
             say(f"objectness maps: {path}")

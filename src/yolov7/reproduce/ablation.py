@@ -11,7 +11,7 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -26,7 +26,7 @@ from yolov7.models.architecture import scale
 from yolov7.reproduce.counting import complexity
 from yolov7.reproduce.improvement import with_improvements
 from yolov7.reproduce.result import Line, Number, Reproduction
-from yolov7.reproduce.table import from_paper
+from yolov7.reproduce.table import Say, from_paper
 from yolov7.reproduce.tables import Row, Table
 from yolov7.text import plural
 from yolov7.training.config import TrainConfig
@@ -34,34 +34,20 @@ from yolov7.training.fit import train
 from yolov7.training.keeper import LAST, METRICS
 from yolov7.training.record import CONFIG
 
-Say = Callable[[str], None]
 MEASURED = ("AP", "AP50", "AP75")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Settings that all rows of an ablation share.
-
-    Attributes:
-        base: configuration of every run, apart from the changes of its row.
-        seeds: runs per row; their seeds are 0, 1, 2...
-        processes: runs at a time; default: one per GPU. On a CPU they share its cores.
-        out: directory of all runs.
-    """
-
-    base: TrainConfig
-    seeds: int = 1
-    processes: int | None = None
-    out: Path = Path("runs/reproduce")
-
-
-@dataclass(frozen=True)
 class Run:
-    """A training run of a row."""
+    """A training run of a row; `out` is the directory of all runs."""
 
     row: Row
     seed: int
-    directory: Path
+    out: Path
+
+    @property
+    def directory(self) -> Path:
+        return self.out / slug(self.row.label) / f"seed-{self.seed}"
 
     @property
     def history(self) -> list[dict[str, str]]:
@@ -73,10 +59,23 @@ class Run:
             return []
 
 
-def train_ablation(table: Table, settings: Settings, *, say: Say, progress: bool = True) -> Reproduction:
+def train_ablation(
+    table: Table,
+    base: TrainConfig,
+    *,
+    seeds: int = 1,
+    processes: int | None = None,
+    say: Say,
+    progress: bool = True,
+) -> Reproduction:
     """Train every row with every seed, and report mean and spread beside the paper's numbers.
 
     The AP of a run is that of its last epoch: the best epoch, chosen on the validation set, would be biased.
+
+    Args:
+        base: configuration of every run, apart from the changes of its row; its `out` is for all runs.
+        seeds: runs per row; their seeds are 0, 1, 2...
+        processes: runs at a time; default: one per GPU. On a CPU they share its cores.
 
     Raises:
         UsageError: the table is not an ablation, or existing runs have other settings.
@@ -84,24 +83,20 @@ def train_ablation(table: Table, settings: Settings, *, say: Say, progress: bool
     """
     if not table.ablation:
         raise UsageError(f"{table.name} compares finished networks: there is nothing to train")
-    if settings.seeds < 1:
-        raise UsageError("seeds of an ablation", expected="1 or more", found=settings.seeds)
-    runs = [
-        Run(row, seed, settings.out / slug(row.label) / f"seed-{seed}")
-        for seed in range(settings.seeds)
-        for row in table.rows
-    ]
-    epochs = settings.base.epochs
+    if seeds < 1:
+        raise UsageError("seeds of an ablation", expected="1 or more", found=seeds)
+    out, epochs = Path(base.out), base.epochs
     assert epochs is not None
-    unfinished = [(run, _config(run, settings)) for run in runs if len(run.history) < epochs]
+    runs = [Run(row, seed, out) for seed in range(seeds) for row in table.rows]
+    unfinished = [(run, _config(run, base)) for run in runs if len(run.history) < epochs]
     for run in runs:
-        _require_same_settings(run, _config(run, settings))
+        _require_same_settings(run, _config(run, base))
     done = len(runs) - len(unfinished)
     say(
-        f"{plural(len(runs), 'run')} of {plural(epochs, 'epoch')} in {settings.out}"
+        f"{plural(len(runs), 'run')} of {plural(epochs, 'epoch')} in {out}"
         + f", {done} complete" * bool(done)
     )
-    processes = min(settings.processes or _processes(), max(1, len(unfinished)))
+    processes = min(processes or max(1, torch.cuda.device_count()), max(1, len(unfinished)))
     begun = time.monotonic()
     if processes == 1:
         for number, (run, config) in enumerate(unfinished, start=1):
@@ -109,7 +104,7 @@ def train_ablation(table: Table, settings: Settings, *, say: Say, progress: bool
             train(config, say=say, progress=progress)
     elif unfinished:
         _train_at_once(unfinished, processes, say)
-    return _report(table, runs, settings, processes, time.monotonic() - begun)
+    return _report(table, runs, base, processes, time.monotonic() - begun)
 
 
 def slug(label: str) -> str:
@@ -117,12 +112,17 @@ def slug(label: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
 
 
-def _config(run: Run, settings: Settings) -> TrainConfig:
+def last_weights(table: Table, out: Path) -> list[tuple[str, Path]]:
+    """Label of each row, and last weights of its first seed."""
+    return [(row.label, Run(row, 0, out).directory / LAST) for row in table.rows]
+
+
+def _config(run: Run, base: TrainConfig) -> TrainConfig:
     """Configuration of a run, which continues if it was interrupted."""
     config = replace(
-        settings.base,
+        base,
         model=run.row.architecture.name,
-        set=(*settings.base.set, *run.row.recipe),
+        set=(*base.set, *run.row.recipe),
         seed=run.seed,
         out=run.directory,
     )
@@ -147,11 +147,6 @@ def _require_same_settings(run: Run, config: TrainConfig) -> None:
 
 
 # -- several at a time ----------------------------------------------------------------------------------
-
-
-def _processes() -> int:
-    """Runs at a time: one per GPU, or one on the CPU."""
-    return max(1, torch.cuda.device_count())
 
 
 def _train_at_once(unfinished: Sequence[tuple[Run, TrainConfig]], processes: int, say: Say) -> None:
@@ -223,9 +218,8 @@ def _summary(run: Run) -> str:
 
 
 def _report(
-    table: Table, runs: Sequence[Run], settings: Settings, processes: int, seconds: float
+    table: Table, runs: Sequence[Run], base: TrainConfig, processes: int, seconds: float
 ) -> Reproduction:
-    base = settings.base
     lines = []
     for row in table.rows:
         network = scale(row.architecture, width=base.width, branch=base.width)
@@ -242,27 +236,16 @@ def _report(
         paper = tuple(number for number in from_paper(row) if number.quantity in MEASURED)
         lines.append(Line(row.label, row.architecture.name, size, (*numbers, *paper), row.note))
     data = Path(base.data).name if base.data is not None else ""
-    seeds = plural(settings.seeds, "seed")
+    seeds = plural(len({run.seed for run in runs}), "seed")
     width = f", {base.width:g} of the width" if base.width != 1 else ""
-    notes = [table.note] if table.note else []
-    notes.append(
+    hours = sum(float(epoch["seconds"]) for run in runs for epoch in run.history) / 3600
+    measured = (
         f"measured: {data}, {plural(base.epochs or 0, 'epoch')} at {lines[0].size}{width}, {seeds}; "
         "AP of the averaged weights after the last epoch (NMS IoU 0.6), mean and half of the spread."
     )
-    notes.append("The paper's numbers: the whole networks on COCO.")
-    notes.append(
-        f"{plural(len(runs), 'run')}, {sum(map(_hours, runs)):.2f} hours of training in all; "
+    took = (
+        f"{plural(len(runs), 'run')}, {hours:.2f} hours of training in all; "
         f"{seconds / 60:.0f} minutes now, {processes} at a time."
     )
-    shown, explained = with_improvements(table.name, lines)
-    return Reproduction(table.name, table.title, shown, (*notes, *explained))
-
-
-def _hours(run: Run) -> float:
-    return sum(float(epoch["seconds"]) for epoch in run.history) / 3600
-
-
-def last_weights(table: Table, settings: Settings) -> Iterator[tuple[Row, Path]]:
-    """Last weights of each row's first seed."""
-    for row in table.rows:
-        yield row, settings.out / slug(row.label) / "seed-0" / LAST
+    notes = (*table.notes, measured, "The paper's numbers: the whole networks on COCO.", took)
+    return with_improvements(Reproduction(table.name, table.title, tuple(lines), notes))

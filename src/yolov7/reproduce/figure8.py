@@ -25,9 +25,8 @@ def draw_figure_8(
 
     Args:
         weights: (label, checkpoint) of each network; only the training form has auxiliary heads.
-        photos: uint8 (H, W, 3) RGB.
+        photos: uint8 (H, W, 3) RGB, scaled to a longest side of `size` pixels, by default the checkpoint's.
         out: directory for figure8-1.jpg, figure8-2.jpg...
-        size: longest side of the scaled photos, pixels; default: the checkpoint's.
 
     Raises:
         CheckpointError: a checkpoint cannot be read.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from yolov7.reproduce.result import Line, Number
+from yolov7.reproduce.result import Line, Number, Reproduction
 from yolov7.reproduce.tables import Numbers
 
 RELATIVE = ("parameters_m", "gflops", "fps")
@@ -63,27 +62,28 @@ TABLE_IMPROVEMENTS: dict[str, tuple[Improvement, ...]] = {
 }
 
 
-def with_improvements(table: str, lines: Sequence[Line]) -> tuple[tuple[Line, ...], tuple[str, ...]]:
-    """Insert the paper's improvement rows into the lines of a table. -> lines, notes
+def with_improvements(table: Reproduction) -> Reproduction:
+    """Insert the paper's improvement rows, and a note on them, into a table.
 
     Numbers of the same source are compared. A network that is not built here has only the paper's numbers;
     computed ones are compared with those.
     """
-    improvements = {one.row: one for one in TABLE_IMPROVEMENTS.get(table, ())}
+    improvements = {one.row: one for one in TABLE_IMPROVEMENTS.get(table.name, ())}
     shown: list[Line] = []
-    for index, line in enumerate(lines):
+    for index, line in enumerate(table.lines):
         one = improvements.get(index)
         if one is None:
             shown.append(line)
             continue
         if isinstance(one.over, int):
-            base = lines[one.over]
+            base = table.lines[one.over]
         else:
             numbers = tuple(Number(name, "paper", value) for name, value in one.over.items())
             base = Line(one.label, "", line.size, numbers, "printed numbers only: it is not built here")
             shown.append(base)
         shown += [line, Line(f"improvement over {base.label}", "", line.size, _numbers(line, base, one))]
-    return tuple(shown), (NOTE,) if len(shown) > len(lines) else ()
+    explained = (NOTE,) if len(shown) > len(table.lines) else ()
+    return replace(table, lines=tuple(shown), notes=(*table.notes, *explained))
 
 
 def _numbers(line: Line, base: Line, improvement: Improvement) -> tuple[Number, ...]:

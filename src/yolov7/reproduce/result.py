@@ -33,14 +33,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table.
+    """A row of the table, and a remark on it.
 
-    Attributes:
-        label: as printed.
-        network: name of the architecture.
-        size: side of the input, pixels.
-        numbers: numbers in the order of their columns.
-        note: remark for the reader.
+    The label is as printed, the network is the name of the architecture, the size is the side of the input in
+    pixels; numbers are in the order of their columns.
     """
 
     label: str
@@ -54,11 +50,8 @@ class Line:
 class Reproduction:
     """A table of the paper, with our numbers in it.
 
-    Attributes:
-        name: name on the command line.
-        title: as printed.
-        lines: rows.
-        notes: remarks on all rows and on the measurement.
+    The name is that on the command line, the title is as printed; notes are remarks on all rows and on the
+    measurement.
     """
 
     name: str

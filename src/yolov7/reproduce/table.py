@@ -1,4 +1,4 @@
-"""Tables 1 to 9 without training: networks are counted; AP and speed are measured on demand."""
+"""Tables 1 to 10 without training: networks are counted; AP and speed are measured on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from yolov7.models.detector import create
 from yolov7.reproduce.counting import complexity
 from yolov7.reproduce.improvement import with_improvements
 from yolov7.reproduce.result import Line, Number, Reproduction
-from yolov7.reproduce.tables import Row, Table
+from yolov7.reproduce.tables import TABLE_10, Row, Table
 from yolov7.types import Image
 
 Say = Callable[[str], None]
@@ -40,23 +40,20 @@ def reproduce_table(
     """Count parameters and operations of a table's networks, and measure AP and speed on demand.
 
     Args:
-        table: one of Tables 1 to 9.
-        weights: checkpoints of its networks, to evaluate on `data`.
+        weights: checkpoints of the table's networks, to evaluate on `data`.
         data: data set, as for ``yolov7 val``.
         photos: uint8 (H, W, 3) RGB, to measure frames per second of each network on, fresh weights, batch 1.
         device: device of torch; default: a GPU if there is one.
         released_mapping: map boxes back as the published numbers were measured, half a pixel off.
-        say: called with progress messages.
 
     Raises:
         UsageError: weights without data, data without weights, or weights of a network without a row.
         CheckpointError, DataError: with file, line, expected and found.
     """
-    require_both(weights, data)
+    _require_both(weights, data)
     device = device or default_device()
     lines = [_counted(row) for row in table.rows]
-    notes = [table.note] if table.note else []
-    notes.append("computed: the network is built and counted by the paper's rule.")
+    notes = [*table.notes, "computed: the network is built and counted by the paper's rule."]
     for path in weights:
         name = load_checkpoint(path).model.architecture.name
         mine = [i for i, row in enumerate(table.rows) if row.architecture.name == name]
@@ -68,7 +65,10 @@ def reproduce_table(
         assert data is not None
         for i in mine:
             say(f"AP of {name} at {lines[i].size}")
-            lines[i] = _with(lines[i], _measured_ap(path, data, lines[i].size, device, released_mapping))
+            size = lines[i].size
+            metrics = evaluate(path, data, size=size, device=device, released_mapping=released_mapping)
+            percents = {each: round(100 * getattr(metrics, each), 1) for each in PERCENT}
+            lines[i] = _with(lines[i], *(Number(each, "measured", ap) for each, ap in percents.items()))
         way = "as released, half a pixel off" if released_mapping else "exactly"
         notes.append(
             f"AP measured: {Path(path).name} on {Path(data).name}, by the COCO protocol; boxes are mapped "
@@ -77,16 +77,59 @@ def reproduce_table(
     if photos:
         for i, row in enumerate(table.rows):
             say(f"frames per second of {row.architecture.name} at {row.pixels}")
-            lines[i] = _with(lines[i], (_fps(row, photos, device),))
+            lines[i] = _with(lines[i], _fps(row, photos, device))
         notes.append(
             f"fps measured: {_machine(device)}, torch {torch.__version__}, batch 1; network and decoding, "
             f"median of {len(photos)} photos whose long side is the size."
         )
-    shown, explained = with_improvements(table.name, lines)
-    return Reproduction(table.name, table.title, shown, (*notes, *explained))
+    return with_improvements(Reproduction(table.name, table.title, tuple(lines), tuple(notes)))
 
 
-def require_both(weights: object, data: object) -> None:
+def reproduce_table_10(
+    weights: str | os.PathLike[str] | None,
+    data: str | os.PathLike[str] | None,
+    *,
+    device: str | None = None,
+    released_mapping: bool = False,
+    say: Say,
+) -> Reproduction:
+    """Evaluate weights by precision and IoU threshold; without weights and data, return the paper's rows.
+
+    Raises:
+        UsageError: weights without data, or data without weights.
+        CheckpointError, DataError: with file, line, expected and found.
+    """
+    _require_both(weights, data)
+    network, size = "yolov7-x", 640
+    if weights is not None:
+        checkpoint = load_checkpoint(weights)
+        network, size = checkpoint.model.architecture.name, checkpoint.size
+    lines = []
+    for setting in TABLE_10:
+        label = f"{'half' if setting.half else 'single'}, IoU {setting.iou:.2f}"
+        numbers = [Number("AP", "paper", setting.AP)]
+        if weights is not None and data is not None:
+            say(f"{network}: {label}")
+            metrics = evaluate(
+                weights,
+                data,
+                half=setting.half,
+                iou=setting.iou,
+                device=device,
+                released_mapping=released_mapping,
+            )
+            numbers.append(Number("AP", "measured", round(100 * metrics.AP, 2)))
+        lines.append(Line(label, network, size, tuple(numbers)))
+    notes = ["The paper's numbers are YOLOv7-X on COCO val2017."]
+    if weights is not None and data is not None:
+        on_gpu = (device or default_device()).startswith("cuda")
+        kind = "float16" if on_gpu else "bfloat16, on a CPU"
+        notes.append(f"measured: {Path(weights).name} on {Path(data).name}; half is {kind}.")
+    title = "Comparison of different setting"
+    return with_improvements(Reproduction("table10", title, tuple(lines), tuple(notes)))
+
+
+def _require_both(weights: object, data: object) -> None:
     """Raise a UsageError if only one of weights and data is given."""
     if bool(weights) != (data is not None):
         raise UsageError(
@@ -113,19 +156,8 @@ def _counted(row: Row) -> Line:
     return Line(row.label, architecture.name, row.pixels, numbers, row.note)
 
 
-def _with(line: Line, numbers: tuple[Number, ...]) -> Line:
+def _with(line: Line, *numbers: Number) -> Line:
     return replace(line, numbers=line.numbers + numbers)
-
-
-def _measured_ap(
-    weights: str | os.PathLike[str],
-    data: str | os.PathLike[str],
-    size: int,
-    device: str,
-    released_mapping: bool,
-) -> tuple[Number, ...]:
-    metrics = evaluate(weights, data, size=size, device=device, released_mapping=released_mapping)
-    return tuple(Number(name, "measured", round(100 * getattr(metrics, name), 1)) for name in PERCENT)
 
 
 def _fps(row: Row, photos: Sequence[Image], device: str) -> Number:

@@ -10,7 +10,7 @@ Paper: Tables 1 to 10. Rows of networks that are not built here are left out.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 
@@ -56,54 +56,52 @@ class Table:
         title: as printed.
         rows: in the paper's order.
         ablation: whether its rows are to be trained under equal settings.
-        note: remark on all rows.
+        notes: remarks on all rows.
     """
 
     name: str
     title: str
     rows: tuple[Row, ...]
     ablation: bool = False
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def _table(name: str, title: str, *, ablation: bool = False, note: str = "") -> Table:
-    return Table(name, title, tuple(_rows(name)), ablation, note)
-
-
-def _rows(name: str) -> Iterator[Row]:
+def _table(name: str, title: str, *notes: str, ablation: bool = False) -> Table:
     text = files(__package__).joinpath("printed", f"{name}.csv").read_text(encoding="utf-8")
+    rows = []
     for cells in csv.DictReader(text.splitlines()):
         label, network = cells.pop("label"), find_architecture(cells.pop("network"))
         size, recipe, note = (cells.pop(column, "") for column in ("size", "recipe", "note"))
         numbers = {column: float(value) for column, value in cells.items() if value}
-        yield Row(label, network, numbers, int(size or 0), tuple(recipe.split()), note)
+        rows.append(Row(label, network, numbers, int(size or 0), tuple(recipe.split()), note))
+    return Table(name, title, tuple(rows), ablation, notes)
 
 
 TABLE_1 = _table(
     "table1",
     "Comparison of baseline object detectors",
-    note="YOLOv4, YOLOR-u5 and the YOLOv4-tiny networks are not built here; the rows of the first two are "
+    "YOLOv4, YOLOR-u5 and the YOLOv4-tiny networks are not built here; the rows of the first two are "
     "left out.",
 )
 TABLE_2 = _table(
     "table2",
     "Comparison of state-of-the-art real-time object detectors",
-    note="The paper's FPS are of a V100 with batch 1; its 79.8G parameters of YOLOR-W6 are a slip for 79.8M. "
+    "The paper's FPS are of a V100 with batch 1; its 79.8G parameters of YOLOR-W6 are a slip for 79.8M. "
     "YOLOX, PPYOLOE and YOLOv5 are not built here.",
 )
 TABLE_3 = _table("table3", "Ablation study on proposed model scaling", ablation=True)
 TABLE_4 = _table(
     "table4",
     "Ablation study on planned RepConcatenation model",
-    ablation=True,
-    note="The paper does not say where positions (a) to (e) of Fig. 6 are: they are our choice, so these "
+    "The paper does not say where positions (a) to (e) of Fig. 6 are: they are our choice, so these "
     "networks may differ from the paper's. The 3-stacked ELAN is YOLOv7-X's, whose AP in Table 1 is 52.9.",
+    ablation=True,
 )
 TABLE_5 = _table(
     "table5",
     "Ablation study on planned RepResidual model",
+    "The dark blocks of the backbone (CSPDarknet) are replaced, those of the neck stay.",
     ablation=True,
-    note="The dark blocks of the backbone (CSPDarknet) are replaced, those of the neck stay.",
 )
 TABLE_6 = _table("table6", "Ablation study on proposed auxiliary head", ablation=True)
 TABLE_7 = _table("table7", "Ablation study on constrained auxiliary head", ablation=True)
@@ -122,7 +120,7 @@ TABLE_9 = Table(
         replace(row, paper={name: row.paper[name] for name in row.paper if name not in _BY_SIZE})
         for row in sorted(TABLE_2.rows, key=_by_speed)
     ),
-    note="The paper's FPS are of a V100. Networks of others are not built here.",
+    notes=("The paper's FPS are of a V100. Networks of others are not built here.",),
 )
 
 TABLES = (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7, TABLE_8, TABLE_9)
