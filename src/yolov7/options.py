@@ -124,11 +124,9 @@ class NetworkOptions:
 
 
 def weight_file(weights: str, *, fresh: bool = False) -> str:
-    """Path of the weights that a user names; a released checkpoint is downloaded.
+    """Path of the weights that a user names, see :func:`yolov7.checkpoints.weights.find_weights`.
 
-    Args:
-        weights: see :func:`yolov7.checkpoints.weights.find_weights`.
-        fresh: `weights` is the name of a network, and is returned unchanged.
+    A released checkpoint is downloaded. If fresh, the name is that of a network, and returned unchanged.
 
     Raises:
         CheckpointError: there is no such file.

@@ -14,11 +14,7 @@ _NAMES = {"cat": "chelsea", "coffee": "coffee", "astronaut": "astronaut"}
 def photos(*, purpose: str) -> dict[str, Image]:
     """Read photos of a cat, a cup of coffee and an astronaut: name -> uint8 (H, W, 3) RGB.
 
-    Args:
-        purpose: feature that needs them, for the message.
-
-    Raises:
-        MissingDependencyError: scikit-image is not installed.
+    Without scikit-image, a MissingDependencyError names the feature that needs them (`purpose`).
     """
     try:
         from skimage import data

@@ -13,12 +13,11 @@ from torch import Tensor
 
 from yolov7.benchmark.result import Line, Timing
 from yolov7.errors import UsageError
-from yolov7.inference.predictor import Predictor
+from yolov7.inference.predictor import Predictor, raise_error
 from yolov7.inference.speed import call_seconds
 from yolov7.loading import find_artefact
 from yolov7.runtimes.formats import FORMATS
 from yolov7.runtimes.runtime import Runtime
-from yolov7.sources.frames import Frame
 
 HALF = "+half"
 """Suffix of a runtime's name for 16 bits."""
@@ -126,12 +125,9 @@ class Contender:
         return sum(images.shape[0] * images.shape[2] * images.shape[3] for images in self.inputs)
 
     def measure_round(self, paths: Sequence[str], batch: int, *, counts: bool) -> None:
-        """Time the network, single images and a stream.
+        """Time the network, single batches of image files, and a stream of them.
 
-        Args:
-            paths: image files, in whole batches.
-            batch: images per forward pass.
-            counts: record the times; otherwise the round only warms up.
+        The number of paths is a multiple of `batch`. A round that does not count only warms up.
         """
         self.call(self.inputs[0])  # the last contender's data is in the caches, its threads may still spin
         network = call_seconds(self.call, self.inputs, self.device)
@@ -149,12 +145,10 @@ class Contender:
     def result(
         self, rounds: int, images: int, batch: int, baseline: Sequence[float], floor: float | None
     ) -> Line:
-        """Line of the results.
+        """Line of the results, from the rounds that all contenders completed.
 
         Args:
-            rounds: rounds that all contenders completed.
-            images: images per round.
-            batch: images per forward pass.
+            images, batch: images per round, and per forward pass.
             baseline: images per second of the baseline, by round.
             floor: least seconds that any network needs for the images of a round; None if unknown.
         """
@@ -175,11 +169,6 @@ class Contender:
 def _seconds(predictor: Predictor, paths: Sequence[str], batch: int) -> float:
     """Time from files to boxes."""
     begun = time.perf_counter()
-    for _ in predictor.predict(list(paths), batch_size=batch, on_error=_raise):
+    for _ in predictor.predict(list(paths), batch_size=batch, on_error=raise_error):
         pass
     return time.perf_counter() - begun
-
-
-def _raise(frame: Frame) -> None:
-    assert frame.error is not None
-    raise frame.error

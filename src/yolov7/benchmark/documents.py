@@ -68,12 +68,7 @@ def notes(setting: Setting) -> list[str]:
 
 
 def to_markdown(result: Benchmark, picture: str | None = None) -> str:
-    """Write a part of a page.
-
-    Args:
-        result: results.
-        picture: link to the picture of the results.
-    """
+    """Write a part of a page; `picture` is a link to that of the results."""
     parts = [f"```\n{subject(result)}\n```"]
     if result.interrupted:
         parts.append("Ended early: there is more to measure.")
@@ -89,15 +84,9 @@ def to_markdown(result: Benchmark, picture: str | None = None) -> str:
 
 
 def rewrite(page: Path, result: Benchmark, picture: str | None = None) -> None:
-    """Replace the part of a page between the marks of the network, or append one.
+    """Replace the part between the network's marks in a Markdown file, or append one; see `to_markdown`.
 
-    Args:
-        page: Markdown file, created if it is missing.
-        result: results.
-        picture: link to the picture of the results.
-
-    Raises:
-        OutputError: the page cannot be read or written.
+    The file is created if it is missing. An OutputError says that it cannot be read or written.
     """
     begin, end = (f"<!-- benchmark of {result.variant}: {which} -->" for which in ("begin", "end"))
     try:

@@ -22,12 +22,10 @@ from yolov7.loading import load
 
 
 def fresh(weights: str, images: Sequence[str], batch: int, options: Mapping[str, Any]) -> Fresh:
-    """Measure a new process; twice if the network had to be converted the first time.
+    """Measure a new process on image files; twice if the network had to be converted the first time.
 
     Args:
         weights: checkpoint or artefact.
-        images: image files.
-        batch: images per forward pass.
         options: arguments of :func:`yolov7.load`.
 
     Raises:

@@ -7,12 +7,11 @@ for each size and batch:
 
 from __future__ import annotations
 
-import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ def benchmark(
         path, checkpoint = _open(weights, Path(folder), fresh)
         sizes = sizes or (checkpoint.size,)
         photos = _photos(images, count, Path(folder), sizes, batches)
-        pairs = itertools.product(dict.fromkeys(sizes), dict.fromkeys(batches))
+        pairs = product(dict.fromkeys(sizes), dict.fromkeys(batches))
         begun = (BenchmarkSetting(checkpoint, path, photos, *pair, where) for pair in pairs)
         settings, interrupted = _measure_all(begun, wanted, rounds, progress)
     return Benchmark(
@@ -153,16 +152,7 @@ def _libraries(wanted: Sequence[Wanted]) -> dict[str, str]:
 
 
 class BenchmarkSetting:
-    """Measurement of all runtimes at one size and batch size.
-
-    Args:
-        checkpoint: network.
-        path: its file.
-        photos: images to measure on.
-        size: longest side of the images, pixels.
-        batch: images per forward pass.
-        device: device of torch.
-    """
+    """Measurement of all runtimes at one size, the longest side of the images in pixels, and batch size."""
 
     def __init__(
         self, checkpoint: Checkpoint, path: Path, photos: Photos, size: int, batch: int, device: torch.device

@@ -41,10 +41,9 @@ class Timing:
         *,
         calls: bool = True,
     ) -> Timing:
-        """Summarise measured seconds.
+        """Summarise seconds of each call, by round.
 
         Args:
-            rounds: seconds of each call, by round.
             images: images per call.
             baseline: images per second of the baseline, by round.
             calls: whether calls have a latency of their own.

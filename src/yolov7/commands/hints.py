@@ -76,11 +76,7 @@ LISTS = frozenset({"--batches", "--classes", "--format", "--runtimes", "--save",
 
 
 def option_hint(option: str, known: Collection[str]) -> str:
-    """Suggest a replacement for an unknown option; "" if there is none.
-
-    Args:
-        option: option as typed; a value after ``=`` is ignored.
-        known: options of the command.
+    """Suggest one of the known options for an unknown one, as typed; "" if there is none.
 
     >>> option_hint("--conf-thres", ["--conf", "--iou"])
     'did you mean --conf?'

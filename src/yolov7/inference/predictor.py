@@ -112,7 +112,7 @@ class Predictor:
             SourceError: the image cannot be read.
             UsageError: not exactly one image, or an invalid threshold.
         """
-        results = self.predict(image, thresholds=thresholds, on_error=_raise, **changes)
+        results = self.predict(image, thresholds=thresholds, on_error=raise_error, **changes)
         found = list(islice(results, 2))
         if len(found) != 1:
             raise UsageError("expected one image", found="none" if not found else "several")
@@ -226,6 +226,7 @@ class _Prepared(NamedTuple):
     milliseconds: float
 
 
-def _raise(frame: Frame) -> None:
+def raise_error(frame: Frame) -> None:
+    """Callback for errors that are not to be passed over."""
     assert frame.error is not None
     raise frame.error
