@@ -167,7 +167,7 @@ def opener(deadline: Deadline | None = None) -> request.OpenerDirector:
 
 
 def failure(error: BaseException, timeout: float) -> str:
-    """Explain urllib's exception of an exchange, with its timeout in seconds, in plain words."""
+    """Explain a failed exchange in plain words: urllib's exception, and the exchange's timeout in seconds."""
     if isinstance(error, HTTPError):
         return f"the server answers {error.code} {error.reason}"
     if isinstance(error, URLError):

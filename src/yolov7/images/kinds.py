@@ -102,8 +102,7 @@ def find_reader(file: BinaryIO) -> type[ImageFile] | None:
         return None
     if start[4:8] == b"ftyp" and _AVIF is not None and _is_avif(start):
         return _AVIF
-    kind = foreign_kind(start)
-    if kind is not None:
+    if kind := foreign_kind(start):
         raise unsupported(kind)
     for magic, reader in _READERS.items():
         if start.startswith(magic):
@@ -130,16 +129,14 @@ def is_image(start: bytes) -> bool:
     return True
 
 
-def foreign_kind(start: bytes, path: Path | None = None) -> str | None:
-    """Name the unsupported image format of a file by its first bytes, then by its suffix; None for others.
+def foreign_kind(start: bytes) -> str | None:
+    """Name the unsupported image format of a file by its first bytes; None for any other file.
 
     >>> foreign_kind(b"%PDF-1.7")
     'PDF documents'
     """
-    for kind, pattern in _FOREIGN_STARTS.items():
-        if re.match(pattern, start, re.DOTALL):
-            return kind
-    return None if path is None else FOREIGN_SUFFIXES.get(path.suffix.lower())
+    kinds = (kind for kind, pattern in _FOREIGN_STARTS.items() if re.match(pattern, start, re.DOTALL))
+    return next(kinds, None)
 
 
 def left_out_as(path: Path) -> str:

@@ -20,8 +20,8 @@ def rectangular_batches(
 ) -> list[RectangularBatch]:
     """Sort images by height / width, and cut them into batches.
 
-    A batch is as high as its tallest image and as wide as its widest, of these (height, width), when their
-    long side is `size` pixels. Half a stride, the network's largest, is added before rounding up, as in the
+    `sizes` are (height, width). A batch is as high as its tallest image and as wide as its widest, at a long
+    side of `size` pixels. Half of the network's largest stride is added before rounding up, as in the
     published evaluation: 640 becomes up to 672. The last batch may have fewer images.
 
     >>> rectangular_batches([(480, 640), (640, 480)], 640, 32, batch_size=1)[0]

@@ -145,9 +145,9 @@ def transformed_boxes(boxes: Array, view: View) -> FloatArray:
 def visible_boxes(points: Array, starts: npt.NDArray[np.int64], view: View) -> FloatArray:
     """Bounding box in the image of the visible part of each polygon; zeros if nothing is visible.
 
-    Exact: the box of all visible parts of edges and of the window's corners inside the polygon. Corners on
-    the canvas, polygon by polygon (P, 2), and index of each one's first corner (N,); none is empty
-    -> float32 (N, 4).
+    Exact: the box of all visible parts of edges and of the window's corners inside the polygon.
+    (P, 2) corners on the canvas, polygon by polygon, and (N,) index of the first corner of each polygon, none
+    of which is empty -> float32 (N, 4).
     """
     if not len(starts) or len(view.window) < 3:
         return np.zeros((len(starts), 4), np.float32)
@@ -219,7 +219,7 @@ def survive(
 ) -> npt.NDArray[np.bool_]:
     """Whether each label is kept: its box is findable, and enough of its area is left. -> (N,).
 
-    Boxes (N, 4) before, on the canvas and clipped to it, and after, in the image of a view of this scale.
+    Boxes are (N, 4): before, on the canvas and clipped to it; after, in the image of a view of this scale.
     Those from a polygon survive with 1 % of their area instead of 10 %.
     """
     left = (after[:, 2:] - after[:, :2]).prod(axis=1)

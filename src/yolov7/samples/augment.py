@@ -20,9 +20,9 @@ def training_sample(
 ) -> Sample:
     """Make a random sample: image uint8 (size, size, 3), boxes in its pixels, labels; no polygons, no crowds.
 
-    The image of the index is always part of it, though perhaps outside its visible area. Pixels of invisible
-    images are not read; one that cannot be read is a SourceError. The same state of the generator gives the
-    same sample.
+    The image at `index` is always part of it, though perhaps outside its visible area. Pixels of invisible
+    images are not read; an image that cannot be read is a SourceError. All randomness comes from `rng`: its
+    same state gives the same sample.
     """
     reader = Reader(source)
     picture = _picture(reader, index, size, augmentation, rng)

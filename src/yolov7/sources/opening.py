@@ -63,9 +63,9 @@ class Source:
     def __init__(self, parts: Sequence[_Part], every: int = 1) -> None:
         self._parts = parts
         self._every = every
-        self.live = any(isinstance(part, Video | Webcam) and part.live for part in parts)
-        if self.live and len(parts) > 1:
-            live = [part.source for part in parts if isinstance(part, Video | Webcam) and part.live]
+        live = [part.source for part in parts if isinstance(part, Video | Webcam) and part.live]
+        self.live = bool(live)
+        if live and len(parts) > 1:
             raise UsageError(
                 "a camera or a live stream never ends: it must be the only source", found=", ".join(live[:3])
             )
@@ -88,7 +88,7 @@ class Source:
     def reduced(self, at_least: int) -> Source:
         """Return the same source with JPEG files decoded at 1/2, 1/4 or 1/8 of their size.
 
-        Their long sides keep `at_least` so many pixels: see :func:`yolov7.images.reading.read_image`.
+        Their long sides keep `at_least` pixels or more: see :func:`yolov7.images.reading.read_image`.
         Detections are still in pixels of the full image: ``Frame.size``.
         """
         return Source(

@@ -102,7 +102,7 @@ def still_file(path: Path, name: str) -> Still:
 
 
 class Delivery:
-    """Content of an image file, which `fetch` returns, dropped once it is decoded; named so in errors."""
+    """Content of an image file, fetched on demand and dropped once it is decoded; errors show its name."""
 
     def __init__(self, fetch: Callable[[], bytes], name: str) -> None:
         self._fetch, self._name = fetch, name
@@ -142,9 +142,9 @@ def picture_by_content(path: Path, name: str) -> Still | None:
             start = file.read(SNIFFED)
     except OSError as error:
         raise SourceError(f"cannot be opened: {error.strerror}", file=path) from error
-    foreign = path.suffix.lower() in FOREIGN_SUFFIXES
-    if is_image(start) and not (foreign and start.startswith(MAGICS)):  # many raw formats are TIFFs
+    by_suffix = FOREIGN_SUFFIXES.get(path.suffix.lower())
+    if is_image(start) and not (by_suffix and start.startswith(MAGICS)):  # many raw formats are TIFFs
         return still_file(path, name)
-    if kind := foreign_kind(start, path):
+    if kind := foreign_kind(start) or by_suffix:
         raise SourceError(unsupported(kind).message, file=path)
     return None
