@@ -38,72 +38,43 @@ class ClassReport:
 
 @dataclass(frozen=True)
 class BoxSizes:
-    """Sizes of a split's boxes, without crowds.
+    """Sizes of a split's boxes, without crowds: counts, then quantiles (0, 5, 25, 50, 75, 95 and 100 %)."""
 
-    Attributes:
-        small, medium, large: numbers of objects below 32 x 32 pixels, between, and above 96 x 96 (COCO).
-        widths, heights: 0, 5, 25, 50, 75, 95 and 100 % quantiles, pixels.
-        aspect_ratios: the same quantiles of width / height.
-        shares: the same quantiles of sqrt(box area / image area).
-    """
-
-    small: int
-    medium: int
-    large: int
-    widths: tuple[float, ...]
-    heights: tuple[float, ...]
-    aspect_ratios: tuple[float, ...]
-    shares: tuple[float, ...]
+    small: int  # number of objects below 32 x 32 pixels
+    medium: int  # between
+    large: int  # above 96 x 96 (COCO)
+    widths: tuple[float, ...]  # pixels
+    heights: tuple[float, ...]  # pixels
+    aspect_ratios: tuple[float, ...]  # width / height
+    shares: tuple[float, ...]  # sqrt(box area / image area)
 
 
 @dataclass(frozen=True)
 class AnchorReport:
-    """Fraction of boxes that a network's anchors match (`data.anchors.best_possible_recall`).
+    """Fraction of boxes that a network's anchors match (`data.anchors.best_possible_recall`)."""
 
-    Attributes:
-        variant: name of the network; related networks share its anchors.
-        size: training size, pixels.
-        recall: best possible recall, 0 to 1. Below 0.98, training fits new anchors.
-    """
-
-    variant: str
-    size: int
-    recall: float
+    variant: str  # name of the network; related networks share its anchors
+    size: int  # of the training images, pixels
+    recall: float  # best possible recall, 0 to 1. Below 0.98, training fits new anchors
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """Statistics of a split.
+    """Statistics of a split."""
 
-    Attributes:
-        name: name of the split: "train", "val2017", ...
-        images: number of readable images.
-        unlabelled: images without a label file.
-        empty: images without a box, unlabelled ones included.
-        boxes: number of boxes, without crowds.
-        crowds: number of crowd boxes.
-        outlines: number of boxes with a polygon.
-        image_sizes: the five most frequent (height, width), with the number of images.
-        classes: frequency of each class, in label order.
-        box_sizes: sizes of the boxes; None without boxes.
-        anchors: fit of the networks' anchors; empty without boxes.
-        left_out: counts of what was left out, by reason.
-        summary: line that train and val print.
-    """
-
-    name: str
-    images: int
-    unlabelled: int
-    empty: int
-    boxes: int
-    crowds: int
-    outlines: int
-    image_sizes: tuple[tuple[tuple[int, int], int], ...]
-    classes: tuple[ClassReport, ...]
-    box_sizes: BoxSizes | None
-    anchors: tuple[AnchorReport, ...]
-    left_out: tuple[LeftOut, ...]
-    summary: str
+    name: str  # "train", "val2017", ...
+    images: int  # number of readable images
+    unlabelled: int  # images without a label file
+    empty: int  # images without a box, unlabelled ones included
+    boxes: int  # number of boxes, without crowds
+    crowds: int  # number of crowd boxes
+    outlines: int  # number of boxes with a polygon
+    image_sizes: tuple[tuple[tuple[int, int], int], ...]  # five most frequent (height, width), with counts
+    classes: tuple[ClassReport, ...]  # in label order
+    box_sizes: BoxSizes | None  # None without boxes
+    anchors: tuple[AnchorReport, ...]  # fit of the networks' anchors; empty without boxes
+    left_out: tuple[LeftOut, ...]  # counts of what was left out, by reason
+    summary: str  # line that train and val print
 
 
 @dataclass(frozen=True)
@@ -117,24 +88,16 @@ class Duplicate:
 class DataReport:
     """Statistics and defects of a data set.
 
-    Attributes:
-        path: inspected file or folder.
-        kind: coco, yolo or voc.
-        names: class names by label.
-        splits: report of each readable split.
-        defects: defects of all splits, each once.
-        duplicates: images that occur more than once within a split.
-        leaks: images shared by several splits, which make validation results too good. A split that is the
-            union of others, such as trainval, is ignored.
+    Leaks make validation results too good. A split that is the union of others, such as trainval, has none.
     """
 
-    path: str
-    kind: str
-    names: tuple[str, ...]
-    splits: tuple[SplitReport, ...]
-    defects: tuple[Defect, ...]
-    duplicates: tuple[Duplicate, ...]
-    leaks: tuple[Duplicate, ...]
+    path: str  # inspected file or folder
+    kind: str  # coco, yolo or voc
+    names: tuple[str, ...]  # class names by label
+    splits: tuple[SplitReport, ...]  # report of each readable split
+    defects: tuple[Defect, ...]  # of all splits, each once
+    duplicates: tuple[Duplicate, ...]  # images that occur more than once within a split
+    leaks: tuple[Duplicate, ...]  # images shared by several splits
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values for json."""

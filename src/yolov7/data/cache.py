@@ -51,15 +51,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CachedDataset(ScaledDataset):
-    """Data set whose scaled images are read-only views of a pack, without a copy.
-
-    Attributes:
-        pack: scaled images.
-        numbers: (N,) number of each image in the pack.
-    """
+    """Data set whose scaled images are read-only views of a pack, without a copy."""
 
     pack: Pack
-    numbers: tuple[int, ...]
+    numbers: tuple[int, ...]  # (N,) number of each image in the pack
 
     def pixels(self, index: int) -> Image:
         """Look up a scaled image. -> uint8 (H, W, 3) RGB.

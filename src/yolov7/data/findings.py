@@ -61,10 +61,7 @@ class LeftOut:
 
 
 class Findings:
-    """Record of defects and omissions, shared by all readers of one data set.
-
-    Args:
-        defects: defects known before.
+    """Record of defects and omissions, shared by all readers of one data set; begins with known `defects`.
 
     >>> findings = Findings()
     >>> findings.warning("a.txt", "not utf-8: read as latin-1")

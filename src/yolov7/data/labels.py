@@ -56,23 +56,14 @@ class LabelledImage:
 
 @dataclass(eq=False)
 class LabelCollector:
-    """Collector of one image's labels: keeps valid ones and reports the others.
+    """Collector of one image's labels: keeps valid ones and reports the others."""
 
-    Attributes:
-        path: image file.
-        image_id: id in the data set.
-        size: (height, width) of the image.
-        file: label file.
-        findings: record of defects.
-        line_of: function that turns a `place` into a line of the label file; called for listed defects only.
-    """
-
-    path: Path
+    path: Path  # of the image
     image_id: int | str
-    size: tuple[int, int]
-    file: Path
+    size: tuple[int, int]  # (height, width) of the image
+    file: Path  # with the labels
     findings: Findings
-    line_of: Callable[[int], int] = int
+    line_of: Callable[[int], int] = int  # turns a `place` into a line of the file; for listed defects only
     _rows: list[tuple[tuple[float, ...], int, bool, float, FloatArray | None]] = field(default_factory=list)
     _seen: set[tuple[float, ...]] = field(default_factory=set)
 

@@ -18,13 +18,9 @@ REPLACED = "it was replaced by one of another size"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScaledDataset(Dataset):
-    """Data set whose images are shrunk on reading; sizes and labels are in pixels of the shrunk images.
+    """Data set whose images are shrunk on reading; sizes and labels are in pixels of the shrunk images."""
 
-    Attributes:
-        source_sizes: (height, width) of each image in its file.
-    """
-
-    source_sizes: tuple[tuple[int, int], ...]
+    source_sizes: tuple[tuple[int, int], ...]  # (height, width) of each image in its file
 
     def pixels(self, index: int) -> Image:
         """Read and shrink an image. -> uint8 (H, W, 3) RGB.

@@ -53,25 +53,15 @@ _MEANT = {
 
 @dataclass(frozen=True)
 class Description:
-    """Class names and splits of a YOLO data set.
+    """Class names and splits of a YOLO data set."""
 
-    Attributes:
-        file: the file that describes it.
-        names: class names by label.
-        splits: folders, files, lists and globs of each split.
-        bases: candidate base folders of relative paths, most likely first.
-        lines: line of each key in the file.
-        keypoints: kpt_shape, (points, values per point), if the labels have keypoints.
-        defects: problems of the file that do not prevent its use.
-    """
-
-    file: Path
-    names: tuple[str, ...]
-    splits: Mapping[str, tuple[str, ...]]
-    bases: tuple[Path, ...]
-    lines: dict[str, int] = field(default_factory=dict)
-    keypoints: tuple[int, int] | None = None
-    defects: tuple[Defect, ...] = ()
+    file: Path  # that describes it
+    names: tuple[str, ...]  # class names by label
+    splits: Mapping[str, tuple[str, ...]]  # folders, files, lists and globs of each split
+    bases: tuple[Path, ...]  # candidate base folders of relative paths, most likely first
+    lines: dict[str, int] = field(default_factory=dict)  # of each key in the file
+    keypoints: tuple[int, int] | None = None  # kpt_shape, (points, values per point), if there are keypoints
+    defects: tuple[Defect, ...] = ()  # problems of the file that do not prevent its use
 
 
 def describe_yaml(file: Path) -> Description:

@@ -39,10 +39,13 @@ def find_layout(path: Path) -> Layout | None:
         describe = _DESCRIBERS.get(file.suffix.lower())
         return None if describe is None else layout_of(path, describe(file))
     folders = _split_folders(path)
-    names = _file_of_names(path, folders.values())
-    if names is None or not folders:
+    file = _file_of_names(path, folders.values())
+    if file is None or not folders:
         return None
-    return layout_of(path, _describe_folders(names, folders))
+    findings = Findings()
+    names = read_names(file, findings)
+    splits = {split: (str(folder.absolute()),) for split, folder in folders.items()}
+    return layout_of(path, Description(file, names, splits, (Path(),), defects=findings.defects))
 
 
 def what_is_missing(path: Path) -> str | None:
@@ -112,10 +115,3 @@ def _file_of_names(path: Path, folders: Iterable[Path]) -> Path | None:
     places += [place for folder in folders for place in (folder, folder.parent, folder.parent / "labels")]
     usual = (place / name for place in places for name in _NAME_FILES)
     return next((file for file in usual if is_file(file)), next(iter(sorted(path.glob("*.names"))), None))
-
-
-def _describe_folders(file: Path, folders: dict[str, Path]) -> Description:
-    findings = Findings()
-    names = read_names(file, findings)
-    splits = {split: (str(folder.absolute()),) for split, folder in folders.items()}
-    return Description(file, names, splits, (Path(),), defects=findings.defects)
