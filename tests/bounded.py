@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ def peak():
 """The most memory that a process had, for scripts of tests; Linux only."""
 
 _PROLOGUE = """
-import json, sys, resource
+import json, math, resource, sys, time
 def status(key):
     with open("/proc/self/status") as file:
         return 1024 * int(next(line for line in file if line.startswith(key)).split()[1])
 import cv2, torch, yolov7.images.reading
-memory, *arguments = sys.argv[1:]
+memory, seconds, *arguments = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_AS, (status("VmSize") + int(memory),) * 2)
+resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + float(seconds)),) * 2)
 """
 _EPILOGUE = """
 print(json.dumps([answer, status("VmHWM")]))
@@ -45,16 +47,18 @@ def run_bounded(code: str, *arguments: object, memory: int = 1_500_000_000, seco
         code: Python.
         arguments: for the code.
         memory: bytes of address space beyond what the imported libraries take.
-        seconds: after which it has failed.
+        seconds: of the processor, beyond the imports, after which it has failed.
 
     Raises:
         AssertionError: it failed, or took too long or too much.
     """
-    command = [sys.executable, "-c", _PROLOGUE + code + _EPILOGUE, str(memory), *map(str, arguments)]
+    script = _PROLOGUE + code + _EPILOGUE
+    command = [sys.executable, "-c", script, *map(str, (memory, seconds, *arguments))]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20 * seconds, check=False)
     except subprocess.TimeoutExpired:
-        raise AssertionError(f"not done after {seconds} s") from None
+        raise AssertionError(f"not done after {20 * seconds} s") from None
+    assert -done.returncode not in (signal.SIGXCPU, signal.SIGKILL), f"more than {seconds} s of the processor"
     assert done.returncode == 0, done.stderr
     assert not done.stderr, done.stderr
     answer, peak = json.loads(done.stdout)
