@@ -18,7 +18,7 @@ from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.errors import CheckpointError, MismatchedCheckpointError, UnsafeCheckpointError
 from yolov7.models.detector import create
 from yolov7.models.zoo import find_architecture
-from yolov7.tensor_files.sniff import open_file
+from yolov7.tensor_files.reading import open_file
 
 
 @pytest.fixture(scope="module")

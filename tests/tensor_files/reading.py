@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from yolov7.tensor_files.reading import read_file
-from yolov7.tensor_files.sniff import open_file
+from yolov7.tensor_files.reading import open_file, read_file
 
 
 def read_checkpoint(path: Path) -> Any:

@@ -151,7 +151,7 @@ def test_damaged_files(kind: str, tmp_path: Path) -> None:
 
 def test_the_audit_hears(tmp_path: Path, audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would tell if a name in a file were imported."""
-    reader = "yolov7.tensor_files.reading.read_zip"
+    reader = "yolov7.tensor_files.reading.read_pickle"
     monkeypatch.setattr(reader, lambda *_: __import__("missing_module"))
     hostile.write_zip(tmp_path / "x.pt", hostile.GOOD_PICKLE)
     with pytest.raises(ModuleNotFoundError):

@@ -24,7 +24,7 @@ from tests.tensor_files import hostile
 from tests.tensor_files.reading import read_checkpoint
 from yolov7.errors import DamagedCheckpointError, UnsafeCheckpointError
 from yolov7.tensor_files import storages
-from yolov7.tensor_files.sniff import open_file, sniff
+from yolov7.tensor_files.reading import open_file, sniff
 from yolov7.tensor_files.tree import Foreign, Symbol, attributes_of, state_dict_of, walk
 
 FORMATS: dict[str, dict[str, Any]] = {

@@ -17,8 +17,7 @@ from yolov7.models.complexity import count_parameters
 from yolov7.models.detector import Detector, fuse
 from yolov7.models.head import ImplicitHead
 from yolov7.models.reparam import Reparameterizable, RepConv
-from yolov7.tensor_files.reading import read_file
-from yolov7.tensor_files.sniff import open_file
+from yolov7.tensor_files.reading import open_file, read_file
 from yolov7.text import printable
 
 Form = Literal["training", "deployed"]

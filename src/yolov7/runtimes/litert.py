@@ -25,7 +25,7 @@ from yolov7.runtimes.description import FILE, Description, ExportOptions
 from yolov7.runtimes.network import INPUT, OUTPUT, RowNetwork
 from yolov7.runtimes.runtime import ArtefactBackend, Runtime, library_errors, threads, to_float_array
 from yolov7.tensor_files.archive import Archive
-from yolov7.tensor_files.sniff import open_file
+from yolov7.tensor_files.reading import open_file
 from yolov7.untrusted.values import MAX_JSON, begins_with
 
 _MAGIC = b"TFL3"

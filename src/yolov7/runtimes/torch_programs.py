@@ -26,7 +26,7 @@ from yolov7.runtimes.description import KEY, Description, ExportOptions, Precisi
 from yolov7.runtimes.network import RowNetwork, exported, traced
 from yolov7.runtimes.runtime import ArtefactBackend, Runtime, library_errors, to_unit_range
 from yolov7.tensor_files.archive import Archive
-from yolov7.tensor_files.sniff import open_file
+from yolov7.tensor_files.reading import open_file
 from yolov7.untrusted import exported_graph, torchscript
 from yolov7.untrusted.program import Program
 from yolov7.untrusted.values import MAX_JSON, begins_with

@@ -2,7 +2,7 @@
 
 No step trusts the one before:
 
-    sniff.py         any file            -> its kind; `strangers.py` identifies other files
+    reading.py       any file            -> its kind, its contents; `strangers.py` identifies other files
     archive.py       the zip around it   -> records, checked for place, size and checksum
     unpickle.py      the pickle inside   -> plain data, tensors and records of objects (`tree.py`)
       machine.py                            the stack, the memo, and the budget of bytes and steps

@@ -17,7 +17,7 @@ _PER_ITEM = 128
 _MEMO_ENTRY = 128
 
 
-def refuse_persistent(pid: object) -> object:
+def _refuse_persistent(pid: object) -> object:
     """Refuse a persistent id: it refers to a storage, and a bare pickle has none."""
     raise DamagedCheckpointError("refers to a storage outside of the pickle", found=describe(pid))
 
@@ -28,6 +28,7 @@ class Machine:
     Args:
         data: one pickle or several, one after the other.
         persistent: maps a persistent id to the storage that it stands for.
+        part: the part of the file that `data` is, for messages.
 
     Attributes:
         position: index of the next byte of ``data``.
@@ -36,9 +37,16 @@ class Machine:
         left: rest of the budget.
     """
 
-    def __init__(self, data: bytes, persistent: Callable[[object], object] = refuse_persistent) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        persistent: Callable[[object], object] = _refuse_persistent,
+        part: str = "the file",
+    ) -> None:
         self.data = data
         self.persistent = persistent
+        self.part = part
         self.position = 0
         self.left = BUDGET
         self.clear()

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from yolov7.errors import DamagedCheckpointError
 from yolov7.tensor_files.archive import Archive
-from yolov7.tensor_files.sniff import MAGIC_NUMBER
 from yolov7.tensor_files.storages import Storage, ViewAllowance, element_type, typed, whole
 from yolov7.tensor_files.tree import Symbol, describe, name_of
 from yolov7.tensor_files.unpickle import MAX_PICKLE, Unpickler
 
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+"""First number in a file of torch before version 1.6."""
 _PROTOCOL_VERSION = 1001
 
 
@@ -58,12 +59,6 @@ class _StorageId(NamedTuple):
 
 
 # Since torch 1.6.
-
-
-def read_zip(archive: Archive) -> object:
-    """Read the tree of a file that torch wrote since 1.6."""
-    archive.check()
-    return read_pickle(archive)
 
 
 def read_pickle(archive: Archive, part: str = "data") -> object:

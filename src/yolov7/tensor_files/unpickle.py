@@ -8,10 +8,9 @@ whatever it says. ``opcodes.py`` has the opcodes, protocols 0 to 5.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 
 from yolov7.errors import DamagedCheckpointError, UnsafeCheckpointError
-from yolov7.tensor_files.machine import Machine, refuse_persistent
+from yolov7.tensor_files.machine import Machine
 from yolov7.tensor_files.opcodes import HANDLERS
 from yolov7.tensor_files.tree import check_finite
 from yolov7.text import printable
@@ -26,24 +25,9 @@ _MALFORMED = (IndexError, KeyError, TypeError, ValueError, OverflowError, Runtim
 
 
 class Unpickler(Machine):
-    """Reader of consecutive pickles.
+    """Reader of consecutive pickles."""
 
-    Args:
-        data: the bytes.
-        persistent: maps a persistent id to the storage that it stands for.
-        part: the part of the file that `data` is, for messages.
-    """
-
-    def __init__(
-        self,
-        data: bytes,
-        *,
-        persistent: Callable[[object], object] = refuse_persistent,
-        part: str = "the file",
-    ) -> None:
-        super().__init__(data, persistent)
-        self._at = 0
-        self._part = part
+    _at = 0  # position of the latest opcode
 
     def load(self) -> object:
         """Read the next pickle as a tree (``tree.py``); `position` is then behind it.
@@ -60,11 +44,11 @@ class Unpickler(Machine):
             check_finite(root)
             return root
         except (UnsafeCheckpointError, DamagedCheckpointError) as error:
-            message = f"{error.message} (byte {self._at} of {self._part})"
+            message = f"{error.message} (byte {self._at} of {self.part})"
             raise type(error)(message, expected=error.expected, found=error.found) from None
         except _MALFORMED as error:
             raise DamagedCheckpointError(
-                f"the pickle makes no sense at byte {self._at} of {self._part}",
+                f"the pickle makes no sense at byte {self._at} of {self.part}",
                 found=printable(f"{type(error).__name__}: {error}"),
             ) from error
         finally:

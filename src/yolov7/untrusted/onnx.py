@@ -12,7 +12,7 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
-from yolov7.tensor_files.sniff import open_file
+from yolov7.tensor_files.reading import open_file
 from yolov7.text import printable
 from yolov7.untrusted.values import damaged, refused
 

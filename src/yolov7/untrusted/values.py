@@ -13,7 +13,7 @@ from typing import Any
 
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UnsafeCheckpointError
 from yolov7.files import is_file
-from yolov7.tensor_files.sniff import open_file
+from yolov7.tensor_files.reading import open_file
 from yolov7.text import printable
 
 MAX_JSON = 4 * 2**20
