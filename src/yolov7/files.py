@@ -7,6 +7,7 @@ by :func:`replacing` from a block of code. A file that stays open, such as a vid
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import re
@@ -29,6 +30,15 @@ _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 
 # Unlike Path's methods, these are False for an invalid name: too long, or with a NUL in it.
 is_file, is_folder, exists = os.path.isfile, os.path.isdir, os.path.exists
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's content in hexadecimal, in little memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

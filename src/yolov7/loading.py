@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
@@ -81,35 +80,13 @@ def load(
     thresholds = Thresholds(conf, iou, max_detections, classes, agnostic)
     if size is not None:
         check_whole("image size in pixels", size)
-    network = _open(weights, fresh, runtime, size, device, parallel, half, trust)
-    in_flight = 1 if isinstance(network.backend, TorchBackend) else parallel
-    return Predictor(*network, thresholds, centred=centred, augment=augment, parallel=in_flight)
-
-
-class _Network(NamedTuple):
-    backend: Backend
-    names: tuple[str, ...]
-    size: int
-
-
-def _open(
-    weights: str | os.PathLike[str] | Checkpoint,
-    fresh: bool,
-    runtime: str | None,
-    size: int | None,
-    device: str | torch.device | None,
-    parallel: int,
-    half: bool,
-    trust: bool,
-) -> _Network:
-    if isinstance(weights, Checkpoint):
-        return _network(weights, None, runtime, size, device, parallel, half)
-    if fresh:
-        return _network(open_checkpoint(weights, fresh=True), None, runtime, size, device, parallel, half)
-    if (artefact := find_artefact(Path(weights))) is not None:
-        return _artefact(artefact, Path(weights), runtime, size, parallel, half, trust)
-    file = find_weights(weights)
-    return _network(open_checkpoint(file), file, runtime, size, device, parallel, half)
+    if not (fresh or isinstance(weights, Checkpoint)) and (found := find_artefact(Path(weights))) is not None:
+        network = _artefact(found, Path(weights), runtime, size, parallel, half, trust)
+    else:
+        network = _network(weights, fresh, runtime, size, device, parallel, half)
+    backend, names, size = network
+    in_flight = 1 if isinstance(backend, TorchBackend) else parallel
+    return Predictor(backend, names, size, thresholds, centred=centred, augment=augment, parallel=in_flight)
 
 
 def _artefact(
@@ -120,11 +97,10 @@ def _artefact(
     parallel: int,
     half: bool,
     trust: bool,
-) -> _Network:
-    """Open an exported artefact on its own runtime.
+) -> tuple[Backend, tuple[str, ...], int]:
+    """Open an exported artefact on its own runtime; returns it with its class names and image size.
 
-    Raises:
-        UsageError: it has another runtime or size.
+    Raises: UsageError: it has another runtime or size.
     """
     if wanted not in (None, "auto", found.name):
         raise UsageError("an artefact has a runtime of its own", expected=found.name, found=wanted)
@@ -135,19 +111,26 @@ def _artefact(
     description = backend.description
     if backend.shape is not None and size not in (None, description.size):
         raise UsageError("this artefact takes images of one size", expected=description.size, found=size)
-    return _Network(backend, description.names, description.size if size is None else size)
+    return backend, description.names, description.size if size is None else size
 
 
 def _network(
-    checkpoint: Checkpoint,
-    file: Path | None,
+    weights: str | os.PathLike[str] | Checkpoint,
+    fresh: bool,
     wanted: str | None,
     size: int | None,
     device: str | torch.device | None,
     parallel: int,
     half: bool,
-) -> _Network:
-    """Open a checkpoint on a runtime."""
+) -> tuple[Backend, tuple[str, ...], int]:
+    """Open a checkpoint on a runtime; returns the same as `_artefact`."""
+    file: Path | None = None
+    if isinstance(weights, Checkpoint):
+        checkpoint = weights
+    else:
+        if not fresh:
+            weights = file = find_weights(weights)
+        checkpoint = open_checkpoint(weights, fresh=fresh)
     backend: Backend
     size = checkpoint.size if size is None else size
     if wanted in (None, "torch"):
@@ -158,14 +141,13 @@ def _network(
     else:
         runtime = find_format(wanted)
         backend, _ = open_prepared(checkpoint, runtime, size, parallel=parallel, exact=not half)
-    return _Network(backend, checkpoint.names, size)
+    return backend, checkpoint.names, size
 
 
 def find_artefact(path: Path) -> Runtime | None:
     """Format of an artefact; None if the path is something else.
 
-    Raises:
-        CheckpointError: the path has the name of an artefact and does not exist; or the artefact is damaged.
+    Raises: CheckpointError: the path has an artefact's name and does not exist; or the artefact is damaged.
     """
     if exists(path):
         return artefact_at(path)
@@ -175,16 +157,9 @@ def find_artefact(path: Path) -> Runtime | None:
 
 
 def open_checkpoint(weights: str | os.PathLike[str], *, fresh: bool = False) -> Checkpoint:
-    """Open a checkpoint by any name that :func:`load` takes, and log its notes.
+    """Open a checkpoint by any name that :func:`load` takes, and log its notes; `fresh` as there.
 
-    Args:
-        weights: a weight file, the folder of a run, or the name of a released checkpoint.
-        fresh: ``weights`` is the name of a network, with fresh weights.
-
-    Raises:
-        CheckpointError: the file is missing or cannot be used.
-        DownloadError: a released checkpoint cannot be fetched.
-        ArchitectureError: there is no network of this name.
+    Raises: ArchitectureError: `fresh`, and there is no network of this name; others as there.
     """
     if fresh:
         network = find_architecture(os.fspath(weights))

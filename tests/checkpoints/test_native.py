@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tests.examples import examples
 from tests.own_parts import Gated, gated
 from yolov7 import plugins
-from yolov7.checkpoints import native, own_names
+from yolov7.checkpoints import native
 from yolov7.checkpoints.checkpoint import load_checkpoint
 from yolov7.checkpoints.description import architecture_from, describe
 from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError, OutputError
@@ -220,7 +220,7 @@ def test_whatever_tensors_a_file_has_the_answer_is_a_network_or_an_error_of_ours
     dtype = data.draw(st.sampled_from([torch.float32, torch.int64, torch.bool]))
     state[name] = torch.ones(shape).to(dtype)
     with contextlib.suppress(CheckpointError):
-        own_names.recover(state).model.float()
+        native.recover(state).model.float()
     with contextlib.suppress(CheckpointError):
         native.rebuild(state, described)[0].float()
 
@@ -236,3 +236,49 @@ def test_a_network_out_of_all_proportion_to_its_weights_is_refused(stem, size, t
     native.write(tmp_path / "a.safetensors", model, {"names": ["a"]})
     with pytest.raises(CheckpointError, match="out of all proportion"):
         load_checkpoint(tmp_path / "a.safetensors")
+
+
+def test_own_names_without_metadata(tiny):
+    again, _, notes = native.recover(tiny.state_dict())
+    assert again.architecture == tiny.architecture
+    assert notes == ()
+    again, _, notes = native.recover(fuse(tiny).state_dict())
+    assert again.deployed
+    assert again.architecture.name == "yolov7-tiny"
+    assert "taken as yolov7-tiny" in notes[0]
+    with pytest.raises(MismatchedCheckpointError, match="extra"):
+        native.recover(tiny.state_dict() | {"backbone.extra": torch.zeros(1)})
+    with pytest.raises(MismatchedCheckpointError, match="anchors"):
+        native.recover({"backbone.stem.0.conv.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize(("name", "width"), [("yolov7", 0.6), ("yolov7-w6", 0.25)])
+def test_own_names_of_another_width(name, width):
+    network = scale(find_architecture(name), width=width, branch=width)
+    again, _, notes = native.recover(create(network, classes=2).state_dict())
+    assert again.architecture == network
+    assert notes == (f"its channels are {width} times those of {name}",)
+
+
+@pytest.mark.parametrize(
+    "name", ["yolov7-tiny-silu", "yolor-csp", "yolov4-csp", "yolor-p6", "yolor-w6", "yolor-e6"]
+)
+def test_own_names_of_baselines_and_of_networks_that_never_had_implicit_vectors(name):
+    with torch.device("meta"):
+        state = create(name, classes=2).state_dict()
+    state["anchors"] = torch.tensor(find_architecture(name).anchors, dtype=torch.float32)
+    again, _, notes = native.recover(state)
+    assert again.architecture == find_architecture(name)
+    assert len(notes) == (name in ("yolov7-tiny-silu", "yolov4-csp"))
+
+
+def test_own_names_with_a_number_of_levels_that_no_network_has(tiny):
+    with pytest.raises(MismatchedCheckpointError, match="so many levels") as error:
+        native.recover(tiny.state_dict() | {"anchors": torch.ones(2, 3, 2)})
+    assert "3 or 4" in str(error.value)
+
+
+def test_levels_without_end_are_refused_before_their_anchors_become_numbers_of_python(tiny):
+    with pytest.raises(MismatchedCheckpointError, match="anchors make no sense") as error:
+        native.recover(tiny.state_dict() | {"anchors": torch.ones(65, 3, 2)})
+    assert "up to 64 levels" in str(error.value)

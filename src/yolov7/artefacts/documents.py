@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from yolov7.artefacts.verdict import Certificate, Check
-from yolov7.files import write_file
+from yolov7.files import sha256_of_file, write_file
 from yolov7.runtimes.description import Description
 from yolov7.text import plural
 
@@ -169,9 +169,9 @@ def document_paths(artefact: Path) -> tuple[Path, Path]:
 def sha256_of(artefact: Path) -> str:
     """SHA-256 of a file; of a directory: ``find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum``."""
     if artefact.is_file():
-        return _sha256(artefact)
+        return sha256_of_file(artefact)
     paths = sorted(f"./{path.relative_to(artefact).as_posix()}" for path in _files(artefact))
-    lines = "".join(f"{_sha256(artefact / path)}  {path}\n" for path in paths)
+    lines = "".join(f"{sha256_of_file(artefact / path)}  {path}\n" for path in paths)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -204,14 +204,6 @@ def machine() -> str:
 
 def _files(artefact: Path) -> list[Path]:
     return [artefact] if artefact.is_file() else [path for path in artefact.rglob("*") if path.is_file()]
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 # -- layout ---------------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@
     checkpoint.py   a file                  -> network, names, size, notes (`load_checkpoint`)
     readers.py      contents of a file      -> the network in it, by the reader of its family:
 
-      native.py       safetensors of ours: the network is described in the metadata (`description.py`)
-      own_names.py    our names without a description: the network is found by its tensors
+      native.py       safetensors of ours: the network is described in the metadata (`description.py`);
+                      our names without a description: the network is found by its tensors
       official.py     released names, by row (`rows.py`, `released_names.py`): likewise
 
     fitting.py      a network beside a file -> each tensor in its place, or a list of misfits

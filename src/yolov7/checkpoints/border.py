@@ -140,8 +140,7 @@ def one_line(text: object) -> str:
 def remembered(value: object, depth: int = MAX_DEPTH) -> Any:
     """Plain data of a file as JSON types; text is safe to show.
 
-    Raises:
-        DamagedCheckpointError: nested too deep, too long, or not plain data.
+    Raises: DamagedCheckpointError: nested too deep, too long, or not plain data.
     """
     if value is None or isinstance(value, bool):
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any
 
 from yolov7.errors import CheckpointError, DamagedCheckpointError, UsageError
@@ -21,8 +22,7 @@ _LONGEST_LIST = 64
 def describe(architecture: Architecture) -> dict[str, Any]:
     """Describe an architecture in JSON types: parts by name, user-defined ones by import path.
 
-    Raises:
-        CheckpointError: a part has no import path, so that no file could refer to it.
+    Raises: CheckpointError: a part has no import path, so that no file could refer to it.
     """
 
     def plain(value: Any) -> Any:
@@ -109,11 +109,8 @@ def _part(name: object) -> Any:
     )
 
 
-def _block(described: Mapping[str, Any]) -> Any:
-    return _rebuilt(Block, described)
-
-
 _width = whole(65_536)
+_block = partial(_rebuilt, Block)
 
 # Field name -> reader. Limits are far above any real network; without them a hostile file could make us build
 # forever.
@@ -121,7 +118,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "name": lambda name: safe_name(printable(name, LONGEST_NAME), "network"),
     "size": whole(4096),
     "stem": _each(_each(_width, 2)),
-    "stages": _each(lambda stage: _rebuilt(Stage, stage)),
+    "stages": _each(partial(_rebuilt, Stage)),
     "pool": _part,
     "neck": _each(_block),
     "neck_down": _part,

@@ -12,7 +12,6 @@ form: a whole zip file of ``torch.save`` with valid checksums, or torch's older 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import json
 import os
@@ -26,6 +25,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from yolov7.errors import DamagedCheckpointError, DownloadError
+from yolov7.files import sha256_of_file
 from yolov7.lock import locked
 from yolov7.tensor_files.archive import Archive
 from yolov7.web import failure, opener
@@ -222,42 +222,32 @@ def _check(part: _Part, sha256: str | None) -> None:
     try:
         if sha256 is None:
             _check_form(part.path)
-        else:
-            _check_sum(part.path, sha256)
+        elif (found := sha256_of_file(part.path)) != sha256.lower():
+            raise DownloadError(
+                "not the expected file", expected=f"SHA-256 {sha256}", found=f"SHA-256 {found}"
+            )
     except DownloadError:
         part.forget()
         raise
-
-
-def _check_sum(path: Path, sha256: str) -> None:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != sha256.lower():
-        raise DownloadError(
-            "not the expected file", expected=f"SHA-256 {sha256}", found=f"SHA-256 {digest.hexdigest()}"
-        )
 
 
 def _check_form(path: Path) -> None:
     expected = "a checkpoint of torch"
     with path.open("rb") as file:
         start = file.read(16)
-    if start.startswith(b"\x80"):  # a pickle: torch's format before zip files
-        return
-    if not start.startswith(b"PK"):  # often a Wi-Fi login page
-        raise DownloadError(
-            "the download is no checkpoint", expected=expected, found=f"a file that begins {start!r}"
-        )
-    try:
-        with path.open("rb") as file:
+        if start.startswith(b"\x80"):  # a pickle: torch's format before zip files
+            return
+        if not start.startswith(b"PK"):  # often a Wi-Fi login page
+            raise DownloadError(
+                "the download is no checkpoint", expected=expected, found=f"a file that begins {start!r}"
+            )
+        try:
             archive = Archive(file)
             archive.check()
             archive.check_contents()
-    except DamagedCheckpointError as error:
-        found = f"{error.message}: {error.found}" if error.found else error.message
-        raise DownloadError("the download is damaged", expected=expected, found=found) from error
+        except DamagedCheckpointError as error:
+            found = f"{error.message}: {error.found}" if error.found else error.message
+            raise DownloadError("the download is damaged", expected=expected, found=found) from error
 
 
 def _bytes(count: int | None) -> str:

@@ -49,11 +49,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
 
 
 def mistaken_for(tree: object) -> CheckpointError | None:
-    """Error for a file of another family; None if the family is unknown.
-
-    Args:
-        tree: contents of the file; tensors by name are a tree, too.
-    """
+    """Error for a file of another family, by its contents; None if the family is unknown."""
     lines = list(_evidence(tree))
     for pattern, family in _FAMILIES:
         fits = re.compile(pattern).match

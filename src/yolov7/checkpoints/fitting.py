@@ -24,17 +24,11 @@ _COUNTER = "num_batches_tracked"
 
 
 class Recovered(NamedTuple):
-    """A network with the tensors of a file, in their own precision.
+    """A network with the tensors of a file, in their own precision."""
 
-    Attributes:
-        model: detector in the form that the file has, in evaluation mode.
-        naming: naming of the tensors: ``open-yolov7``, ``released`` or ``MIT rewrite``.
-        notes: remarks for a user: parts left out, choices made.
-    """
-
-    model: Detector
-    naming: str
-    notes: tuple[str, ...]
+    model: Detector  # in the form that the file has, in evaluation mode
+    naming: str  # of the tensors: ``open-yolov7``, ``released`` or ``MIT rewrite``
+    notes: tuple[str, ...]  # remarks for a user: parts left out, choices made
 
 
 class Fit:
@@ -44,22 +38,15 @@ class Fit:
         model: network with the form of the file.
         tensors: tensors of the file.
         places: name in the network -> name in the file.
-        given: tensors by name in the network that do not come from the file.
 
     Attributes:
         missing: name and shape of each tensor that the file lacks.
         unexpected: name and shape of each tensor of the file without a counterpart.
     """
 
-    def __init__(
-        self,
-        model: Detector,
-        tensors: Mapping[str, Tensor],
-        places: Mapping[str, str],
-        given: Mapping[str, Tensor] | None = None,
-    ) -> None:
+    def __init__(self, model: Detector, tensors: Mapping[str, Tensor], places: Mapping[str, str]) -> None:
         self.model = model
-        self._tensors, self._places, self._given = tensors, places, given or {}
+        self._tensors, self._places = tensors, places
         self._expected = model.state_dict()
         self.missing: list[str] = []
         used = set[str]()
@@ -92,14 +79,13 @@ class Fit:
     def load(self) -> Detector:
         """Load the tensors of the file into the network, in evaluation mode.
 
-        Raises:
-            MismatchedCheckpointError: a tensor is missing, unexpected, or of another shape.
+        Raises: MismatchedCheckpointError: a tensor is missing, unexpected, or of another shape.
         """
         if self.misfits:
             raise self.mismatch()
         state = {}
         for name, placeholder in self._expected.items():
-            found = self._given.get(name, self._tensors.get(self._places.get(name, "")))
+            found = self._tensors.get(self._places.get(name, ""))
             # Only a counter can be absent here.
             state[name] = torch.zeros(placeholder.shape, dtype=placeholder.dtype) if found is None else found
         self.model.load_state_dict(separate(state), assign=True)
@@ -111,12 +97,9 @@ def fitting(
 ) -> tuple[Detector, tuple[str, ...]] | None:
     """Find the network that fits a file, at any width; returns it with notes, or None without candidates.
 
-    Args:
-        candidates: networks to try, in this order, with notes on each.
-        lined_up: lines a network up with the file.
+    Candidates have notes, and are tried in their order; `lined_up` lines one up with the file.
 
-    Raises:
-        MismatchedCheckpointError: none fits; the error lists the misfits of the nearest.
+    Raises: MismatchedCheckpointError: none fits; the error lists the misfits of the nearest.
     """
     nearest: Fit | None = None
     for architecture, notes in candidates:

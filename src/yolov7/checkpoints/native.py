@@ -2,13 +2,15 @@
 
 Tensors have our names (``Detector.state_dict()``). The metadata has ``format`` (``open-yolov7``), ``version``
 and ``checkpoint``, a JSON document: architecture, class names, size, licence. Nothing in it is code.
+`recover` reads tensors of our names that come without such a description.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,15 +18,19 @@ from safetensors.torch import save
 from torch import Tensor
 
 from yolov7.checkpoints.description import architecture_from, describe, whole
-from yolov7.checkpoints.fitting import check_anchors
-from yolov7.checkpoints.own_names import fit
+from yolov7.checkpoints.fitting import Fit, Recovered, check_anchors, fitting, fold, mismatch
+from yolov7.checkpoints.lookalikes import CANDIDATES, disambiguate
 from yolov7.errors import CheckpointError, DamagedCheckpointError, MismatchedCheckpointError
 from yolov7.files import write_file
+from yolov7.layout import RowLayout
 from yolov7.models.architecture import Architecture
 from yolov7.models.detector import Detector
+from yolov7.models.head import ImplicitHead, PlainHead
+from yolov7.models.reparam import Reparameterizable
 from yolov7.text import printable
 
 FORMAT = "open-yolov7"
+"""Name of the format, and of the naming of its tensors."""
 VERSION = 1
 
 _classes = whole(65_536)
@@ -33,11 +39,9 @@ _classes = whole(65_536)
 def write(
     path: str | os.PathLike[str], model: Detector, document: Mapping[str, Any], *, half: bool = False
 ) -> None:
-    """Write a network with its description; the file appears under its name once it is complete.
+    """Write a network in any form with its description; the file appears or is replaced once it is complete.
 
     Args:
-        path: file to write; an existing one is replaced.
-        model: network in any form.
         document: other facts in JSON types: names, size, licence...
         half: store weights as float16; anchors keep their precision.
 
@@ -95,3 +99,54 @@ def _convolutions(architecture: Architecture) -> int:
     """Lower bound of a network's number of convolutions."""
     blocks = (*(stage.block for stage in architecture.stages), *architecture.neck)
     return len(architecture.stem) + sum(block.depth for block in blocks) * architecture.cardinality
+
+
+def recover(tensors: Mapping[str, Tensor]) -> Recovered:
+    """Find the network whose ``state_dict()`` this is: one of the paper's or a baseline, at any width.
+
+    Raises: MismatchedCheckpointError: no network has these; the error lists the misfits of the nearest.
+    """
+    outputs, anchors = tensors.get("lead.convs.0.bias"), tensors.get("anchors")
+    if outputs is None or outputs.dim() != 1 or anchors is None or anchors.dim() != 3 or not anchors.numel():
+        raise mismatch("these are not the tensors of a network of ours", ["lead.convs.0.bias", "anchors"], [])
+    check_anchors(anchors)
+    levels, per_level, _ = anchors.shape
+    pixels = tuple(anchors.tolist())
+    classes = max(1, RowLayout.of_size(outputs.shape[0] // per_level).classes)
+    implicit = any("implicit" in name for name in tensors)
+    auxiliary = any(name.startswith("auxiliary.") for name in tensors)
+    folded = not any(".bn." in name for name in tensors)
+
+    def candidates() -> Iterator[tuple[Architecture, tuple[str, ...]]]:
+        for candidate in CANDIDATES:
+            if len(candidate.neck) == levels:
+                network, notes = disambiguate(candidate, implicit=implicit, folded=folded)
+                widths = network.auxiliary if auxiliary else ()
+                yield replace(network, auxiliary=widths, head=network.head if implicit else PlainHead), notes
+
+    def lined_up(architecture: Architecture) -> Fit:
+        with torch.device("meta"):
+            return fit(Detector(architecture, classes, pixels), tensors)
+
+    if (found := fitting(candidates(), lined_up)) is None:
+        raise MismatchedCheckpointError(
+            "no network of ours has so many levels",
+            expected=" or ".join(sorted({str(len(candidate.neck)) for candidate in CANDIDATES})),
+            found=levels,
+        )
+    model, notes = found
+    return Recovered(model, FORMAT, notes)
+
+
+def fit(model: Detector, tensors: Mapping[str, Tensor]) -> Fit:
+    """Line a network up with tensors of its own names; parts that are folded in the file are folded."""
+    for path, module in list(model.named_modules()):
+        if isinstance(module, Reparameterizable) and _is_folded(module, path, tensors):
+            fold(model, path)
+    return Fit(model, tensors, {name: name for name in model.state_dict()})
+
+
+def _is_folded(module: object, path: str, tensors: Mapping[str, Tensor]) -> bool:
+    if isinstance(module, ImplicitHead):
+        return f"{path}.implicit_add.0" not in tensors
+    return f"{path}.conv.bias" in tensors

@@ -56,8 +56,7 @@ def recover(tensors: Mapping[str, Tensor], activations: frozenset[str] = frozens
         tensors: tensors by name: ``model.<row>.<rest>``, or the MIT rewrite's ``<row>.<rest>``, any prefix.
         activations: names of the activation classes in a pickled network, such as ``SiLU``.
 
-    Raises:
-        MismatchedCheckpointError: no network has these tensors; the error lists the misfits of the nearest.
+    Raises: MismatchedCheckpointError: no network has these; the error lists the misfits of the nearest.
     """
     rows = Rows.of(tensors)
     classes, left_out = rows.drop_mask_branch()
@@ -142,17 +141,17 @@ def _lined_up(architecture: Architecture, rows: Rows, classes: int) -> Fit:
     for (path, unit), row in zip(units, numbers, strict=False):
         inside = _names_of_unit(model, path, unit, rows.by_row[row])
         places |= {name: rows.full_name(row, rest) for name, rest in inside.items()}
-    given = {"anchors": torch.tensor(anchors, dtype=torch.float32)}
+    converted = {"anchors": torch.tensor(anchors, dtype=torch.float32)}  # no tensor of a row has such a name
     for ours, (part, suffix) in HEAD_NAMES.items():
         for name, placeholder in model.state_dict().items():
             if not name.startswith(ours + "."):
                 continue
             level, _, rest = name[len(ours) + 1 :].partition(".")
             if part == "im" and not rows.has("im"):  # an instance-segmentation head does not use them
-                given[name] = torch.ones(placeholder.shape)
+                converted[name] = torch.ones(placeholder.shape)
             else:
                 places[name] = rows.full_name(head, f"{part}.{level}{suffix or '.' + rest}")
-    fit = Fit(model, rows.tensors, places, given)
+    fit = Fit(model, rows.tensors | converted, places | {name: name for name in converted})
     fit.missing[:0] = [f"a row for {path}" for path, _ in units[len(numbers) :]]
     return fit
 

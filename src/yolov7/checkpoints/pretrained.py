@@ -12,28 +12,19 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from yolov7.checkpoints.download import Progress, download, not_downloaded
 
 
 @dataclass(frozen=True)
 class Released:
-    """A checkpoint that others trained and published.
+    """A checkpoint that others trained and published."""
 
-    Attributes:
-        name: name of the file.
-        variant: name of the network.
-        licence: SPDX name of the weights' licence; shown to users, with ``url``, before the download.
-        url: address of the file.
-        sha256: SHA-256 of the file; None if unknown.
-    """
-
-    name: str
-    variant: str
-    licence: str
-    url: str
-    sha256: str | None = None
+    name: str  # of the file
+    variant: str  # name of the network
+    licence: str  # SPDX name of the weights' licence; shown to users, with ``url``, before the download
+    url: str  # address of the file
+    sha256: str | None = None  # SHA-256 of the file; None if unknown
 
 
 def _by_authors(name: str, variant: str, sha256: str | None = None) -> Released:
@@ -45,27 +36,25 @@ _YOLOV7_E6E_SHA256 = "b370120a414bf32b5d65fc808e5a32c8d9b3c63902d1bc41894fc9d86e
 _YOLOV7_SHA256 = "d1ac3c74eb96a3eec77949c0f37a06bc272756606ff011d9353f7abff4e0c71d"
 _V7_MIT_URL = "https://github.com/MultimediaTechLab/YOLO/releases/download/v1.0-alpha/v7.pt"
 
-RELEASED: Mapping[str, Released] = MappingProxyType(
-    {
-        released.name: released
-        for released in (
-            Released("v7.pt", "yolov7", "MIT", _V7_MIT_URL),
-            _by_authors("yolov7-tiny.pt", "yolov7-tiny"),
-            _by_authors("yolov7.pt", "yolov7", _YOLOV7_SHA256),
-            _by_authors("yolov7x.pt", "yolov7-x"),
-            _by_authors("yolov7-w6.pt", "yolov7-w6"),
-            _by_authors("yolov7-e6.pt", "yolov7-e6"),
-            _by_authors("yolov7-d6.pt", "yolov7-d6"),
-            _by_authors("yolov7-e6e.pt", "yolov7-e6e", _YOLOV7_E6E_SHA256),
-            _by_authors("yolov7_training.pt", "yolov7"),
-            _by_authors("yolov7x_training.pt", "yolov7-x"),
-            _by_authors("yolov7-w6_training.pt", "yolov7-w6"),
-            _by_authors("yolov7-e6_training.pt", "yolov7-e6"),
-            _by_authors("yolov7-d6_training.pt", "yolov7-d6"),
-            _by_authors("yolov7-e6e_training.pt", "yolov7-e6e"),
-        )
-    }
-)
+RELEASED: Mapping[str, Released] = {
+    released.name: released
+    for released in (
+        Released("v7.pt", "yolov7", "MIT", _V7_MIT_URL),
+        _by_authors("yolov7-tiny.pt", "yolov7-tiny"),
+        _by_authors("yolov7.pt", "yolov7", _YOLOV7_SHA256),
+        _by_authors("yolov7x.pt", "yolov7-x"),
+        _by_authors("yolov7-w6.pt", "yolov7-w6"),
+        _by_authors("yolov7-e6.pt", "yolov7-e6"),
+        _by_authors("yolov7-d6.pt", "yolov7-d6"),
+        _by_authors("yolov7-e6e.pt", "yolov7-e6e", _YOLOV7_E6E_SHA256),
+        _by_authors("yolov7_training.pt", "yolov7"),
+        _by_authors("yolov7x_training.pt", "yolov7-x"),
+        _by_authors("yolov7-w6_training.pt", "yolov7-w6"),
+        _by_authors("yolov7-e6_training.pt", "yolov7-e6"),
+        _by_authors("yolov7-d6_training.pt", "yolov7-d6"),
+        _by_authors("yolov7-e6e_training.pt", "yolov7-e6e"),
+    )
+}
 """Released checkpoints by file name, the permissively licensed one first. All were trained on COCO 2017."""
 
 
@@ -85,12 +74,9 @@ def is_offline() -> bool:
 def fetch(released: Released, *, progress: Progress | None = None) -> Path:
     """Find a released checkpoint in the cache, or download it there; returns its path.
 
-    Args:
-        released: entry of ``RELEASED``.
-        progress: called with the bytes as they come; not called without a download.
+    `progress` is called with the bytes as they come; not called without a download.
 
-    Raises:
-        DownloadError: the download fails, is forbidden, or brings another file.
+    Raises: DownloadError: the download fails, is forbidden, or brings another file.
     """
     target = cache_directory() / released.name
     if not target.is_file():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from yolov7.checkpoints import native, official, own_names
+from yolov7.checkpoints import native, official
 from yolov7.checkpoints.families import mistaken_for
 from yolov7.checkpoints.fitting import Recovered
 from yolov7.errors import MismatchedCheckpointError
@@ -22,17 +22,11 @@ NETWORK_KEYS = ("ema", "model", "state_dict", "model_state_dict", "ema_state_dic
 
 
 class Found(NamedTuple):
-    """Network of a file, and the file's unchecked metadata.
-
-    Attributes:
-        recovered: network with the tensors of the file in it.
-        precision: dtype of most of the tensors, such as ``float16``.
-        says: ``names``, ``size``, ``training``, ``about`` and ``notes`` as they stand in the file.
-    """
+    """Network of a file, and the file's unchecked metadata."""
 
     recovered: Recovered
-    precision: str
-    says: Mapping[str, Any]
+    precision: str  # dtype of most of the tensors, such as ``float16``
+    says: Mapping[str, Any]  # names, size, training, about and notes as they stand in the file
 
 
 def find_network(contents: Contents) -> Found:
@@ -56,13 +50,13 @@ def find_network(contents: Contents) -> Found:
     except MismatchedCheckpointError as error:
         raise mistaken_for(contents.tree) or error from None
     model, document = native.rebuild(tensors, contents.metadata or {})
-    return Found(Recovered(model, own_names.NAMING, ()), _precision(tensors), document)
+    return Found(Recovered(model, native.FORMAT, ()), _precision(tensors), document)
 
 
 def _recovered(contents: Contents, tensors: dict[str, Tensor], network: object, key: str) -> Found:
     """Find the network of a file without a description of ours."""
     recovered = (
-        own_names.recover(tensors)
+        native.recover(tensors)
         if any(name.startswith("backbone.stem.") for name in tensors)
         else official.recover(tensors, _activations(network))
     )

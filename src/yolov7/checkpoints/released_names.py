@@ -33,7 +33,6 @@ ROW_NAMES: dict[type[nn.Module], dict[str, str]] = {
     CSPC: {"main": "cv1", "past": "cv2", "after": "cv3", "out": "cv4"},  # before CSPA, its base class
     CSPA: {"main": "cv1", "past": "cv2", "out": "cv3"},
 }
-CSP_UNITS = ("units", "m")  # the dark blocks of a CSP block, each with a number after it
 
 # Networks whose output convolutions have their rows right after their level of the neck, not at the end.
 OUTPUTS_BY_LEVEL = frozenset(baseline.name for baseline in BASELINES)
@@ -55,8 +54,9 @@ HEAD_NAMES = {
     "auxiliary.convs": ("m2", ""),
 }
 
-# The authors' MIT rewrite numbers the same rows, and names their insides its own way (YOLOv7 only).
-MIT_SPPCSPC = {
+# The authors' MIT rewrite numbers the same rows, and names their insides its own way (YOLOv7 only): its names
+# in an SPPCSPC and in a RepConv -> the released ones.
+MIT_NAMES = {
     "pre_conv.0": "cv1",
     "pre_conv.1": "cv3",
     "pre_conv.2": "cv4",
@@ -64,8 +64,6 @@ MIT_SPPCSPC = {
     "post_conv.1": "cv6",
     "short_conv": "cv2",
     "merge_conv": "cv7",
-}
-MIT_REPCONV = {
     "conv1.conv": "rbr_dense.0",
     "conv1.bn": "rbr_dense.1",
     "conv2.conv": "rbr_1x1.0",
@@ -80,17 +78,11 @@ def names_in_row(unit: nn.Module) -> dict[str, str]:
     names = next(names for kind, names in ROW_NAMES.items() if isinstance(unit, kind))
     if not isinstance(unit, CSPA):
         return names
-    ours, released = CSP_UNITS
     return names | {
-        f"{ours}.{i}.{our_conv}": f"{released}.{i}.{released_conv}"
+        f"units.{i}.{ours}": f"m.{i}.{released}"
         for i in range(len(unit.units))
-        for our_conv, released_conv in ROW_NAMES[DarkBlock].items()
+        for ours, released in ROW_NAMES[DarkBlock].items()
     }
-
-
-def is_mit_head(name: str) -> bool:
-    """True if a tensor of the last row is named as in the MIT rewrite."""
-    return MIT_HEAD.fullmatch(name) is not None
 
 
 def from_mit(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -99,7 +91,7 @@ def from_mit(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         if match := MIT_HEAD.fullmatch(name):
             name = f"{MIT_HEAD_NAMES[match[2]]}.{match[1]}.{match[3]}"
-        for theirs, released in (MIT_SPPCSPC | MIT_REPCONV).items():
+        for theirs, released in MIT_NAMES.items():
             if name.startswith(theirs + "."):
                 name = released + name[len(theirs) :]
         translated[name] = tensor

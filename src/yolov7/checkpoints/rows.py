@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from yolov7.checkpoints.fitting import MAX_ANCHORS, check_anchors, listed
-from yolov7.checkpoints.released_names import from_mit, is_mit_head
+from yolov7.checkpoints.released_names import MIT_HEAD, from_mit
 from yolov7.errors import MismatchedCheckpointError
 from yolov7.layout import FIRST_CLASS, RowLayout
 from yolov7.models.architecture import Anchors, Architecture
@@ -19,24 +19,17 @@ from yolov7.text import printable
 
 @dataclass
 class Rows:
-    """Tensors by row and by name inside the row; the last row is the head.
+    """Tensors by row and by name inside the row; the last row is the head."""
 
-    Attributes:
-        by_row: row -> name -> tensor.
-        naming: naming in the file, ``released`` or ``MIT rewrite``; here, names are the released ones.
-        prefix: text before the number of the row.
-    """
-
-    by_row: dict[int, dict[str, Tensor]]
-    naming: str
-    prefix: str
+    by_row: dict[int, dict[str, Tensor]]  # row -> name -> tensor
+    naming: str  # in the file, ``released`` or ``MIT rewrite``; here, names are the released ones
+    prefix: str  # text before the number of the row
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> Rows:
         """Sort a state dict by row.
 
-        Raises:
-            MismatchedCheckpointError: names are not numbered by row, or the last row is not a head.
+        Raises: MismatchedCheckpointError: names are not numbered by row, or the last row is not a head.
         """
         by_row: dict[int, dict[str, Tensor]] = {}
         prefixes, strangers = set[str](), list[str]()
@@ -54,7 +47,7 @@ class Rows:
                 found=listed(strangers or list(state)) if state else "no tensor at all",
             )
         naming = "released"
-        if any(map(is_mit_head, by_row[max(by_row)])):
+        if any(map(MIT_HEAD.fullmatch, by_row[max(by_row)])):
             naming = "MIT rewrite"
             by_row = {row: from_mit(tensors) for row, tensors in by_row.items()}
         rows = cls(by_row, naming, prefixes.pop())
@@ -113,19 +106,18 @@ class Rows:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """Tensors by full name, without the anchors, which need to be converted."""
-        anchors = {self.full_name(max(self.by_row), name) for name in ("anchors", "anchor_grid")}
-        named = {
+        head = self.head
+        return {
             self.full_name(row, rest): tensor
             for row, inside in self.by_row.items()
             for rest, tensor in inside.items()
+            if inside is not head or rest not in ("anchors", "anchor_grid")
         }
-        return {name: tensor for name, tensor in named.items() if name not in anchors}
 
     def anchors(self, architecture: Architecture) -> Anchors:
         """Anchors in pixels: the file's own, which are stored in pixels or cells; else the architecture's.
 
-        Raises:
-            MismatchedCheckpointError: not positive, or another number than the levels need.
+        Raises: MismatchedCheckpointError: not positive, or another number than the levels need.
         """
         per_level = self.anchors_per_level
         if "anchor_grid" in self.head:
@@ -149,13 +141,10 @@ class Rows:
 
         Such a head has 5 + C channels per anchor, then mask coefficients, as many as the prototypes have.
 
-        Raises:
-            MismatchedCheckpointError: the channels of the head are not those of whole classes.
+        Raises: MismatchedCheckpointError: the channels of the head are not those of whole classes.
         """
-        outputs, per_level = (
-            self._head_tensor("m.0.weight", (None, None, 1, 1)).shape[0],
-            self.anchors_per_level,
-        )
+        outputs = self._head_tensor("m.0.weight", (None, None, 1, 1)).shape[0]
+        per_level = self.anchors_per_level
         prototypes = sorted(name for name in self.head if name.startswith("proto."))
         coefficients = 0
         if prototypes:

@@ -6,7 +6,7 @@ No step trusts the one before:
     archive.py       the zip around it   -> records, checked for place, size and checksum
     unpickle.py      the pickle inside   -> plain data, tensors and records of objects (`tree.py`)
       machine.py                            the stack, the memo, and the budget of bytes and steps
-      opcodes.py, literals.py               effect of each opcode on the machine
+      opcodes.py                            effect of each opcode on the machine
       symbols.py, arrays.py                 closed table of what may be built; all else is refused
     storages.py      the bytes of weights -> tensors, each view checked against its storage
     torch_files.py   a file of torch     -> its tree: all of the above together

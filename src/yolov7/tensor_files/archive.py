@@ -38,31 +38,19 @@ _AGAIN = "; download or copy it again"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One file inside the zip file.
+    """One file inside the zip file."""
 
-    Attributes:
-        size: number of bytes.
-        crc: CRC-32 of the bytes.
-        stored: number of bytes in the zip file.
-        method: 0 if the bytes are stored as they are, 8 if they are deflated, -1 for anything else.
-        header: position of the header, which the bytes follow.
-    """
-
-    size: int
-    crc: int
-    stored: int
-    method: int
-    header: int
+    size: int  # in bytes
+    crc: int  # CRC-32 of the bytes
+    stored: int  # number of bytes in the zip file
+    method: int  # 0 if the bytes are stored as they are, 8 if they are deflated, -1 for anything else
+    header: int  # position of the header, which the bytes follow
 
 
 class Archive:
     """Directory of a zip file, and checked access to its records.
 
-    Args:
-        file: open for reading bytes.
-
-    Raises:
-        DamagedCheckpointError: the directory is missing, outside of the file, or invalid.
+    Raises: DamagedCheckpointError: the directory is missing, outside of the file, or invalid.
     """
 
     def __init__(self, file: BufferedIOBase) -> None:
@@ -77,12 +65,9 @@ class Archive:
     def check(self, *, deflated: bool = False, folder: bool = True) -> None:
         """Check the layout: torch stores records as they are, in one folder, and none overlaps another.
 
-        Args:
-            deflated: True if records may be deflated.
-            folder: True if all records must be in one folder.
+        If `deflated`, records may be deflated; only if `folder`, all must be in one folder.
 
-        Raises:
-            DamagedCheckpointError: another layout.
+        Raises: DamagedCheckpointError: another layout.
         """
         for name, record in self.records.items():
             parts = name.split("/")
@@ -117,11 +102,7 @@ class Archive:
                 )
 
     def check_contents(self) -> None:
-        """Check every record by its checksum, after `check`.
-
-        Raises:
-            DamagedCheckpointError: a checksum differs.
-        """
+        """Check every record, after `check`. Raises: DamagedCheckpointError: a checksum differs."""
         for name, record in self.records.items():
             self._file.seek(self._starts[name])
             crc, left = 0, record.size
@@ -140,8 +121,7 @@ class Archive:
     def read(self, name: str, limit: int) -> bytes:
         """Read the bytes of a record, after `check`.
 
-        Raises:
-            DamagedCheckpointError: no such record, more than `limit` bytes, or a checksum that differs.
+        Raises: DamagedCheckpointError: no such record, more than `limit` bytes, or a checksum that differs.
         """
         record = self._find(name)
         if record.size > limit:
@@ -159,8 +139,7 @@ class Archive:
     def read_tensor(self, name: str, size: int) -> Tensor:
         """Read the bytes of a record into a new tensor (size,) uint8, after `check`.
 
-        Raises:
-            DamagedCheckpointError: no such record, another size, or a checksum that differs.
+        Raises: DamagedCheckpointError: no such record, another size, or a checksum that differs.
         """
         record = self._find(name)
         if record.size != size or record.method == _DEFLATED:

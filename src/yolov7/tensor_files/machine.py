@@ -38,11 +38,7 @@ class Machine:
     """
 
     def __init__(
-        self,
-        data: bytes,
-        *,
-        persistent: Callable[[object], object] = _refuse_persistent,
-        part: str = "the file",
+        self, data: bytes, persistent: Callable[[object], object] = _refuse_persistent, part: str = "the file"
     ) -> None:
         self.data = data
         self.persistent = persistent

@@ -5,6 +5,7 @@ Protocols 0 to 5, as the standard library's ``pickletools`` describes them; no c
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from yolov7.errors import DamagedCheckpointError
 from yolov7.tensor_files import arrays, symbols
-from yolov7.tensor_files.literals import LITERALS, integer
 from yolov7.tensor_files.machine import Machine
 from yolov7.tensor_files.tree import Foreign, Symbol, describe
 
@@ -23,7 +23,88 @@ _TENSOR = 1200
 _TUPLE_KEY = 16384  # their hashes can be made to collide, so they are kept few
 _PROTOCOL = 5
 
+_MAX_INTEGER = 64
+"""Bytes of the largest integer. States of random generators have 16."""
+
 Handler = Callable[[Machine], object]
+
+
+# Literals: numbers, text, bytes.
+
+
+def _integer(text: bytes) -> int:
+    """Parse an integer written in digits, whose number `Machine.line` bounds."""
+    value = int(text)
+    if value.bit_length() > 8 * _MAX_INTEGER:
+        raise DamagedCheckpointError("holds an absurdly large integer")
+    return value
+
+
+def _binary_integer(m: Machine, size: int) -> int:
+    if size > _MAX_INTEGER:
+        raise DamagedCheckpointError(
+            "holds an absurdly large integer", expected=f"at most {_MAX_INTEGER} bytes", found=f"{size} bytes"
+        )
+    m.spend(size)
+    return int.from_bytes(m.take(size), "little", signed=True)
+
+
+def _integer_or_truth(text: bytes) -> int:
+    return text == b"01" if text in (b"00", b"01") else _integer(text)
+
+
+def _text(m: Machine, raw: bytes, encoding: str = "utf-8") -> str:
+    m.spend(4 * len(raw))
+    text = raw.decode(encoding, "surrogatepass")
+    # Half a surrogate pair, from a file name that was not UTF-8, could not be printed.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _bytes(m: Machine, raw: bytes) -> bytes:
+    m.spend(len(raw))
+    return raw
+
+
+def _python2_string(m: Machine, raw: bytes) -> str | bytes:
+    """Decode a string of Python 2, where text and bytes were written alike."""
+    try:
+        return _text(m, raw)
+    except UnicodeDecodeError:
+        return _bytes(m, raw)
+
+
+def _quoted(m: Machine, raw: bytes) -> str:
+    if len(raw) < 2 or raw[:1] not in (b"'", b'"') or raw[:1] != raw[-1:] or b"\\" in raw:
+        raise DamagedCheckpointError("holds text of Python 2 that cannot be read")
+    return _text(m, raw[1:-1])
+
+
+_LITERALS: dict[bytes, Callable[[Machine], object]] = {
+    b"N": lambda _: None,
+    b"\x88": lambda _: True,
+    b"\x89": lambda _: False,
+    b")": lambda _: (),
+    b"I": lambda m: _integer_or_truth(m.line()),
+    b"L": lambda m: _integer(m.line().rstrip(b"L")),
+    b"J": lambda m: int.from_bytes(m.take(4), "little", signed=True),
+    b"K": lambda m: m.number(1),
+    b"M": lambda m: m.number(2),
+    b"\x8a": lambda m: _binary_integer(m, m.number(1)),
+    b"\x8b": lambda m: _binary_integer(m, m.number(4)),
+    b"F": lambda m: float(m.line()),
+    b"G": lambda m: struct.unpack(">d", m.take(8))[0],
+    b"V": lambda m: _text(m, m.line(len(m.data)), "raw-unicode-escape"),
+    b"\x8c": lambda m: _text(m, m.take(m.number(1))),
+    b"X": lambda m: _text(m, m.take(m.number(4))),
+    b"\x8d": lambda m: _text(m, m.take(m.number(8))),
+    b"S": lambda m: _quoted(m, m.line(len(m.data))),
+    b"U": lambda m: _python2_string(m, m.take(m.number(1))),
+    b"T": lambda m: _python2_string(m, m.take(m.number(4))),
+    b"C": lambda m: _bytes(m, m.take(m.number(1))),
+    b"B": lambda m: _bytes(m, m.take(m.number(4))),
+    b"\x8e": lambda m: _bytes(m, m.take(m.number(8))),
+    b"\x96": lambda m: bytearray(_bytes(m, m.take(m.number(8)))),
+}
 
 
 # Containers.
@@ -201,7 +282,7 @@ def _literal(read: Callable[[Machine], object]) -> Handler:
 
 
 _BY_BYTE: dict[bytes, Handler] = {
-    **{code: _literal(read) for code, read in LITERALS.items()},
+    **{code: _literal(read) for code, read in _LITERALS.items()},
     b"(": Machine.mark,
     b"0": _pop,
     b"1": Machine.pop_mark,
@@ -221,11 +302,11 @@ _BY_BYTE: dict[bytes, Handler] = {
     b"\x8f": lambda m: m.push(set(), _CONTAINER),
     b"\x90": _add_to_set,
     b"\x91": _push_frozen_set,
-    b"p": lambda m: m.remember(integer(m.line())),
+    b"p": lambda m: m.remember(_integer(m.line())),
     b"q": lambda m: m.remember(m.number(1)),
     b"r": lambda m: m.remember(m.number(4)),
     b"\x94": lambda m: m.remember(len(m.memo)),
-    b"g": lambda m: m.push(m.memo[integer(m.line())]),
+    b"g": lambda m: m.push(m.memo[_integer(m.line())]),
     b"h": lambda m: m.push(m.memo[m.number(1)]),
     b"j": lambda m: m.push(m.memo[m.number(4)]),
     b"c": _global,

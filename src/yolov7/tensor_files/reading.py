@@ -27,17 +27,11 @@ _LEGACY = (MAGIC_NUMBER.to_bytes(10, "little"), str(MAGIC_NUMBER).encode())
 
 
 class Contents(NamedTuple):
-    """Contents of a file.
-
-    Attributes:
-        kind: kind of file.
-        tree: plain data and tensors; for safetensors, tensors by name.
-        metadata: texts by name in a safetensors file; None for a file of torch.
-    """
+    """Contents of a file."""
 
     kind: Kind
-    tree: dict[Any, Any] | Foreign
-    metadata: Mapping[str, str] | None = None
+    tree: dict[Any, Any] | Foreign  # plain data and tensors; for safetensors, tensors by name
+    metadata: Mapping[str, str] | None = None  # texts by name in a safetensors file; None for a file of torch
 
 
 @contextmanager
@@ -52,7 +46,7 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
             _require_file(Path(path))
             file = stack.enter_context(Path(path).open("rb"))
         except (OSError, ValueError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            reason = getattr(error, "strerror", None) or error
             raise CheckpointError(f"cannot be opened: {reason}", file=path) from error
         try:
             yield file

@@ -45,8 +45,7 @@ _DTYPES = {
 def read_safetensors(file: BufferedReader) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors and the metadata of an open safetensors file.
 
-    Raises:
-        DamagedCheckpointError: not a whole safetensors file, or sizes out of all proportion.
+    Raises: DamagedCheckpointError: not a whole safetensors file, or sizes out of all proportion.
     """
     size = file.seek(0, 2)
     file.seek(0)

@@ -52,10 +52,7 @@ class ViewAllowance:
     """Limit on the bytes of all tensors of a file together, so that small files stay small when copied.
 
     A storage of one element, expanded to a million times a million, or ten thousand names for one large
-    tensor, cost nothing until they are converted.
-
-    Args:
-        stored: bytes of the file.
+    tensor, cost nothing until they are converted. `stored` is the size of the file in bytes.
     """
 
     def __init__(self, stored: int) -> None:
@@ -83,8 +80,7 @@ class Storage:
     def view(self, offset: object, size: object, stride: object, dtype: torch.dtype | None = None) -> Tensor:
         """Make a tensor of that shape, which shares memory with all other views of this storage.
 
-        Raises:
-            DamagedCheckpointError: it would reach outside of the storage, or a number is invalid.
+        Raises: DamagedCheckpointError: it would reach outside of the storage, or a number is invalid.
         """
         elements = self.elements
         if dtype is not None and dtype != elements.dtype:
@@ -149,15 +145,9 @@ def element_type(symbol: object) -> torch.dtype:
 
 
 def typed(buffer: Tensor, dtype: torch.dtype, *, swap: bool = False) -> Tensor:
-    """View bytes (N,) uint8 as elements of `dtype`.
+    """View bytes (N,) uint8 as elements of `dtype`, in place; `swap` reverses the bytes of each element.
 
-    Args:
-        buffer: the bytes.
-        dtype: type of the elements.
-        swap: reverse the bytes of each element, in place.
-
-    Raises:
-        DamagedCheckpointError: a boolean that is neither 0 nor 1.
+    Raises: DamagedCheckpointError: a boolean that is neither 0 nor 1.
     """
     if swap and dtype.itemsize > 1:
         part = dtype.itemsize // 2 if dtype.is_complex else dtype.itemsize

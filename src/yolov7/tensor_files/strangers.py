@@ -82,12 +82,7 @@ _ENDINGS: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 def what_is(head: bytes, path: str) -> str | None:
-    """Kind of a file that is no checkpoint; None if it is unknown.
-
-    Args:
-        head: the first `HEAD` bytes.
-        path: name of the file; its ending decides where the bytes say nothing.
-    """
+    """Kind of a file that is no checkpoint, by its first `HEAD` bytes or else its suffix; None if unknown."""
     for offset, begins, what in _KNOWN:
         if head[offset:].startswith(begins):
             return what

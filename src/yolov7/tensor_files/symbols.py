@@ -108,11 +108,9 @@ def _is_recorded(symbol: Symbol) -> bool:
 
 
 def call(function: object, args: tuple[object, ...]) -> object:
-    """Reproduce the call of a name.
+    """Reproduce the call of a name. Raises: UnsafeCheckpointError: it is not in the table.
 
-    Raises:
-        UnsafeCheckpointError: it is not in the table. Classes of networks are not called either: pickle
-            makes their objects by `new`.
+    Classes of networks are not called either: pickle makes their objects by `new`.
     """
     if isinstance(function, Symbol) and "." not in function.name:
         if (known := CALLS.get(str(function))) is not None:
@@ -125,8 +123,7 @@ def call(function: object, args: tuple[object, ...]) -> object:
 def new(cls: object, args: tuple[object, ...]) -> object:
     """Record an object of a class, as `pickle` makes it before its state is filled in.
 
-    Raises:
-        UnsafeCheckpointError: objects of that class have no place in a checkpoint.
+    Raises: UnsafeCheckpointError: objects of that class have no place in a checkpoint.
     """
     if isinstance(cls, Symbol) and _is_recorded(cls) and "." not in cls.name and str(cls) not in CALLS:
         return Foreign(cls, args)
@@ -136,8 +133,7 @@ def new(cls: object, args: tuple[object, ...]) -> object:
 def checked_key(key: object) -> object:
     """Check a key of a dict or member of a set: only plain ones, because nested tuples hash without limit.
 
-    Raises:
-        DamagedCheckpointError: another kind of key.
+    Raises: DamagedCheckpointError: another kind of key.
     """
     if isinstance(key, str | bytes | bool | float | Symbol | Foreign | torch.dtype) or key is None:
         return key

@@ -117,8 +117,7 @@ def check_finite(root: object) -> None:
     only). Foreign objects count as leaves, since modules may well refer to each other in circles; each is
     checked as a tree of its own, and the chain that leads to it may not be longer than `MAX_DEPTH` either.
 
-    Raises:
-        DamagedCheckpointError: one of these limits is exceeded.
+    Raises: DamagedCheckpointError: one of these limits is exceeded.
     """
     measured: dict[int, tuple[int, int] | None] = {}
     known: set[int] = set()
@@ -270,10 +269,9 @@ def attributes_of(foreign: Foreign) -> dict[str, object]:
     torch's own (parameters, buffers, submodules, hooks: names that begin with an underscore) are left out.
     """
     state = foreign.state
-    if isinstance(state, tuple) and len(state) == 2:  # a class with __slots__: (__dict__ or None, slots)
-        state = {**_as_dict(state[0]), **_as_dict(state[1])}
-    return {k: v for k, v in _as_dict(state).items() if isinstance(k, str) and not k.startswith("_")}
-
-
-def _as_dict(value: object) -> dict[object, object]:
-    return value if isinstance(value, dict) else {}
+    # The state of a class with __slots__ has two parts: __dict__ or None, and the slots.
+    parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+    attributes: dict[object, object] = {}
+    for part in parts:
+        attributes |= part if isinstance(part, dict) else {}
+    return {k: v for k, v in attributes.items() if isinstance(k, str) and not k.startswith("_")}
