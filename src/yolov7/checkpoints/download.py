@@ -56,8 +56,7 @@ def download(
         url: http or https; redirections are followed, but not away from https.
         target: file to write; its folder is made.
         sha256: SHA-256 of the file in hexadecimal; None if unknown.
-        progress: called with the bytes as they come.
-        timeout: longest silence of the server, seconds.
+        progress, timeout: see ``Progress`` and ``TIMEOUT``.
 
     Raises:
         DownloadError: the file is incomplete (the next call resumes from the part kept beside the target), or

@@ -35,8 +35,7 @@ class Fit:
     """A network lined up with the tensors of a file: each tensor has a counterpart or is a misfit.
 
     Args:
-        model: network with the form of the file.
-        tensors: tensors of the file.
+        model, tensors: network with the form of the file, and the file's tensors.
         places: name in the network -> name in the file.
 
     Attributes:

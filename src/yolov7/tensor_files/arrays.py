@@ -48,7 +48,7 @@ class ArrayType:
         self.dtype = self.dtype.newbyteorder(order)
 
 
-def _filled(shape: object, kind: object, data: object, order: str) -> Array:
+def _filled(shape: object, kind: object, data: object, order: object) -> Array:
     """Copy the data into an array of that shape, in this machine's byte order."""
     dimensions = whole_numbers(shape, "shape of a numpy array")
     size = len(data) if isinstance(data, bytes | bytearray) else -1
@@ -71,7 +71,7 @@ def from_buffer(data: object, kind: object, shape: object, order: object, axes: 
     """Stand-in for ``numpy.core.numeric._frombuffer``, of protocol 5."""
     if axes is not None:
         raise DamagedCheckpointError("holds a numpy array with permuted axes", found=describe(axes))
-    return _filled(shape, kind, data, "F" if order == "F" else "C")
+    return _filled(shape, kind, data, order)
 
 
 def empty(cls: object, _shape: object, _kind: object) -> Array:

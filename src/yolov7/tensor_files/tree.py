@@ -271,7 +271,8 @@ def attributes_of(foreign: Foreign) -> dict[str, object]:
     state = foreign.state
     # The state of a class with __slots__ has two parts: __dict__ or None, and the slots.
     parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
-    attributes: dict[object, object] = {}
+    found: dict[str, object] = {}
     for part in parts:
-        attributes |= part if isinstance(part, dict) else {}
-    return {k: v for k, v in attributes.items() if isinstance(k, str) and not k.startswith("_")}
+        if isinstance(part, dict):
+            found |= {k: v for k, v in part.items() if isinstance(k, str) and not k.startswith("_")}
+    return found
