@@ -27,14 +27,10 @@ STREAM = 4
 
 @dataclass(frozen=True)
 class Wanted:
-    """A runtime by its name, or an artefact by its path.
+    """A runtime by its name, or an artefact by its path; the other is None.
 
-    Attributes:
-        label: name in results.
-        runtime: name of the runtime; None for an artefact.
-        artefact: path of the artefact; None for a runtime.
-        half: 16-bit precision.
-        trust: let an artefact run whatever is in it.
+    The label is its name in results. `half` asks for 16-bit precision, `trust` lets an artefact run whatever
+    is in it.
     """
 
     label: str

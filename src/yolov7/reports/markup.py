@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -36,12 +37,9 @@ def templates() -> Environment:
     )
 
 
-@cache
 def source(name: str) -> Markup:
     """Content of a file in templates/, unescaped."""
-    environment = templates()
-    assert environment.loader is not None
-    return Markup(environment.loader.get_source(environment, name)[0])
+    return Markup(files(__package__).joinpath("templates", name).read_text(encoding="utf-8"))
 
 
 def inline_svg(svg: str, *, prefix: str, label: str, colours: Mapping[str, str]) -> Markup:

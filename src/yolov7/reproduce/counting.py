@@ -37,7 +37,7 @@ PRINTED: dict[str, tuple[float, float]] = {"yolov7-tiny": (6.2, 13.8)} | {
     row.architecture.name: (row.paper["parameters_m"], row.paper["gflops"])
     for table in (TABLE_1, TABLE_2, TABLE_3)
     for row in table.rows
-    if row.pixels == row.architecture.size
+    if row.size == row.architecture.size
 }
 """The paper's parameters (millions) and operations (billions) of a network at its own size. At 640 it lists
 tiny with SiLU only, whose numbers serve for both activations."""

@@ -11,13 +11,9 @@ Source = Literal["paper", "computed", "measured"]
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a line.
+    """A number of a line, and its origin; the quantity is the column, such as ``AP50``.
 
-    Attributes:
-        quantity: column, such as ``AP50``.
-        source: origin of the number.
-        value: the number.
-        each: numbers that `value` is the mean of, if any.
+    The value may be the mean of several, which are in `each`.
     """
 
     quantity: str

@@ -76,7 +76,7 @@ def reproduce_table(
         )
     if photos:
         for i, row in enumerate(table.rows):
-            say(f"frames per second of {row.architecture.name} at {row.pixels}")
+            say(f"frames per second of {row.architecture.name} at {row.size}")
             lines[i] = _with(lines[i], _fps(row, photos, device))
         notes.append(
             f"fps measured: {_machine(device)}, torch {torch.__version__}, batch 1; network and decoding, "
@@ -147,13 +147,13 @@ def from_paper(row: Row) -> tuple[Number, ...]:
 def _counted(row: Row) -> Line:
     architecture = row.architecture
     counts = complexity(architecture)
-    gflops = counts.paper_gflops * (row.pixels / architecture.size) ** 2
+    gflops = counts.paper_gflops * (row.size / architecture.size) ** 2
     numbers = (
         Number("parameters_m", "computed", round(counts.paper_parameters / 1e6, 1)),
         Number("gflops", "computed", round(gflops, 1)),
         *from_paper(row),
     )
-    return Line(row.label, architecture.name, row.pixels, numbers, row.note)
+    return Line(row.label, architecture.name, row.size, numbers, row.note)
 
 
 def _with(line: Line, *numbers: Number) -> Line:
@@ -164,7 +164,7 @@ def _fps(row: Row, photos: Sequence[Image], device: str) -> Number:
     """Frames per second of the deployed network, batch 1."""
     torch.manual_seed(0)
     backend = TorchBackend(create(row.architecture), device, half=device.startswith("cuda"))
-    inputs = inputs_for(backend, photos, row.pixels)
+    inputs = inputs_for(backend, photos, row.size)
     for shape in {tuple(batch.shape): batch for batch in inputs}.values():
         backend(shape, 0.25)
     times = call_seconds(lambda batch: backend(batch, 0.25), inputs, backend.device)

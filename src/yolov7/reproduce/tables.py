@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from yolov7.models.architecture import Architecture
@@ -29,34 +29,24 @@ class Row:
         label: as printed.
         architecture: the network.
         paper: the paper's numbers.
-        size: side of the input, pixels; 0: the network's own.
+        size: side of the square input, pixels.
         recipe: changes of the recipe, such as ``guidance=independent``.
         note: choice made here where the paper leaves something open.
     """
 
     label: str
     architecture: Architecture
-    paper: Numbers = field(default_factory=dict)
-    size: int = 0
-    recipe: tuple[str, ...] = ()
-    note: str = ""
-
-    @property
-    def pixels(self) -> int:
-        """Side of the square input."""
-        return self.size or self.architecture.size
+    paper: Numbers
+    size: int
+    recipe: tuple[str, ...]
+    note: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the paper.
+    """A table of the paper: its name on the command line, its title as printed, rows in the paper's order.
 
-    Attributes:
-        name: name on the command line.
-        title: as printed.
-        rows: in the paper's order.
-        ablation: whether its rows are to be trained under equal settings.
-        notes: remarks on all rows.
+    The rows of an ablation are to be trained under equal settings. Notes are remarks on all rows.
     """
 
     name: str
@@ -73,7 +63,7 @@ def _table(name: str, title: str, *notes: str, ablation: bool = False) -> Table:
         label, network = cells.pop("label"), find_architecture(cells.pop("network"))
         size, recipe, note = (cells.pop(column, "") for column in ("size", "recipe", "note"))
         numbers = {column: float(value) for column, value in cells.items() if value}
-        rows.append(Row(label, network, numbers, int(size or 0), tuple(recipe.split()), note))
+        rows.append(Row(label, network, numbers, int(size or network.size), tuple(recipe.split()), note))
     return Table(name, title, tuple(rows), ablation, notes)
 
 
