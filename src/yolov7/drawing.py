@@ -37,8 +37,6 @@ _MAX_DISTANCE = 4
 """Maximum distance of a label from its box, in label heights."""
 _MAX_TEXT = 200  # characters
 _MAX_LINE_WIDTH = 100  # pixels
-_WHITE: Colour = (255, 255, 255)
-_BLACK: Colour = (0, 0, 0)
 _WIDE_FONTS = (
     "NotoSansCJK-Regular.ttc",
     "NotoSans-Regular.ttf",
@@ -318,7 +316,7 @@ def _place_label(
 @lru_cache(maxsize=1024)
 def _label_ramp(colour: Colour) -> Image:
     """Colours from a label's background to its letters, (256, 3)."""
-    ink = _WHITE if _is_dark(colour) else _BLACK
+    ink = 255 if _is_dark(colour) else 0  # white or black
     return np.linspace(colour, ink, 256).round().astype(np.uint8)
 
 

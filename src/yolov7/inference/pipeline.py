@@ -64,25 +64,20 @@ def prepare(
 def augmented(view: View, stride: int) -> list[View]:
     """A view with uint8 canvas, and its scaled copies, padded right and below to multiples of the stride."""
     pixels = view.canvas.astype(np.float32) / 255
+    height, width = pixels.shape[:2]
     views = [view]
     for scale, mirrored in _FURTHER_VIEWS:
-        inner = [int(side * scale) for side in pixels.shape[:2]]
-        outer = [math.ceil(side * scale / stride) * stride for side in pixels.shape[:2]]
-        canvas = np.full((*outer, 3), _GREY, np.float32)
+        inner = int(height * scale), int(width * scale)
+        size = math.ceil(height * scale / stride) * stride, math.ceil(width * scale / stride) * stride
+        canvas = np.full((*size, 3), _GREY, np.float32)
         source = cv2.flip(pixels, 1) if mirrored else pixels
         cv2.resize(source, inner[::-1], dst=canvas[: inner[0], : inner[1]], interpolation=cv2.INTER_LINEAR)
-        views.append(View(canvas, _scaled(view, (outer[0], outer[1]), scale, mirrored=mirrored)))
+        (x, y), (left, top) = view.letterbox.scale, view.letterbox.padding
+        if mirrored:  # boxes too, by a negative scale
+            x, left = -x, width - left
+        scales, padding = (x * scale, y * scale), (left * scale, top * scale)
+        views.append(View(canvas, replace(view.letterbox, size=size, scale=scales, padding=padding)))
     return views
-
-
-def _scaled(view: View, size: tuple[int, int], scale: float, *, mirrored: bool) -> Letterbox:
-    """Letterbox of a scaled copy; the horizontal scale is negative if the copy is mirrored."""
-    (x, y), (left, top) = view.letterbox.scale, view.letterbox.padding
-    if mirrored:
-        x, left = -x, view.canvas.shape[1] - left
-    return replace(
-        view.letterbox, size=size, scale=(x * scale, y * scale), padding=(left * scale, top * scale)
-    )
 
 
 def batched(views: Sequence[View], *, centred: bool = False) -> tuple[Tensor, list[Letterbox]]:

@@ -182,7 +182,7 @@ def _history_plot(
     """Plot columns (key, colour, line width) of the history against epochs; gaps are bridged."""
     epochs = np.array([value(row, "epoch") for row in history])
     with drawing() as figure:
-        from matplotlib.ticker import MaxNLocator
+        from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
         axes = figure.add_subplot()
         entries: list[Entry] = []
@@ -201,22 +201,16 @@ def _history_plot(
         axes.set(xlabel="epoch", ylabel=axis)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if logarithmic and entries:
-            _logarithmic(axes)
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         else:
             axes.set_ylim(bottom=0)
         axes.margins(x=0.02)
         if len(series) > 1:
             _legend(axes, entries, above=True)
         return svg_of(figure)
-
-
-def _logarithmic(axes: Axes) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _heat_map(axes: Axes, shares: Curve) -> None:

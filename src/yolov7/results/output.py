@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -98,7 +99,7 @@ class SinkOptions:
     """Whether to write no picture of images without detections."""
 
 
-class Sink(ABC):
+class Sink(AbstractContextManager["Sink"]):
     """Writer of frames with their detections, in order, to the existing directory of a run.
 
     A context manager: closed at the end of the block, abandoned after an exception such as Ctrl-C.
@@ -127,7 +128,7 @@ class Sink(ABC):
             OutputError: the result cannot be written.
         """
 
-    def close(self) -> None:  # noqa: B027 - most have nothing left to complete
+    def close(self) -> None:  # most have nothing left to complete
         """Complete open files.
 
         Raises:
@@ -137,9 +138,6 @@ class Sink(ABC):
     def abandon(self) -> list[Path]:
         """Close open files, as readable as possible, under their partial names. Returns their paths."""
         return []
-
-    def __enter__(self) -> Sink:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

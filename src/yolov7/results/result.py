@@ -165,9 +165,6 @@ class Results(Iterator[Result]):
     def __init__(self, results: Iterator[Result]) -> None:
         self._results = results
 
-    def __iter__(self) -> Results:
-        return self
-
     def __next__(self) -> Result:
         return next(self._results)
 

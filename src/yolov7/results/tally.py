@@ -14,22 +14,15 @@ _MAX_REPORTED = 20  # write errors that are reported one by one
 
 
 class RunTally:
-    """Counts of a run.
-
-    Attributes:
-        images: number of images, without frames of videos.
-        frames: number of frames of videos and streams.
-        found: number of detections by class name.
-        skipped: number of unreadable images by reason.
-        failed: number of results that could not be written.
-        live: whether the last frame came from a camera or a stream.
-    """
+    """Counts of a run."""
 
     def __init__(self) -> None:
-        self.images = self.frames = self.failed = 0
-        self.found: Counter[str] = Counter()
-        self.skipped: Counter[str] = Counter()
-        self.live = False
+        self.images = 0  # without frames of videos
+        self.frames = 0  # of videos and streams
+        self.found: Counter[str] = Counter()  # detections by class name
+        self.skipped: Counter[str] = Counter()  # unreadable images by reason
+        self.failed = 0  # results that could not be written
+        self.live = False  # whether the last frame came from a camera or a stream
         self._reported: set[str] = set()
 
     def add(self, result: Result) -> None:

@@ -63,7 +63,7 @@ class _Graph:
     def __init__(self, archive: Archive) -> None:
         self._archive, self._allowance = archive, ViewAllowance(archive.size)
         self._builder = Builder()
-        self._module = self._json(GRAPH, MAX_GRAPH)["graph_module"]
+        self._module = self._json(GRAPH)["graph_module"]
         self._values: dict[str, Any] = {}
 
     def program(self) -> Program:
@@ -161,7 +161,7 @@ class _Graph:
 
     def _tensors(self, kind: str) -> dict[str, Tensor]:
         """Tensors of a folder by their names in the network."""
-        described = self._json(f"data/{kind}/model_{kind}_config.json", MAX_GRAPH)["config"]
+        described = self._json(f"data/{kind}/model_{kind}_config.json")["config"]
         return {name: self._tensor(kind, entry) for name, entry in described.items()}
 
     def _tensor(self, kind: str, entry: Mapping[str, Any]) -> Tensor:
@@ -177,5 +177,5 @@ class _Graph:
         sizes, strides = ([one["as_int"] for one in meta[key]] for key in ("sizes", "strides"))
         return Storage(elements, self._allowance).view(meta["storage_offset"]["as_int"], sizes, strides)
 
-    def _json(self, name: str, limit: int) -> Any:
-        return parsed_json(self._archive.read(f"{self._archive.folder}/{name}", limit))
+    def _json(self, name: str) -> Any:
+        return parsed_json(self._archive.read(f"{self._archive.folder}/{name}", MAX_GRAPH))
