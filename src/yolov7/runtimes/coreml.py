@@ -113,14 +113,7 @@ def _convert(checkpoint: Checkpoint, description: Description, folder: Path) -> 
     """
     import coremltools
 
-    assert description.shape is not None
-    batch, height, width = description.shape
-    program = exported(
-        RowNetwork(checkpoint.model).eval(),
-        torch.zeros(batch, 3, height, width),
-        dynamic=False,
-        stride=description.strides[-1],
-    )
+    program = exported(RowNetwork(checkpoint.model).eval(), description)
     precision = coremltools.precision.FLOAT32
     if description.precision == "float16":
         precision = coremltools.transform.FP16ComputePrecision(op_selector=_before_decoding)

@@ -100,14 +100,7 @@ class Description:
         return RowLayout(len(self.names))
 
     @classmethod
-    def of(
-        cls,
-        checkpoint: Checkpoint,
-        format_: str,
-        options: ExportOptions,
-        *,
-        precision: Precision | None = None,
-    ) -> Description:
+    def of(cls, checkpoint: Checkpoint, format_: str, options: ExportOptions) -> Description:
         """Describe the artefact that a checkpoint becomes.
 
         Raises:
@@ -129,7 +122,7 @@ class Description:
             shape=None if options.dynamic else (options.batch, size, size),
             strides=model.strides,
             anchors=tuple(tuple((w, h) for w, h in level) for level in model.anchors.tolist()),
-            precision=precision or ("float16" if options.half else "float32"),
+            precision="float16" if options.half else "float32",
             weights=weights_sha256(model),
             about=dict(checkpoint.about),
             made_by={"open-yolov7": version("open-yolov7"), "torch": torch.__version__},

@@ -23,7 +23,7 @@ from yolov7.errors import CheckpointError, OutputError
 from yolov7.files import exists, is_file
 from yolov7.inference.backend import has_bfloat16
 from yolov7.models.blocks import ConvAct, ReOrg, with_weights
-from yolov7.models.decode import decode_levels, decode_levels_above
+from yolov7.models.decode import decode_levels_above
 from yolov7.runtimes.description import FILE, Description, ExportOptions
 from yolov7.runtimes.network import LogitNetwork, traced
 from yolov7.runtimes.runtime import ArtefactBackend, Runtime, threads, to_float_array
@@ -80,9 +80,6 @@ class NcnnBackend(ArtefactBackend):
         self.outputs = [f"out{level}" for level in range(len(description.strides))]
         if self.net.input_names() != ["in0"] or self.net.output_names() != self.outputs:
             raise CheckpointError("the outputs of the layers do not match the description", file=path)
-
-    def infer(self, images: Tensor) -> Tensor:
-        return decode_levels(self._levels(images), self.description.strides, self.anchors)
 
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         return decode_levels_above(self._levels(images), self.description.strides, self.anchors, objectness)

@@ -10,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 
 from yolov7.models.detector import Detector, fuse
 from yolov7.quiet import no_warnings
+from yolov7.runtimes.description import Description
 
 INPUT, OUTPUT = "images", "rows"
 """Names of the network's input and output, in formats that have names."""
@@ -18,10 +19,8 @@ INPUT, OUTPUT = "images", "rows"
 class RowNetwork(nn.Module):
     """Images (B, 3, H, W) in [0, 1] -> rows (B, N, 5 + C): cx, cy, w, h in pixels, then probabilities.
 
-    Args:
-        model: any form; a fused copy is made.
-        half: convolutions in float16. Images, rows and the decoding of boxes stay in float32: 16 bits would
-            place boxes on a grid of whole pixels.
+    The model, of any form, is copied and fused. With `half`, convolutions are in float16; images, rows and
+    the decoding of boxes stay in float32: 16 bits would place boxes on a grid of whole pixels.
     """
 
     def __init__(self, model: Detector, *, half: bool = False) -> None:
@@ -55,13 +54,13 @@ def traced(network: nn.Module, images: Tensor) -> Any:
         return torch.jit.trace(network, (images,), check_trace=False)
 
 
-def exported(network: nn.Module, images: Tensor, *, dynamic: bool, stride: int) -> ExportedProgram:
+def exported(network: nn.Module, description: Description) -> ExportedProgram:
     """Export a network to a program of torch.export, for one shape or for all that the network takes."""
-    shapes = None
-    if dynamic:
-        # Two images and two different sides: torch treats sizes that are 1, or equal, as constants.
-        images = torch.zeros(2, 3, 4 * stride, 5 * stride)
-        batch, rows, columns = (Dim(name, min=1, max=1024) for name in ("batch", "rows", "columns"))
-        shapes = {"images": {0: batch, 2: stride * rows, 3: stride * columns}}
+    stride, shapes = description.strides[-1], None
+    # Two images and two different sides: torch treats sizes that are 1, or equal, as constants.
+    batch, height, width = description.shape or (2, 4 * stride, 5 * stride)
+    if description.shape is None:
+        any_batch, rows, columns = (Dim(name, min=1, max=1024) for name in ("batch", "rows", "columns"))
+        shapes = {"images": {0: any_batch, 2: stride * rows, 3: stride * columns}}
     with no_warnings(), torch.no_grad():  # about torch's own internals
-        return torch.export.export(network, (images,), dynamic_shapes=shapes)
+        return torch.export.export(network, (torch.zeros(batch, 3, height, width),), dynamic_shapes=shapes)

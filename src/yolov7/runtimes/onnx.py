@@ -32,11 +32,19 @@ _SMALL = 1_000
 
 
 class SessionBackend(ArtefactBackend):
-    """An ``onnxruntime.InferenceSession``. Several threads may call it at once."""
+    """An ``onnxruntime.InferenceSession`` with a share of the cores. Several threads may call it at once."""
 
-    def __init__(self, description: Description, session: Any, path: Path) -> None:
+    def __init__(self, description: Description, path: Path, parallel: int) -> None:
         super().__init__(description)
-        self.session, self.path = session, path
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads(parallel)
+        options.log_severity_level = 3  # errors: warnings are about its own optimisations
+        self.path = path
+        with library_errors(path, "ONNX Runtime cannot read this file"):
+            devices = onnxruntime.get_available_providers()
+            self.session = onnxruntime.InferenceSession(os.fspath(path), options, providers=devices)
 
     def outputs(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
         with library_errors(self.path, "ONNX Runtime cannot run this graph"):
@@ -75,7 +83,7 @@ class Onnx(Runtime):
     ) -> ArtefactBackend:
         description = self.describe(path)
         _check_demand(path, description)
-        return self.backend(description, open_session(path, parallel), path)
+        return self.backend(description, path, parallel)
 
 
 def network_graph(checkpoint: Checkpoint, description: Description) -> Any:
@@ -119,23 +127,6 @@ def save(model: Any, description: Description, path: Path) -> None:
     model.producer_name, model.producer_version = KEY, description.made_by[KEY]
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
-
-
-def open_session(path: Path, parallel: int = 1) -> Any:
-    """Make an ``onnxruntime.InferenceSession``, with its share of the cores if several calls run at once.
-
-    Raises:
-        CheckpointError: it is no ONNX graph, or none that ONNX Runtime can run.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads(parallel)
-    options.log_severity_level = 3  # errors: warnings are about its own optimisations
-    with library_errors(path, "ONNX Runtime cannot read this file"):
-        return onnxruntime.InferenceSession(
-            os.fspath(path), options, providers=onnxruntime.get_available_providers()
-        )
 
 
 def _check_demand(path: Path, description: Description) -> None:

@@ -211,11 +211,7 @@ def row_names(layout: RowLayout) -> dict[str, Any]:
 def suppression_graph(layout: RowLayout, like: Any, *, batch: int | None = None, boxes: str = "boxes") -> Any:
     """Graph from rows (B, N, 5 + C) to boxes, scores, labels and counts.
 
-    Args:
-        layout: columns of the rows.
-        like: the network's graph.
-        batch: the only B that it takes; any by default.
-        boxes: name of the boxes.
+    It has the versions of the network's graph, and takes only this B, by default any. `boxes` is their name.
     """
     return parsed(
         _SUPPRESSION.substitute(
@@ -244,12 +240,9 @@ def parsed(text: str, like: Any) -> Any:
 
 
 def joined(first: Any, second: Any, wires: Mapping[str, str], outputs: Sequence[str] | None = None) -> Any:
-    """Join two graphs to one.
+    """Join two ``onnx.ModelProto`` to one, by wires from outputs of the first to inputs of the second.
 
-    Args:
-        first, second: two ``onnx.ModelProto``.
-        wires: outputs of the first -> inputs of the second.
-        outputs: outputs of the whole, in this order; by default all.
+    The whole has the given outputs in their order, by default all.
     """
     import onnx.compose
 

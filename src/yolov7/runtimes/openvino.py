@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, redirect_stdout, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -27,7 +28,7 @@ from yolov7.images.kinds import IMAGE_SUFFIXES
 from yolov7.images.letterbox import to_tensor
 from yolov7.images.reading import read_image
 from yolov7.inference.pipeline import prepare
-from yolov7.models.decode import decode_levels, decode_levels_above
+from yolov7.models.decode import decode_levels_above
 from yolov7.quiet import errors_only, no_warnings
 from yolov7.runtimes.description import KEY, Description, ExportOptions
 from yolov7.runtimes.network import INPUT, OUTPUT, RowNetwork, traced
@@ -70,7 +71,7 @@ class OpenVino(Runtime):
         with _library_errors(path):
             model = _core().read_model(read.xml, read.weights)
             _check_demand(model, description)
-            return OpenVinoBackend(description, model, path, parallel=parallel, exact=exact)
+            return OpenVinoBackend(description, model, path, parallel, exact)
 
 
 class OpenVinoInt8(OpenVino):
@@ -86,7 +87,7 @@ class OpenVinoInt8(OpenVino):
             raise UsageError(
                 f"{self.name} needs images like those of later use", expected="a folder as calibration"
             )
-        description = self.new_description(checkpoint, options, "int8")
+        description = replace(self.new_description(checkpoint, options), precision="int8")
         model = convert(checkpoint, description)
         _save(quantized(model, description, options.calibration), description, path)
 
@@ -105,9 +106,7 @@ class OpenVinoBackend(ArtefactBackend):
     takes a sixth of the time of yolov7-tiny.
     """
 
-    def __init__(
-        self, description: Description, model: Any, path: Path, *, parallel: int = 1, exact: bool = False
-    ) -> None:
+    def __init__(self, description: Description, model: Any, path: Path, parallel: int, exact: bool) -> None:
         super().__init__(description)
         self.path = path
         logits = [] if exact else _named_logits(model, len(description.strides))
@@ -128,22 +127,15 @@ class OpenVinoBackend(ArtefactBackend):
         self.runtime = f"{self.runtime}, cpu, {self.precision}"
 
     def infer(self, images: Tensor) -> Tensor:
-        outputs = self._run(images)
-        if not self._has_logits:
-            return outputs[0]
-        return decode_levels(self._by_anchor(outputs), self.description.strides, self._anchors)
+        return self._run(images)[0]
 
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         if not self._has_logits:
             return super().infer_above(images, objectness)
-        levels = self._by_anchor(self._run(images))
-        return decode_levels_above(levels, self.description.strides, self._anchors, objectness)
-
-    def _by_anchor(self, logits: Sequence[Tensor]) -> list[Tensor]:
-        """Logits (B, H, W, A (5 + C)) of each level -> views (B, A, H, W, 5 + C)."""
+        logits, size = self._run(images), self.layout.size  # (B, H, W, A (5 + C)) of each level
         self.check_logits(*(level.shape[-1] for level in logits))
-        size = self.layout.size
-        return [level.view(*level.shape[:3], -1, size).permute(0, 3, 1, 2, 4) for level in logits]
+        levels = [level.view(*level.shape[:3], -1, size).permute(0, 3, 1, 2, 4) for level in logits]
+        return decode_levels_above(levels, self.description.strides, self._anchors, objectness)
 
     def _run(self, images: Tensor) -> list[Tensor]:
         bytes_ = images.dtype == torch.uint8

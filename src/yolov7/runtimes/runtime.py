@@ -24,7 +24,7 @@ from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
 from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.layout import OBJECTNESS
 from yolov7.memory import is_allocation
-from yolov7.runtimes.description import Description, ExportOptions, Precision
+from yolov7.runtimes.description import Description, ExportOptions
 
 REJECTED = ".rejected"
 """Suffix of an artefact whose detections differ from torch's."""
@@ -62,9 +62,7 @@ class Runtime(ABC):
         """Reason why this machine, whatever is installed, cannot run artefacts; None if it can."""
         return None
 
-    def new_description(
-        self, checkpoint: Checkpoint, options: ExportOptions, precision: Precision | None = None
-    ) -> Description:
+    def new_description(self, checkpoint: Checkpoint, options: ExportOptions) -> Description:
         """Description of the artefact that a checkpoint becomes.
 
         Raises:
@@ -72,7 +70,7 @@ class Runtime(ABC):
         """
         if options.dynamic and not self.takes_any_size:
             raise UsageError(f"{self.name} takes images of one size, in batches of one size")
-        return Description.of(checkpoint, self.name, options, precision=precision)
+        return Description.of(checkpoint, self.name, options)
 
     @abstractmethod
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
@@ -112,11 +110,8 @@ class Runtime(ABC):
         """
 
 
-class ArtefactBackend(ABC):
+class ArtefactBackend:
     """A network on a runtime: the :class:`~yolov7.inference.backend.Backend` of an artefact.
-
-    Args:
-        description: description of the artefact.
 
     Attributes:
         precision: dtype of the convolutions, as far as the runtime says; else of the weights.
@@ -154,12 +149,12 @@ class ArtefactBackend(ABC):
             found.extend(self.infer_above(full, objectness)[: len(portion)])
         return tuple(found)
 
-    @abstractmethod
     def infer(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W), uint8 or float in [0, 1] -> decoded rows float32 (B, N, 5 + C).
 
-        The rows are valid until the same thread calls again.
+        The rows are valid until the same thread calls again. A backend has this or its own `infer_above`.
         """
+        raise NotImplementedError
 
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         """Rows (n, 5 + C) of each image with a higher objectness, in memory of their own."""
@@ -170,11 +165,7 @@ class ArtefactBackend(ABC):
         return tuple(one[one[:, OBJECTNESS] > objectness] for one in rows)
 
     def check_logits(self, *channels: int) -> None:
-        """Make sure that a network without decoding has the levels of the description.
-
-        Raises:
-            CheckpointError: it has others.
-        """
+        """Raise a CheckpointError unless a network without decoding has the levels of the description."""
         wanted = [len(level) * self.layout.size for level in self.description.anchors]
         if list(channels) != wanted:
             found = ", ".join(map(str, channels))
@@ -200,13 +191,8 @@ def precision_of(backend: Backend) -> str:
 def library_errors(path: Path, what: str, line: int = 0) -> Iterator[None]:
     """Turn the exceptions of a vendor's library, which share no base class, into errors about an artefact.
 
-    Args:
-        path: the artefact.
-        what: what failed, the beginning of the message.
-        line: index of the line of the library's message that gives the reason.
-
-    Raises:
-        CheckpointError: anything failed, except that memory ran out.
+    The CheckpointError says `what` failed, and gives the `line` of the library's message by its index as the
+    reason. The exception passes unchanged if memory ran out.
     """
     try:
         yield
@@ -237,8 +223,5 @@ def to_float_array(images: Tensor) -> npt.NDArray[np.float32]:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module can be found. It is not imported."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # a part of a package that is not there
-        return False
+    """Whether a module, not one inside a package, can be found. It is not imported."""
+    return importlib.util.find_spec(module) is not None

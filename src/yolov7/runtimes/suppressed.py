@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -18,15 +18,12 @@ from yolov7.thresholds import PREDICTION
 from yolov7.types import Image
 
 
-class SuppressingBackend(ArtefactBackend):
+class SuppressingBackend(ArtefactBackend, ABC):
     """A network with NMS inside. Its detections become rows, which the caller's NMS leaves unchanged.
 
     A row has the detection's box, its score as objectness, and one class with probability 1. Boxes below the
     artefact's own IoU threshold and the other classes of a row are gone, which costs AP in evaluation.
     """
-
-    def infer(self, images: Tensor) -> Tensor:
-        return _as_rows(*self.detect(images, PREDICTION.conf), self.layout)
 
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
         found = _as_rows(*self.detect(images, objectness), self.layout)
@@ -58,11 +55,7 @@ class EndToEndBackend(SuppressingBackend):
 
 
 class Suppressed:
-    """A network followed by the NMS of such artefacts: their reference.
-
-    Args:
-        backend: backend of the network.
-    """
+    """A network followed by the NMS of such artefacts: their reference."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend

@@ -9,7 +9,6 @@ trusts; of others, ``untrusted.torchscript`` and ``untrusted.exported_graph`` re
 from __future__ import annotations
 
 import io
-from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, UsageError
 from yolov7.files import write_file
 from yolov7.quiet import no_warnings
-from yolov7.runtimes.description import KEY, Description, ExportOptions, Precision
+from yolov7.runtimes.description import KEY, Description, ExportOptions
 from yolov7.runtimes.network import RowNetwork, exported, traced
 from yolov7.runtimes.runtime import ArtefactBackend, Runtime, library_errors, to_unit_range
 from yolov7.tensor_files.archive import Archive
@@ -40,16 +39,10 @@ class _TorchArchive(Runtime):
     extra = ""
     records: ClassVar[tuple[str, ...]]
     """Prefixes of the names of records by which the format is recognised."""
-
-    @staticmethod
-    @abstractmethod
-    def read(archive: Archive) -> Program:
-        """Read the operations."""
-
-    @staticmethod
-    @abstractmethod
-    def load(path: Path) -> Any:
-        """Run torch's own loader."""
+    read: ClassVar[staticmethod[[Archive], Program]]
+    """Function that reads the operations."""
+    load: ClassVar[staticmethod[[Path], Any]]
+    """torch's own loader."""
 
     def recognises(self, path: Path) -> bool:
         if not begins_with(path, _ZIP):
@@ -59,27 +52,24 @@ class _TorchArchive(Runtime):
         return all(any(name.startswith(prefix) for name in inside) for prefix in self.records)
 
     def describe(self, path: Path) -> Description:
-        with _opened(path) as archive:
-            return _description(archive, path)
+        with _opened(path) as (_, description):
+            return description
 
     def open(
         self, path: Path, *, parallel: int = 1, exact: bool = False, trust: bool = False
     ) -> ArtefactBackend:
-        with _opened(path) as archive:
-            description = _description(archive, path)
+        with _opened(path) as (archive, description):
             if not trust:
                 return TorchProgramBackend(description, self.read(archive), path)
         with library_errors(path, "torch cannot read this"), no_warnings():  # deprecation, torch's internals
             return TorchProgramBackend(description, self.load(path), path)
 
-    def new_description(
-        self, checkpoint: Checkpoint, options: ExportOptions, precision: Precision | None = None
-    ) -> Description:
+    def new_description(self, checkpoint: Checkpoint, options: ExportOptions) -> Description:
         if options.half:
             raise UsageError(
                 f"{self.name} has no half precision: torch on a processor would only be slower with it"
             )
-        return super().new_description(checkpoint, options, precision)
+        return super().new_description(checkpoint, options)
 
 
 class TorchScript(_TorchArchive):
@@ -108,13 +98,7 @@ class TorchExport(_TorchArchive):
 
     def write(self, checkpoint: Checkpoint, path: Path, options: ExportOptions) -> None:
         description = self.new_description(checkpoint, options)
-        batch, height, width = description.shape or (1, description.size, description.size)
-        program = exported(
-            RowNetwork(checkpoint.model),
-            torch.zeros(batch, 3, height, width),
-            dynamic=description.shape is None,
-            stride=description.strides[-1],
-        )
+        program = exported(RowNetwork(checkpoint.model), description)
         content = io.BytesIO()
         with no_warnings():  # about torch's own internals
             torch.export.save(program, content, extra_files={KEY: description.to_json()})
@@ -130,16 +114,13 @@ def script_bytes(program: Any, extra_files: dict[str, str] | None = None) -> byt
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Archive]:
+def _opened(path: Path) -> Iterator[tuple[Archive, Description]]:
     with open_file(path) as file:
         archive = Archive(file)
         archive.check(deflated=True)
-        yield archive
-
-
-def _description(archive: Archive, path: Path) -> Description:
-    name = f"{archive.folder}/extra/{KEY}"
-    return Description.from_json(archive.read(name, MAX_JSON) if name in archive.records else None, path)
+        name = f"{archive.folder}/extra/{KEY}"
+        said = archive.read(name, MAX_JSON) if name in archive.records else None
+        yield archive, Description.from_json(said, path)
 
 
 class TorchProgramBackend(ArtefactBackend):
