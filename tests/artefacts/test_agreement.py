@@ -11,10 +11,13 @@ import torch
 from yolov7.artefacts.agreement import Agreement, ImageResult, agree, match, rows_agree
 from yolov7.artefacts.tolerance import TOLERANCES
 from yolov7.boxes import xyxy_to_cxcywh
+from yolov7.inference.pipeline import ImageRows
 from yolov7.nms import non_max_suppression
+from yolov7.thresholds import Thresholds
 from yolov7.types import Detections, Letterbox
 
 CONF, IOU, CLASSES = 0.25, 0.45, 3
+THRESHOLDS = Thresholds(CONF, IOU)
 MAX_DETECTIONS = 300
 EXACT = TOLERANCES["float32"]
 MARGIN = EXACT.margin
@@ -42,16 +45,16 @@ def result(
     for row, (*corners, score, label) in zip(rows, boxes, strict=True):
         row[:4] = xyxy_to_cxcywh(torch.tensor(corners))
         row[4], row[5 + int(label)] = 1, score
-    return ImageResult.of(rows, letterbox, conf=conf, iou=iou, margin=MARGIN)
+    return ImageResult.of(ImageRows(rows, letterbox), Thresholds(conf, iou), MARGIN)
 
 
 def compared(reference: ImageResult, candidate: ImageResult, tolerance=EXACT) -> Agreement:
     """A candidate with NMS inside, whose rows are unknown."""
-    return agree(reference, replace(candidate, rows=None), conf=CONF, iou=IOU, tolerance=tolerance)
+    return agree(reference, replace(candidate, rows=None), THRESHOLDS, tolerance)
 
 
 def compared_by_rows(reference: ImageResult, candidate: ImageResult, tolerance=EXACT) -> Agreement:
-    return agree(reference, candidate, conf=CONF, iou=IOU, tolerance=tolerance)
+    return agree(reference, candidate, THRESHOLDS, tolerance)
 
 
 def counts(agreement: Agreement) -> tuple[int, int, int, int]:
@@ -62,7 +65,7 @@ def counts(agreement: Agreement) -> tuple[int, int, int, int]:
 def test_what_is_kept_is_what_prediction_keeps():
     rows = torch.rand(3000, 5 + CLASSES, generator=torch.manual_seed(0))
     rows[:, :4] *= 400
-    seen = ImageResult.of(rows, SAME_SIZE, conf=CONF, iou=IOU, margin=MARGIN)
+    seen = ImageResult.of(ImageRows(rows, SAME_SIZE), THRESHOLDS, MARGIN)
     (expected,) = non_max_suppression(rows[None], CONF, IOU)
     assert len(expected.scores) == MAX_DETECTIONS
     for mine, theirs in zip(seen.boxes, expected, strict=True):
@@ -250,7 +253,7 @@ def test_without_bounds_pairs_are_never_too_far_apart():
 
 def test_boxes_that_are_not_finite_are_lost():
     rows = torch.tensor([[150, 150, 100, float("nan"), 1, 0.9, 0, 0]])
-    broken = ImageResult.of(rows, SAME_SIZE, conf=CONF, iou=IOU, margin=MARGIN)
+    broken = ImageResult.of(ImageRows(rows, SAME_SIZE), THRESHOLDS, MARGIN)
     assert counts(compared(result(CAT), broken)) == (0, 1, 0, 0)
 
 

@@ -26,7 +26,9 @@ from yolov7.inference.backend import Backend, TorchBackend
 from yolov7.inference.predictor import Predictor
 from yolov7.nms import ScoredBoxes, non_max_suppression
 from yolov7.runtimes.description import Description, ExportOptions
-from yolov7.runtimes.suppressed import EndToEndBackend, Suppressed
+from yolov7.runtimes.onnx_detections import OnnxEndToEndBackend
+from yolov7.runtimes.runtime import ArtefactBackend
+from yolov7.runtimes.suppressed import Suppressed
 from yolov7.thresholds import Thresholds
 from yolov7.types import Image
 
@@ -61,7 +63,14 @@ def certified(
     conf: float = 0.25,
 ) -> Certificate:
     return certify(
-        TORCH, candidate, images, names=NAMES, size=SIZE, tolerance=tolerance, data=data, conf=conf
+        TORCH,
+        candidate,
+        images,
+        names=NAMES,
+        size=SIZE,
+        tolerance=tolerance,
+        thresholds=Thresholds(conf),
+        data=data,
     )
 
 
@@ -163,7 +172,13 @@ def test_detections_at_the_threshold_are_counted_apart():
 def test_where_nothing_is_found_nothing_is_proven(conf: float, images: list[Image]):
     empty = Tampered(lambda rows: rows[:0])
     certificate = certify(
-        empty, empty, images, names=NAMES, size=SIZE, tolerance=TOLERANCES["int8"], conf=conf
+        empty,
+        empty,
+        images,
+        names=NAMES,
+        size=SIZE,
+        tolerance=TOLERANCES["int8"],
+        thresholds=Thresholds(conf),
     )
     assert certificate.images == len(images)
     assert failed(certificate) == ["detections compared"]
@@ -205,7 +220,8 @@ def test_images_that_cannot_be_read_are_said(tmp_path: Path):
     assert certificate.skipped[0].startswith("9.png: ")
 
 
-def test_progress_is_told():
+def test_progress_is_told(monkeypatch):
+    monkeypatch.setattr("yolov7.artefacts.certificate.LIMIT", 3)
     told: list[tuple[str, int, int | None]] = []
     certify(
         TORCH,
@@ -214,7 +230,6 @@ def test_progress_is_told():
         names=NAMES,
         size=SIZE,
         tolerance=TOLERANCES["float32"],
-        limit=3,
         progress=lambda *step: told.append(step),
     )
     assert told == [("comparing", 2, 3), ("comparing", 3, 3)]
@@ -261,7 +276,7 @@ def test_ap_of_the_reference_is_not_measured_twice(labelled: Dataset):
     assert certificate.ap[0] == 0.125
 
 
-class AtOnce(EndToEndBackend):
+class AtOnce(OnnxEndToEndBackend):
     """Torch with everything around it, as an artefact has that does everything by itself.
 
     Args:
@@ -270,7 +285,8 @@ class AtOnce(EndToEndBackend):
     """
 
     def __init__(self, off: float = 0.0, iou: float = 0.45) -> None:
-        super().__init__(Description.of(CHECKPOINT, "at-once", ExportOptions(dynamic=True)))
+        ArtefactBackend.__init__(self, Description.of(CHECKPOINT, "at-once", ExportOptions(dynamic=True)))
+        self.shape = (SIZE, SIZE)
         self.off, self.iou = off, iou
 
     def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -308,7 +324,7 @@ def test_suppression_inside_is_compared_by_its_own_thresholds(labelled: Dataset)
         names=NAMES,
         size=SIZE,
         tolerance=TOLERANCES["float32"],
-        iou=0.9,
+        thresholds=Thresholds(iou=0.9),
         data=labelled,
     )
     assert certificate.passed

@@ -25,9 +25,10 @@ from torch import Tensor
 
 from yolov7.artefacts.tolerance import Mask, Tolerance
 from yolov7.boxes import pairwise_iou
+from yolov7.inference.pipeline import ImageRows
 from yolov7.layout import BOX, OBJECTNESS
 from yolov7.nms import ScoredBoxes, select_candidates, suppress
-from yolov7.thresholds import PREDICTION
+from yolov7.thresholds import PREDICTION, Thresholds
 from yolov7.types import Detections, FloatArray, IntArray, Letterbox
 
 ALL_ROWS = -1.0
@@ -57,28 +58,17 @@ class ImageResult:
 
     @classmethod
     def of(
-        cls,
-        rows: Tensor,
-        letterbox: Letterbox,
-        *,
-        conf: float,
-        iou: float,
-        margin: float,
-        suppressed: bool = False,
+        cls, found: ImageRows, thresholds: Thresholds, margin: float, *, suppressed: bool = False
     ) -> ImageResult:
         """Apply prediction's NMS to all rows (R, 5 + C) of an image; none if they are suppressed already."""
-        candidates, numbers = select_candidates(rows, max(0, conf - margin))
+        candidates, numbers = select_candidates(found.rows, max(0, thresholds.conf - margin))
         boxes = ScoredBoxes(*(values.cpu() for values in candidates))
-        above = boxes.scores > conf
-        detections = suppress(
-            boxes.boxes[above],
-            boxes.scores[above],
-            boxes.labels[above],
-            1.0 if suppressed else iou,
-            max_detections=PREDICTION.max_detections,
-        )
+        above = boxes.scores > thresholds.conf
+        best = ScoredBoxes(*(values[above] for values in boxes))
+        iou = 1.0 if suppressed else thresholds.iou
+        detections = suppress(*best, iou, max_detections=PREDICTION.max_detections)
         kept = _mask(len(above), detections.numpy())  # those above the threshold come first
-        return cls(boxes, kept, letterbox, None if suppressed else numbers.cpu().numpy())
+        return cls(boxes, kept, found.letterbox, None if suppressed else numbers.cpu().numpy())
 
     @classmethod
     def at_once(cls, found: ScoredBoxes, size: tuple[int, int]) -> ImageResult:
@@ -119,16 +109,11 @@ class Agreement:
 
 
 def agree(
-    reference: ImageResult, candidate: ImageResult, *, conf: float, iou: float, tolerance: Tolerance
+    reference: ImageResult, candidate: ImageResult, thresholds: Thresholds, tolerance: Tolerance
 ) -> Agreement:
-    """Compare what two networks find in the same image.
-
-    Args:
-        reference, candidate: results of the two networks.
-        conf, iou: thresholds of both.
-        tolerance: tolerance of the candidate's precision.
-    """
-    margin, boxes, kept = tolerance.margin, reference.boxes, (reference.kept, candidate.kept)
+    """Compare what two networks find in the same image, with the tolerance of the candidate's precision."""
+    conf, iou, margin = thresholds.conf, thresholds.iou, tolerance.margin
+    boxes, kept = reference.boxes, (reference.kept, candidate.kept)
     ours, theirs = reference.in_source(), candidate.in_source()
     (i, j), steady = _same_boxes(reference, candidate, ours, theirs, tolerance)
     same = np.full(len(theirs), -1)  # index of the reference's box that each detection equals
@@ -174,16 +159,10 @@ def rows_agree(rows: Tensor, reference: Tensor, tolerance: Tolerance) -> bool:
 def match(a: Detections, b: Detections, allowed: Mask | bool = True) -> IntArray:
     """Pair boxes of the same label, one to one: best overlap first, of equal overlaps the closest scores.
 
-    Args:
-        a, b: N and M boxes.
-        allowed: (N, M) True for pairs that are allowed.
-
-    Returns:
-        Numbers (P, 2) of the boxes of each pair.
+    `allowed` is (N, M) for N and M boxes. -> numbers (P, 2) of the boxes of each pair
     """
-    overlaps = pairwise_iou(
-        *(_grown(torch.from_numpy(one.boxes), 2) for one in (a, b))
-    ).numpy()  # even thin boxes
+    ours, theirs = (_grown(torch.from_numpy(one.boxes), 2) for one in (a, b))  # even thin boxes overlap
+    overlaps = pairwise_iou(ours, theirs).numpy()
     i, j = np.nonzero((overlaps >= SAME) & (a.labels[:, np.newaxis] == b.labels) & allowed)
     order = np.lexsort((np.abs(a.scores[i] - b.scores[j]), -overlaps[i, j]))
     free = np.ones(len(a), bool), np.ones(len(b), bool)
@@ -200,9 +179,8 @@ def _same_boxes(
 ) -> tuple[tuple[IntArray, IntArray], Mask]:
     """Pair the candidate's detections with boxes of the reference, kept or not, that are the same.
 
-    Returns:
-        Numbers (P,) and (P,) of the boxes of each pair; and (N,) False for boxes of the reference whose row
-        differs by more than the tolerance.
+    -> numbers (P,) and (P,) of the boxes of each pair; and (N,) False for boxes of the reference whose row
+    differs by more than the tolerance
     """
     if reference.rows is not None and candidate.rows is not None:
         _, i, j = np.intersect1d(reference.rows, candidate.rows, return_indices=True)
@@ -227,12 +205,8 @@ def _differences(a: Detections, b: Detections) -> tuple[FloatArray, FloatArray]:
 def _suppressed(boxes: ScoredBoxes, targets: IntArray, by: Mask, iou: float, margin: float) -> Mask:
     """Whether others suppress some boxes: possibly, with a margin above 0; clearly, with one below.
 
-    Args:
-        boxes: N boxes.
-        targets: (T,) numbers of the boxes in question.
-        by: (N,) True for the boxes that may suppress them.
-        iou: IoU threshold.
-        margin: margin of IoUs and scores and, in pixels, of sides.
+    Of N boxes, `targets` (T,) are the numbers of those in question, and `by` (N,) is True for those that may
+    suppress them. The margin is one of IoUs and scores and, in pixels, of sides.
     """
     grown, others = _grown(boxes.boxes, margin), torch.from_numpy(by)
     overlaps = pairwise_iou(grown[others], grown[targets]) > iou - margin  # (K, T)

@@ -49,20 +49,19 @@ def fastest(
 ) -> Backend:
     """Backend of the first runtime in the order above that is installed, runs, and agrees with torch.
 
-    Args:
-        checkpoint: any form.
-        device: device for torch.
-        size: size of the images, pixels.
-        parallel: number of calls at the same time.
-        beside: the checkpoint's file, if it has one.
+    Images have `size` pixels, `parallel` calls come at the same time; the device is torch's. An INT8 artefact
+    is looked for `beside` the checkpoint's file, if it has one.
     """
     # Made only if needed: it takes time and memory.
     plain = partial(TorchBackend, checkpoint.model, device)
     for make in _candidates(checkpoint, device, size, parallel, beside):
         try:
             backend, proof = make()
-            if (proof is not None and proof.exists()) or agrees(backend, plain()):
-                _remember(proof)
+            known = proof is not None and proof.exists()
+            if known or agrees(backend, plain()):
+                if proof is not None and not known:
+                    with suppress(OSError):  # a cache that cannot be written: compared again next time
+                        proof.touch()
                 _LOG.info("runs on %s", backend.runtime)
                 return backend
             _LOG.warning("%s disagrees with torch here, and is not used", backend.runtime)
@@ -138,9 +137,3 @@ def _picture(height: int, width: int) -> Image:
 
 def _is_installed(runtime: Runtime) -> bool:
     return all(is_installed(module) for module in (*runtime.writes_with, *runtime.runs_with))
-
-
-def _remember(proof: Path | None) -> None:
-    if proof is not None and not proof.exists():
-        with suppress(OSError):  # a cache that cannot be written: compared again next time
-            proof.touch()

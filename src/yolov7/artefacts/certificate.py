@@ -22,11 +22,11 @@ from yolov7.data.dataset import Dataset
 from yolov7.evaluation.run import evaluate_network
 from yolov7.inference.backend import Backend
 from yolov7.inference.pipeline import View, infer, prepare
-from yolov7.runtimes.suppressed import EndToEndBackend, Suppressed, SuppressingBackend
-from yolov7.sources.frames import Frame
+from yolov7.runtimes.onnx_detections import OnnxEndToEndBackend
+from yolov7.runtimes.suppressed import Suppressed, SuppressingBackend
 from yolov7.sources.opening import Source, open_source
-from yolov7.thresholds import PREDICTION
-from yolov7.types import Detections
+from yolov7.thresholds import PREDICTION, Thresholds
+from yolov7.types import Detections, Image
 
 LIMIT = 100
 """Most images that are compared; AP is measured on all."""
@@ -45,12 +45,10 @@ def certify(
     names: Sequence[str],
     size: int,
     tolerance: Tolerance,
-    conf: float = PREDICTION.conf,
-    iou: float = PREDICTION.iou,
+    thresholds: Thresholds = PREDICTION,
     data: Dataset | None = None,
     reference_ap: float | None = None,
     batch_size: int = 2,
-    limit: int = LIMIT,
     progress: Progress | None = None,
 ) -> Certificate:
     """Compare two networks on real images.
@@ -60,36 +58,39 @@ def certify(
     which is lower than in evaluation.
 
     Args:
-        reference: trusted backend.
-        candidate: backend to compare with it.
         images: anything that prediction takes.
-        names: class names by label.
         size: long side of the letterboxed images, pixels, if the candidate takes any.
         tolerance: tolerance of the candidate's precision.
-        conf, iou: thresholds of the detections that are compared.
+        thresholds: confidence and IoU threshold of the detections that are compared.
         data: labelled images, on all of which AP is measured.
         reference_ap: AP of the reference, if an artefact of the same kind was compared before.
         batch_size: images per batch; more than one also proves that images of a batch do not mix.
-        limit: most images to compare.
-        progress: callback for progress.
 
     Raises:
         SourceError, UsageError: the images cannot be found.
         DataError: the data set has classes that the network does not know.
     """
     suppresses = isinstance(candidate, SuppressingBackend)
-    network = _Comparison(names, tolerance, conf, PREDICTION.iou if suppresses else iou, not suppresses)
-    whole = _Comparison(names, RESIZED, conf, network.iou)
+    if suppresses:
+        thresholds = thresholds.but(iou=PREDICTION.iou)
+    network = _Comparison(names, tolerance, thresholds, by_rows=not suppresses)
+    whole = _Comparison(names, RESIZED, thresholds)
     source = images if isinstance(images, Source) else open_source(images)
-    skipped = _compare((reference, candidate), source, (network, whole), size, batch_size, limit, progress)
-    ap = None
+    skipped = _compare((reference, candidate), source, (network, whole), size, batch_size, progress)
+    certificate = network.certificate(skipped, suppresses)
     if data is not None:
-        measure = partial(_ap, data=data, names=names, size=size, shape=candidate.shape, progress=progress)
+
+        def ap_of(what: str, backend: Backend) -> float:
+            report = None if progress is None else partial(progress, what)
+            return evaluate_network(
+                backend, data, names=names, size=size, shape=candidate.shape, progress=report
+            ).AP
+
         if reference_ap is None:
-            reference_ap = measure("AP of torch", Suppressed(reference) if suppresses else reference)
-        ap = reference_ap, measure("AP of the artefact", candidate)
-    certificate = network.certificate(skipped, suppresses, 0 if data is None else len(data), ap)
-    if isinstance(candidate, EndToEndBackend):
+            reference_ap = ap_of("AP of torch", Suppressed(reference) if suppresses else reference)
+        ap = reference_ap, ap_of("AP of the artefact", candidate)
+        certificate = replace(certificate, labelled=len(data), ap=ap)
+    if isinstance(candidate, OnnxEndToEndBackend):
         certificate = replace(certificate, whole=whole.certificate(skipped, suppresses))
     return certificate
 
@@ -100,23 +101,22 @@ def _compare(
     comparisons: tuple[_Comparison, _Comparison],
     size: int,
     batch_size: int,
-    limit: int,
     progress: Progress | None,
 ) -> list[str]:
     """Compare (reference, candidate), for the (network, whole path), and return the skipped images."""
     (reference, candidate), (network, whole) = backends, comparisons
-    total = None if source.total is None else min(limit, source.total)
+    total = None if source.total is None else min(LIMIT, source.total)
     skipped: list[str] = []
-    for batch in _batches(source, limit, batch_size, skipped):
+    readable = _readable(source, skipped)
+    while batch := list(islice(readable, batch_size)):
         views = [[prepare(image, size, candidate.stride, candidate.shape)] for _, image in batch]
         results = [network.results(backend, views) for backend in backends]
         for (name, image), ours, theirs in zip(batch, *results, strict=True):
             network.add(name, ours, theirs)
-            if isinstance(candidate, EndToEndBackend):
-                (alone,) = whole.results(
-                    reference, [[prepare(image, size, reference.stride, reference.shape)]]
-                )
-                found = candidate.detect_in(image, whole.conf)
+            if isinstance(candidate, OnnxEndToEndBackend):
+                view = prepare(image, size, reference.stride, reference.shape)
+                (alone,) = whole.results(reference, [[view]])
+                found = candidate.detect_in(image, whole.thresholds.conf)
                 whole.add(name, alone, ImageResult.at_once(found, image.shape[:2]))
         if progress is not None:
             progress("comparing", len(network.images) + len(skipped), total)
@@ -129,39 +129,31 @@ class _Comparison:
 
     names: Sequence[str]
     tolerance: Tolerance
-    conf: float
-    iou: float
+    thresholds: Thresholds
     by_rows: bool = False
     images: list[tuple[str, Agreement]] = field(default_factory=list)
 
     def results(self, backend: Backend, images: Sequence[Sequence[View]]) -> list[ImageResult]:
         """Results of a network for images, which go through it as one batch."""
         margin, suppressed = self.tolerance.margin, isinstance(backend, SuppressingBackend)
-        objectness = ALL_ROWS if self.by_rows else max(0, self.conf - margin)
+        objectness = ALL_ROWS if self.by_rows else max(0, self.thresholds.conf - margin)
         return [
-            ImageResult.of(*one, conf=self.conf, iou=self.iou, margin=margin, suppressed=suppressed)
+            ImageResult.of(one, self.thresholds, margin, suppressed=suppressed)
             for one in infer(backend, images, objectness)
         ]
 
     def add(self, name: str, reference: ImageResult, candidate: ImageResult) -> None:
-        agreement = agree(reference, candidate, conf=self.conf, iou=self.iou, tolerance=self.tolerance)
-        self.images.append((name, agreement))
+        self.images.append((name, agree(reference, candidate, self.thresholds, self.tolerance)))
 
-    def certificate(
-        self,
-        skipped: Sequence[str],
-        suppresses: bool,
-        labelled: int = 0,
-        ap: tuple[float, float] | None = None,
-    ) -> Certificate:
+    def certificate(self, skipped: Sequence[str], suppresses: bool) -> Certificate:
         each = [agreement for _, agreement in self.images]
         nothing = np.zeros(0, np.float32)
         box = np.concatenate([nothing, *(one.box for one in each)])
         score = np.concatenate([nothing, *(one.score for one in each)])
         return Certificate(
             tolerance=self.tolerance,
-            conf=self.conf,
-            iou=self.iou,
+            conf=self.thresholds.conf,
+            iou=self.thresholds.iou,
             suppresses=suppresses,
             images=len(each),
             skipped=tuple(skipped),
@@ -173,44 +165,17 @@ class _Comparison:
             box=Spread.of(box),
             score=Spread.of(score),
             examples=_examples(self.images, self.names, self.tolerance),
-            labelled=labelled,
-            ap=ap,
         )
 
 
-def _batches(
-    source: Source, limit: int, batch_size: int, skipped: list[str]
-) -> Iterator[list[tuple[str, Any]]]:
-    """Batches of (name, image). Images that cannot be read are added, with the reason, to those skipped."""
-
-    def readable() -> Iterator[tuple[str, Any]]:
-        for frame in islice(source, limit):
-            if frame.image is None:
-                skipped.append(f"{frame.name}: {frame.error.message if frame.error else 'no image'}")
-            else:
-                yield _name(frame), frame.image
-
-    frames = readable()
-    while batch := list(islice(frames, batch_size)):
-        yield batch
-
-
-def _name(frame: Frame) -> str:
-    return frame.name if frame.video is None else f"{frame.name}, frame {frame.video.number}"
-
-
-def _ap(
-    what: str,
-    backend: Backend,
-    *,
-    data: Dataset,
-    names: Sequence[str],
-    size: int,
-    shape: tuple[int, int] | None,
-    progress: Progress | None,
-) -> float:
-    report = None if progress is None else partial(progress, what)
-    return evaluate_network(backend, data, names=names, size=size, shape=shape, progress=report).AP
+def _readable(source: Source, skipped: list[str]) -> Iterator[tuple[str, Image]]:
+    """Names and images. Images that cannot be read are added, with the reason, to those skipped."""
+    for frame in islice(source, LIMIT):
+        if frame.image is None:
+            skipped.append(f"{frame.name}: {frame.error.message if frame.error else 'no image'}")
+        else:
+            number = "" if frame.video is None else f", frame {frame.video.number}"
+            yield f"{frame.name}{number}", frame.image
 
 
 def _examples(

@@ -17,6 +17,7 @@ import torch
 from yolov7.artefacts.verdict import Certificate, Check
 from yolov7.files import sha256_of_file, write_file
 from yolov7.runtimes.description import Description
+from yolov7.runtimes.runtime import Runtime
 from yolov7.text import plural
 
 NOT_RUN = "not run on this machine"
@@ -46,15 +47,18 @@ class Subject:
     libraries: dict[str, str]
     machine: str
 
+    @classmethod
+    def of(cls, runtime: Runtime, path: Path, runs_on: str | None) -> Subject:
+        """Find the facts about an artefact that lies at a path, under its own name."""
+        libraries = library_versions((*runtime.writes_with, *runtime.runs_with))
+        sha256, size, said = sha256_of(path), size_of(path), runtime.describe(path)
+        return cls(path.name, sha256, size, said, runs_on, libraries, machine())
+
 
 def to_dict(subject: Subject, outcome: Certificate | str, images: str, labels: str | None) -> dict[str, Any]:
-    """Certificate as JSON types.
+    """Certificate of an artefact, or the reason why it was not run, as JSON types.
 
-    Args:
-        subject: the artefact.
-        outcome: its certificate; or the reason why it was not run.
-        images: source of the images that were compared.
-        labels: source of the labelled images, if any.
+    `images` and `labels` are the sources of the images that were compared, and of labelled ones, if any.
     """
     about = {"version": VERSION, "verdict": verdict(outcome), "artefact": asdict(subject)}
     if isinstance(outcome, str):
@@ -83,14 +87,11 @@ def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: s
     """Certificate as a page for people. Arguments as in :func:`to_dict`."""
     said = subject.description
     shape = "any batch, any size" if said.shape is None else "{} x 3 x {} x {}".format(*said.shape)
+    classes = plural(len(said.names), "class", "classes")
     facts = [
         ("artefact", f"{subject.name}: {said.format}, {said.precision}, {subject.bytes:,} bytes"),
         ("sha256", subject.sha256),
-        (
-            "network",
-            ", ".join((said.variant, plural(len(said.names), "class", "classes"), f"at {said.size} pixels"))
-            + f"; input {shape}",
-        ),
+        ("network", f"{said.variant}, {classes}, at {said.size} pixels; input {shape}"),
         ("made by", _listed(said.made_by)),
         ("libraries", _listed(subject.libraries) or "none but torch"),
         ("machine", subject.machine),
@@ -108,11 +109,11 @@ def to_text(subject: Subject, outcome: Certificate | str, images: str, labels: s
         ("", f"{outcome.on_threshold} on the threshold (decided by less than {outcome.tolerance.margin:g})"),
     ]
     if (whole := outcome.whole) is not None:
-        facts.append(
-            ("whole path", "the same images as they come, scaled and padded by the artefact itself:")
-        )
-        facts.append(("", f"{whole.pairs:,} by both, {whole.lost} lost, {whole.gained} gained,"))
-        facts.append(("", f"{whole.on_threshold} on the threshold (less than {whole.tolerance.margin:g})"))
+        facts += [
+            ("whole path", "the same images as they come, scaled and padded by the artefact itself:"),
+            ("", f"{whole.pairs:,} by both, {whole.lost} lost, {whole.gained} gained,"),
+            ("", f"{whole.on_threshold} on the threshold (less than {whole.tolerance.margin:g})"),
+        ]
     if outcome.ap is not None:
         aps = "{:.4f} of torch, {:.4f} of the artefact".format(*outcome.ap)
         facts.append(("AP", f"{aps}, on {plural(outcome.labelled, 'image')} of {labels}"))
@@ -158,9 +159,8 @@ def write(
 
 def document_paths(artefact: Path) -> tuple[Path, Path]:
     """Paths of an artefact's certificate: (json, text)."""
-    return artefact.with_name(f"{artefact.name}.parity.json"), artefact.with_name(
-        f"{artefact.name}.parity.txt"
-    )
+    name = f"{artefact.name}.parity"
+    return artefact.with_name(f"{name}.json"), artefact.with_name(f"{name}.txt")
 
 
 # -- facts ----------------------------------------------------------------------------------------------

@@ -16,15 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from yolov7.artefacts.certificate import LIMIT, Progress, certify
-from yolov7.artefacts.documents import (
-    Subject,
-    document_paths,
-    library_versions,
-    machine,
-    sha256_of,
-    size_of,
-    write,
-)
+from yolov7.artefacts.documents import Subject, document_paths, write
 from yolov7.artefacts.tolerance import TOLERANCES
 from yolov7.artefacts.verdict import Certificate
 from yolov7.checkpoints.checkpoint import Checkpoint, load_checkpoint
@@ -184,33 +176,17 @@ def _export(
         folder = Path(name)
         path = folder / target.name
         runtime.write(proof.checkpoint, path, options)
-        outcome: Certificate | str
-        if (reason := runtime.why_not_here()) is None:
-            outcome, runs_on = proof.of(runtime, path, options.batch, progress)
-        else:
-            outcome, runs_on = reason, None
-        subject = Subject(
-            name=target.name,
-            sha256=sha256_of(path),
-            bytes=size_of(path),
-            description=runtime.describe(path),
-            runs_on=runs_on,
-            libraries=library_versions((*runtime.writes_with, *runtime.runs_with)),
-            machine=machine(),
-        )
+        outcome, runs_on = proof.of(runtime, path, options.batch, progress)
+        subject = Subject.of(runtime, path, runs_on)
         rejected = isinstance(outcome, Certificate) and not outcome.passed
         final = _rejected(target) if rejected else target
         documents = write(folder, subject, outcome, images=proof.source, labels=proof.labels)
         # Old files move into the temporary folder and vanish with it; new ones come last, all at once.
         replaced = folder / "replaced"
         replaced.mkdir()
-        _move_all(
-            [
-                *((old, replaced / old.name) for old in _outputs(target) if exists(old)),
-                *((new, target.with_name(new.name)) for new in documents),
-                (path, final),
-            ]
-        )
+        moves = [(old, replaced / old.name) for old in _outputs(target) if exists(old)]
+        moves += [(new, target.with_name(new.name)) for new in documents]
+        _move_all([*moves, (path, final)])
     return Exported(runtime.name, final, subject, outcome)
 
 
@@ -269,8 +245,12 @@ class _Proof:
         self.labels = None if self.data is None else _named(self.data)
         self.reference = TorchBackend(self.checkpoint.model)
 
-    def of(self, runtime: Runtime, path: Path, batch: int, progress: Progress) -> tuple[Certificate, str]:
-        """Certificate of an artefact, and the runtime in words."""
+    def of(
+        self, runtime: Runtime, path: Path, batch: int, progress: Progress
+    ) -> tuple[Certificate | str, str | None]:
+        """Certificate of an artefact, and the runtime in words; or the reason why it cannot run here."""
+        if (reason := runtime.why_not_here()) is not None:
+            return reason, None
         candidate = runtime.open(path, exact=True, trust=True)  # as its own runtime runs it
         said = candidate.description
         kind = candidate.shape, isinstance(candidate, SuppressingBackend)
@@ -281,8 +261,7 @@ class _Proof:
             names=self.checkpoint.names,
             size=said.size,
             tolerance=TOLERANCES[said.precision],
-            conf=self.thresholds.conf,
-            iou=self.thresholds.iou,
+            thresholds=self.thresholds,
             data=self.data,
             reference_ap=self.ap.get(kind),
             batch_size=max(2, batch),

@@ -32,15 +32,7 @@ def open_prepared(
 ) -> tuple[ArtefactBackend, Path]:
     """Open a checkpoint on a runtime, from its artefact in the cache; one that is damaged is written again.
 
-    Args:
-        checkpoint, runtime, size: see :func:`prepared`.
-        parallel, exact: see :meth:`Runtime.open`.
-
-    Returns:
-        The backend and the path of the artefact.
-
-    Raises:
-        MissingDependencyError, OutputError: as in :func:`prepared`.
+    For arguments and errors see :func:`prepared` and :meth:`Runtime.open`. -> backend, path of the artefact
     """
 
     def opened() -> ArtefactBackend:
@@ -60,12 +52,8 @@ def open_prepared(
 def prepared(checkpoint: Checkpoint, runtime: Runtime, size: int) -> Path:
     """Path of a checkpoint's artefact in the cache, written there if it is missing.
 
-    Its folder is named by the weights, the size, and the versions of the libraries that write and run it.
-
-    Args:
-        checkpoint: any form.
-        runtime: format of the artefact.
-        size: size of the images, pixels, for formats of a single size.
+    Its folder is named by the weights, the size, and the versions of the libraries that write and run it. The
+    size, that of the images in pixels, is for formats of a single size.
 
     Raises:
         MissingDependencyError: the libraries of the format are not installed.
@@ -106,8 +94,7 @@ def _write(checkpoint: Checkpoint, runtime: Runtime, path: Path, options: Export
 
 def artefacts() -> frozenset[str]:
     """Names of the folders of all artefacts in the cache."""
-    found = _home().iterdir() if _home().is_dir() else ()
-    return frozenset(folder.name for folder in found if folder.suffix != _UNFINISHED)
+    return frozenset(folder.name for folder in _home().glob("*") if folder.suffix != _UNFINISHED)
 
 
 def _home() -> Path:
@@ -115,14 +102,14 @@ def _home() -> Path:
 
 
 def _key(checkpoint: Checkpoint, runtime: Runtime, options: ExportOptions) -> str:
-    versions = {module: _version(module) for module in (*runtime.writes_with, *runtime.runs_with)}
+    libraries = (*runtime.writes_with, *runtime.runs_with, "torch", "open-yolov7")
     said = {
         "weights": weights_sha256(checkpoint.model),
         "variant": checkpoint.model.architecture.name,
         "names": checkpoint.names,
         "size": None if options.dynamic else options.size,
         "form": FORM,
-        "versions": versions | {"torch": _version("torch"), "open-yolov7": _version("open-yolov7")},
+        "versions": {library: _version(library) for library in libraries},
     }
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
     return f"{runtime.name}-{digest[:20]}"

@@ -29,21 +29,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class Check:
-    """A line of the verdict.
-
-    Attributes:
-        what: quantity in words.
-        measured: its value.
-        allowed: its bound; None for no bound.
-        ok: whether the bound holds.
-        at_least: whether it is a lower bound, instead of an upper one.
-    """
+    """A line of the verdict: a quantity in words, its value, its bound, if any, and whether that holds."""
 
     what: str
     measured: float
     allowed: float | None
     ok: bool
     at_least: bool = False
+    """Whether it is a lower bound, instead of an upper one."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +77,8 @@ class Certificate:
     box: Spread
     score: Spread
     examples: tuple[str, ...]
-    labelled: int
-    ap: tuple[float, float] | None
+    labelled: int = 0
+    ap: tuple[float, float] | None = None
     whole: Certificate | None = None
 
     @property

@@ -25,12 +25,12 @@ from torch import Tensor
 
 from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.nms import ScoredBoxes
-from yolov7.runtimes.description import ExportOptions
+from yolov7.runtimes.description import Description, ExportOptions
 from yolov7.runtimes.network import INPUT, OUTPUT
 from yolov7.runtimes.onnx import Onnx, SessionBackend, network_graph, save
 from yolov7.runtimes.onnx_graphs import joined, letterbox_graph, suppression_graph, way_back_graph
 from yolov7.runtimes.runtime import to_float_array
-from yolov7.runtimes.suppressed import EndToEndBackend, SuppressingBackend
+from yolov7.runtimes.suppressed import SuppressingBackend
 from yolov7.types import Image
 
 OUTPUTS = ("boxes", "scores", "labels", "counts")
@@ -50,8 +50,12 @@ class OnnxNmsBackend(SessionBackend, SuppressingBackend):
         return boxes, scores, labels
 
 
-class OnnxEndToEndBackend(OnnxNmsBackend, EndToEndBackend):
-    """The whole graph. As a backend it gets letterboxed images, which its own letterbox leaves unchanged."""
+class OnnxEndToEndBackend(OnnxNmsBackend):
+    """The whole graph. As a backend it gets squares of its own size, which its letterbox leaves unchanged."""
+
+    def __init__(self, description: Description, path: Path, parallel: int) -> None:
+        super().__init__(description, path, parallel)
+        self.shape = description.size, description.size
 
     def detect(self, images: Tensor, conf: float) -> tuple[Tensor, Tensor, Tensor]:
         if images.dtype != torch.uint8:
@@ -61,6 +65,7 @@ class OnnxEndToEndBackend(OnnxNmsBackend, EndToEndBackend):
         return self.run({INPUT: pixels, "margin": np.array(np.inf, np.float32)}, conf)
 
     def detect_in(self, image: Image, conf: float) -> ScoredBoxes:
+        """Detect in an image uint8 (H, W, 3) of any size; boxes are in its pixels, scores above ``conf``."""
         boxes, scores, labels = self.run({INPUT: image[np.newaxis]}, conf)
         there = scores[0] > 0
         return ScoredBoxes(boxes[0][there], scores[0][there], labels[0][there])

@@ -193,12 +193,14 @@ suppression (float[$batch, n, $channels] rows, float conf = {$conf}, float iou =
 
 def letterbox_graph(size: int, stride: int, like: Any) -> Any:
     """Graph from images uint8 (B, H, W, 3) to letterboxed float32 (B, 3, H', W'), ``scale`` and ``limit``."""
-    return parsed(_LETTERBOX.substitute(size=size, stride=stride, almost=stride - 1, grey=GREY), like)
+    return parsed(_LETTERBOX, like, size=size, stride=stride, almost=stride - 1, grey=GREY)
 
 
-def row_names(layout: RowLayout) -> dict[str, Any]:
-    """Values of the templates' names that depend on the layout of the rows (B, N, 5 + C)."""
+def detection_names(layout: RowLayout) -> dict[str, Any]:
+    """Values of the names in templates from rows (B, N, 5 + C) to detections, by the layout of the rows."""
     return {
+        "limit": PREDICTION.max_detections,
+        "iou": PREDICTION.iou,
         "channels": layout.size,
         "objectness": OBJECTNESS,
         "classes": layout.classes,
@@ -213,30 +215,23 @@ def suppression_graph(layout: RowLayout, like: Any, *, batch: int | None = None,
 
     It has the versions of the network's graph, and takes only this B, by default any. `boxes` is their name.
     """
-    return parsed(
-        _SUPPRESSION.substitute(
-            row_names(layout),
-            batch=batch or "batch",
-            limit=PREDICTION.max_detections,
-            conf=PREDICTION.conf,
-            iou=PREDICTION.iou,
-            boxes=boxes,
-        ),
-        like,
-    )
+    names = {"batch": batch or "batch", "conf": PREDICTION.conf, "boxes": boxes}
+    return parsed(_SUPPRESSION, like, **detection_names(layout), **names)
 
 
 def way_back_graph(like: Any) -> Any:
     """Graph from boxes in letterboxed images to boxes in pixels of the images, clipped to them."""
-    return parsed(_WAY_BACK.substitute(limit=PREDICTION.max_detections), like)
+    return parsed(_WAY_BACK, like, limit=PREDICTION.max_detections)
 
 
-def parsed(text: str, like: Any) -> Any:
-    """Parse a text to an ``onnx.ModelProto`` of the same versions as another one."""
+def parsed(template: Template, like: Any, **names: Any) -> Any:
+    """Fill in names, and parse the text to an ``onnx.ModelProto`` of the same versions as another one."""
     import onnx.parser
 
     opsets = ", ".join(f'"{opset.domain}": {opset.version}' for opset in like.opset_import)
-    return onnx.parser.parse_model(f"<ir_version: {like.ir_version}, opset_import: [{opsets}]>\n{text}")
+    return onnx.parser.parse_model(
+        f"<ir_version: {like.ir_version}, opset_import: [{opsets}]>\n{template.substitute(names)}"
+    )
 
 
 def joined(first: Any, second: Any, wires: Mapping[str, str], outputs: Sequence[str] | None = None) -> Any:

@@ -11,11 +11,9 @@ from torch import Tensor
 from yolov7.boxes import xyxy_to_cxcywh
 from yolov7.inference.backend import Backend
 from yolov7.layout import OBJECTNESS, RowLayout
-from yolov7.nms import ScoredBoxes, non_max_suppression
-from yolov7.runtimes.description import Description
+from yolov7.nms import non_max_suppression
 from yolov7.runtimes.runtime import ArtefactBackend
 from yolov7.thresholds import PREDICTION
-from yolov7.types import Image
 
 
 class SuppressingBackend(ArtefactBackend, ABC):
@@ -37,21 +35,6 @@ class SuppressingBackend(ArtefactBackend, ABC):
             Boxes float32 (B, K, 4) ``xyxy`` in pixels of the images, scores float32 (B, K) above ``conf``,
             labels int64 (B, K). An image with fewer than K detections is filled up with scores of 0.
         """
-
-
-class EndToEndBackend(SuppressingBackend):
-    """An artefact with the letterbox inside too.
-
-    As a backend it gets squares of its own size, which its letterbox leaves unchanged.
-    """
-
-    def __init__(self, description: Description) -> None:
-        super().__init__(description)
-        self.shape = description.size, description.size
-
-    @abstractmethod
-    def detect_in(self, image: Image, conf: float) -> ScoredBoxes:
-        """Detect in an image uint8 (H, W, 3) of any size; boxes are in its pixels, scores above ``conf``."""
 
 
 class Suppressed:

@@ -30,7 +30,7 @@ from yolov7.files import is_file
 from yolov7.runtimes.description import Description, ExportOptions
 from yolov7.runtimes.network import OUTPUT
 from yolov7.runtimes.onnx import network_graph, save
-from yolov7.runtimes.onnx_graphs import joined, parsed, row_names
+from yolov7.runtimes.onnx_graphs import detection_names, joined, parsed
 from yolov7.runtimes.runtime import ArtefactBackend, Runtime, is_installed, to_unit_range
 from yolov7.runtimes.suppressed import SuppressingBackend
 from yolov7.runtimes.tensorrt_build import DESCRIPTION, ENGINE, INPUT, NETWORK, build
@@ -193,16 +193,9 @@ def with_plugin(network: Any, description: Description) -> Any:
     import onnx
 
     network.opset_import.append(onnx.helper.make_opsetid("trt.plugins", 1))
-    plugin = parsed(
-        _EFFICIENT_NMS.substitute(
-            row_names(description.layout),
-            batch="batch" if description.shape is None else description.shape[0],
-            limit=PREDICTION.max_detections,
-            lowest=LOWEST,
-            iou=PREDICTION.iou,
-        ),
-        network,
-    )
+    batch = "batch" if description.shape is None else description.shape[0]
+    names = detection_names(description.layout)
+    plugin = parsed(_EFFICIENT_NMS, network, **names, batch=batch, lowest=LOWEST)
     return joined(network, plugin, {OUTPUT: "rows"}, OUTPUTS)
 
 
