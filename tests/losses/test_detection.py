@@ -12,8 +12,7 @@ from tests.assign.scenes import ANCHORS, STRIDES, Scene, make_scene, scenes
 from tests.losses.reference import plain_losses
 from yolov7.assign.guidance import Assigner, Guidance, coarse_to_fine, independent
 from yolov7.errors import ArchitectureError, UsageError
-from yolov7.losses.auxiliary import Auxiliary
-from yolov7.losses.detection import DetectionLoss, Gains, Losses
+from yolov7.losses.detection import Auxiliary, DetectionLoss, Gains, Losses
 from yolov7.models.detector import create
 from yolov7.types import Assignment, Predictions, Targets
 

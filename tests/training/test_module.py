@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from tests.losses.reference import plain_losses
 from yolov7.assign.guidance import coarse_to_fine, independent
 from yolov7.assign.simota import simota
-from yolov7.losses.auxiliary import Auxiliary
-from yolov7.losses.detection import Gains
+from yolov7.losses.detection import Auxiliary, Gains
 from yolov7.models.architecture import YOLOV7_TINY, YOLOV7_W6, Architecture, scale
 from yolov7.models.blocks import silu
 from yolov7.models.decode import HeadOutput

@@ -37,21 +37,13 @@ def independent(lead: HeadOutput, aux: HeadOutput, targets: Targets) -> tuple[As
     return fine(lead, targets), fine(aux, targets)
 
 
-def lead_guided(
-    lead: HeadOutput,
-    aux: HeadOutput,  # noqa: ARG001 - all three share a signature
-    targets: Targets,
-) -> tuple[Assignment, Assignment]:
+def lead_guided(lead: HeadOutput, _aux: HeadOutput, targets: Targets) -> tuple[Assignment, Assignment]:
     """Assign the labels of both heads from the lead head's predictions. Paper: Fig. 5 (d), Table 6."""
     labels = fine(lead, targets)
     return labels, labels
 
 
-def coarse_to_fine(
-    lead: HeadOutput,
-    aux: HeadOutput,  # noqa: ARG001 - all three share a signature
-    targets: Targets,
-) -> tuple[Assignment, Assignment]:
+def coarse_to_fine(lead: HeadOutput, _aux: HeadOutput, targets: Targets) -> tuple[Assignment, Assignment]:
     """Assign as :func:`lead_guided`, but coarse labels to the auxiliary head. Paper: Fig. 5 (e), Table 6."""
     return fine(lead, targets), coarse(lead, targets)
 

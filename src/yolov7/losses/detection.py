@@ -4,16 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from yolov7.errors import ArchitectureError, UsageError
-from yolov7.losses.auxiliary import Auxiliary
 from yolov7.losses.head import OBJECTNESS_BALANCE, head_losses
 from yolov7.models.decode import HeadOutput, head_outputs
 from yolov7.types import Assignment, Predictions, Targets
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """Training settings of auxiliary heads: the assistant loss, and the upper bound of their objectness.
+
+    Coarse labels lie up to half a cell beyond the reach of the lead head's decoder. An auxiliary head with
+    that decoder cannot fit them: the IoU of its best box, which is the label of its objectness, falls with
+    the distance. That "makes the optimizable upper bound of fine label always higher than coarse label". With
+    a decoder that reaches all coarse labels the bound is gone.
+
+    Attributes:
+        weight: weight of their loss; the lead head's is 1.
+        upper_bound: True if they use the lead head's decoder (Table 7).
+
+    Paper: Sec. 4.2, Sec. 5.4.3, Table 7.
+    """
+
+    weight: float = 0.25
+    upper_bound: bool = True
 
 
 @dataclass(frozen=True)
@@ -31,10 +50,7 @@ class Gains:
     def scaled(self, levels: int, classes: int, size: int) -> Gains:
         """Scale for another detector: terms are sums over levels, and means over classes and cells.
 
-        Args:
-            levels: number of levels.
-            classes: number of classes.
-            size: side of the training images, pixels.
+        ``size`` is the side of the training images in pixels.
         """
         per_level = 3 / levels
         return Gains(
@@ -60,30 +76,17 @@ class Losses:
     classes: Tensor
 
 
-class Loss(Protocol):
-    """Loss of a batch, from predictions, the labels of both heads, and the ground truths."""
+MeanOverProcesses: TypeAlias = Callable[[Tensor], Tensor]
+"""Mean of a tensor over all training processes."""
 
-    def __call__(
-        self, predictions: Predictions, assignments: tuple[Assignment, Assignment | None], targets: Targets, /
-    ) -> Losses: ...
+Loss: TypeAlias = Callable[[Predictions, tuple[Assignment, Assignment | None], Targets], Losses]
+"""Loss of a batch, from predictions, the labels of both heads, and the ground truths."""
 
+LossMaker: TypeAlias = Callable[[Tensor, tuple[int, ...], Gains, Auxiliary, float, MeanOverProcesses], Loss]
+"""Factory of a network's loss: :class:`DetectionLoss`, a subclass, or your own class or function.
 
-class LossMaker(Protocol):
-    """Factory of a network's loss: :class:`DetectionLoss`, a subclass, or your own class or function.
-
-    Arguments are the attributes of :class:`DetectionLoss`, in order; ``gains`` are already scaled.
-    """
-
-    def __call__(
-        self,
-        anchors: Tensor,
-        strides: tuple[int, ...],
-        gains: Gains,
-        auxiliary: Auxiliary,
-        label_smoothing: float,
-        mean_over_processes: Callable[[Tensor], Tensor],
-        /,
-    ) -> Loss: ...
+Arguments are the attributes of :class:`DetectionLoss`, in order; the gains are already scaled.
+"""
 
 
 def one_process(counts: Tensor) -> Tensor:
@@ -114,7 +117,7 @@ class DetectionLoss:
     gains: Gains
     auxiliary: Auxiliary = field(default_factory=Auxiliary)
     label_smoothing: float = 0.0
-    mean_over_processes: Callable[[Tensor], Tensor] = one_process
+    mean_over_processes: MeanOverProcesses = one_process
 
     def __post_init__(self) -> None:
         if len(self.strides) not in OBJECTNESS_BALANCE:
@@ -147,10 +150,4 @@ class DetectionLoss:
         return Losses(losses.sum(), *losses.detach())
 
     def _of_head(self, head: HeadOutput, labels: Assignment, targets: Targets) -> Tensor:
-        return head_losses(
-            head,
-            labels,
-            targets,
-            label_smoothing=self.label_smoothing,
-            mean_over_processes=self.mean_over_processes,
-        )
+        return head_losses(head, labels, targets, self.label_smoothing, self.mean_over_processes)

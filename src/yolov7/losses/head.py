@@ -22,7 +22,6 @@ def head_losses(
     head: HeadOutput,
     positives: Assignment,
     targets: Targets,
-    *,
     label_smoothing: float,
     mean_over_processes: Callable[[Tensor], Tensor],
 ) -> Tensor:
@@ -32,12 +31,8 @@ def head_losses(
         objectness  BCE, mean over all of the level's cells and anchors; label CIoU at positives, 0 elsewhere
         classes     BCE, mean over the level's positives and classes; 0 if there is only one class
 
-    Args:
-        head: logits, with the settings that decode them.
-        positives: places in the logits and their ground truths, in any order.
-        targets: ground truths.
-        label_smoothing: e; class targets become 1 - e/2 and e/2.
-        mean_over_processes: see :class:`yolov7.losses.detection.DetectionLoss`.
+    Positives may be in any order. `label_smoothing` and `mean_over_processes` are those of
+    :class:`yolov7.losses.detection.DetectionLoss`.
 
     Raises:
         UsageError: positives outside the logits or the ground truths.

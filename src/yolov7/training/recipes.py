@@ -17,8 +17,7 @@ from yolov7 import plugins
 from yolov7.assign.guidance import Guidance, coarse_to_fine, independent, lead_guided
 from yolov7.errors import UsageError
 from yolov7.files import is_file
-from yolov7.losses.auxiliary import Auxiliary
-from yolov7.losses.detection import DetectionLoss, Gains, LossMaker
+from yolov7.losses.detection import Auxiliary, DetectionLoss, Gains, LossMaker
 from yolov7.models.architecture import Architecture
 from yolov7.samples.augmentation import Augmentation
 from yolov7.text import did_you_mean
@@ -40,7 +39,7 @@ class Recipe:
         gains: weights of the losses, before scaling by levels, classes and size.
         guidance: label assignment of lead and auxiliary heads (Fig. 5, Table 6), a
             :data:`yolov7.assign.guidance.Guidance`; your own is stored by its import path.
-        loss: factory of the network's loss, a :class:`yolov7.losses.detection.LossMaker`; your own is stored
+        loss: factory of the network's loss, a :data:`yolov7.losses.detection.LossMaker`; your own is stored
             by its import path.
         auxiliary: weight of the auxiliary heads' loss, and upper bound of their objectness (Table 7).
         label_smoothing: e; class targets become 1 - e/2 and e/2.
