@@ -60,7 +60,7 @@ def prefetch(
             expected="depth >= 1, workers >= 1",
             found=f"depth {depth}, workers {workers}",
         )
-    return _consume(_ReadAhead(items, depth, prepare, workers, weigh))
+    return _ReadAhead(items, depth, prepare, workers, weigh).results()
 
 
 def newest(items: Iterable[Item]) -> Iterator[Item]:
@@ -71,7 +71,7 @@ def newest(items: Iterable[Item]) -> Iterator[Item]:
     >>> list(newest([1]))
     [1]
     """
-    return _consume(_Newest(items))
+    return _Newest(items).results()
 
 
 class _Exhausted(Exception):  # noqa: N818 - a signal, not an error
@@ -82,8 +82,7 @@ class _Background(ABC, Generic[Ready]):
     """Threads that run `_work` until `_stopped`, and the results that a consumer waits for."""
 
     def __init__(self, items: Iterable[Any], workers: int) -> None:
-        self._items = items
-        self._iterator: Iterator[Any] | None = None
+        self._items = _generated(items)
         self._stopped = False
         self._changed = threading.Condition()
         self._threads = [
@@ -91,15 +90,23 @@ class _Background(ABC, Generic[Ready]):
             for number in range(workers)
         ]
 
-    def start(self) -> None:
+    def results(self) -> Generator[Ready, None, None]:
+        """Yield the results. Leaving waits for reads under way, though not forever, and closes the items."""
         for thread in self._threads:
             thread.start()
-
-    def stop(self) -> None:
-        """End the threads and close the items; wait for reads under way, though not forever."""
-        self._stopped = True
-        for thread in self._threads:
-            thread.join(_JOIN_SECONDS)
+        try:
+            while True:
+                ready = self.next()
+                yield ready
+                del ready  # free its memory as soon as the consumer is done with it
+        except _Exhausted:
+            return
+        finally:
+            with self._changed:
+                self._stopped = True
+                self._changed.notify_all()
+            for thread in self._threads:
+                thread.join(_JOIN_SECONDS)
 
     @abstractmethod
     def next(self) -> Ready:
@@ -117,33 +124,16 @@ class _Background(ABC, Generic[Ready]):
     def _take(self) -> tuple[Any, BaseException | None]:
         """Next item, or the reason why there is none."""
         try:
-            if self._iterator is None:
-                self._iterator = iter(self._items)
-            return next(self._iterator), None
+            return next(self._items), None
         except StopIteration:
             return None, _Exhausted()
         except BaseException as error:
             return None, error
 
-    def _close(self) -> None:
-        """Let a generator clean up, in the thread that ran it."""
-        close = getattr(self._iterator, "close", None)
-        if close is not None:
-            close()
 
-
-def _consume(background: _Background[Ready]) -> Generator[Ready, None, None]:
-    background.start()
-    try:
-        while True:
-            try:
-                ready = background.next()
-            except _Exhausted:
-                return
-            yield ready
-            del ready  # free its memory as soon as the consumer is done with it
-    finally:
-        background.stop()
+def _generated(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """Iterate over the items, opened by the first `next`; closing it closes a generator among them."""
+    yield from items
 
 
 class _ReadAhead(_Background[Ready]):
@@ -162,7 +152,7 @@ class _ReadAhead(_Background[Ready]):
     ) -> None:
         super().__init__(items, workers)
         self._prepare = prepare
-        self._room = threading.Semaphore(depth)  # released by the consumer
+        self._depth = depth
         self._taking = threading.Lock()
         self._taken = 0
         self._given = 0
@@ -180,25 +170,16 @@ class _ReadAhead(_Background[Ready]):
             self._weights.pop(self._given, None)
             self._given += 1
             self._changed.notify_all()
-        self._room.release()
         if error is not None:
             raise error
         return value
 
-    def stop(self) -> None:
-        self._stopped = True
-        for _ in self._threads:
-            self._room.release()
-        with self._changed:
-            self._changed.notify_all()
-        super().stop()
-
     def _work(self) -> None:
         while True:
-            self._room.acquire()
             with self._taking:
+                self._await_room()
                 if self._stopped or self._ended:
-                    self._close()
+                    self._items.close()
                     return
                 item, error = self._take()
                 if error is not None:
@@ -218,6 +199,13 @@ class _ReadAhead(_Background[Ready]):
                 self._ready[number] = item, error
                 self._changed.notify_all()
             del item, error
+
+    def _await_room(self) -> None:
+        """Wait until fewer than `depth` items are ahead of the consumer."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._stopped or self._ended or self._taken - self._given < self._depth
+            )
 
     def _await_memory(self, number: int, weight: int) -> None:
         """Wait until an item fits in memory beside the items before it, which must be weighed first."""
@@ -261,4 +249,4 @@ class _Newest(_Background[Ready]):
                     self._stopped = True
                 self._changed.notify()
             del item
-        self._close()
+        self._items.close()
