@@ -91,9 +91,9 @@ class Ours(pl.Callback):
 
     def __init__(self, name: str, size: int, batch: Batch, bits: str) -> None:
         torch.manual_seed(0)
-        recipe = replace(TINY, nominal_batch=len(batch.images))
-        schedule = Schedule(recipe, epochs=10_000, iterations=STEPS, batch_size=len(batch.images))
-        self.module = TrainingModule(yolov7.create(name, classes=80), schedule, size)
+        recipe = replace(TINY, epochs=10_000, nominal_batch=len(batch.images))
+        schedule = Schedule(recipe, iterations=STEPS, batch_size=len(batch.images))
+        self.module = TrainingModule(yolov7.create(name, classes=80), schedule, size, TrainConfig())
         self.batch, self.bits = batch, bits
         self.times: list[float] = []
 

@@ -24,6 +24,7 @@ from yolov7.nms import non_max_suppression
 from yolov7.reproduce.tables import TABLE_2
 from yolov7.samples.loader import TrainingLoader
 from yolov7.samples.sampling import EpochSampler
+from yolov7.training.config import TrainConfig
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.recipes import COCO_P5, COCO_P6
@@ -134,8 +135,9 @@ def training(check: Check) -> Iterator[Row]:
 
 def _timed_step(check: Check, name: str, side: int, count: int) -> Row:
     model = check.network(name).train().to(check.device)
-    recipe = replace(COCO_P5 if len(model.strides) == 3 else COCO_P6, nominal_batch=count)
-    module = TrainingModule(model, Schedule(recipe, epochs=100, iterations=100, batch_size=count), side)
+    recipe = replace(COCO_P5 if len(model.strides) == 3 else COCO_P6, epochs=100, nominal_batch=count)
+    schedule = Schedule(recipe, iterations=100, batch_size=count)
+    module = TrainingModule(model, schedule, side, TrainConfig())
     module.to(check.device)
     loss = replace(module.loss, mean_over_processes=one_process)  # without a trainer there is one
     optimizer = module.configure_optimizers()

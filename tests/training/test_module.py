@@ -26,6 +26,7 @@ from yolov7.models.decode import HeadOutput
 from yolov7.models.detector import Detector, create
 from yolov7.quiet import errors_only
 from yolov7.reproduce.tables import TABLE_6, TABLE_7, Row
+from yolov7.training.config import TrainConfig
 from yolov7.training.module import TrainingModule
 from yolov7.training.optim import Schedule
 from yolov7.training.recipes import Recipe, changed
@@ -90,8 +91,8 @@ def run_steps(
     model: Detector, recipe: Recipe, batches: Sequence[Batch], **options: Any
 ) -> tuple[TrainingModule, list[float]]:
     """Real steps, by Lightning; and the mean loss of each epoch."""
-    schedule = Schedule(recipe, EPOCHS, ITERATIONS, IMAGES)
-    module = TrainingModule(model, schedule, SIZE, **options)
+    schedule = Schedule(recipe, ITERATIONS, IMAGES)
+    module = TrainingModule(model, schedule, SIZE, TrainConfig(**options))
     means: list[float] = []
 
     class Means(pl.Callback):
@@ -271,7 +272,7 @@ def test_steps_are_those_of_plain_torch(
 @pytest.mark.parametrize("row", [*TABLE_6.rows[1:], *TABLE_7.rows[1:]], ids=lambda row: row.label)
 def test_each_row_of_tables_6_and_7_trains_with_its_own_assigner_and_loss(row: Row) -> None:
     recipe = changed(Recipe(), row.recipe)
-    module = TrainingModule(make_model(W6), Schedule(recipe, 1, 1, 1), SIZE)
+    module = TrainingModule(make_model(W6), Schedule(recipe, 1, 1), SIZE, TrainConfig())
     rule, bound = row.recipe[0].split("=")[1], "auxiliary.upper_bound=false" not in row.recipe
     assert module.assigner.guidance.__name__ == (rule if "guidance" in row.recipe[0] else "coarse_to_fine")
     assert module.assigner.upper_bound == module.loss.auxiliary.upper_bound == bound

@@ -15,25 +15,26 @@ from yolov7.training.recipes import COCO_P5
 
 
 def test_the_warm_up_is_the_longer_of_epochs_and_iterations() -> None:
-    assert Schedule(COCO_P5, epochs=300, iterations=1849, batch_size=64).warmup == 5547  # COCO: 3 epochs
-    assert Schedule(COCO_P5, epochs=300, iterations=200, batch_size=64).warmup == 1000
+    assert Schedule(COCO_P5, iterations=1849, batch_size=64).warmup == 5547  # COCO: 3 epochs
+    assert Schedule(COCO_P5, iterations=200, batch_size=64).warmup == 1000
 
 
 def test_a_short_run_is_not_all_warm_up() -> None:
-    assert Schedule(COCO_P5, epochs=60, iterations=19, batch_size=16).warmup == 57  # 3 epochs, 5 % of 1140
-    as_published = replace(COCO_P5, warmup_share=1.0)
-    assert Schedule(as_published, epochs=60, iterations=19, batch_size=16).warmup == 1000
+    short = replace(COCO_P5, epochs=60)
+    assert Schedule(short, iterations=19, batch_size=16).warmup == 57  # 3 epochs, 5 % of 1140
+    as_published = replace(short, warmup_share=1.0)
+    assert Schedule(as_published, iterations=19, batch_size=16).warmup == 1000
 
 
 def test_the_cosine_runs_from_the_learning_rate_to_its_final_share() -> None:
-    schedule = Schedule(COCO_P5, epochs=10, iterations=2000, batch_size=64)
+    schedule = Schedule(replace(COCO_P5, epochs=10), iterations=2000, batch_size=64)
     middle, last = schedule.at(5 * 2000).learning_rate, schedule.at(10 * 2000 - 1).learning_rate
     assert middle == pytest.approx(0.01 * 0.55)
     assert last == pytest.approx(0.01 * ((1 - math.cos(math.pi * 0.9)) / 2 * (0.1 - 1) + 1))
 
 
 def test_warm_up_is_linear_and_reaches_the_schedule_at_its_last_iteration() -> None:
-    schedule = Schedule(COCO_P5, epochs=300, iterations=500, batch_size=16)
+    schedule = Schedule(COCO_P5, iterations=500, batch_size=16)
     assert schedule.warmup == 1500
     first, half, last, after = (schedule.at(i) for i in (0, 750, 1500, 1501))
     assert (first.learning_rate, first.bias_learning_rate, first.momentum, first.accumulate) == (
@@ -52,14 +53,14 @@ def test_warm_up_is_linear_and_reaches_the_schedule_at_its_last_iteration() -> N
     ("batch", "accumulate", "decay"), [(64, 1, 5e-4), (16, 4, 5e-4), (24, 3, 5.625e-4), (128, 1, 1e-3)]
 )
 def test_decay_follows_the_images_that_a_step_sees(batch: int, accumulate: int, decay: float) -> None:
-    schedule = Schedule(COCO_P5, epochs=300, iterations=1000, batch_size=batch)
+    schedule = Schedule(COCO_P5, iterations=1000, batch_size=batch)
     assert schedule.accumulate == accumulate
     assert schedule.weight_decay == pytest.approx(decay)
 
 
 def test_every_parameter_is_in_one_group_and_only_weights_decay() -> None:
     model = yolov7.create("yolov7", classes=3)
-    schedule = Schedule(COCO_P5, epochs=300, iterations=1000, batch_size=64)
+    schedule = Schedule(COCO_P5, iterations=1000, batch_size=64)
     scales, weights, biases = build_optimizer(model, schedule).param_groups
     counted = [len(group["params"]) for group in (scales, weights, biases)]
     assert sum(counted) == len(list(model.parameters()))
@@ -75,7 +76,7 @@ def test_norms_of_any_kind_do_not_decay_and_shared_weights_are_taken_once() -> N
     shared = nn.Conv2d(4, 4, 1)
     shared.weight = conv.weight
     model = nn.Sequential(conv, shared, nn.SyncBatchNorm(4), nn.GroupNorm(2, 4), nn.LayerNorm(4), nn.PReLU())
-    schedule = Schedule(COCO_P5, epochs=300, iterations=1000, batch_size=64)
+    schedule = Schedule(COCO_P5, iterations=1000, batch_size=64)
     scales, weights, biases = (group["params"] for group in build_optimizer(model, schedule).param_groups)
     assert (len(scales), len(weights), len(biases)) == (4, 1, 5)
     assert weights[0] is conv.weight
@@ -83,7 +84,7 @@ def test_norms_of_any_kind_do_not_decay_and_shared_weights_are_taken_once() -> N
 
 def test_a_step_reaches_the_groups() -> None:
     model = yolov7.create("yolov7-tiny", classes=1)
-    schedule = Schedule(COCO_P5, epochs=300, iterations=1000, batch_size=64)
+    schedule = Schedule(COCO_P5, iterations=1000, batch_size=64)
     optimizer = build_optimizer(model, schedule)
     step = schedule.at(10)
     set_step(optimizer, step)

@@ -22,7 +22,7 @@ class Module(TrainingModule):
         torch.nn.Module.__init__(self)
 
     device = torch.device("cpu")
-    tally = types.SimpleNamespace(images=96, means=lambda _: torch.tensor([12.3456, 0.1, 10.2, 2.0]))
+    tally = types.SimpleNamespace(images=96, means=lambda: torch.tensor([12.3456, 0.1, 10.2, 2.0]))
 
 
 def watched(keeper: Keeper, epochs: int, batches: int, capsys: pytest.CaptureFixture[str]) -> list[str]:

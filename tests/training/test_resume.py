@@ -163,7 +163,7 @@ def test_a_finished_run_is_extended_and_may_be_interrupted_then(copy: Path) -> N
     assert [row["epoch"] for row in result.history] == [1, 2, 3, 4]
     recipe = replace(TINY, epochs=4)
     for row in result.history[2:]:
-        expected = Schedule(recipe, 4, 3, 2).at(3 * (int(row["epoch"]) - 1)).learning_rate
+        expected = Schedule(recipe, 3, 2).at(3 * (int(row["epoch"]) - 1)).learning_rate
         assert row["learning_rate"] == pytest.approx(expected)
     assert any("4 epochs instead of 2: the schedule is recomputed" in line for line in told)
     with pytest.raises(KeyboardInterrupt):

@@ -179,7 +179,7 @@ def _alone(directory: Path) -> Iterator[None]:
 def _module(run: Run, trainer: pl.Trainer, loader: TrainingLoader, past: Past, say: Say) -> TrainingModule:
     """Build the training module, and report the schedule."""
     batch = run.batch_size * trainer.world_size
-    schedule = Schedule(run.recipe, run.recipe.epochs, len(loader), batch)
+    schedule = Schedule(run.recipe, len(loader), batch)
     say(
         f"{plural(len(loader), 'batch', 'batches')} of {batch} per epoch, "
         f"warm-up over the first {schedule.warmup}"
@@ -190,14 +190,7 @@ def _module(run: Run, trainer: pl.Trainer, loader: TrainingLoader, past: Past, s
             f"over all of them; the learning rate was {past.history[-1]['learning_rate']:.3g}, "
             f"and goes on with {schedule.at(len(past.history) * len(loader)).learning_rate:.3g}"
         )
-    return TrainingModule(
-        run.model,
-        schedule,
-        run.size,
-        freeze=run.config.freeze,
-        unfreeze_after=run.config.unfreeze_after,
-        frozen_statistics=run.config.frozen_statistics,
-    )
+    return TrainingModule(run.model, schedule, run.size, run.config)
 
 
 def _require_as_many_images(count: int, past: Past) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from yolov7.assign.guidance import Assigner
 from yolov7.errors import TrainingError, UsageError
 from yolov7.losses.detection import Loss, Losses
 from yolov7.models.detector import Detector
+from yolov7.training.config import TrainConfig
 from yolov7.training.optim import Schedule, averaged, build_optimizer, set_step
 from yolov7.training.transfer import parts
 from yolov7.types import Batch, Targets
@@ -26,19 +26,19 @@ class Tally:
 
     names = ("total", "box", "objectness", "classes")
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.images = 0
-        self._sums: Tensor | None = None
+        self._sums = torch.zeros(len(self.names), device=device)
 
     def add(self, losses: Losses, images: int) -> None:
         """Add the losses of a batch."""
-        values = torch.stack([getattr(losses, name).detach() for name in self.names]) * images
-        self._sums = values if self._sums is None else self._sums + values
+        values = torch.stack([getattr(losses, name).detach() for name in self.names])
+        self._sums = self._sums + values * images
         self.images += images
 
-    def means(self, device: torch.device) -> Tensor:
+    def means(self) -> Tensor:
         """Mean losses (4,), in the order of `names`; NaN before the first batch."""
-        return torch.full((4,), torch.nan, device=device) if self._sums is None else self._sums / self.images
+        return self._sums / self.images
 
 
 class TrainingModule(pl.LightningModule):
@@ -51,21 +51,10 @@ class TrainingModule(pl.LightningModule):
         model: network in training form, with or without auxiliary heads.
         schedule: optimiser settings by iteration, and the recipe.
         size: side of the training images in pixels, which scales the objectness loss.
-        freeze: names of parts whose weights stay fixed.
-        unfreeze_after: epochs after which frozen parts are trained too.
-        frozen_statistics: True to keep the running means and variances of batch norm.
+        config: options of the run, of which those about frozen parts and statistics count.
     """
 
-    def __init__(
-        self,
-        model: Detector,
-        schedule: Schedule,
-        size: int,
-        *,
-        freeze: Sequence[str] = (),
-        unfreeze_after: int | None = None,
-        frozen_statistics: bool = False,
-    ) -> None:
+    def __init__(self, model: Detector, schedule: Schedule, size: int, config: TrainConfig) -> None:
         super().__init__()
         self.automatic_optimization = False
         recipe = schedule.recipe
@@ -83,13 +72,12 @@ class TrainingModule(pl.LightningModule):
             recipe.label_smoothing,
             self._mean_over_processes,
         )
-        self.tally = Tally()
-        self.frozen = parts(model, freeze)
-        self.unfreeze_after = unfreeze_after
-        if unfreeze_after is None:  # frozen for good: no gradients needed
+        self.tally = Tally(self.device)
+        self.config = config
+        self.frozen = parts(model, config.freeze)
+        if config.unfreeze_after is None:  # frozen for good: no gradients needed
             for part in self.frozen:
                 part.requires_grad_(False)
-        self.frozen_statistics = frozen_statistics
         self._loaded_gradients: dict[str, Tensor] = {}
 
     @property
@@ -101,15 +89,16 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimizer(
-            self.model, self.schedule, thaws=bool(self.frozen) and self.unfreeze_after is not None
+            self.model, self.schedule, thaws=bool(self.frozen) and self.config.unfreeze_after is not None
         )
 
     def on_train_epoch_start(self) -> None:
-        self.tally = Tally()
-        if self.unfreeze_after is not None and self.current_epoch >= self.unfreeze_after:
+        self.tally = Tally(self.device)
+        unfreeze_after = self.config.unfreeze_after
+        if unfreeze_after is not None and self.current_epoch >= unfreeze_after:
             self.frozen = []
         self.model.train()
-        for part in [self.model] if self.frozen_statistics else self.frozen:
+        for part in [self.model] if self.config.frozen_statistics else self.frozen:
             for module in part.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
@@ -156,7 +145,7 @@ class TrainingModule(pl.LightningModule):
 
     def mean_losses(self) -> dict[str, float]:
         """Mean losses of the epoch so far, over all processes; a collective call."""
-        means = self._mean_over_processes(self.tally.means(self.device))
+        means = self._mean_over_processes(self.tally.means())
         return dict(zip(Tally.names, means.tolist(), strict=True))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -39,14 +39,12 @@ class Schedule:
     """Linear warm-up, then half a cosine from the peak to the recipe's final share, updated every epoch.
 
     Attributes:
-        recipe: hyperparameters.
-        epochs: epochs of the whole run.
+        recipe: hyperparameters, with the epochs of the whole run.
         iterations: batches per epoch.
         batch_size: images per batch, over all processes.
     """
 
     recipe: Recipe
-    epochs: int
     iterations: int
     batch_size: int
 
@@ -62,7 +60,7 @@ class Schedule:
         The published max(3 epochs, 1000 iterations) would cover a whole run on a small data set, so the 1000
         iterations are limited to the recipe's ``warmup_share`` of the run.
         """
-        recipe, total = self.recipe, self.epochs * self.iterations
+        recipe, total = self.recipe, self.recipe.epochs * self.iterations
         by_epochs = round(recipe.warmup_epochs * self.iterations)
         return max(by_epochs, min(recipe.warmup_iterations, round(recipe.warmup_share * total)))
 
@@ -74,7 +72,7 @@ class Schedule:
     def at(self, iteration: int) -> Step:
         """Settings at an iteration, counted from 0 over the whole run."""
         recipe, epoch = self.recipe, iteration // self.iterations
-        cosine = (1 - math.cos(math.pi * epoch / self.epochs)) / 2
+        cosine = (1 - math.cos(math.pi * epoch / recipe.epochs)) / 2
         rate = recipe.learning_rate * (cosine * (recipe.final_share - 1) + 1)
         if iteration > self.warmup or self.warmup == 0:
             return Step(rate, rate, recipe.momentum, self.accumulate)

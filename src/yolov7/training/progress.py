@@ -61,7 +61,7 @@ class ProgressBar(pl.Callback):
         if self._progress.disable:
             return
         now, tally = time.monotonic(), pl_module.tally
-        total, box, objectness, classes = tally.means(pl_module.device).tolist()
+        total, box, objectness, classes = tally.means().tolist()
         epochs, batches = trainer.max_epochs or 0, trainer.num_training_batches
         done = (trainer.current_epoch - self._first_epoch) * batches + batch_idx + 1
         left = (epochs - self._first_epoch) * batches - done
