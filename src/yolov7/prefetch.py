@@ -6,7 +6,6 @@ Decoding (OpenCV, Pillow, PyAV) and the network release Python's lock, so thread
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -71,24 +70,47 @@ def newest(items: Iterable[Item]) -> Iterator[Item]:
     >>> list(newest([1]))
     [1]
     """
-    return _Newest(items).results()
+    # At most two are ahead: one waits for the consumer, and the next is being read.
+    return _ReadAhead(items, 2, lambda item: item, workers=1, weigh=lambda _: 0, newest=True).results()
 
 
 class _Exhausted(Exception):  # noqa: N818 - a signal, not an error
     """The end of the items."""
 
 
-class _Background(ABC, Generic[Ready]):
-    """Threads that run `_work` until `_stopped`, and the results that a consumer waits for."""
+class _ReadAhead(Generic[Ready]):
+    """Threads that take numbered items, prepare them, and leave them for the consumer by number.
 
-    def __init__(self, items: Iterable[Any], workers: int) -> None:
+    items --(one at a time)--> number, item --(in parallel)--> prepare --> ready[number] --> consumer
+
+    With `newest`, which needs a single thread, a result replaces those that the consumer has not taken yet.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Any],
+        depth: int,
+        prepare: Callable[[Any], Ready],
+        workers: int,
+        weigh: Callable[[Any], Weight],
+        newest: bool = False,
+    ) -> None:
         self._items = _generated(items)
-        self._stopped = False
-        self._changed = threading.Condition()
+        self._depth = depth
+        self._prepare = prepare
+        self._weigh = weigh
+        self._newest = newest
+        name = "yolov7-newest" if newest else "yolov7-ahead"
         self._threads = [
-            threading.Thread(target=self._work, name=f"yolov7-{type(self).__name__}-{number}", daemon=True)
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
             for number in range(workers)
         ]
+        self._taking = threading.Lock()
+        self._changed = threading.Condition()
+        self._taken = self._given = 0
+        self._stopped = self._ended = False
+        self._ready: dict[int, tuple[Any, BaseException | None]] = {}
+        self._weights: dict[int, int] = {}  # by number, of items taken but not yet yielded
 
     def results(self) -> Generator[Ready, None, None]:
         """Yield the results. Leaving waits for reads under way, though not forever, and closes the items."""
@@ -96,7 +118,7 @@ class _Background(ABC, Generic[Ready]):
             thread.start()
         try:
             while True:
-                ready = self.next()
+                ready = self._next()
                 yield ready
                 del ready  # free its memory as soon as the consumer is done with it
         except _Exhausted:
@@ -108,73 +130,27 @@ class _Background(ABC, Generic[Ready]):
             for thread in self._threads:
                 thread.join(_JOIN_SECONDS)
 
-    @abstractmethod
-    def next(self) -> Ready:
-        """Next result for the consumer.
-
-        Raises:
-            _Exhausted: the end.
-            BaseException: whatever the background raised.
-        """
-
-    @abstractmethod
-    def _work(self) -> None:
-        """Loop of each thread."""
-
-    def _take(self) -> tuple[Any, BaseException | None]:
-        """Next item, or the reason why there is none."""
-        try:
-            return next(self._items), None
-        except StopIteration:
-            return None, _Exhausted()
-        except BaseException as error:
-            return None, error
-
-
-def _generated(items: Iterable[Item]) -> Generator[Item, None, None]:
-    """Iterate over the items, opened by the first `next`; closing it closes a generator among them."""
-    yield from items
-
-
-class _ReadAhead(_Background[Ready]):
-    """Threads that take numbered items, prepare them, and leave them for the consumer by number.
-
-    items --(one at a time)--> number, item --(in parallel)--> prepare --> ready[number] --> consumer
-    """
-
-    def __init__(
-        self,
-        items: Iterable[Any],
-        depth: int,
-        prepare: Callable[[Any], Ready],
-        workers: int,
-        weigh: Callable[[Any], Weight],
-    ) -> None:
-        super().__init__(items, workers)
-        self._prepare = prepare
-        self._depth = depth
-        self._taking = threading.Lock()
-        self._taken = 0
-        self._given = 0
-        self._ended = False
-        self._ready: dict[int, tuple[Any, BaseException | None]] = {}
-        self._weigh = weigh
-        self._weights: dict[int, int] = {}  # by number, of items taken but not yet yielded
-
-    def next(self) -> Ready:
+    def _next(self) -> Ready:
+        """Next result. Raises what the background raised: _Exhausted at the end."""
         with self._changed:
             while self._given not in self._ready:
                 self._changed.wait(_POLL_SECONDS)
             value: Ready
-            value, error = self._ready.pop(self._given)
-            self._weights.pop(self._given, None)
-            self._given += 1
-            self._changed.notify_all()
+            value, error = self._give()
         if error is not None:
             raise error
         return value
 
+    def _give(self) -> tuple[Any, BaseException | None]:
+        """Take out the first result; the caller holds the lock."""
+        result = self._ready.pop(self._given)
+        del self._weights[self._given]
+        self._given += 1
+        self._changed.notify_all()
+        return result
+
     def _work(self) -> None:
+        """Loop of each thread."""
         while True:
             with self._taking:
                 self._await_room()
@@ -196,9 +172,20 @@ class _ReadAhead(_Background[Ready]):
                 except BaseException as problem:
                     error = problem
             with self._changed:
+                while self._newest and error is None and self._given < number:
+                    self._give()
                 self._ready[number] = item, error
                 self._changed.notify_all()
             del item, error
+
+    def _take(self) -> tuple[Any, BaseException | None]:
+        """Next item, or the reason why there is none."""
+        try:
+            return next(self._items), None
+        except StopIteration:
+            return None, _Exhausted()
+        except BaseException as error:
+            return None, error
 
     def _await_room(self) -> None:
         """Wait until fewer than `depth` items are ahead of the consumer."""
@@ -221,32 +208,6 @@ class _ReadAhead(_Background[Ready]):
             self._changed.notify_all()
 
 
-class _Newest(_Background[Ready]):
-    """One thread that reads without pause, and a slot for one item, which a newer one replaces."""
-
-    def __init__(self, items: Iterable[Ready]) -> None:
-        super().__init__(items, workers=1)
-        self._shelf: list[Ready] = []
-        self._end: BaseException | None = None
-
-    def next(self) -> Ready:
-        with self._changed:
-            while not self._shelf and self._end is None:
-                self._changed.wait(_POLL_SECONDS)
-            if self._shelf:
-                return self._shelf.pop()
-        assert self._end is not None
-        raise self._end
-
-    def _work(self) -> None:
-        while not self._stopped:
-            item, error = self._take()
-            with self._changed:
-                if error is None:
-                    self._shelf[:] = [item]
-                else:
-                    self._end = error
-                    self._stopped = True
-                self._changed.notify()
-            del item
-        self._items.close()
+def _generated(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """Iterate over the items, opened by the first `next`; closing it closes a generator among them."""
+    yield from items

@@ -292,7 +292,7 @@ def test_memory_is_not_kept_and_the_file_is_closed_when_left_early(clip: Path) -
 def wait_for_reader() -> None:
     """Until the thread that keeps the newest frame has come to the end."""
     for thread in threading.enumerate():
-        if "Newest" in thread.name:
+        if "newest" in thread.name:
             thread.join(30)
             assert not thread.is_alive()
 
