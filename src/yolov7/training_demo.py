@@ -23,14 +23,7 @@ RECIPE = ("nominal_batch=8", "learning_rate=0.02")
 def run(out: Path, *, epochs: int = EPOCHS, say: Callable[[str], None], progress: bool = True) -> TrainResult:
     """Draw a data set, train yolov7-tiny on it, evaluate it, and draw detections.
 
-    Args:
-        out: directory of the data set, the run and the pictures; a new one beside it if it is not empty.
-        epochs: passes over the data.
-        say: called with progress messages.
-        progress: show a bar, and a line per epoch.
-
-    Raises:
-        Yolov7Error: training failed.
+    All results are in `out`, or in a new directory beside it if it is not empty.
     """
     directory = new_run_directory(out)
     data = write_shapes(directory / "shapes", train=240, val=40, size=SIZE)

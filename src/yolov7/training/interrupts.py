@@ -23,11 +23,7 @@ class Interrupts(pl.Callback):
         self._interrupted = False
 
     def check(self) -> None:
-        """Raise the interrupt again if Python dropped it.
-
-        Raises:
-            KeyboardInterrupt: there was an interrupt.
-        """
+        """Raise KeyboardInterrupt if there was an interrupt, which Python may have dropped."""
         if self._interrupted:
             raise KeyboardInterrupt
 
@@ -47,9 +43,6 @@ def catching_interrupts() -> Iterator[Interrupts]:
     """Treat SIGTERM like Ctrl-C inside the block, and raise a dropped interrupt at its end.
 
     Handlers set by others, and ignored signals, stay as they are.
-
-    Raises:
-        KeyboardInterrupt: there was an interrupt.
     """
     interrupts = Interrupts()
     before = {}

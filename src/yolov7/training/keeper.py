@@ -37,10 +37,6 @@ class Keeper(pl.Callback):
 
     The state is written last: a run that is killed earlier repeats the epoch, with the same result.
 
-    Args:
-        run: resolved training run.
-        directory: directory of the run.
-
     Attributes:
         history: one row per epoch.
         spent: training time in seconds, including the time before resuming.
@@ -173,11 +169,7 @@ def evaluate_model(model: Detector, dataset: Dataset, run: Run, device: torch.de
 
 
 def _require_matching(optimizer: torch.optim.Optimizer) -> None:
-    """Refuse the optimiser state of another network, which PyTorch loads without a check.
-
-    Raises:
-        ValueError: momentum and parameter differ in shape.
-    """
+    """Raise ValueError for the optimiser state of another network, which PyTorch loads without a check."""
     for parameter, values in optimizer.state.items():
         for value in values.values():
             if isinstance(value, torch.Tensor) and value.shape not in (parameter.shape, ()):

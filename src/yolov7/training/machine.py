@@ -26,13 +26,9 @@ MAX_BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class Machine:
-    """Devices and precision of a run: arguments of Lightning's Trainer.
+    """Devices and precision of a run: arguments of Lightning's Trainer, under its names.
 
-    Attributes:
-        accelerator: cpu, gpu or mps.
-        devices: number of devices or processes per machine, indices of devices, or auto.
-        num_nodes: number of machines.
-        precision: Lightning's name of the precision.
+    ``devices`` is the number of devices or processes per machine, or indices of devices, or auto.
     """
 
     accelerator: str
@@ -115,11 +111,9 @@ def is_first_process() -> bool:
 
 
 def fitting_batch(memory_of: Callable[[int], int], available: int) -> int:
-    """Largest batch size that fits, if memory grows linearly: a multiple of 8, or 1 to 7.
+    """Largest batch size that fits into free bytes: a multiple of 8, or 1 to 7.
 
-    Args:
-        memory_of: function from batch size to bytes that a step takes.
-        available: free bytes.
+    ``memory_of`` gives the bytes that a step takes for a batch size; they are assumed to grow linearly.
 
     >>> fitting_batch(lambda batch_size: 1000 + 100 * batch_size, available=8000)
     48

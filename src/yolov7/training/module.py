@@ -167,8 +167,7 @@ class TrainingModule(pl.LightningModule):
         self._loaded_gradients = {}
 
     def _without_gradient_sync(self) -> Any:
-        strategy = self.trainer.strategy
-        return strategy.block_backward_sync() if hasattr(strategy, "block_backward_sync") else nullcontext()
+        return getattr(self.trainer.strategy, "block_backward_sync", nullcontext)()
 
     def _mean_over_processes(self, values: Tensor) -> Tensor:
         if self.trainer.world_size == 1:

@@ -19,34 +19,21 @@ from yolov7.training.recipes import Recipe
 
 @dataclass(frozen=True)
 class Step:
-    """Settings of the optimiser at one iteration.
+    """Settings of the optimiser at one iteration."""
 
-    Attributes:
-        learning_rate: learning rate of weights and scales.
-        bias_learning_rate: learning rate of biases, which falls during warm-up.
-        momentum: momentum of SGD.
-        accumulate: number of batches whose gradients are summed for one optimiser step.
-    """
-
-    learning_rate: float
-    bias_learning_rate: float
+    learning_rate: float  # of weights and scales
+    bias_learning_rate: float  # falls during warm-up
     momentum: float
-    accumulate: int
+    accumulate: int  # batches whose gradients are summed for one optimiser step
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then half a cosine from the peak to the recipe's final share, updated every epoch.
-
-    Attributes:
-        recipe: hyperparameters, with the epochs of the whole run.
-        iterations: batches per epoch.
-        batch_size: images per batch, over all processes.
-    """
+    """Linear warm-up, then half a cosine from the peak to the recipe's final share, updated every epoch."""
 
     recipe: Recipe
-    iterations: int
-    batch_size: int
+    iterations: int  # batches per epoch
+    batch_size: int  # images per batch, over all processes
 
     @property
     def accumulate(self) -> int:
@@ -88,26 +75,19 @@ class Schedule:
 def build_optimizer(model: nn.Module, schedule: Schedule, *, thaws: bool = False) -> torch.optim.SGD:
     """Build SGD with Nesterov momentum and three groups: scales, weights (the only ones with decay), biases.
 
-    Scales act channel by channel: weights of normalisation layers, and implicit vectors.
-
-    Args:
-        model: network whose parameters are optimised.
-        schedule: initial learning rates, and the weight decay.
-        thaws: True if frozen parameters are trained later, which PyTorch's fused SGD does not allow.
+    Scales act channel by channel: weights of normalisation layers, and implicit vectors. ``thaws`` tells that
+    frozen parameters are trained later, which PyTorch's fused SGD does not allow.
     """
     scales, weights, biases = [], [], []
-    seen: set[int] = set()
-    for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if id(parameter) in seen:  # shared by two user-defined modules
-                continue
-            seen.add(id(parameter))
-            if name == "bias":
-                biases.append(parameter)
-            elif parameter.dim() < 2 or isinstance(module, nn.ParameterList):
-                scales.append(parameter)
-            else:
-                weights.append(parameter)
+    for path, parameter in model.named_parameters():  # each once, even if two user-defined modules share it
+        module, _, name = path.rpartition(".")
+        if name == "bias":
+            biases.append(parameter)
+        elif parameter.dim() < 2 or isinstance(model.get_submodule(module), nn.ParameterList):
+            scales.append(parameter)
+        else:
+            weights.append(parameter)
+    can_fuse = all(p.device.type in ("cpu", "cuda") and p.dtype == torch.float32 for p in model.parameters())
     start = schedule.at(0)
     return torch.optim.SGD(
         [
@@ -118,7 +98,7 @@ def build_optimizer(model: nn.Module, schedule: Schedule, *, thaws: bool = False
         lr=start.learning_rate,
         momentum=start.momentum,
         nesterov=True,
-        fused=not thaws and _can_fuse(model),
+        fused=not thaws and can_fuse,
     )
 
 
@@ -127,10 +107,6 @@ def set_step(optimizer: torch.optim.Optimizer, step: Step) -> None:
     rates = (step.learning_rate, step.learning_rate, step.bias_learning_rate)
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"], group["momentum"] = rate, step.momentum
-
-
-def _can_fuse(model: nn.Module) -> bool:
-    return all(p.device.type in ("cpu", "cuda") and p.dtype == torch.float32 for p in model.parameters())
 
 
 def averaged(model: Detector, recipe: Recipe) -> AveragedModel:

@@ -44,38 +44,24 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """A resolved training run.
+    """A resolved training run."""
 
-    Attributes:
-        config: options, with defaults resolved.
-        recipe: hyperparameters, with changes applied.
-        model: network in training form.
-        train, val: training set and validation set; no validation if `val` is None.
-        size: side of the training images, pixels.
-        batch_size: images per batch and process.
-        machine: devices and precision.
-        own: True if the network is user-defined, and so cannot be rebuilt by name.
-    """
-
-    config: TrainConfig
-    recipe: Recipe
-    model: Detector
+    config: TrainConfig  # with defaults resolved
+    recipe: Recipe  # with changes applied
+    model: Detector  # in training form
     train: Dataset
-    val: Dataset | None
-    size: int
-    batch_size: int
+    val: Dataset | None  # None: no validation
+    size: int  # side of the training images, pixels
+    batch_size: int  # images per batch and process
     machine: Machine
-    own: bool = False
+    own: bool = False  # True if the network is user-defined, and so cannot be rebuilt by name
 
 
 def prepare(config: TrainConfig, recipe: Recipe | None, say: Say, *, continued: Path | None = None) -> Run:
     """Open the data, resolve the recipe and build the network.
 
-    Args:
-        config: options of the run.
-        recipe: hyperparameters that replace the recipe named in the options.
-        say: function that receives a line about each decision.
-        continued: checkpoint of a resumed run, whose network and anchors are kept.
+    A given recipe replaces the one named in the options. ``continued`` is the checkpoint of a resumed run,
+    whose network and anchors are kept.
 
     Raises:
         UsageError: invalid options.

@@ -21,9 +21,6 @@ class ProgressBar(pl.Callback):
     """Bar over the batches of an epoch, with losses, speed and the run's remaining time; a line per epoch.
 
     Without a terminal there are only the lines. A narrow terminal leaves out the least important parts.
-
-    Args:
-        keeper: source of the metrics.
     """
 
     def __init__(self, keeper: Keeper) -> None:
@@ -99,11 +96,9 @@ class ProgressBar(pl.Callback):
 
 
 def fitting(parts: Sequence[tuple[int, str]], width: int | None) -> str:
-    """Join parts of a line; while it is too long, drop those of the highest rank. Rank 0 always stays.
+    """Join parts (rank, text) of a line, except empty ones; None allows any width.
 
-    Args:
-        parts: (rank, text) of each part; empty texts are left out.
-        width: columns of the line; None for any length.
+    While the line is too long, the parts of the highest rank are dropped. Rank 0 always stays.
 
     >>> fitting([(0, "loss 1.234"), (2, "58 images/s"), (1, "1:30 left")], 24)
     'loss 1.234  1:30 left'

@@ -115,10 +115,8 @@ RULES: dict[str, dict[str, Any]] = {
 }
 """Fields of a recipe that hold a function or class, and the built-in choices by name."""
 
-COCO_P5 = Recipe(
-    augmentation=Augmentation(translate=0.2, scale=0.9, mixup=0.15, paste_in=0.15),
-)
-"""YOLOv7 and YOLOv7-X at 640."""
+COCO_P5 = Recipe()
+"""YOLOv7 and YOLOv7-X at 640: all defaults are theirs."""
 
 COCO_P6 = replace(COCO_P5, final_share=0.2)
 """W6, E6, D6 and E6E at 1280."""

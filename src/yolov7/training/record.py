@@ -30,18 +30,12 @@ _DIGESTS = {"data_digest": "train", "val_digest": "val"}
 
 @dataclass(frozen=True)
 class Stored:
-    """A run to resume.
-
-    Attributes:
-        config, recipe: those of the run, with changed options applied.
-        epochs: epochs planned before the change.
-        changes: description of each changed option.
-    """
+    """A run to resume, with changed options applied."""
 
     config: TrainConfig
     recipe: Recipe
-    epochs: int
-    changes: tuple[str, ...]
+    epochs: int  # planned before the change
+    changes: tuple[str, ...]  # description of each changed option
 
 
 def store(run: Run, directory: Path) -> None:
@@ -50,11 +44,8 @@ def store(run: Run, directory: Path) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
-    assert run.config.data is not None
-    values = asdict(run.config) | {"data": Path(run.config.data).resolve(), "resume": None}
-    if run.config.images is not None:
-        values["images"] = Path(run.config.images).resolve()
-    values |= _digests(run)
+    values = asdict(run.config) | _digests(run) | {"resume": None}
+    values |= {name: Path(values[name]).resolve() for name in ("data", "images") if values[name] is not None}
     if run.own:
         Checkpoint(run.model, run.train.names, run.size, "open-yolov7", "float32").save(directory / NETWORK)
     write_file(directory / CONFIG, json.dumps(values, indent=2, default=str).encode())
@@ -62,11 +53,7 @@ def store(run: Run, directory: Path) -> None:
 
 
 def find_run(path: Path) -> Path:
-    """Directory of a run, given the directory or a file in it such as last.safetensors.
-
-    Raises:
-        UsageError: there is no run.
-    """
+    """Directory of a run, given that or a file in it such as last.safetensors; UsageError without a run."""
     directory = path.parent if is_file(path) else path
     if not is_file(directory / CONFIG):
         found = f"no {CONFIG}" if is_folder(directory) else "no such file or folder"
@@ -124,11 +111,7 @@ def stored(asked: TrainConfig, recipe: Recipe | None, directory: Path) -> Stored
 
 
 def require_same_data(run: Run, directory: Path) -> None:
-    """Refuse to resume a run on changed data.
-
-    Raises:
-        UsageError: images or labels have changed.
-    """
+    """Refuse to resume a run whose images or labels have changed."""
     before, now = _read(directory / CONFIG), _digests(run)
     for key, split in _DIGESTS.items():
         if before.get(key) != now[key]:
@@ -155,11 +138,7 @@ def _digests(run: Run) -> dict[str, str | None]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        UsageError: the file is not a JSON object.
-    """
+    """Read a JSON object; refuse any other file."""
     try:
         values = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:

@@ -175,21 +175,13 @@ def _unflatten(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 @dataclass(frozen=True)
 class Past:
-    """Progress of a run.
+    """Progress of a run; empty before the end of the first epoch."""
 
-    Attributes:
-        state: file of the training state; None before the end of the first epoch.
-        network: checkpoint with the network; None before the end of the first epoch.
-        history: one row per finished epoch.
-        images: number of training images.
-        planned: planned epochs before resuming.
-    """
-
-    state: Path | None = None
-    network: Path | None = None
-    history: tuple[dict[str, float], ...] = ()
-    images: int | None = None
-    planned: int | None = None
+    state: Path | None = None  # file of the training state
+    network: Path | None = None  # checkpoint with the network
+    history: tuple[dict[str, float], ...] = ()  # one row per finished epoch
+    images: int | None = None  # number of training images
+    planned: int | None = None  # epochs planned before resuming
 
 
 def find_past(directory: Path) -> Past:
@@ -236,11 +228,7 @@ def _network(directory: Path) -> Path:
 
 
 def _read(path: Path) -> tuple[tuple[dict[str, float], ...], int]:
-    """Read the history and the number of images from a training state.
-
-    Raises:
-        DamagedCheckpointError: damaged, or not the state of a run.
-    """
+    """Read the history and the number of images from a state; refuse one that is not the state of a run."""
     state = SafeState().load_checkpoint(path)
     _require(state, _WANTED, path)
     keeper = state["callbacks"].get("Keeper")
