@@ -96,7 +96,7 @@ def test_the_best_confidence_is_amid_those_that_do_equally_well():
 
 def test_the_best_confidence_may_be_the_last_or_none():
     rising = np.linspace(0, 1, len(CONFIDENCES))[None]
-    assert ConfidenceCurves(("cat",), CONFIDENCES, rising, rising, rising).best == (1, 1)
+    assert ConfidenceCurves(("cat",), rising, rising, rising).best == (1, 1)
     nothing = confidence_curves([labelled([], [])], {1: detected()}, ("cat",))
     assert all(map(math.isnan, nothing.best))
     assert all(map(math.isnan, confidence_curves([], {}, ("cat",)).best))

@@ -92,11 +92,7 @@ def coco_metrics(
     """Compute the COCO metrics, and the precision-recall curves whose means they are.
 
     Coordinates and scores are rounded as in a results file: pycocotools gives the same numbers for that file.
-
-    Args:
-        images: ground truth.
-        detections: detections by image id, in pixels of the image; images without an entry are left out.
-        names: class names by label.
+    Detections are in pixels of their image, by its id; images without an entry are left out.
     """
     # The protocol breaks ties of scores by the order of the image ids.
     by_id = {image.image_id: (image, found) for image, found in evaluated(images, detections)}
@@ -115,11 +111,15 @@ def coco_metrics(
         entry["area"], entry["iscrowd"] = entry["bbox"][2] * entry["bbox"][3], 0
 
     precision, recall = _accumulated(truth, found, len(ids), {label: names[label] for label in measured})
-    place_of = {label: place for place, label in enumerate(measured)}
+    per_class = [ClassMetrics(name, math.nan, math.nan, 0) for name in names]
+    curves = precision[:, :, :, 0, 2]  # (T, R, C)
+    for place, label in enumerate(measured):
+        curve = curves[:, :, place]
+        per_class[label] = ClassMetrics(names[label], _mean(curve), _mean(curve[0]), int(objects[label]))
     metrics = Metrics(
-        AP=_mean(precision[:, :, :, 0, 2]),
-        AP50=_mean(precision[0, :, :, 0, 2]),
-        AP75=_mean(precision[5, :, :, 0, 2]),
+        AP=_mean(curves),
+        AP50=_mean(curves[0]),
+        AP75=_mean(curves[5]),
         APs=_mean(precision[:, :, :, 1, 2]),
         APm=_mean(precision[:, :, :, 2, 2]),
         APl=_mean(precision[:, :, :, 3, 2]),
@@ -129,15 +129,11 @@ def coco_metrics(
         ARs=_mean(recall[:, :, 1, 2]),
         ARm=_mean(recall[:, :, 2, 2]),
         ARl=_mean(recall[:, :, 3, 2]),
-        per_class=tuple(
-            _class_metrics(name, precision, place_of.get(label), int(objects[label]))
-            for label, name in enumerate(names)
-        ),
+        per_class=tuple(per_class),
         images=len(ids),
         boxes=int(objects.sum()),
         detections=count,
     )
-    curves = precision[:, :, :, 0, 2]
     known = tuple(names[label] for label in measured)
     return metrics, PrecisionRecall(known, np.where(curves > -1, curves, np.nan))
 
@@ -148,11 +144,10 @@ def _accumulated(
     images: int,
     categories: Mapping[int, str],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Precision and recall by the COCO protocol; -1 if a class has no object.
+    """Precision (T, R, C, A, L) and recall (T, C, A, L) by the COCO protocol; -1 if a class has no object.
 
-    Returns:
-        Precision (T, R, C, A, L) and recall (T, C, A, L), by IoU threshold, recall point, class, area (all,
-        small, medium, large) and limit (1, 10, 100 detections per image).
+    By IoU threshold, recall point, class, area (all, small, medium, large) and limit (1, 10, 100 detections
+    per image).
     """
     common = {
         "images": [{"id": number} for number in range(1, images + 1)],
@@ -172,9 +167,7 @@ def _accumulated(
 def coco_results(detections: Mapping[int | str, Detections], dataset: Dataset) -> list[dict[str, Any]]:
     """Entries of a COCO results file, as the evaluation server accepts them.
 
-    Args:
-        detections: detections by image id, with labels of the data set.
-        dataset: source of the category ids; for COCO's 80 classes in a format without ids, COCO's own.
+    Category ids are those of the data set; for COCO's 80 classes in a format without ids, COCO's own.
     """
     is_coco = dataset.kind != "coco" and dataset.names == COCO_NAMES
     category_ids = COCO_CATEGORY_IDS if is_coco else dataset.category_ids
@@ -209,17 +202,6 @@ def _truth(image: LabelledImage, number: int) -> Iterable[dict[str, Any]]:
             "area": area,
             "iscrowd": int(crowd),
         }
-
-
-def _class_metrics(
-    name: str, precision: npt.NDArray[np.float64], place: int | None, objects: int
-) -> ClassMetrics:
-    """Metrics of a class; `place` is its index in the curves, None without an object."""
-    if place is None:
-        return ClassMetrics(name, math.nan, math.nan, 0)
-    return ClassMetrics(
-        name, _mean(precision[:, :, place, 0, 2]), _mean(precision[0, :, place, 0, 2]), objects
-    )
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:

@@ -20,7 +20,7 @@ IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 """Recall points of the COCO protocol."""
 CONFIDENCES = np.linspace(0, 1, 501)
-"""Confidence thresholds of the confidence curves."""
+"""Confidence thresholds of the confidence curves; detections with a higher score count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +47,16 @@ class PrecisionRecall:
 
 @dataclass(frozen=True, eq=False)
 class ConfidenceCurves:
-    """Precision, recall and F1 of the detections above each confidence threshold, at one IoU threshold.
+    """Precision, recall and F1 of the detections above each of the K :data:`CONFIDENCES`, at an IoU of 0.5.
 
     Attributes:
         names: names of the C classes, by label.
-        confidence: (K,) thresholds, rising from 0 to 1; detections with a higher score count.
         precision: (C, K) fraction of the detections that are correct; NaN without detections.
         recall: (C, K) fraction of the objects that are found; NaN for a class without objects.
         f1: (C, K) harmonic mean of both; NaN for a class without objects.
     """
 
     names: tuple[str, ...]
-    confidence: Curve
     precision: Curve
     recall: Curve
     f1: Curve
@@ -91,30 +89,21 @@ class ConfidenceCurves:
         first = int(np.nanargmax(mean))
         equal = mean[first:] >= top - 1e-12
         length = int(np.argmin(equal)) if not equal.all() else len(equal)
-        return float(self.confidence[first + (length - 1) // 2]), top
+        return float(CONFIDENCES[first + (length - 1) // 2]), top
 
 
 def confidence_curves(
-    images: Sequence[LabelledImage],
-    detections: Mapping[int | str, Detections],
-    names: Sequence[str],
-    *,
-    iou: float = 0.5,
+    images: Sequence[LabelledImage], detections: Mapping[int | str, Detections], names: Sequence[str]
 ) -> ConfidenceCurves:
     """Precision, recall and F1 of each class against confidence.
 
-    Detections are matched within their class, as in the COCO protocol; those on crowds do not count.
-
-    Args:
-        images: ground truth.
-        detections: detections by image id; images without an entry are left out.
-        names: class names by label.
-        iou: lowest IoU of a detection with its object.
+    Detections, by image id, are matched within their class, as in the COCO protocol; those on crowds do not
+    count. Images without an entry are left out.
     """
     scores, labels, right = [np.zeros(0, np.float32)], [np.zeros(0, np.int64)], [np.zeros(0, np.bool_)]
     objects = np.zeros(len(names), np.int64)
     for image, found in evaluated(images, detections):
-        taken = match(image, found, iou=iou)
+        taken = match(image, found)
         counted = taken != IGNORED
         scores.append(found.scores[counted])
         labels.append(found.labels[counted])
@@ -131,7 +120,6 @@ def confidence_curves(
         precision = right_count / found_count  # 0 / 0 is NaN
     return ConfidenceCurves(
         names=tuple(names),
-        confidence=CONFIDENCES,
         precision=precision,
         recall=right_count / truth,
         f1=2 * right_count / (found_count + truth),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +26,7 @@ def match(
 
     By descending score, each detection takes the free object with the highest IoU. As in the COCO
     protocol, an unmatched detection is ignored if a fraction `iou` of its area lies on a crowd of its class.
-
-    Args:
-        image: ground truth.
-        detections: detections in pixels of the image, with labels of the data set.
-        iou: lowest IoU of a detection with its object.
-        across_classes: True to match objects of other classes if no object of its own class is free.
+    `across_classes` matches objects of other classes, too, if none of the detection's own class is free.
     """
     taken = np.full(len(detections), UNMATCHED, np.int64)
     if not len(detections) or not len(image):
@@ -112,25 +107,21 @@ class Judgement:
 
 
 def judge(
-    images: Sequence[LabelledImage],
-    detections: Mapping[int | str, Detections],
-    *,
-    conf: float = 0.25,
-    iou: float = 0.5,
+    images: Sequence[LabelledImage], detections: Mapping[int | str, Detections], *, conf: float = 0.25
 ) -> list[Judgement]:
-    """Judge each image with an entry in `detections`, in order; images that could not be read have none."""
+    """Judge each image with an entry in `detections`, in order; images that could not be read have none.
+
+    Detections are matched to objects by an IoU of 0.5.
+    """
     judgements = []
     for image, found in evaluated(images, detections):
         shown = as_shown(found, conf)
-        judgements.append(Judgement(image, shown, match(image, shown, iou=iou, across_classes=True)))
+        judgements.append(Judgement(image, shown, match(image, shown, across_classes=True)))
     return judgements
 
 
 def evaluated(
     images: Sequence[LabelledImage], detections: Mapping[int | str, Detections]
-) -> Iterator[tuple[LabelledImage, Detections]]:
-    """Yield each evaluated image with its detections."""
-    for image in images:
-        found = detections.get(image.image_id)
-        if found is not None:
-            yield image, found
+) -> list[tuple[LabelledImage, Detections]]:
+    """Each evaluated image with its detections."""
+    return [(image, detections[image.image_id]) for image in images if image.image_id in detections]

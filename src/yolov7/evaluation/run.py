@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -48,10 +47,9 @@ class Evaluation(Metrics):
     defects: tuple[Defect, ...]
     precision_recall: PrecisionRecall = field(repr=False, compare=False)
     dataset: Dataset = field(repr=False, compare=False)
-
-    @cached_property
-    def _judgements(self) -> dict[float, list[Judgement]]:
-        return {}
+    _judgements: dict[float, list[Judgement]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def metrics(self) -> Metrics:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from yolov7.errors import MissingDependencyError
 from yolov7.evaluation.confusion import ConfusionMatrix
-from yolov7.evaluation.curves import RECALLS, ConfidenceCurves, PrecisionRecall
+from yolov7.evaluation.curves import CONFIDENCES, RECALLS, ConfidenceCurves, PrecisionRecall
 from yolov7.reports.colours import LIGHT, SERIES
 from yolov7.reports.history import value
 from yolov7.text import printable
@@ -90,14 +90,14 @@ def confidence_plot(curves: ConfidenceCurves) -> str:
         axes = _unit_axes(figure, "confidence", "mean over classes")
         for f1 in curves.f1:
             if not np.isnan(f1).all():
-                _line(axes, curves.confidence, f1, "faint", width=0.7, alpha=0.55)
+                _line(axes, CONFIDENCES, f1, "faint", width=0.7, alpha=0.55)
         series = (
             ("precision", curves.mean_precision, "teal", 1.5),
             ("recall", curves.mean_recall, "orange", 1.5),
             ("F1", curves.mean_f1, "blue", 2.4),
         )
         for _, values, colour, width in series:
-            _line(axes, curves.confidence, values, colour, width=width)
+            _line(axes, CONFIDENCES, values, colour, width=width)
         confidence, best = curves.best
         if not math.isnan(best):
             axes.axvline(confidence, color=LIGHT["muted"], linewidth=0.9, linestyle=(0, (3, 3)), zorder=1)
