@@ -16,12 +16,11 @@ from yolov7.models.architecture import (
     YOLOV7_E6E,
     YOLOV7_X,
     YOLOV7_X_LIGHT,
-    Architecture,
-    Block,
     scale,
+    with_blocks,
 )
 from yolov7.models.baselines import YOLOR_CSP, YOLOR_W6
-from yolov7.models.blocks import ELAN, Activation, ComputationalBlock
+from yolov7.models.blocks import ELAN, Activation
 from yolov7.models.csp import CSPA, CSPC, RepDarkBlock, RepReversedDarkBlock, ReversedDarkBlock
 from yolov7.models.reparam import RepConv
 
@@ -90,28 +89,12 @@ class UnplannedRepELAN(RepELANb):
     identity = True
 
 
-def _with_blocks(
-    base: Architecture, old: type[ComputationalBlock], new: type[ComputationalBlock], name: str
-) -> Architecture:
-    """Copy of a network with one kind of block replaced by another."""
-
-    def replaced(block: Block) -> Block:
-        return replace(block, kind=new) if block.kind is old else block
-
-    return replace(
-        base,
-        name=name,
-        stages=tuple(replace(stage, block=replaced(stage.block)) for stage in base.stages),
-        neck=tuple(map(replaced, base.neck)),
-    )
-
-
-X_REP_A = _with_blocks(YOLOV7_X, ELAN, RepELANa, "yolov7-x-rep-a")
-X_REP_B = _with_blocks(YOLOV7_X, ELAN, RepELANb, "yolov7-x-rep-b")
-X_REP_C = _with_blocks(YOLOV7_X, ELAN, RepELANc, "yolov7-x-rep-c")
-X_REP_D = _with_blocks(YOLOV7_X, ELAN, RepELANd, "yolov7-x-rep-d")
-X_REP_E = _with_blocks(YOLOV7_X, ELAN, RepELANe, "yolov7-x-rep-e")
-X_REP_UNPLANNED = _with_blocks(YOLOV7_X, ELAN, UnplannedRepELAN, "yolov7-x-rep-unplanned")
+X_REP_A = replace(with_blocks(YOLOV7_X, ELAN, RepELANa), name="yolov7-x-rep-a")
+X_REP_B = replace(with_blocks(YOLOV7_X, ELAN, RepELANb), name="yolov7-x-rep-b")
+X_REP_C = replace(with_blocks(YOLOV7_X, ELAN, RepELANc), name="yolov7-x-rep-c")
+X_REP_D = replace(with_blocks(YOLOV7_X, ELAN, RepELANd), name="yolov7-x-rep-d")
+X_REP_E = replace(with_blocks(YOLOV7_X, ELAN, RepELANe), name="yolov7-x-rep-e")
+X_REP_UNPLANNED = replace(with_blocks(YOLOV7_X, ELAN, UnplannedRepELAN), name="yolov7-x-rep-unplanned")
 
 # -- Table 5: RepConv in residual blocks ----------------------------------------------------------------
 
@@ -140,10 +123,10 @@ class RepReversedCSPC(CSPC):
     unit = RepReversedDarkBlock
 
 
-W6_REP_CSP = _with_blocks(YOLOR_W6, CSPA, RepCSPA, "yolor-w6-repcsp")
-W6_RCSP = _with_blocks(YOLOR_W6, CSPA, ReversedCSPA, "yolor-w6-rcsp")
-W6_REP_RCSP = _with_blocks(YOLOR_W6, CSPA, RepReversedCSPA, "yolor-w6-reprcsp")
-CSP_REP_RCSP = _with_blocks(YOLOR_CSP, CSPC, RepReversedCSPC, "yolor-csp-reprcsp")
+W6_REP_CSP = replace(with_blocks(YOLOR_W6, CSPA, RepCSPA), name="yolor-w6-repcsp")
+W6_RCSP = replace(with_blocks(YOLOR_W6, CSPA, ReversedCSPA), name="yolor-w6-rcsp")
+W6_REP_RCSP = replace(with_blocks(YOLOR_W6, CSPA, RepReversedCSPA), name="yolor-w6-reprcsp")
+CSP_REP_RCSP = replace(with_blocks(YOLOR_CSP, CSPC, RepReversedCSPC), name="yolor-csp-reprcsp")
 
 # -- Tables 6, 7 and 8: auxiliary heads -----------------------------------------------------------------
 

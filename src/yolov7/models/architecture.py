@@ -58,6 +58,16 @@ class Block:
         return elans[0] if cardinality == 1 else EELAN(elans)
 
 
+def half(kind: type[ComputationalBlock], depth: int, width: int) -> Block:
+    """Block with branches half as wide as its output."""
+    return Block(kind, branch=width // 2, depth=depth, width=width)
+
+
+def full(kind: type[ComputationalBlock], depth: int, width: int) -> Block:
+    """Block with branches as wide as its output."""
+    return Block(kind, branch=width, depth=depth, width=width)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One resolution of the backbone: a transition to ``down_width`` channels, then a block."""
@@ -185,6 +195,21 @@ def compound_scale(architecture: Architecture, *, depth: int) -> Architecture:
     return scale(architecture, depth=depth / depths.pop(), width=ratios.pop())
 
 
+def with_blocks(
+    architecture: Architecture, old: type[ComputationalBlock], new: type[ComputationalBlock]
+) -> Architecture:
+    """Copy of a network with one kind of block replaced by another."""
+
+    def replaced(block: Block) -> Block:
+        return replace(block, kind=new) if block.kind is old else block
+
+    return replace(
+        architecture,
+        stages=tuple(replace(stage, block=replaced(stage.block)) for stage in architecture.stages),
+        neck=tuple(map(replaced, architecture.neck)),
+    )
+
+
 def with_downs(architecture: Architecture, down: Transition) -> Architecture:
     """Copy of a network with every transition replaced by ``down``."""
     return replace(
@@ -213,23 +238,14 @@ YOLOV7 = Architecture(
         Stage(MP, 1024, Block(ELAN, branch=256, depth=4, width=1024)),
     ),
     pool=SPPCSPC,
-    neck=(
-        Block(ELANH, branch=128, depth=4, width=128),
-        Block(ELANH, branch=256, depth=4, width=256),
-        Block(ELANH, branch=512, depth=4, width=512),
-    ),
+    neck=tuple(full(ELANH, depth=4, width=width) for width in (128, 256, 512)),
     neck_down=MP,
     output=RepConv,
     outputs=(256, 512, 1024),
     anchors=P5_ANCHORS,
 )
 
-YOLOV7_X_LIGHT = replace(
-    YOLOV7,
-    name="yolov7-x-light",
-    neck=tuple(replace(block, kind=ELAN) for block in YOLOV7.neck),
-    output=Conv3x3,
-)
+YOLOV7_X_LIGHT = replace(with_blocks(YOLOV7, ELANH, ELAN), name="yolov7-x-light", output=Conv3x3)
 """Base of YOLOv7-X and of Table 3."""
 
 YOLOV7_X = replace(compound_scale(YOLOV7_X_LIGHT, depth=6), name="yolov7-x")
@@ -245,11 +261,7 @@ YOLOV7_TINY = Architecture(
         Stage(MaxPool, 256, Block(TinyELAN, branch=256, depth=2, width=512)),
     ),
     pool=TinySPP,
-    neck=(
-        Block(TinyELAN, branch=32, depth=2, width=64),
-        Block(TinyELAN, branch=64, depth=2, width=128),
-        Block(TinyELAN, branch=128, depth=2, width=256),
-    ),
+    neck=tuple(half(TinyELAN, depth=2, width=width) for width in (64, 128, 256)),
     neck_down=StridedConv,
     output=Conv3x3,
     outputs=(128, 256, 512),
@@ -277,20 +289,11 @@ YOLOV7_W6 = Architecture(
     size=1280,
     reorg=True,
     stem=((64, 1),),
-    stages=(
-        Stage(StridedConv, 128, Block(ELAN, branch=64, depth=4, width=128)),
-        Stage(StridedConv, 256, Block(ELAN, branch=128, depth=4, width=256)),
-        Stage(StridedConv, 512, Block(ELAN, branch=256, depth=4, width=512)),
-        Stage(StridedConv, 768, Block(ELAN, branch=384, depth=4, width=768)),
-        Stage(StridedConv, 1024, Block(ELAN, branch=512, depth=4, width=1024)),
+    stages=tuple(
+        Stage(StridedConv, width, half(ELAN, depth=4, width=width)) for width in (128, 256, 512, 768, 1024)
     ),
     pool=SPPCSPC,
-    neck=(
-        Block(ELANH, branch=128, depth=4, width=128),
-        Block(ELANH, branch=256, depth=4, width=256),
-        Block(ELANH, branch=384, depth=4, width=384),
-        Block(ELANH, branch=512, depth=4, width=512),
-    ),
+    neck=tuple(full(ELANH, depth=4, width=width) for width in (128, 256, 384, 512)),
     neck_down=StridedConv,
     output=Conv3x3,
     outputs=(256, 512, 768, 1024),

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from torch import Tensor, nn
 
-from yolov7.models.architecture import Architecture, Stage
-from yolov7.models.blocks import Activation, ConvBNAct, ReOrg, given_width
-
-
-class BackboneStage(nn.Module):
-    """Transition and computational block: (B, in_channels, H, W) -> (B, block.width, H/2, W/2)."""
-
-    def __init__(self, stage: Stage, in_channels: int, activation: Activation, cardinality: int) -> None:
-        super().__init__()
-        self.down = stage.down(in_channels, stage.down_width, activation)
-        self.block = stage.block.build(given_width(stage.down, stage.down_width), activation, cardinality)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(self.down(x))
+from yolov7.models.architecture import Architecture
+from yolov7.models.blocks import ConvBNAct, ReOrg, given_width
 
 
 class Backbone(nn.Module):
@@ -37,7 +27,10 @@ class Backbone(nn.Module):
         self.stem = nn.Sequential(*stem)
         self.stages = nn.ModuleList()
         for stage in architecture.stages:
-            self.stages.append(BackboneStage(stage, width, architecture.activation, architecture.cardinality))
+            down = stage.down(width, stage.down_width, architecture.activation)
+            fan_in = given_width(stage.down, stage.down_width)
+            block = stage.block.build(fan_in, architecture.activation, architecture.cardinality)
+            self.stages.append(nn.Sequential(OrderedDict(down=down, block=block)))  # halves height and width
             width = stage.block.width
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

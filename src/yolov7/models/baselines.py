@@ -11,25 +11,15 @@ from yolov7.models.architecture import (
     P5_ANCHORS,
     P6_ANCHORS,
     Architecture,
-    Block,
     Stage,
+    full,
+    half,
     scale,
     with_downs,
 )
-from yolov7.models.blocks import SPPCSPC, ComputationalBlock, Conv3x3, DownC, StridedConv
+from yolov7.models.blocks import SPPCSPC, Conv3x3, DownC, StridedConv
 from yolov7.models.csp import CSPA, CSPB, CSPC, Residual
 from yolov7.models.head import PlainHead
-
-
-def _half(kind: type[ComputationalBlock], depth: int, width: int) -> Block:
-    """Block with branches half as wide as its output."""
-    return Block(kind, branch=width // 2, depth=depth, width=width)
-
-
-def _full(kind: type[ComputationalBlock], depth: int, width: int) -> Block:
-    """Block with branches as wide as its output."""
-    return Block(kind, branch=width, depth=depth, width=width)
-
 
 # -- P5 networks ----------------------------------------------------------------------------------------
 
@@ -38,14 +28,14 @@ YOLOR_CSP = Architecture(
     size=640,
     stem=((32, 1),),
     stages=(
-        Stage(StridedConv, 64, _half(Residual, depth=1, width=64)),
-        Stage(StridedConv, 128, _half(CSPC, depth=2, width=128)),
-        Stage(StridedConv, 256, _half(CSPC, depth=8, width=256)),
-        Stage(StridedConv, 512, _half(CSPC, depth=8, width=512)),
-        Stage(StridedConv, 1024, _half(CSPC, depth=4, width=1024)),
+        Stage(StridedConv, 64, half(Residual, depth=1, width=64)),
+        Stage(StridedConv, 128, half(CSPC, depth=2, width=128)),
+        Stage(StridedConv, 256, half(CSPC, depth=8, width=256)),
+        Stage(StridedConv, 512, half(CSPC, depth=8, width=512)),
+        Stage(StridedConv, 1024, half(CSPC, depth=4, width=1024)),
     ),
     pool=SPPCSPC,
-    neck=tuple(_full(CSPB, depth=2, width=width) for width in (128, 256, 512)),
+    neck=tuple(full(CSPB, depth=2, width=width) for width in (128, 256, 512)),
     neck_down=StridedConv,
     output=Conv3x3,
     outputs=(256, 512, 1024),
@@ -68,11 +58,11 @@ def _p6(name: str, widths: tuple[int, ...], neck: tuple[int, ...], outputs: tupl
         reorg=True,
         stem=((64, 1),),
         stages=tuple(
-            Stage(StridedConv, width, _half(CSPA, depth, width))
+            Stage(StridedConv, width, half(CSPA, depth, width))
             for width, depth in zip(widths, _P6_DEPTHS, strict=True)
         ),
         pool=SPPCSPC,
-        neck=tuple(_full(CSPB, depth=3, width=width) for width in neck),
+        neck=tuple(full(CSPB, depth=3, width=width) for width in neck),
         neck_down=StridedConv,
         output=Conv3x3,
         outputs=outputs,

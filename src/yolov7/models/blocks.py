@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +18,8 @@ from torch import Tensor, nn
 from yolov7.errors import ArchitectureError
 
 Activation = Callable[[], nn.Module]
-
-
-class Transition(Protocol):
-    """Factory of a module that halves height and width."""
-
-    def __call__(self, in_channels: int, out_channels: int, activation: Activation, /) -> nn.Module: ...
+Transition = Callable[[int, int, Activation], nn.Module]
+"""Factory of a module that halves height and width, from in_channels, out_channels and the activation."""
 
 
 def round_up(channels: float) -> int:
@@ -47,13 +42,18 @@ def leaky_relu() -> nn.Module:
 
 
 class ConvAct(nn.Module):
-    """Convolution with bias, then activation: the deployed form of ConvBNAct and RepConv."""
+    """Convolution with bias, then activation: the deployed form of ConvBNAct and RepConv.
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int, activation: nn.Module
-    ) -> None:
+    Weight (O, I, k, k) and bias (O,) are converted to torch's default dtype, and stay on their device.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, stride: int, activation: nn.Module) -> None:
         super().__init__()
+        out_channels, in_channels, kernel, _ = weight.shape
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2)
+        dtype = self.conv.weight.dtype
+        self.conv.weight = nn.Parameter(weight.to(dtype))
+        self.conv.bias = nn.Parameter(bias.to(dtype))
         self.act = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,10 +81,7 @@ class ConvBNAct(nn.Module):
 
     def fused(self) -> ConvAct:
         """Deployed form: batch norm folded into the convolution."""
-        conv = self.conv
-        weight, bias = fold_batch_norm(conv.weight, self.bn)
-        fused = ConvAct(conv.in_channels, conv.out_channels, conv.kernel_size[0], conv.stride[0], self.act)
-        return with_weights(fused, weight, bias)
+        return ConvAct(*fold_batch_norm(self.conv.weight, self.bn), self.conv.stride[0], self.act)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -98,15 +95,6 @@ def fold_batch_norm(weight: Tensor, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]
     assert bn.running_mean is not None
     gain = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
     return weight.double() * gain[:, None, None, None], bn.bias.double() - bn.running_mean.double() * gain
-
-
-@torch.no_grad()
-def with_weights(fused: ConvAct, weight: Tensor, bias: Tensor) -> ConvAct:
-    """Set weight and bias of ``fused``, which keeps its dtype and moves to their device."""
-    dtype = fused.conv.weight.dtype
-    fused.conv.weight = nn.Parameter(weight.to(dtype))
-    fused.conv.bias = nn.Parameter(bias.to(dtype))
-    return fused
 
 
 class Conv3x3(ConvBNAct):

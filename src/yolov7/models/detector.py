@@ -120,11 +120,11 @@ class Detector(nn.Module):
                 f"{self.architecture.name} takes sides that are multiples of {self.strides[-1]}",
                 found=f"{height} x {width}",
             )
-        features = self.neck(self.backbone(images))
-        lead = self.lead([out(x) for out, x in zip(self.outputs, features.lead, strict=True)])
+        for_lead, for_auxiliary = self.neck(self.backbone(images))
+        lead = self.lead([out(x) for out, x in zip(self.outputs, for_lead, strict=True)])
         if self.auxiliary is None:
             return Predictions(lead)
-        outputs = zip(self.auxiliary_outputs, features.auxiliary, strict=True)
+        outputs = zip(self.auxiliary_outputs, for_auxiliary, strict=True)
         return Predictions(lead, self.auxiliary([out(x) for out, x in outputs]))
 
     def decode(self, predictions: Predictions) -> Tensor:

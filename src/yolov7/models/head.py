@@ -17,10 +17,7 @@ from yolov7.layout import OBJECTNESS, RowLayout
 class PlainHead(nn.Module):
     """One 1x1 convolution with bias per level: an auxiliary head, or a deployed lead head.
 
-    Args:
-        widths: channels of each level's feature map.
-        anchors: number of anchors per level.
-        classes: number of classes C.
+    `widths` are the channels of each level's feature map; `anchors` is the number of anchors per level.
     """
 
     def __init__(self, widths: Sequence[int], anchors: int, classes: int) -> None:

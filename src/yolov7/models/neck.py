@@ -14,7 +14,6 @@ P3 ─────────────────────────�
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,13 +21,6 @@ from torch import Tensor, nn
 
 from yolov7.models.architecture import Architecture, Block
 from yolov7.models.blocks import EELAN, ConvBNAct, given_width
-
-
-class NeckFeatures(NamedTuple):
-    """Feature maps (B, C, H/s, W/s), fine to coarse: ``lead`` O3, O4, O5...; ``auxiliary`` O3, N4, N5..."""
-
-    lead: tuple[Tensor, ...]
-    auxiliary: tuple[Tensor, ...]
 
 
 class TopDown(nn.Module):
@@ -69,7 +61,10 @@ class BottomUp(nn.Module):
 
 
 class Neck(nn.Module):
-    """The neck: the backbone's maps, fine to coarse, -> :class:`NeckFeatures` of the same levels."""
+    """The neck: the backbone's maps -> maps for the lead and for the auxiliary head.
+
+    Maps are (B, C, H/s, W/s), fine to coarse: for the lead head O3, O4, O5..., for the other O3, N4, N5...
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -84,7 +79,7 @@ class Neck(nn.Module):
             BottomUp(architecture, blocks[i], blocks[i - 1].width) for i in range(1, len(blocks))
         )
 
-    def forward(self, features: Sequence[Tensor]) -> NeckFeatures:
+    def forward(self, features: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         merged = [self.pool(features[-1])]  # coarse to fine: N5, N4, O3
         tapped = [merged[0]]
         for top_down, lateral in zip(self.top_down, features[-2::-1], strict=True):
@@ -94,4 +89,4 @@ class Neck(nn.Module):
         lead = [merged[-1]]  # fine to coarse: O3, O4, O5
         for bottom_up, coarse in zip(self.bottom_up, merged[-2::-1], strict=True):
             lead.append(bottom_up(lead[-1], coarse))
-        return NeckFeatures(tuple(lead), tuple(tapped[::-1]))
+        return tuple(lead), tuple(tapped[::-1])

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from yolov7.models.blocks import Activation, ConvAct, batch_norm, fold_batch_norm, silu, with_weights
+from yolov7.models.blocks import Activation, ConvAct, batch_norm, fold_batch_norm, silu
 
 
 @runtime_checkable
@@ -40,9 +40,6 @@ class RepConv(nn.Module):
            └─ (BN) ─────┘      the identity only where the plan keeps it
 
     Args:
-        in_channels: input channels.
-        out_channels: output channels.
-        activation: factory of the activation.
         meets_residual_or_concat: True if the output is added to a residual or concatenated.
         identity: force the identity branch on (True) or off (False); None follows the plan.
 
@@ -85,8 +82,7 @@ class RepConv(nn.Module):
             eye = torch.eye(weight.shape[0], dtype=weight.dtype, device=weight.device)[:, :, None, None]
             identity, identity_bias = fold_batch_norm(eye, self.bn_identity)
             weight, bias = weight + F.pad(identity, (1, 1, 1, 1)), bias + identity_bias
-        fused = ConvAct(self.conv3x3.in_channels, self.conv3x3.out_channels, 3, 1, self.act)
-        return with_weights(fused, weight, bias)
+        return ConvAct(weight, bias, stride=1, activation=self.act)
 
 
 @torch.no_grad()

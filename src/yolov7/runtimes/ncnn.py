@@ -22,7 +22,7 @@ from yolov7.checkpoints.checkpoint import Checkpoint
 from yolov7.errors import CheckpointError, OutputError
 from yolov7.files import exists, is_file
 from yolov7.inference.backend import has_bfloat16
-from yolov7.models.blocks import ConvAct, ReOrg, with_weights
+from yolov7.models.blocks import ConvAct, ReOrg
 from yolov7.models.decode import decode_levels_above
 from yolov7.runtimes.description import FILE, Description, ExportOptions
 from yolov7.runtimes.network import LogitNetwork, traced
@@ -155,8 +155,8 @@ def _without_reorg(stem: nn.Sequential) -> None:
     assert isinstance(after, ConvAct)
     assert after.conv.bias is not None
     width = after.conv.out_channels
-    large = ConvAct(3, width, 6, 2, after.act)
-    large.conv.padding = (2, 2)
     by_pixel = after.conv.weight.view(width, 2, 2, 3, 3, 3)  # out, odd column, odd row, colour, row, column
     weight = by_pixel.permute(0, 3, 4, 2, 5, 1).reshape(width, 3, 6, 6)
-    stem[0], stem[1] = nn.Identity(), with_weights(large, weight, after.conv.bias)
+    large = ConvAct(weight, after.conv.bias, stride=2, activation=after.act)
+    large.conv.padding = (2, 2)
+    stem[0], stem[1] = nn.Identity(), large
