@@ -165,9 +165,7 @@ def suppress(
         boxes: (N, 4) finite ``xyxy``.
         scores: (N,) finite, in any order.
         labels: (N,) integers; only boxes of one label suppress each other.
-        iou: IoU threshold above which the box with the lower score is removed, in [0, 1].
-        agnostic: whether boxes of different labels suppress each other.
-        max_detections: maximum number of indices.
+        iou, agnostic, max_detections: as in ``non_max_suppression``.
 
     Raises:
         UsageError: a threshold outside [0, 1] or a limit below 1.

@@ -16,7 +16,7 @@ from tests.runtimes.lively import lively, noise
 from yolov7.errors import CheckpointError, MissingDependencyError, UsageError
 from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
-from yolov7.models.zoo import VARIANTS
+from yolov7.models.architecture import VARIANTS
 from yolov7.runtimes.description import FILE, ExportOptions
 from yolov7.runtimes.litert import LiteRt
 from yolov7.runtimes.runtime import is_installed

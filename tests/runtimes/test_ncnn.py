@@ -12,7 +12,7 @@ from tests.runtimes.lively import lively, noise
 from yolov7.errors import CheckpointError, MissingDependencyError, OutputError, UsageError
 from yolov7.images.letterbox import to_tensor
 from yolov7.inference.backend import TorchBackend
-from yolov7.models.zoo import VARIANTS
+from yolov7.models.architecture import VARIANTS
 from yolov7.runtimes.description import ExportOptions
 from yolov7.runtimes.ncnn import Ncnn
 

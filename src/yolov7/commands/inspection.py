@@ -19,7 +19,8 @@ def models(*, all_: Switch = False, json_: JsonSwitch = False) -> None:
         all_: include the paper's baselines and the networks of its ablations.
         json_: print JSON instead of a table.
     """
-    from yolov7.models.zoo import NETWORKS, VARIANTS
+    from yolov7.models.architecture import VARIANTS
+    from yolov7.models.zoo import NETWORKS
     from yolov7.reproduce.counting import beside_the_paper
 
     rows = [beside_the_paper(network) for network in (NETWORKS if all_ else VARIANTS)]

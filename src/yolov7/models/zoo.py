@@ -7,8 +7,6 @@ from yolov7.models.ablations import ABLATIONS
 from yolov7.models.architecture import VARIANTS, Architecture
 from yolov7.models.baselines import BASELINES
 
-__all__ = ["ABLATIONS", "BASELINES", "NETWORKS", "VARIANTS", "find_architecture"]
-
 NETWORKS = (*VARIANTS, *BASELINES, *ABLATIONS)
 
 

@@ -121,9 +121,6 @@ def rounded(values: list[Any], decimals: int) -> list[Any]:
 class _Boxes(Column):
     """Corners x1, y1, x2, y2. COCO has x, y, width, height; label files have centre and size in fractions."""
 
-    def __init__(self) -> None:
-        super().__init__("boxes", (4,), pixels=True, field="box", supervision="xyxy")
-
     def to_coco(self, values: Values, names: Sequence[str]) -> Fields:
         boxes = values.astype(np.float64)
         boxes[:, 2:] -= boxes[:, :2]
@@ -151,9 +148,6 @@ class _Boxes(Column):
 class _Scores(Column):
     """Confidences in [0, 1]."""
 
-    def __init__(self) -> None:
-        super().__init__("scores", decimals=5, field="score", supervision="confidence")
-
     def to_txt(self, values: Values, size: tuple[int, int]) -> list[str]:
         return [f"{score:.6f}" for score in values]
 
@@ -163,9 +157,6 @@ class _Scores(Column):
 
 class _Labels(Column):
     """Classes: label and name, or label alone in COCO (as category_id)."""
-
-    def __init__(self) -> None:
-        super().__init__("labels", dtype=np.int64, field="label", supervision="class_id")
 
     def to_coco(self, values: Values, names: Sequence[str]) -> Fields:
         return {"category_id": values.tolist()}
@@ -201,5 +192,6 @@ def add_column(column: Column) -> None:
     COLUMNS[column.name] = column
 
 
-for _column in (_Boxes(), _Scores(), _Labels()):
-    add_column(_column)
+add_column(_Boxes("boxes", (4,), pixels=True, field="box", supervision="xyxy"))
+add_column(_Scores("scores", decimals=5, field="score", supervision="confidence"))
+add_column(_Labels("labels", dtype=np.int64, field="label", supervision="class_id"))

@@ -52,7 +52,7 @@ class Detections:
     boxes: FloatArray
     scores: FloatArray
     labels: IntArray
-    names: tuple[str, ...] = field(default=())
+    names: tuple[str, ...] = ()
     columns: Mapping[str, Values] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
