@@ -17,7 +17,7 @@ from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.checkpoints.fitting import check_anchors
 from yolov7.checkpoints.lookalikes import CANDIDATES
 from yolov7.errors import DamagedCheckpointError, MismatchedCheckpointError
-from yolov7.models.complexity import count_operations, count_parameters
+from yolov7.models.complexity import count_parameters, demand
 from yolov7.models.detector import Detector
 from yolov7.tensor_files.tree import describe
 from yolov7.text import printable
@@ -68,8 +68,7 @@ def _excess(model: Detector, size: int) -> str | None:
         return None
     side = math.ceil(size / own.strides[-1]) * own.strides[-1]
     with torch.device("meta"):
-        operations, _, values = count_operations(Detector(own, model.classes), side)
-    multiplications = operations // 2
+        values, multiplications = demand(Detector(own, model.classes), side)
     weights = count_parameters(model)
     if values <= _FREE_VALUES + 10 * weights and multiplications <= _FREE_PRODUCTS + 10_000 * weights:
         return None

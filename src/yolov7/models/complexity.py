@@ -16,6 +16,12 @@ def conv_flops(model: nn.Module, size: int) -> int:
     return count_operations(model, size)[0]
 
 
+def demand(model: nn.Module, size: int) -> tuple[int, int]:
+    """Elements of the largest convolution's output, and multiply-adds of all, for one (3, size, size) image."""
+    operations, _, largest = count_operations(model, size)
+    return largest, operations // 2
+
+
 def count_operations(model: nn.Module, size: int) -> tuple[int, int, int]:
     """Count operations on the meta device, for one (3, size, size) image.
 
