@@ -16,6 +16,7 @@ import torch
 from yolov7.checkpoints.coco_names import COCO_NAMES
 from yolov7.checkpoints.fitting import check_anchors
 from yolov7.checkpoints.lookalikes import CANDIDATES
+from yolov7.data.classes import MAX_CLASS_NAME
 from yolov7.errors import DamagedCheckpointError, MismatchedCheckpointError
 from yolov7.models.complexity import count_parameters, demand
 from yolov7.models.detector import Detector
@@ -23,8 +24,6 @@ from yolov7.tensor_files.tree import describe
 from yolov7.text import printable
 
 MAX_CLASSES = 65_536
-MAX_CLASS_NAME = 200
-"""Longest class name, characters; longer ones are cut."""
 MAX_SIZE = 4096
 """Largest image size that a file may ask for, pixels."""
 MAX_DEPTH = 8

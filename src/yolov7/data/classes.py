@@ -11,6 +11,8 @@ from yolov7.text import listed
 
 MAX_CLASSES = 10_000
 """Maximum number of classes; the largest public detection data sets have up to 1,200."""
+MAX_CLASS_NAME = 200
+"""Maximum number of characters of a class name."""
 
 
 def check_class_count(count: int, file: Path, line: int | None = None) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from yolov7.data.classes import MAX_CLASSES, check_class_count
+from yolov7.data.classes import MAX_CLASS_NAME, MAX_CLASSES, check_class_count
 from yolov7.data.findings import Defect, Findings
 from yolov7.data.lists import entries_of, find_listed, in_home, lines_of, spellings, tails
 from yolov7.data.plain_yaml import read_yaml
@@ -24,8 +24,6 @@ from yolov7.errors import DataError
 from yolov7.files import is_file, is_folder
 from yolov7.text import listed, plural, printable
 
-MAX_CLASS_NAME = 200
-"""Maximum length of a class name, characters."""
 MAX_TEXT_BYTES = 2_000_000
 """Maximum size of data.yaml, obj.data or a file of class names."""
 

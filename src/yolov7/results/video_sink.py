@@ -53,8 +53,8 @@ class VideoSink(Sink):
             self.close()
             self._path = None
             with explained(path, av.FFmpegError):
-                self._open(path, frame)
-            self._path = path
+                self._container, self._stream = _open(path, frame)
+            self._path, self._last = path, -1
         assert self._container is not None
         picture = self._fitted(detections.plot(frame.image, self.options.style))
         video_frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
@@ -81,24 +81,6 @@ class VideoSink(Sink):
             self._end()
         return [partial_path(self._path)]
 
-    def _open(self, path: Path, frame: Frame) -> None:
-        assert frame.image is not None
-        assert frame.video is not None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(partial_path(path)), "w", format="mp4", options=_FRAGMENTS)
-        codec, options = "mpeg4", {"flags": "+qscale", "global_quality": "354"}  # 118 x quality 3 of 31
-        if "libx264" in av.codecs_available:
-            codec, options = "libx264", {"preset": "veryfast", "crf": "21"}
-        rate = Fraction(frame.video.fps or 25).limit_denominator(1001)
-        stream = self._container.add_stream(codec, rate=rate, options=options | _BT709)
-        assert isinstance(stream, VideoStream)
-        self._stream = stream
-        height, width = frame.image.shape[:2]
-        self._stream.width, self._stream.height = width + width % 2, height + height % 2
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.codec_context.time_base = _TICK
-        self._last = -1
-
     def _fitted(self, picture: Image) -> Image:
         """Fit a picture to the video's size: the first frame's, made even as the format requires."""
         height, width = picture.shape[:2]
@@ -116,3 +98,21 @@ class VideoSink(Sink):
         assert container is not None
         with container:
             container.mux(self._stream.encode())
+
+
+def _open(path: Path, frame: Frame) -> tuple[OutputContainer, VideoStream]:
+    assert frame.image is not None
+    assert frame.video is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    container = av.open(str(partial_path(path)), "w", format="mp4", options=_FRAGMENTS)
+    codec, options = "mpeg4", {"flags": "+qscale", "global_quality": "354"}  # 118 x quality 3 of 31
+    if "libx264" in av.codecs_available:
+        codec, options = "libx264", {"preset": "veryfast", "crf": "21"}
+    rate = Fraction(frame.video.fps or 25).limit_denominator(1001)
+    stream = container.add_stream(codec, rate=rate, options=options | _BT709)
+    assert isinstance(stream, VideoStream)
+    height, width = frame.image.shape[:2]
+    stream.width, stream.height = width + width % 2, height + height % 2
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = _TICK
+    return container, stream
