@@ -17,7 +17,7 @@ def conv_flops(model: nn.Module, size: int) -> int:
 
 
 def demand(model: nn.Module, size: int) -> tuple[int, int]:
-    """Elements of the largest convolution's output, and multiply-adds of all, for one (3, size, size) image."""
+    """Elements of the largest convolution's output, multiply-adds of all: see :func:`count_operations`."""
     operations, _, largest = count_operations(model, size)
     return largest, operations // 2
 
