@@ -125,6 +125,21 @@ def test_an_exception_comes_at_its_place(workers: int) -> None:
     assert seen == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_exception_of_weighing_comes_at_its_place(workers: int, later: bool) -> None:
+    def weigh(item: int) -> Weight:
+        if later:
+            return lambda: 1 // item
+        return 1 // item
+
+    got = prefetch([2, 1, 0, 3], 4, prepare=lambda item: item, workers=workers, weigh=weigh)
+    assert [next(got), next(got)] == [2, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(got)
+    assert list(got) == []
+
+
 @pytest.mark.parametrize("read_ahead", [as_it_is, newest])
 def test_an_exception_of_the_items_is_raised(read_ahead: type) -> None:
     def items() -> Iterator[int]:

@@ -157,15 +157,18 @@ class _ReadAhead(Generic[Ready]):
                 if self._stopped or self._ended:
                     self._items.close()
                     return
-                item, error = self._take()
+                item, weight, error = self._take()
                 if error is not None:
                     self._ended = True  # nothing comes after the end or an error
                 number, self._taken = self._taken, self._taken + 1
-                weight = 0 if error is not None else self._weigh(item)
                 if isinstance(weight, int):
                     self._await_memory(number, weight)
             if not isinstance(weight, int):
-                self._await_memory(number, weight())
+                try:
+                    weight = weight()
+                except BaseException as problem:
+                    weight, error = 0, problem
+                self._await_memory(number, weight)
             if error is None:
                 try:
                     item = self._prepare(item)
@@ -178,14 +181,15 @@ class _ReadAhead(Generic[Ready]):
                 self._changed.notify_all()
             del item, error
 
-    def _take(self) -> tuple[Any, BaseException | None]:
-        """Next item, or the reason why there is none."""
+    def _take(self) -> tuple[Any, Weight, BaseException | None]:
+        """Next item and its weight, or the reason why there is none."""
         try:
-            return next(self._items), None
+            item = next(self._items)
+            return item, self._weigh(item), None
         except StopIteration:
-            return None, _Exhausted()
+            return None, 0, _Exhausted()
         except BaseException as error:
-            return None, error
+            return None, 0, error
 
     def _await_room(self) -> None:
         """Wait until fewer than `depth` items are ahead of the consumer."""
