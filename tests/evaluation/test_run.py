@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,20 @@ class ColourDetector(Network):
                 row[4], row[5 + label], row[6] = objectness, 0.95, 0.4
                 rows.append(row)
         return torch.stack(rows)
+
+
+def test_rows_of_a_batch_are_let_go_before_the_next(dataset: Dataset) -> None:
+    given: list[weakref.ref[Tensor]] = []
+
+    class Watched(ColourDetector):
+        def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
+            assert not any(row() is not None for row in given)
+            rows = super().__call__(images, objectness)
+            given.extend(map(weakref.ref, rows))
+            return rows
+
+    evaluate_network(Watched(), dataset, names=ColourDetector.names, size=320, batch_size=3)
+    assert len(given) == len(SIZES)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 import json
+import pydoc
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
 
+import yolov7.types
 from yolov7.errors import MissingDependencyError, UsageError
 from yolov7.types import Detections, Letterbox
 
@@ -131,3 +133,9 @@ def test_letterbox_back_and_forth():
     np.testing.assert_allclose(box.to_source(there), boxes, atol=1e-3)
     outside = box.to_source(np.array([[-50, -50, 9999, 9999]], np.float32))
     assert outside.tolist() == [[0, 0, 600, 300]]
+
+
+def test_help_explains_the_values():
+    text = pydoc.plain(pydoc.render_doc(yolov7.types))
+    assert "class Detections" in text
+    assert "class Letterbox" in text

@@ -115,6 +115,7 @@ def evaluate_network(
         sound = [(image, views) for image, views in batch if not isinstance(views, Defect)]
         rows = infer(backend, [views for _, views in sound], thresholds.conf)
         found = select(rows, thresholds, names, backend.layout, multi_label=True)
+        del rows  # free their memory before the next batch
         for (image, _), mine in zip(sound, found, strict=True):
             by_image[image.image_id] = replace(mine, labels=label_of[mine.labels], names=dataset.names)
         done += len(batch)
