@@ -42,8 +42,11 @@ def installed_memory() -> int | None:
 def enough_for_images(height: int, width: int, count: int = 1, *, what: str = "images") -> Iterator[None]:
     """Refuse images that the machine's memory cannot hold, and explain an allocation that fails in the block.
 
-    Either is a UsageError that says how much is needed. ``count`` images of height x width pixels are in
-    memory at the same time; ``what`` is their plural noun in the message.
+    ``count`` images of height x width pixels are in memory at the same time; the message calls them ``what``,
+    a plural noun.
+
+    Raises:
+        UsageError: too little memory; the message says how much is needed.
     """
     needed = _BYTES_PER_PIXEL * height * width * count
     together = f", {count} at a time" if count > 1 else ""

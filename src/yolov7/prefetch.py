@@ -34,9 +34,9 @@ def prefetch(
 ) -> Generator[Ready, None, None]:
     """Prepare items in the background; yield the results in order.
 
-    Nothing is read before the first result is asked for. An exception of `items` or `prepare` is raised at
-    its place in the order and ends the iteration. Leaving early (`break`, an exception, Ctrl-C) stops the
-    threads and closes `items`.
+    Nothing is read before the first result is asked for. An exception of `items`, `weigh` or `prepare` is
+    raised at its place in the order and ends the iteration. Leaving early (`break`, an exception, Ctrl-C)
+    stops the threads and closes `items`.
 
     Args:
         items: inputs, taken by one thread at a time.

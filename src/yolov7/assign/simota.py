@@ -33,11 +33,16 @@ NEVER = torch.iinfo(torch.int64).max
 
 @torch.no_grad()
 def simota(head: HeadOutput, targets: Targets, reach: float, q: int = 20) -> Assignment:
-    """Assign a batch's ground truths, in any order, without gradient, in float32 for any dtype of the logits.
+    """Assign a batch's ground truths, without gradient, in float32 for any dtype of the logits.
 
     Every ground truth is compared with every candidate of its image, whichever ground truth proposed it. Ties
-    go to the earlier candidate or ground truth, on every device. Dynamic k is the sum of a ground truth's `q`
-    highest IoUs; `reach` is explained at :func:`yolov7.assign.candidates.find_candidates`.
+    go to the earlier candidate or ground truth, on every device.
+
+    Args:
+        head: predictions to assign by.
+        targets: ground truths, in any order of images.
+        reach: reach of a cell, see :func:`yolov7.assign.candidates.find_candidates`.
+        q: dynamic k is the sum of a ground truth's q highest IoUs.
     """
     with torch.autocast(head.logits[0].device.type, enabled=False):
         candidates = find_candidates(targets, head.anchors, head.strides, head.grids, reach)

@@ -92,7 +92,8 @@ def coco_metrics(
     """Compute the COCO metrics, and the precision-recall curves whose means they are.
 
     Coordinates and scores are rounded as in a results file: pycocotools gives the same numbers for that file.
-    Detections are in pixels of their image, by its id; images without an entry are left out.
+    Detections are by image id, in pixels of the image; images without an entry are left out. Names of classes
+    are by label.
     """
     # The protocol breaks ties of scores by the order of the image ids.
     by_id = {image.image_id: (image, found) for image, found in evaluated(images, detections)}
@@ -146,8 +147,8 @@ def _accumulated(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Precision (T, R, C, A, L) and recall (T, C, A, L) by the COCO protocol; -1 if a class has no object.
 
-    By IoU threshold, recall point, class, area (all, small, medium, large) and limit (1, 10, 100 detections
-    per image).
+    Axes: IoU threshold, recall point, class, area (all, small, medium, large) and limit (1, 10, 100
+    detections per image).
     """
     common = {
         "images": [{"id": number} for number in range(1, images + 1)],

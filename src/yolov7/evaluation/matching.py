@@ -26,7 +26,12 @@ def match(
 
     By descending score, each detection takes the free object with the highest IoU. As in the COCO
     protocol, an unmatched detection is ignored if a fraction `iou` of its area lies on a crowd of its class.
-    `across_classes` matches objects of other classes, too, if none of the detection's own class is free.
+
+    Args:
+        image: ground truth.
+        detections: detections in pixels of the image, with labels of the data set.
+        iou: lowest IoU of a detection with its object.
+        across_classes: True to match objects of other classes if no object of its own class is free.
     """
     taken = np.full(len(detections), UNMATCHED, np.int64)
     if not len(detections) or not len(image):

@@ -30,9 +30,14 @@ class Backend(Protocol):
     """Runtime, device and precision, as text."""
 
     def __call__(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:
-        """Decode the rows of images (B, 3, H, W), uint8, or float in [0, 1], that exceed an objectness.
+        """Decode the rows whose objectness exceeds a threshold.
 
-        Rows of an image are float32 (N, 5 + C): cx, cy, w, h in pixels, objectness, class probabilities.
+        Args:
+            images: (B, 3, H, W), uint8, or float in [0, 1].
+            objectness: threshold.
+
+        Returns:
+            Per image float32 (N, 5 + C): cx, cy, w, h in pixels, objectness, class probabilities.
         """
         ...
 

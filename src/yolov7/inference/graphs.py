@@ -29,9 +29,12 @@ _LOG = logging.getLogger(__name__)
 class GraphedNetwork:
     """A network that replays a graph for shapes that have one, and runs as usual for others.
 
-    A shape is recorded at its second occurrence, by CUDA unless by a function of one's own, and its graph is
-    used if it agrees with the network, which must run the same kernels for the same shape, and never wait for
-    the device. Outputs are valid until the next call: callers hold `lock` for as long as they need them.
+    A shape is recorded at its second occurrence, and its graph is used if it agrees with the network. Outputs
+    are valid until the next call: callers hold `lock` for as long as they need them.
+
+    Args:
+        network: must run the same kernels for the same shape, and never wait for the device.
+        record: function that records the network for images of one shape; by CUDA by default.
     """
 
     def __init__(self, network: Network, record: Callable[[Network, Tensor], Network] | None = None) -> None:

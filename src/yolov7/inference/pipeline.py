@@ -49,10 +49,14 @@ class ImageRows(NamedTuple):
 def prepare(
     image: Image, size: int, stride: int, shape: tuple[int, int] | None = None, *, centred: bool = False
 ) -> View:
-    """Letterbox an image for a network: to the (height, width) that it takes, if it takes only one.
+    """Letterbox an image for a network.
 
-    Otherwise the canvas has `size` as its longest side, and is padded to the next multiples of the stride.
-    Padding is right and below, or on all sides if centred.
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        size: longest side of the canvas, pixels.
+        stride: the canvas is padded to the next multiples of this.
+        shape: (height, width) of the canvas, if the network takes only one.
+        centred: pad on all sides instead of right and below.
 
     >>> import numpy as np
     >>> prepare(np.zeros((300, 400, 3), np.uint8), 640, 32).canvas.shape
@@ -89,10 +93,16 @@ def batched(views: Sequence[View], *, centred: bool = False) -> tuple[Tensor, li
 def infer(
     backend: Backend, images: Sequence[Sequence[View]], objectness: float, *, centred: bool = False
 ) -> list[ImageRows]:
-    """Run a network on the views of images: first views form a batch, second views another.
+    """Run a network on the views of several images, and merge the rows of each image.
 
-    Views that differ in shape are padded, on all sides if centred. All rows above the objectness of an image
-    are merged, in pixels of its first view.
+    Args:
+        backend: the network.
+        images: views of each image, the same number for all. First views form a batch, second views another.
+        objectness: only rows above this are wanted.
+        centred: pad on all sides where views differ in shape.
+
+    Returns:
+        Per image its rows, in pixels of its first view.
     """
     by_view = []
     for views in zip(*images, strict=True):

@@ -14,9 +14,9 @@ from yolov7.types import Image
 
 
 def inputs_for(backend: Backend, photos: Sequence[Image], size: int, batch: int = 1) -> list[Tensor]:
-    """Prepare photos as prediction does, in batches of uint8 (B, 3, H, W); the last may have fewer.
+    """Prepare photos as prediction does, in batches of uint8 (B, 3, H, W); the last may have fewer images.
 
-    The size, their longest side in pixels, is ignored if the backend takes one shape only.
+    ``size`` is the longest side in pixels. It is ignored if the backend takes one shape only.
     """
     views = [prepare(photo, size, backend.stride, backend.shape) for photo in photos]
     return [batched(views[start : start + batch])[0] for start in range(0, len(views), batch)]

@@ -17,7 +17,10 @@ def conv_flops(model: nn.Module, size: int) -> int:
 
 
 def demand(model: nn.Module, size: int) -> tuple[int, int]:
-    """Elements of the largest convolution's output, multiply-adds of all: see :func:`count_operations`."""
+    """Elements of the largest convolution's output, and multiply-adds of all, for one (3, size, size) image.
+
+    The network is on the meta device.
+    """
     operations, _, largest = count_operations(model, size)
     return largest, operations // 2
 

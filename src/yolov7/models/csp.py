@@ -24,7 +24,11 @@ class DarkBlock(nn.Module):
         x ─┬─ 1x1 ─ 3x3 ─ + ─ out
            └──────────────┘      no residual where ``residual`` is False
 
-    Input and output have ``channels``, and there are ``hidden`` ones between the convolutions.
+    Args:
+        channels: channels of input and output.
+        hidden: channels between the convolutions.
+        activation: factory of the activation.
+        residual: True to add the input.
     """
 
     def __init__(

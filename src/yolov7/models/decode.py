@@ -44,7 +44,11 @@ def head_outputs(
 ) -> tuple[HeadOutput, HeadOutput | None]:
     """Outputs of the lead head and of the auxiliary head (None if absent).
 
-    Anchors are (L, A, 2) in pixels, on any device. `upper_bound` is that of the auxiliary head.
+    Args:
+        predictions: output of a detector.
+        anchors: (L, A, 2) width and height in pixels, on any device.
+        strides: pixels per cell of each level.
+        upper_bound: True if the auxiliary head has the lead head's decoder.
     """
     anchors = anchors.to(predictions.lead[0].device).float()
     on_device = anchors.new_tensor(strides)
@@ -53,7 +57,9 @@ def head_outputs(
 
 
 def logits_at(levels: Sequence[Tensor], places: Places) -> Tensor:
-    """Gather the logits at places inside of the levels, in any order: float32 (P, 5 + C), with gradient.
+    """Gather the logits at places inside the levels, in any order: float32 (P, 5 + C), with gradient.
+
+    Levels are (B, A, H, W, 5 + C).
 
     >>> levels = torch.arange(4.0).view(1, 1, 2, 2, 1), torch.tensor([9.0]).view(1, 1, 1, 1, 1)
     >>> zero = torch.tensor([0, 0, 0])
@@ -77,7 +83,8 @@ def by_cell(level: Tensor) -> Tensor:
 def decode_levels(levels: Sequence[Tensor], strides: Sequence[int], anchors: Tensor) -> Tensor:
     """Decode logits (B, A, H, W, 5 + C) of each level to rows (B, N, 5 + C): see :meth:`Detector.decode`.
 
-    Levels are in order from the finest, as are strides and anchors (L, A, 2) in pixels.
+    Levels begin with the finest. Strides are pixels per cell of each level; anchors (L, A, 2) are widths and
+    heights in pixels.
     """
     rows = []
     for logits, stride, sizes in zip(levels, strides, anchors, strict=True):
@@ -110,7 +117,8 @@ def decode_levels_above(
 def decode(logits: Tensor, cells: Tensor, stride: int, anchors: Tensor) -> Tensor:
     """Decode logits (..., 5 + C) of one level to cx, cy, w, h in pixels and probabilities, float32.
 
-    The logits may have any float dtype. Cells (..., 2) are column and row; anchors (..., 2) are in pixels.
+    The logits may have any float dtype. Cells (..., 2) are column and row; the stride is pixels per cell;
+    anchors (..., 2) are width and height in pixels.
 
     >>> decode(torch.zeros(6), torch.tensor([3, 7]), 8, torch.tensor([12.0, 16.0]))
     tensor([28.0000, 60.0000, 12.0000, 16.0000,  0.5000,  0.5000])
@@ -126,7 +134,11 @@ def decode_in_cells(s: Tensor, anchors: Tensor, upper_bound: bool = True) -> Ten
 
     centre = 2 s - 0.5, size = (2 s)^2 anchor. So centres range from -0.5 to 1.5. Without the upper bound
     the centre is 3 s - 1, from -1 to 2, which reaches all coarse labels.
-    `s` (..., 4) is the float32 sigmoid of the logits. Anchors (..., 2) have the unit wanted for w and h.
+
+    Args:
+        s: (..., 4) sigmoids of the x, y, w, h logits, float32.
+        anchors: (..., 2) width and height, in the unit wanted for w and h.
+        upper_bound: True for the detector's own decoder.
 
     Paper: Sec. 4.2, Table 7.
 

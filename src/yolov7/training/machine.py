@@ -26,15 +26,12 @@ MAX_BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class Machine:
-    """Devices and precision of a run: arguments of Lightning's Trainer, under its names.
+    """Devices and precision of a run: arguments of Lightning's Trainer, under its names."""
 
-    ``devices`` is the number of devices or processes per machine, or indices of devices, or auto.
-    """
-
-    accelerator: str
-    devices: int | list[int] | str
-    num_nodes: int
-    precision: Any
+    accelerator: str  # cpu, gpu or mps
+    devices: int | list[int] | str  # number of devices or processes per machine, indices of devices, or auto
+    num_nodes: int  # number of machines
+    precision: Any  # Lightning's name of the precision
 
     @property
     def only_gpu(self) -> torch.device | None:

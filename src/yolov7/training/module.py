@@ -51,7 +51,7 @@ class TrainingModule(pl.LightningModule):
         model: network in training form, with or without auxiliary heads.
         schedule: optimiser settings by iteration, and the recipe.
         size: side of the training images in pixels, which scales the objectness loss.
-        config: options of the run, of which those about frozen parts and statistics count.
+        config: options of the run; `freeze`, `unfreeze_after` and `frozen_statistics` are used.
     """
 
     def __init__(self, model: Detector, schedule: Schedule, size: int, config: TrainConfig) -> None:

@@ -23,7 +23,7 @@ class Step:
 
     learning_rate: float  # of weights and scales
     bias_learning_rate: float  # falls during warm-up
-    momentum: float
+    momentum: float  # of SGD
     accumulate: int  # batches whose gradients are summed for one optimiser step
 
 
@@ -75,7 +75,7 @@ class Schedule:
 def build_optimizer(model: nn.Module, schedule: Schedule, *, thaws: bool = False) -> torch.optim.SGD:
     """Build SGD with Nesterov momentum and three groups: scales, weights (the only ones with decay), biases.
 
-    Scales act channel by channel: weights of normalisation layers, and implicit vectors. ``thaws`` tells that
+    Scales act channel by channel: weights of normalisation layers, and implicit vectors. ``thaws`` is True if
     frozen parameters are trained later, which PyTorch's fused SGD does not allow.
     """
     scales, weights, biases = [], [], []

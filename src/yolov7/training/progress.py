@@ -96,9 +96,11 @@ class ProgressBar(pl.Callback):
 
 
 def fitting(parts: Sequence[tuple[int, str]], width: int | None) -> str:
-    """Join parts (rank, text) of a line, except empty ones; None allows any width.
+    """Join parts of a line; while it is too long, drop those of the highest rank. Rank 0 always stays.
 
-    While the line is too long, the parts of the highest rank are dropped. Rank 0 always stays.
+    Args:
+        parts: (rank, text) of each part; empty texts are left out.
+        width: columns of the line; None for any length.
 
     >>> fitting([(0, "loss 1.234"), (2, "58 images/s"), (1, "1:30 left")], 24)
     'loss 1.234  1:30 left'

@@ -53,7 +53,11 @@ def store(run: Run, directory: Path) -> None:
 
 
 def find_run(path: Path) -> Path:
-    """Directory of a run, given that or a file in it such as last.safetensors; UsageError without a run."""
+    """Directory of a run, from its path or that of a file in it such as last.safetensors.
+
+    Raises:
+        UsageError: there is no run.
+    """
     directory = path.parent if is_file(path) else path
     if not is_file(directory / CONFIG):
         found = f"no {CONFIG}" if is_folder(directory) else "no such file or folder"

@@ -97,7 +97,7 @@ def _take_rows_without_classes(
 
 
 def parts(model: Detector, names: Sequence[str]) -> list[nn.Module]:
-    """Parts of a network by name: backbone, neck, backbone.stages.0, ... Unknown ones raise UsageError."""
+    """Parts of a network by name: backbone, neck, backbone.stages.0, ...; UsageError for an unknown name."""
     modules = dict(model.named_modules())
     unknown = [name for name in names if name not in modules or not name]
     if unknown:
