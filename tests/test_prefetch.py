@@ -140,6 +140,14 @@ def test_an_exception_of_weighing_comes_at_its_place(workers: int, later: bool) 
     assert list(got) == []
 
 
+def test_a_stop_iteration_of_weighing_is_not_taken_for_the_end() -> None:
+    def weigh(item: int) -> Weight:
+        return next(weight for weight in (5, 6) if weight == item)
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        list(prefetch([5, 6, 7], prepare=lambda item: item, weigh=weigh))
+
+
 @pytest.mark.parametrize("read_ahead", [as_it_is, newest])
 def test_an_exception_of_the_items_is_raised(read_ahead: type) -> None:
     def items() -> Iterator[int]:

@@ -184,10 +184,10 @@ class _ReadAhead(Generic[Ready]):
     def _take(self) -> tuple[Any, Weight, BaseException | None]:
         """Next item and its weight, or the reason why there is none."""
         try:
-            item = next(self._items)
+            item = next(self._items, _Exhausted)
+            if item is _Exhausted:
+                return None, 0, _Exhausted()
             return item, self._weigh(item), None
-        except StopIteration:
-            return None, 0, _Exhausted()
         except BaseException as error:
             return None, 0, error
 
