@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
+import os
+import struct
+import sys
+import termios
 from collections import Counter
 from pathlib import Path
 
@@ -39,6 +45,19 @@ def test_tables_fit_the_terminal_and_are_whole(
     parts = found.count("name")
     assert (parts == 1) == (columns == 200)
     assert all(found.count(f"row{r}") == parts for r in range(3))
+
+
+def test_redirected_output_is_wide_whatever_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    controller, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 40, 0, 0))
+    with os.fdopen(controller, "rb"), os.fdopen(terminal, "w") as screen, io.StringIO() as redirected:
+        monkeypatch.setattr(sys, "__stdout__", screen)
+        monkeypatch.setattr(sys, "stdout", redirected)
+        table = _Table("name", "value")
+        table.add("a" * 200, "1")
+        table.show()
+        assert "a" * 200 in redirected.getvalue()
 
 
 def test_long_names_go_on_below(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

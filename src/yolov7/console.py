@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 import sys
 import textwrap
@@ -340,7 +341,10 @@ class _Table:
 
 def _width() -> int:
     """Width of the terminal, or $COLUMNS; a file is wide enough for any line."""
-    unknown = 80 if sys.stdout.isatty() else _FILE_WIDTH
+    terminal = sys.stdout.isatty()
+    unknown = 80 if terminal else _FILE_WIDTH
+    if not terminal and not os.environ.get("COLUMNS"):
+        return unknown  # shutil would ask the terminal of a process whose sys.stdout is redirected
     return shutil.get_terminal_size((unknown, 24)).columns or unknown
 
 

@@ -51,18 +51,16 @@ _WIDE_FONTS = (
 
 @dataclass(frozen=True)
 class Style:
-    """Appearance of boxes in pictures, with class names as labels and confidences as scores.
-
-    The line width is in pixels; None for one by the size of the picture. Blur pixelates the inside of boxes.
+    """Appearance of boxes in pictures.
 
     Raises:
         UsageError: invalid line width.
     """
 
-    line_width: float | None = None
-    labels: bool = True
-    scores: bool = True
-    blur: bool = False
+    line_width: float | None = None  # pixels; by the size of the picture if None
+    labels: bool = True  # write class names
+    scores: bool = True  # write confidences
+    blur: bool = False  # pixelate the inside of the boxes
 
     def __post_init__(self) -> None:
         if self.line_width is not None and not 0 < self.line_width <= _MAX_LINE_WIDTH:
@@ -115,7 +113,7 @@ def draw_boxes(
 
 
 def pixelate(image: Image, boxes: npt.NDArray[np.floating[Any]]) -> Image:
-    """Pixelate boxes (N, 4) in a copy of a picture: 8 square cells along a box's long side.
+    """Pixelate boxes, (N, 4) xyxy pixels, in a copy of a picture: 8 square cells along a box's long side.
 
     All pixels that a box touches are changed, and no others. Cells are at least 4 pixels wide, so that small
     boxes lose their detail too.

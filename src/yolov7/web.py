@@ -21,7 +21,7 @@ _SAFE = "%/:=&?~#+!$,;'@()*[]|"
 
 
 def parsed(url: str) -> SplitResult:
-    """Split an http, https, rtsp or rtmp URL; a UsageError if it is invalid."""
+    """Split an http, https, rtsp or rtmp URL; raise a UsageError if it is invalid."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -64,7 +64,7 @@ class Deadline:
         self._silence = silence
 
     def patience(self) -> float:
-        """Seconds to wait for more data; a TooSlowError if the deadline has passed."""
+        """Seconds to wait for more data; raise a TooSlowError if the deadline has passed."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise TooSlowError("the transfer is too slow")
@@ -167,7 +167,7 @@ def opener(deadline: Deadline | None = None) -> request.OpenerDirector:
 
 
 def failure(error: BaseException, timeout: float) -> str:
-    """Explain a failed exchange in plain words: urllib's exception, and the exchange's timeout in seconds."""
+    """Explain an exception of urllib in plain words; `timeout` is that of the exchange, in seconds."""
     if isinstance(error, HTTPError):
         return f"the server answers {error.code} {error.reason}"
     if isinstance(error, URLError):

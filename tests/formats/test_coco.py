@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.formats.small_sets import HEIGHT, WIDTH, coco_content, write, write_coco, write_image
 from yolov7.errors import DataError
+from yolov7.formats.coco_ledger import Ledger
 from yolov7.formats.coco_values import element_lines
 from yolov7.formats.opening import open_dataset
 
@@ -35,6 +37,20 @@ def test_category_ids_become_contiguous_labels(tmp_path: Path) -> None:
     assert dog.areas.tolist() == [431.5]
     assert not dataset.defects
     assert dataset[1].image.shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_text_of_the_json_is_freed_with_its_reader(tmp_path: Path) -> None:
+    """COCO's own has 450 MB; the garbage collector, which counts objects, may not run for long."""
+    content = coco_content()
+    content["annotations"][0]["bbox"] = None
+    path = write_coco(tmp_path, content)
+    gc.collect()
+    gc.disable()
+    try:
+        assert open_dataset(path).defects[0].line is not None
+        assert not [each for each in gc.get_objects() if type(each) is Ledger]
+    finally:
+        gc.enable()
 
 
 def test_the_80_category_ids_of_coco_map_to_labels_and_back(tmp_path: Path) -> None:

@@ -27,17 +27,13 @@ STREAM = 4
 
 @dataclass(frozen=True)
 class Wanted:
-    """A runtime by its name, or an artefact by its path; the other is None.
+    """A runtime by its name, or an artefact by its path; the other is None."""
 
-    The label is its name in results. `half` asks for 16-bit precision, `trust` lets an artefact run whatever
-    is in it.
-    """
-
-    label: str
+    label: str  # name in results
     runtime: str | None
     artefact: str | None
-    half: bool
-    trust: bool = False
+    half: bool  # 16-bit precision
+    trust: bool = False  # let an artefact run whatever is in it
 
     @classmethod
     def named(cls, text: str, *, trust: bool = False) -> Wanted:

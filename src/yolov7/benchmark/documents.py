@@ -86,7 +86,10 @@ def to_markdown(result: Benchmark, picture: str | None = None) -> str:
 def rewrite(page: Path, result: Benchmark, picture: str | None = None) -> None:
     """Replace the part between the network's marks in a Markdown file, or append one; see `to_markdown`.
 
-    The file is created if it is missing. An OutputError says that it cannot be read or written.
+    The file is created if it is missing.
+
+    Raises:
+        OutputError: it cannot be read or written.
     """
     begin, end = (f"<!-- benchmark of {result.variant}: {which} -->" for which in ("begin", "end"))
     try:

@@ -67,7 +67,8 @@ def benchmark(
         fresh: ``weights`` is the name of a network, with fresh weights.
         sizes: longest sides of the images, pixels; default: the checkpoint's.
         batches: images per forward pass.
-        images, count: image files (folder, glob, paths) and their number; default: crops of scikit-image's.
+        images: image files: folder, glob, paths; default: crops of scikit-image's photos.
+        count: number of images.
         rounds: measured rounds, after one to warm up.
         device, trust: see :func:`yolov7.load`.
 

@@ -76,7 +76,7 @@ LISTS = frozenset({"--batches", "--classes", "--format", "--runtimes", "--save",
 
 
 def option_hint(option: str, known: Collection[str]) -> str:
-    """Suggest one of the known options for an unknown one, as typed; "" if there is none.
+    """Suggest one of the known options for an unknown one, as typed, perhaps with =value; "" if none fits.
 
     >>> option_hint("--conf-thres", ["--conf", "--iou"])
     'did you mean --conf?'

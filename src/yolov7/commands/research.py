@@ -125,7 +125,7 @@ def _present(result: Reproduction, options: ReproduceOptions) -> None:
 
 
 def _known_name(wanted: str, known: list[str]) -> str:
-    """Name of the requested table or figure; a UsageError if there is none."""
+    """Name of the requested table or figure; raise a UsageError if there is none."""
     name = wanted.lower().replace(" ", "").replace("-", "").replace("_", "")
     if name not in known:
         raise UsageError(

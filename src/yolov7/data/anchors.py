@@ -41,8 +41,13 @@ def box_sizes_at(dataset: Dataset, size: int) -> FloatArray:
 def best_possible_recall(sizes: npt.ArrayLike, anchors: npt.ArrayLike, ratio: float = _RATIO) -> float:
     """Fraction of boxes that match an anchor: an upper bound on the recall of a trained network.
 
-    Boxes (N, 2) and anchors (L, A, 2), both width and height in pixels at the training size -> 0 to 1; 1
-    without boxes.
+    Args:
+        sizes: width and height of each box, (N, 2) pixels at the training size.
+        anchors: anchors of each level, (L, A, 2) pixels.
+        ratio: factor by which matching sides may differ.
+
+    Returns:
+        0 to 1; 1 without boxes.
 
     >>> best_possible_recall([(30, 40), (500, 8)], [[(20, 30), (60, 60)]])
     0.5
@@ -54,8 +59,14 @@ def best_possible_recall(sizes: npt.ArrayLike, anchors: npt.ArrayLike, ratio: fl
 def fit_anchors(sizes: npt.ArrayLike, levels: int, per_level: int, seed: int = 0) -> Anchors:
     """Fit anchors to boxes: k-means on the logarithms of their sides, then random mutations.
 
-    Boxes (N, 2), width and height in pixels at the training size -> anchors (levels, per_level, 2), from the
-    smallest area to the largest.
+    Args:
+        sizes: width and height of each box, (N, 2) pixels at the training size.
+        levels: number of levels of the network.
+        per_level: number of anchors per level.
+        seed: random seed.
+
+    Returns:
+        (L, A, 2) pixels, from the smallest area to the largest.
 
     Raises:
         DataError: there is no box.

@@ -29,8 +29,12 @@ _MAGIC = b"y7pack01"
 class Pack:
     """Pack of images, which are read-only views of the mapped file.
 
-    Pickled without its pixels: each process maps the file itself. `shapes`, int64 (N, 2), is height and width
-    of each image, 0, 0 for a missing one; `problems` is the reason by number of a missing image.
+    Pickled without its pixels: each process maps the file itself.
+
+    Attributes:
+        path: file.
+        shapes: int64 (N, 2), height and width of each image; 0, 0 for a missing one.
+        problems: by number of a missing image, the reason.
 
     Raises:
         DataError: the file does not exist, or is incomplete.

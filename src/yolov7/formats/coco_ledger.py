@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from yolov7.data.findings import Defect, Findings, Severity
@@ -16,7 +15,7 @@ class Ledger:
         self.file = file
         self.findings = findings
         self._text = text
-        self._lines = cache(self._find_lines)
+        self._lines: dict[str, list[int]] = {}
         self._remarks = Findings()
 
     def lose(self, key: str, index: int, kind: str, message: str) -> None:
@@ -43,7 +42,9 @@ class Ledger:
 
     def line_of(self, key: str, index: int) -> int:
         """Line on which element `index` of the list `key` begins, from 1."""
-        lines = self._lines(key)
+        if key not in self._lines:
+            self._lines[key] = self._find_lines(key)
+        lines = self._lines[key]
         return lines[index] if index < len(lines) else 1
 
     def _find_lines(self, key: str) -> list[int]:

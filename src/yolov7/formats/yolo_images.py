@@ -23,13 +23,13 @@ MAX_MISSING = 1_000
 
 
 class ImageFinder:
-    """Finder of the images of a split; then `folders` are those that the split names."""
+    """Finder of the images of a split."""
 
     def __init__(self, description: Description, split: str, findings: Findings) -> None:
         self.description = description
         self.split = split
         self.findings = findings
-        self.folders: list[Path] = []
+        self.folders: list[Path] = []  # that the split names
         self._folder_count = 0
 
     def images(self) -> list[Path]:

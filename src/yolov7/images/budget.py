@@ -57,7 +57,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_amount(height: int, width: int, needed: int) -> None:
-    """Refuse an image, with a SourceError, whose size or `needed` bytes for decoding exceed their limits."""
+    """Raise a SourceError if an image's size, or the `needed` bytes for decoding it, exceed their limits."""
     if height * width > MAX_PIXELS:
         raise SourceError(
             "image too large to be decoded",

@@ -101,10 +101,15 @@ def _header(process: int, frame: bytes, orientation: int, scan: bytes, begin: in
 
 
 def decode(data: bytes, header: JpegHeader, at_least: int | None = None) -> Image:
-    """Decode the content of a JPEG file as stored. -> uint8 (H, W, 3) RGB, a new array.
+    """Decode a JPEG as stored. -> uint8 (H, W, 3) RGB, a new array.
 
-    It is decoded at 1/2, 1/4 or 1/8 of its size if `at_least` pixels are left along the long side. A
-    SourceError tells that pixels are missing or damaged, or that there are too many scans.
+    Args:
+        data: content of the file.
+        header: its header.
+        at_least: pixels needed along the long side: decode at 1/2, 1/4 or 1/8 of the size if enough are left.
+
+    Raises:
+        SourceError: pixels are missing or damaged, or there are too many scans.
     """
     _check_amount(data, header)
     long_side = max(header.height, header.width)

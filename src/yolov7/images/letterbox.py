@@ -59,8 +59,18 @@ def letterbox_evaluation(
     """Scale the long side of an image to `size`, and pad it to the shape of its batch.
 
     The published COCO numbers were measured like this: images are shrunk by area interpolation, and the short
-    side is rounded down. The shape, (height, width), is that of `images.rectangular`; a square by default.
-    Pixels, result and errors are as in `letterbox`.
+    side is rounded down.
+
+    Args:
+        image: uint8 (h, w, 3).
+        size: long side, pixels.
+        shape: (height, width) of the batch (`images.rectangular`); a square by default.
+
+    Returns:
+        uint8 (H, W, 3), a new array, and its letterbox.
+
+    Raises:
+        UsageError: see `letterbox`.
     """
     height, width = shape or (size, size)
     _check_sizes(image, height, width)
@@ -132,7 +142,10 @@ def share_shape(
 def to_tensor(images: Sequence[Image]) -> Tensor:
     """Stack images of one shape. (H, W, 3) each -> uint8 (B, 3, H, W), channels last in memory.
 
-    A single image is not copied. No image, or images of different shapes, are a UsageError.
+    A single image is not copied.
+
+    Raises:
+        UsageError: there is no image, or they differ in shape.
     """
     if len({image.shape for image in images}) != 1:
         raise UsageError(

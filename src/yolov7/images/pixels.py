@@ -16,7 +16,11 @@ _STRIP_PIXELS = 1 << 20
 
 
 def rgb(image: PIL.Image.Image) -> Image:
-    """Convert a loaded image. -> uint8 (H, W, 3). A SourceError refuses unsupported colours and levels."""
+    """Convert a loaded image. -> uint8 (H, W, 3).
+
+    Raises:
+        SourceError: the colours or levels are not supported.
+    """
     if image.mode in ("LAB", "HSV"):
         raise SourceError("unsupported colours", expected="grey, RGB, CMYK or YCbCr", found=image.mode)
     image.info.pop("transparency", None)  # else Pillow warns that the palette loses it

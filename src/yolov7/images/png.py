@@ -26,7 +26,11 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def check_pixels(file: BinaryIO) -> None:
-    """Refuse wrong checksums, which Pillow ignores, of chunks that pixels depend on, with a SourceError."""
+    """Check the checksums of the chunks that pixels depend on, which Pillow ignores.
+
+    Raises:
+        SourceError: a checksum is wrong.
+    """
     for kind, length in _chunks(file):
         if kind == b"IEND":
             return

@@ -20,9 +20,14 @@ def rectangular_batches(
 ) -> list[RectangularBatch]:
     """Sort images by height / width, and cut them into batches.
 
-    `sizes` are (height, width). A batch is as high as its tallest image and as wide as its widest, at a long
-    side of `size` pixels. Half of the network's largest stride is added before rounding up, as in the
-    published evaluation: 640 becomes up to 672. The last batch may have fewer images.
+    A batch is as high as its tallest image and as wide as its widest, at a long side of `size`. Half a
+    stride is added before rounding up, as in the published evaluation: 640 becomes up to 672.
+
+    Args:
+        sizes: (height, width) of each image.
+        size: long side that images are scaled to, pixels.
+        stride: largest stride of the network.
+        batch_size: images per batch; the last may have fewer.
 
     >>> rectangular_batches([(480, 640), (640, 480)], 640, 32, batch_size=1)[0]
     RectangularBatch(indices=(0,), shape=(512, 672))

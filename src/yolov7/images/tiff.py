@@ -51,7 +51,11 @@ def read_directory(file: BinaryIO) -> Mapping[int, int]:
 
 
 def count_pages(file: BinaryIO) -> int:
-    """Number of full pages, without thumbnails, overviews and masks. Damage is a SourceError."""
+    """Number of full pages, without thumbnails, overviews and masks.
+
+    Raises:
+        SourceError: a directory is damaged or larger than the file.
+    """
     pages, seen = 0, set[int]()
     offset: int | None = None
     while offset != 0 and offset not in seen and len(seen) < _MAX_DIRECTORIES:

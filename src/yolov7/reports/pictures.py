@@ -68,7 +68,11 @@ def gallery(
 
 
 def write_pictures(directory: Path, pictures: Sequence[Picture]) -> None:
-    """Write samples.jpg, positives.jpg, objectness-1.jpg and so on, or raise an OutputError."""
+    """Write samples.jpg, positives.jpg, objectness-1.jpg and so on.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
     headings = [heading.lower() for heading, _, _ in pictures]
     for number, (name, (_, _, image)) in enumerate(zip(headings, pictures, strict=True), start=1):
         count = f"-{headings[:number].count(name)}" if headings.count(name) > 1 else ""
@@ -86,7 +90,7 @@ def _sound_images(images: Sequence[LabelledImage]) -> Iterator[Image]:
 
 
 def draw_samples(batch: Batch, names: Sequence[str], *, limit: int = 16, width: int = 1280) -> Image:
-    """Draw the first images of a training batch, on any device, with their boxes, side by side.
+    """Draw the first `limit` images of a training batch, on any device, with their boxes, side by side.
 
     The whole picture is `width` pixels wide; `names` are class names by label.
     """

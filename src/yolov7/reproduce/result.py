@@ -11,15 +11,12 @@ Source = Literal["paper", "computed", "measured"]
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a line, and its origin; the quantity is the column, such as ``AP50``.
+    """A number of a line."""
 
-    The value may be the mean of several, which are in `each`.
-    """
-
-    quantity: str
+    quantity: str  # column, such as AP50
     source: Source
     value: float
-    each: tuple[float, ...] = ()
+    each: tuple[float, ...] = ()  # numbers that `value` is the mean of, if any
 
     @property
     def spread(self) -> float | None:
@@ -29,31 +26,23 @@ class Number:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table, and a remark on it.
+    """A row of the table."""
 
-    The label is as printed, the network is the name of the architecture, the size is the side of the input in
-    pixels; numbers are in the order of their columns.
-    """
-
-    label: str
-    network: str
-    size: int
-    numbers: tuple[Number, ...] = ()
-    note: str = ""
+    label: str  # as printed
+    network: str  # name of the architecture
+    size: int  # side of the input, pixels
+    numbers: tuple[Number, ...] = ()  # in the order of their columns
+    note: str = ""  # remark for the reader
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A table of the paper, with our numbers in it.
+    """A table of the paper, with our numbers in it."""
 
-    The name is that on the command line, the title is as printed; notes are remarks on all rows and on the
-    measurement.
-    """
-
-    name: str
-    title: str
+    name: str  # on the command line
+    title: str  # as printed
     lines: tuple[Line, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # remarks on all rows and on the measurement
 
     @property
     def columns(self) -> tuple[tuple[str, Source], ...]:

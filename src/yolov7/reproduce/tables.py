@@ -44,16 +44,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the paper: its name on the command line, its title as printed, rows in the paper's order.
+    """A table of the paper."""
 
-    The rows of an ablation are to be trained under equal settings. Notes are remarks on all rows.
-    """
-
-    name: str
-    title: str
-    rows: tuple[Row, ...]
-    ablation: bool = False
-    notes: tuple[str, ...] = ()
+    name: str  # on the command line
+    title: str  # as printed
+    rows: tuple[Row, ...]  # in the paper's order
+    ablation: bool = False  # whether its rows are to be trained under equal settings
+    notes: tuple[str, ...] = ()  # remarks on all rows
 
 
 def _table(name: str, title: str, *notes: str, ablation: bool = False) -> Table:

@@ -103,6 +103,7 @@ class Sink(AbstractContextManager["Sink"]):
     """Writer of frames with their detections, in order, to the existing directory of a run.
 
     A context manager: closed at the end of the block, abandoned after an exception such as Ctrl-C.
+    `names` are the class names by label.
 
     Raises:
         OutputError: the directory has such results already, or cannot be written.

@@ -240,7 +240,7 @@ SINKS: dict[str, type[Sink]] = {
 
 
 class Sinks(Sink):
-    """Several sinks as one, which write in this order: an error in one does not stop the others.
+    """Several sinks as one, written in their order: an error in one does not stop the others.
 
     `on_error` is called with each error; if None, the first one is raised after all sinks have written.
     """
@@ -278,9 +278,14 @@ def open_sinks(
     options: SinkOptions = SinkOptions(),  # noqa: B008 - frozen
     on_error: Callable[[Yolov7Error], None] | None = None,
 ) -> Sinks:
-    """Open sinks of the given kinds: keys of `SINKS`, as a list or separated by commas; may be none.
+    """Open sinks.
 
-    The run's directory is made if it does not exist, see `new_run_directory`. For `on_error` see `Sinks`.
+    Args:
+        kinds: keys of `SINKS`, as a list or separated by commas; may be empty.
+        directory: directory of this run, made if it does not exist. See `new_run_directory`.
+        names: class names by label.
+        options: appearance of pictures.
+        on_error: see :class:`Sinks`.
 
     Raises:
         UsageError: unknown kind.

@@ -146,8 +146,14 @@ def visible_boxes(points: Array, starts: npt.NDArray[np.int64], view: View) -> F
     """Bounding box in the image of the visible part of each polygon; zeros if nothing is visible.
 
     Exact: the box of all visible parts of edges and of the window's corners inside the polygon.
-    (P, 2) corners on the canvas, polygon by polygon, and (N,) index of the first corner of each polygon, none
-    of which is empty -> float32 (N, 4).
+
+    Args:
+        points: (P, 2) corners on the canvas, polygon by polygon.
+        starts: (N,) index of the first corner of each polygon; none is empty.
+        view: map from the canvas to the image.
+
+    Returns:
+        float32 (N, 4) pixels of the image.
     """
     if not len(starts) or len(view.window) < 3:
         return np.zeros((len(starts), 4), np.float32)
@@ -219,8 +225,12 @@ def survive(
 ) -> npt.NDArray[np.bool_]:
     """Whether each label is kept: its box is findable, and enough of its area is left. -> (N,).
 
-    Boxes are (N, 4): before, on the canvas and clipped to it; after, in the image of a view of this scale.
-    Those from a polygon survive with 1 % of their area instead of 10 %.
+    Args:
+        before: (N, 4) on the canvas, clipped to it.
+        after: (N, 4) in the image.
+        scale: scale of the view.
+        from_polygon: (N,) True if the box comes from a polygon; such boxes survive with 1 % of their area
+            instead of 10 %.
     """
     left = (after[:, 2:] - after[:, :2]).prod(axis=1)
     area = (before[:, 2:] - before[:, :2]).prod(axis=1) * scale**2

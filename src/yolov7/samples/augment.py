@@ -18,11 +18,20 @@ from yolov7.types import Sample
 def training_sample(
     source: Source, index: int, size: int, augmentation: Augmentation, rng: np.random.Generator
 ) -> Sample:
-    """Make a random sample: image uint8 (size, size, 3), boxes in its pixels, labels; no polygons, no crowds.
+    """Make a random sample that begins with one image of a source.
 
-    The image at `index` is always part of it, though perhaps outside its visible area. Pixels of invisible
-    images are not read; an image that cannot be read is a SourceError. All randomness comes from `rng`: its
-    same state gives the same sample.
+    Args:
+        source: images and labels; pixels of invisible images are not read.
+        index: image that is always part of the sample, though perhaps outside its visible area.
+        size: side of the sample, pixels.
+        augmentation: settings of the augmentation.
+        rng: source of all randomness; the same state gives the same sample.
+
+    Returns:
+        Image uint8 (size, size, 3), boxes in its pixels, labels; neither polygons nor crowds.
+
+    Raises:
+        SourceError: an image cannot be read.
     """
     reader = Reader(source)
     picture = _picture(reader, index, size, augmentation, rng)

@@ -18,7 +18,7 @@ class Source(Protocol):
         """Size and labels of each image, without its pixels."""
 
     def pixels(self, index: int) -> Image:
-        """Read an image. -> uint8 (H, W, 3) RGB, which must not be modified. A failure is a SourceError."""
+        """Read an image or raise a SourceError. -> uint8 (H, W, 3) RGB, which must not be modified."""
 
 
 class Reader:

@@ -46,7 +46,7 @@ def scheme_of(source: str) -> str | None:
 
 
 def check_scheme(url: str) -> None:
-    """Refuse, with a UsageError, an invalid URL or an unsupported scheme, such as file: or ftp:."""
+    """Raise a UsageError for an invalid URL or an unsupported scheme, such as file: or ftp:."""
     if scheme_of(url) not in SCHEMES:
         raise UsageError(
             f"{without_password(url)}: this kind of URL is not read",
@@ -82,8 +82,12 @@ def url_name(url: str) -> str:
 def fetch_image(url: str, *, timeout: float, max_bytes: int = MAX_DOWNLOAD) -> bytes | None:
     """Download an image from an http or https URL; return None at once if it is a video.
 
-    The first bytes decide which it is; the server's content type counts only if they do not. `timeout` are
-    the seconds without data after which to give up; the whole transfer may take ten times as long.
+    The first bytes decide which it is; the server's content type counts only if they do not.
+
+    Args:
+        url: address.
+        timeout: seconds without data after which to give up; the whole transfer may take ten times as long.
+        max_bytes: largest image, bytes.
 
     Raises:
         SourceError: no such page, no connection, too slow, too large, cut off, or a page instead of an image.
@@ -128,7 +132,7 @@ def _read(response: HTTPResponse, shown: str, max_bytes: int) -> bytes | None:
 
 
 def _is_video(start: bytes, headers: Message, shown: str) -> bool:
-    """Test by its first bytes if a response is a video, not an image; a web page is a SourceError."""
+    """Test by its first bytes if a response is a video; raise a SourceError if it is a web page."""
     if is_image(start) or foreign_kind(start):
         return False
     kind = headers.get_content_type()

@@ -48,7 +48,7 @@ Rotation = Callable[[Image], Image]
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """Options of `yolov7.sources.opening.open_source` for reading videos and streams. None: no limit."""
+    """Options for reading videos and streams: arguments of `yolov7.sources.opening.open_source`."""
 
     every: int = 1
     newest: bool | None = None
