@@ -92,3 +92,14 @@ def test_what_can_be_no_name_is_not_there(tmp_path, name):
     assert is_file(tmp_path / "a")
     assert is_folder(str(tmp_path))
     assert exists(tmp_path / "a")
+
+
+def test_questions_about_a_path_take_paths_and_spell_them_as_pathlib_does(tmp_path, monkeypatch):
+    (tmp_path / "recipe.json").write_bytes(b"{}")
+    assert is_file(f"{tmp_path}/recipe.json/")
+    assert exists(f"{tmp_path}/recipe.json/.")
+    monkeypatch.chdir(tmp_path)
+    assert is_folder("")
+    for ask in (is_file, is_folder, exists):
+        with pytest.raises(TypeError):
+            ask(1)  # a number is no open file's

@@ -28,8 +28,25 @@ _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 """Device names of Windows."""
 
 
-# Unlike Path's methods, these are False for an invalid name: too long, or with a NUL in it.
-is_file, is_folder, exists = os.path.isfile, os.path.isdir, os.path.exists
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Test for a file; False if the name is invalid: too long, or with a NUL in it."""
+    with suppress(OSError, ValueError):
+        return Path(path).is_file()
+    return False
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Test for a folder; False if the name is invalid."""
+    with suppress(OSError, ValueError):
+        return Path(path).is_dir()
+    return False
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Test for a file, a folder or anything else; False if the name is invalid."""
+    with suppress(OSError, ValueError):
+        return Path(path).exists()
+    return False
 
 
 def sha256_of_file(path: Path) -> str:

@@ -157,9 +157,16 @@ def find_artefact(path: Path) -> Runtime | None:
 
 
 def open_checkpoint(weights: str | os.PathLike[str], *, fresh: bool = False) -> Checkpoint:
-    """Open a checkpoint by any name that :func:`load` takes, and log its notes; `fresh` as there.
+    """Open a checkpoint by any name that :func:`load` takes, and log its notes.
 
-    Raises: ArchitectureError: `fresh`, and there is no network of this name; others as there.
+    Args:
+        weights: a weight file, the folder of a run, or the name of a released checkpoint.
+        fresh: ``weights`` is the name of a network, with fresh weights.
+
+    Raises:
+        CheckpointError: the file is missing or cannot be used.
+        DownloadError: a released checkpoint cannot be fetched.
+        ArchitectureError: there is no network of this name.
     """
     if fresh:
         network = find_architecture(os.fspath(weights))

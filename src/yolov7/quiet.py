@@ -12,8 +12,11 @@ from contextlib import contextmanager
 def errors_only(library: str, *, warned_by: str = "") -> Iterator[None]:
     """Silence a library's log messages and warnings inside the block; errors still get through.
 
-    Only the level of its own logger changes: its handlers may be those of the whole process. Python warnings
-    are silenced of the modules that match the pattern `warned_by`, by default of all.
+    Only the level of its own logger changes: its handlers may be those of the whole process.
+
+    Args:
+        library: name of the logger.
+        warned_by: pattern of the modules whose Python warnings are silenced; by default all.
     """
     logger = logging.getLogger(library)
     level = logger.level

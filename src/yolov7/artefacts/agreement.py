@@ -159,7 +159,12 @@ def rows_agree(rows: Tensor, reference: Tensor, tolerance: Tolerance) -> bool:
 def match(a: Detections, b: Detections, allowed: Mask | bool = True) -> IntArray:
     """Pair boxes of the same label, one to one: best overlap first, of equal overlaps the closest scores.
 
-    `allowed` is (N, M) for N and M boxes. -> numbers (P, 2) of the boxes of each pair
+    Args:
+        a, b: N and M boxes.
+        allowed: (N, M) True for pairs that are allowed.
+
+    Returns:
+        Numbers (P, 2) of the boxes of each pair.
     """
     ours, theirs = (_grown(torch.from_numpy(one.boxes), 2) for one in (a, b))  # even thin boxes overlap
     overlaps = pairwise_iou(ours, theirs).numpy()
@@ -179,8 +184,9 @@ def _same_boxes(
 ) -> tuple[tuple[IntArray, IntArray], Mask]:
     """Pair the candidate's detections with boxes of the reference, kept or not, that are the same.
 
-    -> numbers (P,) and (P,) of the boxes of each pair; and (N,) False for boxes of the reference whose row
-    differs by more than the tolerance
+    Returns:
+        Numbers (P,) and (P,) of the boxes of each pair; and (N,) False for boxes of the reference whose row
+        differs by more than the tolerance.
     """
     if reference.rows is not None and candidate.rows is not None:
         _, i, j = np.intersect1d(reference.rows, candidate.rows, return_indices=True)
@@ -205,8 +211,15 @@ def _differences(a: Detections, b: Detections) -> tuple[FloatArray, FloatArray]:
 def _suppressed(boxes: ScoredBoxes, targets: IntArray, by: Mask, iou: float, margin: float) -> Mask:
     """Whether others suppress some boxes: possibly, with a margin above 0; clearly, with one below.
 
-    Of N boxes, `targets` (T,) are the numbers of those in question, and `by` (N,) is True for those that may
-    suppress them. The margin is one of IoUs and scores and, in pixels, of sides.
+    Args:
+        boxes: N boxes.
+        targets: (T,) numbers of the boxes in question.
+        by: (N,) True for the boxes that may suppress them.
+        iou: IoU threshold.
+        margin: margin of IoUs and scores and, in pixels, of sides.
+
+    Returns:
+        (T,) True for the boxes that others suppress.
     """
     grown, others = _grown(boxes.boxes, margin), torch.from_numpy(by)
     overlaps = pairwise_iou(grown[others], grown[targets]) > iou - margin  # (K, T)

@@ -49,8 +49,12 @@ def fastest(
 ) -> Backend:
     """Backend of the first runtime in the order above that is installed, runs, and agrees with torch.
 
-    Images have `size` pixels, `parallel` calls come at the same time; the device is torch's. An INT8 artefact
-    is looked for `beside` the checkpoint's file, if it has one.
+    Args:
+        checkpoint: any form.
+        device: device for torch.
+        size: size of the images, pixels.
+        parallel: number of calls at the same time.
+        beside: the checkpoint's file, if it has one: an INT8 artefact may lie beside it.
     """
     # Made only if needed: it takes time and memory.
     plain = partial(TorchBackend, checkpoint.model, device)

@@ -58,7 +58,9 @@ def certify(
     which is lower than in evaluation.
 
     Args:
-        images: anything that prediction takes.
+        reference, candidate: trusted backend, and the backend to compare with it.
+        images: anything that prediction takes; at most `LIMIT` are compared.
+        names: class names by label.
         size: long side of the letterboxed images, pixels, if the candidate takes any.
         tolerance: tolerance of the candidate's precision.
         thresholds: confidence and IoU threshold of the detections that are compared.

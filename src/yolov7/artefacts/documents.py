@@ -56,9 +56,13 @@ class Subject:
 
 
 def to_dict(subject: Subject, outcome: Certificate | str, images: str, labels: str | None) -> dict[str, Any]:
-    """Certificate of an artefact, or the reason why it was not run, as JSON types.
+    """Certificate as JSON types.
 
-    `images` and `labels` are the sources of the images that were compared, and of labelled ones, if any.
+    Args:
+        subject: the artefact.
+        outcome: its certificate; or the reason why it was not run.
+        images: source of the images that were compared.
+        labels: source of the labelled images, if any.
     """
     about = {"version": VERSION, "verdict": verdict(outcome), "artefact": asdict(subject)}
     if isinstance(outcome, str):

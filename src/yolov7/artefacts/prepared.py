@@ -32,7 +32,15 @@ def open_prepared(
 ) -> tuple[ArtefactBackend, Path]:
     """Open a checkpoint on a runtime, from its artefact in the cache; one that is damaged is written again.
 
-    For arguments and errors see :func:`prepared` and :meth:`Runtime.open`. -> backend, path of the artefact
+    Args:
+        checkpoint, runtime, size: see :func:`prepared`.
+        parallel, exact: see :meth:`Runtime.open`.
+
+    Returns:
+        The backend and the path of the artefact.
+
+    Raises:
+        MissingDependencyError, OutputError: as in :func:`prepared`.
     """
 
     def opened() -> ArtefactBackend:
@@ -52,8 +60,12 @@ def open_prepared(
 def prepared(checkpoint: Checkpoint, runtime: Runtime, size: int) -> Path:
     """Path of a checkpoint's artefact in the cache, written there if it is missing.
 
-    Its folder is named by the weights, the size, and the versions of the libraries that write and run it. The
-    size, that of the images in pixels, is for formats of a single size.
+    Its folder is named by the weights, the size, and the versions of the libraries that write and run it.
+
+    Args:
+        checkpoint: any form.
+        runtime: format of the artefact.
+        size: size of the images, pixels, for formats of a single size.
 
     Raises:
         MissingDependencyError: the libraries of the format are not installed.

@@ -29,14 +29,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Check:
-    """A line of the verdict: a quantity in words, its value, its bound, if any, and whether that holds."""
+    """A line of the verdict."""
 
-    what: str
-    measured: float
-    allowed: float | None
-    ok: bool
-    at_least: bool = False
-    """Whether it is a lower bound, instead of an upper one."""
+    what: str  # quantity in words
+    measured: float  # its value
+    allowed: float | None  # its bound; None for no bound
+    ok: bool  # whether the bound holds
+    at_least: bool = False  # whether it is a lower bound, instead of an upper one
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ class Fit:
     """A network lined up with the tensors of a file: each tensor has a counterpart or is a misfit.
 
     Args:
-        model, tensors: network with the form of the file, and the file's tensors.
+        model: network with the form of the file.
+        tensors: tensors of the file, and converted ones under names that no tensor of it has.
         places: name in the network -> name in the file.
 
     Attributes:
@@ -96,7 +97,9 @@ def fitting(
 ) -> tuple[Detector, tuple[str, ...]] | None:
     """Find the network that fits a file, at any width; returns it with notes, or None without candidates.
 
-    Candidates have notes, and are tried in their order; `lined_up` lines one up with the file.
+    Args:
+        candidates: networks to try, in this order, with notes on each.
+        lined_up: lines a network up with the file.
 
     Raises: MismatchedCheckpointError: none fits; the error lists the misfits of the nearest.
     """

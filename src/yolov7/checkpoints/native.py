@@ -39,7 +39,7 @@ _classes = whole(65_536)
 def write(
     path: str | os.PathLike[str], model: Detector, document: Mapping[str, Any], *, half: bool = False
 ) -> None:
-    """Write a network in any form with its description; the file appears or is replaced once it is complete.
+    """Write a network, in any form, with its description; the file appears, or is replaced, when complete.
 
     Args:
         document: other facts in JSON types: names, size, licence...

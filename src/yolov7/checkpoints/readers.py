@@ -26,7 +26,7 @@ class Found(NamedTuple):
 
     recovered: Recovered
     precision: str  # dtype of most of the tensors, such as ``float16``
-    says: Mapping[str, Any]  # names, size, training, about and notes as they stand in the file
+    says: Mapping[str, Any]  # ``names``, ``size``, ``training``, ``about``, ``notes`` as the file has them
 
 
 def find_network(contents: Contents) -> Found:

@@ -213,7 +213,11 @@ def detection_names(layout: RowLayout) -> dict[str, Any]:
 def suppression_graph(layout: RowLayout, like: Any, *, batch: int | None = None, boxes: str = "boxes") -> Any:
     """Graph from rows (B, N, 5 + C) to boxes, scores, labels and counts.
 
-    It has the versions of the network's graph, and takes only this B, by default any. `boxes` is their name.
+    Args:
+        layout: columns of the rows.
+        like: the network's graph, whose versions it gets.
+        batch: the only B that it takes; any by default.
+        boxes: name of the boxes.
     """
     names = {"batch": batch or "batch", "conf": PREDICTION.conf, "boxes": boxes}
     return parsed(_SUPPRESSION, like, **detection_names(layout), **names)
@@ -235,9 +239,12 @@ def parsed(template: Template, like: Any, **names: Any) -> Any:
 
 
 def joined(first: Any, second: Any, wires: Mapping[str, str], outputs: Sequence[str] | None = None) -> Any:
-    """Join two ``onnx.ModelProto`` to one, by wires from outputs of the first to inputs of the second.
+    """Join two graphs to one.
 
-    The whole has the given outputs in their order, by default all.
+    Args:
+        first, second: two ``onnx.ModelProto``.
+        wires: outputs of the first -> inputs of the second.
+        outputs: outputs of the whole, in this order; by default all.
     """
     import onnx.compose
 

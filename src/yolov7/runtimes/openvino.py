@@ -127,6 +127,7 @@ class OpenVinoBackend(ArtefactBackend):
         self.runtime = f"{self.runtime}, cpu, {self.precision}"
 
     def infer(self, images: Tensor) -> Tensor:
+        assert not self._has_logits  # they are decoded by `infer_above` alone
         return self._run(images)[0]
 
     def infer_above(self, images: Tensor, objectness: float) -> tuple[Tensor, ...]:

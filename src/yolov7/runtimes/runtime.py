@@ -152,7 +152,8 @@ class ArtefactBackend:
     def infer(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W), uint8 or float in [0, 1] -> decoded rows float32 (B, N, 5 + C).
 
-        The rows are valid until the same thread calls again. A backend has this or its own `infer_above`.
+        The rows are valid until the same thread calls again. A backend defines this method, or `infer_above`,
+        which then never calls it.
         """
         raise NotImplementedError
 
@@ -191,8 +192,13 @@ def precision_of(backend: Backend) -> str:
 def library_errors(path: Path, what: str, line: int = 0) -> Iterator[None]:
     """Turn the exceptions of a vendor's library, which share no base class, into errors about an artefact.
 
-    The CheckpointError says `what` failed, and gives the `line` of the library's message by its index as the
-    reason. The exception passes unchanged if memory ran out.
+    Args:
+        path: the artefact.
+        what: what failed, the beginning of the message.
+        line: index of the line of the library's message that gives the reason.
+
+    Raises:
+        CheckpointError: anything failed, except that memory ran out: that exception passes unchanged.
     """
     try:
         yield

@@ -48,7 +48,7 @@ class Record:
 
 
 class Archive:
-    """Directory of a zip file, and checked access to its records.
+    """Directory of a zip file that is open for reading, and checked access to its records.
 
     Raises: DamagedCheckpointError: the directory is missing, outside of the file, or invalid.
     """
@@ -65,7 +65,7 @@ class Archive:
     def check(self, *, deflated: bool = False, folder: bool = True) -> None:
         """Check the layout: torch stores records as they are, in one folder, and none overlaps another.
 
-        If `deflated`, records may be deflated; only if `folder`, all must be in one folder.
+        With `deflated`, records may be deflated; without `folder`, they may be in several folders or in none.
 
         Raises: DamagedCheckpointError: another layout.
         """

@@ -145,7 +145,7 @@ def element_type(symbol: object) -> torch.dtype:
 
 
 def typed(buffer: Tensor, dtype: torch.dtype, *, swap: bool = False) -> Tensor:
-    """View bytes (N,) uint8 as elements of `dtype`, in place; `swap` reverses the bytes of each element.
+    """View bytes (N,) uint8 as elements of `dtype`; with `swap`, reverse each one's bytes in place first.
 
     Raises: DamagedCheckpointError: a boolean that is neither 0 nor 1.
     """

@@ -30,9 +30,11 @@ class Read(NamedTuple):
 
 
 def read_network(xml: Path, weights: Path, key: str) -> Read:
-    """Read a network from its two files, and make sure that it is harmless.
+    """Read a network, and make sure that it is harmless.
 
-    The description is the value of the element named ``key``.
+    Args:
+        xml, weights: its two files.
+        key: name of the element whose value is the description.
 
     Raises:
         UnsafeCheckpointError: it has entities, operators not of OpenVINO's own sets, or graphs within graphs.

@@ -121,9 +121,15 @@ def check_file(path: Path, limit: int) -> int:
 
 @contextmanager
 def damaged(message: str, file: Path | None = None, *more: type[Exception]) -> Iterator[None]:
-    """Turn exceptions over unexpected content, of plain data and ``more``, into a DamagedCheckpointError.
+    """Turn a reader's exceptions over unexpected content into one error.
 
-    The file may be left out where a block around this one names it.
+    Args:
+        message: what is damaged.
+        file: the file, unless a block around this one names it.
+        more: exceptions besides those of plain data.
+
+    Raises:
+        DamagedCheckpointError: one of these exceptions was raised.
     """
     plain = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
     kinds: tuple[type[Exception], ...] = (*plain, *more)
