@@ -85,25 +85,7 @@ def evaluate(
     predictor = load(
         weights, runtime=runtime, size=size, device=device, half=half, augment=augment, trust=trust
     )
-    dataset = _of_known_classes(dataset, predictor.names)
-    if isinstance(predictor.backend, SuppressingBackend):
-        _LOG.warning(
-            "%s runs NMS itself, with IoU %g and one class per box: AP is lower than the network's",
-            predictor.backend.runtime,
-            PREDICTION.iou,
-        )
-    with enough_for_images(*(predictor.backend.shape or (predictor.size, predictor.size))):
-        evaluation = evaluate_network(
-            predictor.backend,
-            dataset,
-            names=predictor.names,
-            size=predictor.size,
-            thresholds=thresholds,
-            batch_size=batch_size,
-            augment=predictor.augment,
-            released_mapping=released_mapping,
-            progress=progress,
-        )
+    evaluation = _measure(predictor, dataset, thresholds, batch_size, released_mapping, progress)
     if predictions is not None:
         entries = coco_results(evaluation.by_image, evaluation.dataset)
         write_file(Path(predictions), json.dumps(entries).encode())
@@ -119,6 +101,35 @@ def _check_report(directory: str | os.PathLike[str] | None) -> None:
         for path in (Path(directory, REPORT), Path(directory, METRICS)):
             if exists(path):
                 raise OutputError("there are results already, which are not overwritten", file=path)
+
+
+def _measure(
+    predictor: Predictor,
+    dataset: Dataset,
+    thresholds: Thresholds,
+    batch_size: int | None,
+    released_mapping: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Evaluation:
+    dataset = _of_known_classes(dataset, predictor.names)
+    if isinstance(predictor.backend, SuppressingBackend):
+        _LOG.warning(
+            "%s runs NMS itself, with IoU %g and one class per box: AP is lower than the network's",
+            predictor.backend.runtime,
+            PREDICTION.iou,
+        )
+    with enough_for_images(*(predictor.backend.shape or (predictor.size, predictor.size))):
+        return evaluate_network(
+            predictor.backend,
+            dataset,
+            names=predictor.names,
+            size=predictor.size,
+            thresholds=thresholds,
+            batch_size=batch_size,
+            augment=predictor.augment,
+            released_mapping=released_mapping,
+            progress=progress,
+        )
 
 
 def _write_report(

@@ -68,8 +68,11 @@ def test_a_wheel_holds_every_file_that_is_no_module():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
 def test_files_have_a_docstring_and_a_readable_size(path):
     text = path.read_text()
-    assert ast.get_docstring(ast.parse(text)), "no docstring"
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "no docstring"
     assert text.count("\n") <= 440
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert [n.name for n in functions if (n.end_lineno or 0) - n.lineno >= 60] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())

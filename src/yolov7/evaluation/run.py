@@ -109,7 +109,6 @@ def evaluate_network(
 
     by_image: dict[int | str, Detections] = {}
     defects: list[Defect] = []
-    done = 0
     for batch in _prepare_ahead(dataset.images, batches, views):
         defects += [defect for _, defect in batch if isinstance(defect, Defect)]
         sound = [(image, views) for image, views in batch if not isinstance(views, Defect)]
@@ -118,9 +117,8 @@ def evaluate_network(
         del rows  # free their memory before the next batch
         for (image, _), mine in zip(sound, found, strict=True):
             by_image[image.image_id] = replace(mine, labels=label_of[mine.labels], names=dataset.names)
-        done += len(batch)
         if progress is not None:
-            progress(done, len(dataset))
+            progress(len(by_image) + len(defects), len(dataset))
     metrics, precision_recall = coco_metrics(dataset.images, by_image, dataset.names)
     return Evaluation(
         **vars(metrics),
