@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +181,8 @@ def test_columns_that_do_not_fit_are_refused(three):
     [
         *({"box": "a"}, {"points": "[[1, 2"}, {"points": "[[1, 2]]"}, {"score": "x"}),
         *({"label": 10**30}, {"bbox": 1}, {"bbox": [1, 2, 3]}),
+        *({"label": 1.7}, {"label": math.nan}, {"score": None}, {"score": math.inf}),
+        {"box": [1, 2, math.nan, 4]},
     ],
 )
 def test_records_that_are_no_detections(three, change):
@@ -188,6 +191,15 @@ def test_records_that_are_no_detections(three, change):
         Detections.from_records([first | change, *others], NAMES)
     with pytest.raises(UsageError):
         Detections.from_records([first | change], NAMES)
+
+
+def test_fields_of_some_records_are_ignored_unless_they_are_columns(three):
+    first, *others = three.to_records()
+    same(three, Detections.from_records([first | {"note": "late"}, *others], NAMES))
+    same(three, Detections.from_records([first, others[0] | {"note": "late"}, *others[1:]], NAMES))
+    partly = [first, *({key: one[key] for key in one if key != "depth"} for one in others)]
+    with pytest.raises(UsageError, match="found:    'depth'"):
+        Detections.from_records(partly, NAMES)
 
 
 def test_records_without_a_field_are_refused_and_none_at_all_are_no_detections():

@@ -94,6 +94,8 @@ class Column:
         values = fields[self.field]
         if self.shape:  # csv has lists as JSON
             values = [json.loads(value) if isinstance(value, str) else value for value in values]
+        if np.issubdtype(self.dtype, np.integer) and (np.array(values, np.float64) % 1).any():
+            raise ValueError(f"{self.field}: not all are whole numbers")
         return np.array(values, self.dtype)
 
     def caption(self, values: Values, names: Sequence[str], style: Style) -> list[str]:

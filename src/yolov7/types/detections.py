@@ -114,15 +114,18 @@ class Detections:
         records = list(records)
         if not records:
             return cls.empty(names)
+        fields = _Fields(records)
         try:
-            fields = {key: [record[key] for record in records] for key in records[0]}
             read = {name: column.read(fields) for name, column in COLUMNS.items()}
         except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise UsageError("not detections", expected="numbers in every record", found=error) from error
-        missing = [name for name in ("boxes", "scores", "labels") if read[name] is None]
-        if missing:
+        values = {name: one for name, one in read.items() if one is not None}
+        basic = ("boxes", "scores", "labels")
+        if missing := [name for name in basic if name not in values]:
             raise UsageError("not detections", expected=", ".join(missing), found=", ".join(fields))
-        return cls._of(tuple(names), **{name: values for name, values in read.items() if values is not None})
+        if endless := [name for name in basic if not np.isfinite(values[name]).all()]:
+            raise UsageError("not detections", expected="finite numbers", found=", ".join(endless))
+        return cls._of(tuple(names), **values)
 
     def _values(self) -> dict[str, Values]:
         return {"boxes": self.boxes, "scores": self.scores, "labels": self.labels, **self.columns}
@@ -295,3 +298,23 @@ def _records(columns: Iterable[Fields]) -> list[dict[str, Any]]:
     for more in columns:
         fields |= more
     return [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
+
+
+class _Fields(Mapping[str, list[Any]]):
+    """Values of all records by field; KeyError if some of the records lack the field."""
+
+    def __init__(self, records: Sequence[Mapping[str, Any]]) -> None:
+        self._records = records
+        self._names = dict.fromkeys(name for record in records for name in record)
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return [record[name] for record in self._records]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
