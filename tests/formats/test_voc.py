@@ -105,6 +105,7 @@ FILE_ENTITY = """<!DOCTYPE annotation [<!ENTITY a SYSTEM "file:///etc/hostname">
         ("<annotation>\n<object></annotation>", ":2", "not xml: mismatched tag"),
         (b"\0\1\2\3", ":1", "not xml"),
         ("<annotation>\n" + "<a>" * 200, ":2", "nested deeper than 100"),
+        ("<annotation>\n" + "<a/>" * 1_000_000, ":2", "more than 1,000,000 elements"),
     ],
 )
 def test_an_image_with_invalid_xml_is_left_out(

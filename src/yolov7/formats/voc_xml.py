@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from yolov7.errors import DataError
 
 _MAX_BYTES = 64 << 20
 _MAX_DEPTH = 100
+_MAX_ELEMENTS = 1_000_000  # of about 500 bytes each
 _MAX_TEXT = 4096  # characters of a name or a number
 _LINE = "line"
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -101,8 +103,11 @@ def _parse(text: str) -> Element:
     """
     parser = expat.ParserCreate()
     stack = [Element("")]
+    count = itertools.count(1)
 
     def start(tag: str, _: object) -> None:
+        if next(count) > _MAX_ELEMENTS:
+            raise DataError(f"more than {_MAX_ELEMENTS:,} elements", line=parser.CurrentLineNumber)
         if len(stack) > _MAX_DEPTH:
             raise DataError(f"elements are nested deeper than {_MAX_DEPTH}", line=parser.CurrentLineNumber)
         stack.append(SubElement(stack[-1], tag, {_LINE: str(parser.CurrentLineNumber)}))
