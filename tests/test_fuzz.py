@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.fuzz import mutations
+from tests.fuzz import mutations, worker
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.worker import Folder
 from yolov7.errors import DataError
@@ -42,6 +43,12 @@ def _fill(_: Path) -> None:
     ctypes.memset(ctypes.create_string_buffer(1_600_000_000), 1, 1_600_000_000)
 
 
+def _spin(_: Path) -> None:
+    begun = time.process_time()
+    while time.process_time() < begun + 0.2:
+        pass
+
+
 def _fail(_: Path) -> None:
     raise KeyError("x")
 
@@ -56,12 +63,15 @@ def _refuse(_: Path) -> None:
         (_steer, "fault", "control characters"),
         (_warn, "fault", "warning: libx: warning #\n"),
         (_fill, "fault", "memory"),
+        (_spin, "fault", "time"),
         (_fail, "fault", "KeyError in"),
         (_refuse, "refused", ""),
     ],
 )
 def test_what_counts_as_a_fault(tmp_path, monkeypatch, opening, verdict, fault):
     monkeypatch.setitem(KINDS, "yaml", replace(KINDS["yaml"], open=opening))
+    if opening is _spin:
+        monkeypatch.setattr(worker, "SECONDS", 0.1)
     KINDS["yaml"].make(tmp_path)
     outcome = Folder("yaml", tmp_path, seed=0).attempt(0)
     assert outcome.verdict == verdict

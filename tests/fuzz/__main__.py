@@ -22,6 +22,8 @@ _BATCH = 500
 """Files that a process opens before another takes over."""
 _START = 120
 """Seconds in which a process must have imported everything."""
+_HANGS = 20 * SECONDS
+"""Seconds of the wall's clock after which a process is taken to hang."""
 
 
 def main() -> int:
@@ -64,7 +66,7 @@ def _fuzz(kind: str, good: Path, seed: int, seconds: float, out: Path) -> Counte
                     _keep(out, kind, *folder.change(number), number, answer)
                 if time.monotonic() > end or worker.poll() is not None:
                     break
-                patience = SECONDS
+                patience = _HANGS
             worker.kill()
         first = number + 1
         print(f"{kind}: {counts.total():,} tried, {counts['fault']} faults", flush=True)

@@ -12,6 +12,7 @@ import resource
 import shutil
 import sys
 import tempfile
+import time
 import traceback
 import unicodedata
 import warnings
@@ -28,7 +29,7 @@ from yolov7.quiet import ignore_damage_warnings
 MEMORY = 1_500_000_000
 """Bytes that opening one file may take."""
 SECONDS = 30
-"""Time that it may take."""
+"""Seconds of the processor that it may take."""
 
 
 class Outcome(NamedTuple):
@@ -73,7 +74,7 @@ class Folder:
 
 
 def _judged(kind: str, file: Path) -> Outcome:
-    verdict, before = "read", _memory("VmRSS", fresh=True)
+    verdict, before, begun = "read", _memory("VmRSS", fresh=True), time.process_time()
     with _overheard() as heard, tempfile.TemporaryFile() as errors, _standard_error(errors.fileno()):
         try:
             KINDS[kind].open(file)
@@ -85,6 +86,8 @@ def _judged(kind: str, file: Path) -> Outcome:
         sys.stderr.flush()
         errors.seek(0)
         warned = errors.read().decode(errors="replace")
+    if (seconds := time.process_time() - begun) > SECONDS:
+        return Outcome("fault", "time", f"{seconds:.1f} s of the processor")
     took = _memory("VmHWM") - before
     if took > MEMORY:
         return Outcome("fault", "memory", f"{took:,} bytes")
